@@ -1,0 +1,51 @@
+# make run    sets up .venv and runs the main job on the embedded defaults
+# make test   sets up and passes the tests
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+export DO_NOT_TRACK := true
+
+.PHONY: run test test-long lint types bench ui clean
+
+run: .venv/run.stamp
+	@$(BIN)/linreg run configs/crops.toml
+
+test: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m "not gpu and not long"
+
+test-long: .venv/dev.stamp
+	@$(BIN)/python -m pytest -m "not gpu"
+
+lint: .venv/dev.stamp
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: .venv/dev.stamp
+	@$(BIN)/mypy
+
+bench: .venv/dev.stamp
+	@$(BIN)/python -m bench
+
+ui: .venv/run.stamp
+	@$(BIN)/linreg ui
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# The environment is made in place and marked done last, so that a broken install is taken up again.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than 3.11: install Python 3.11 or newer, or say make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "error: $(PYTHON) has no venv: install it (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv (two minutes or so, the first time) ..." >&2
+	@$(PIP) -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	@echo "installing what the tests need ..." >&2
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,210 @@
+"""The records of a run's config: what TOML, ``--set`` and the flow's parameters all become.
+
+Frozen dataclasses; every one checks itself when it is made, so a config that exists is a config that makes sense.
+Reading and writing TOML is in ``config_file``. Nothing here opens a file or knows a trainer.
+"""
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+from linreg.errors import UserError, nearest
+
+TRAINERS = ("auto", "manual", "builtin", "gram", "exact")
+DTYPES = ("float32", "float64")
+MISSING = ("error", "drop")
+_FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which rows and columns.
+
+    Args:
+        path: a file, a glob, a folder, or a URL that pyarrow's file systems read.
+        features: column names of the inputs.
+        targets: column names of the outputs.
+        key: columns that identify a row for the split; none: partition and row number.
+        test_fraction: expected share of rows held out for the test; 0: judged on the training rows.
+        split_seed: seed of the split, apart from ``train.seed``.
+        validation_fraction: expected share of the training rows held out for validation.
+        missing: what a null or NaN does: ``error`` stops, ``drop`` leaves the row out.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+
+    path: str
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    test_fraction: float = 0.0
+    split_seed: int = 0
+    validation_fraction: float = 0.0
+    missing: Literal["error", "drop"] = "error"
+
+    def __post_init__(self) -> None:
+        _require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
+        for name in ("features", "targets"):
+            columns = getattr(self, name)
+            _require(bool(columns), f"data.{name}", "is empty: name at least one column")
+            double = sorted({c for c in columns if columns.count(c) > 1})
+            _require(not double, f"data.{name}", f"names {double} twice: name each column once")
+        both = sorted(set(self.features) & set(self.targets))
+        _require(not both, "data.features", f"and data.targets both name {both}: a column is one or the other")
+        for name in ("test_fraction", "validation_fraction"):
+            _require(0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name))
+        _choice(self.missing, MISSING, "data.missing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the parameters are found.
+
+    Args:
+        trainer: one of ``TRAINERS``.
+        learning_rate: step size of gradient descent.
+        epochs: passes over the training rows.
+        batch_size: rows a step; 0: the whole set.
+        standardize: scale the features (population spread) for training; the model is reported in the data's own units.
+        seed: of the starting parameters and of the batch order.
+        dtype: of tensors and parameters; records are float64 always.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        momentum, dampening, nesterov: as in ``torch.optim.SGD``.
+        weight_decay: adds (weight_decay / 2) |W|^2 to the loss; the bias is left alone.
+        tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs.
+        force: run even where the learning rate cannot converge.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+
+    trainer: Literal["auto", "manual", "builtin", "gram", "exact"] = "auto"
+    learning_rate: float = 0.01
+    epochs: int = 1000
+    batch_size: int = 0
+    standardize: bool = True
+    seed: int = 0
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "auto"
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    tolerance: float = 0.0
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        _choice(self.trainer, TRAINERS, "train.trainer")
+        _choice(self.dtype, DTYPES, "train.dtype")
+        rate = self.learning_rate
+        _require(math.isfinite(rate) and rate > 0, "train.learning_rate", "must be a number above 0", rate)
+        _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
+        _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
+        _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
+        _require(0 <= self.momentum < 1, "train.momentum", "must be at least 0 and below 1", self.momentum)
+        _require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
+        for name in ("weight_decay", "tolerance"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, f"train.{name}", "must be at least 0", value)
+        plain = self.momentum > 0 and self.dampening == 0
+        _require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """What a model must reach to be registered, and to become the champion.
+
+    Args:
+        max_rmse: the largest root mean squared error; a number, or a table of targets (``"*"``: all of them).
+        min_r2: the smallest R2; likewise.
+        margin: the gain over the champion that the interval's lower bound must exceed, as a share of its loss.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+
+    max_rmse: float | dict[str, float] | None = None
+    min_r2: float | dict[str, float] | None = None
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, limit in self.limits().items():
+            _require(math.isfinite(limit), f"gate.{name}", "must be a finite number", limit)
+        _require(math.isfinite(self.margin) and self.margin >= 0, "gate.margin", "must be at least 0", self.margin)
+
+    def limits(self) -> dict[str, float]:
+        """The limits by name: ``max_rmse``, ``min_r2``, and ``max_rmse.TARGET`` for a target's own."""
+        out: dict[str, float] = {}
+        for name in ("max_rmse", "min_r2"):
+            value = getattr(self, name)
+            table = value if isinstance(value, dict) else {} if value is None else {"*": value}
+            out |= {name if target == "*" else f"{name}.{target}": limit for target, limit in table.items()}
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Where the work runs: ``local``, in this process."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+
+    kind: Literal["local"] = "local"
+
+    def __post_init__(self) -> None:
+        _choice(self.kind, ("local",), "engine.kind")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A run, whole.
+
+    Args:
+        model: the registered model's name; without ``/``, ``:`` and ``@``.
+        experiment: the MLflow experiment.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+
+    model: str
+    data: DataConfig
+    experiment: str = "linreg"
+    train: TrainConfig = field(default_factory=TrainConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+
+    def __post_init__(self) -> None:
+        check_model_name(self.model)
+        _require(bool(self.experiment.strip()), "experiment", "is empty: give it a name")
+        known = set(self.data.targets)
+        for name in self.gate.limits():
+            _, _, target = name.partition(".")
+            _require(
+                not target or target in known, f"gate.{name}", f"names no target of data.targets{nearest(target, known)}"
+            )
+
+    def flat(self) -> dict[str, Any]:
+        """Every key with its value, ``{"data.path": ..., "train.epochs": ...}``."""
+        out: dict[str, Any] = {"experiment": self.experiment, "model": self.model}
+        for section in ("data", "train", "gate", "engine"):
+            record = getattr(self, section)
+            out |= {f"{section}.{f.name}": getattr(record, f.name) for f in fields(record)}
+        return out
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a model name that a REF could not be told apart from.
+
+    Raises:
+        UserError: the name is empty or holds ``/``, ``:`` or ``@``.
+    """
+    _require(bool(name.strip()), "model", "is empty: give the registered model a name")
+    bad = sorted(set(name) & set("/:@"))
+    _require(not bad, "model", f"'{name}' holds {' '.join(bad)}: leave out / : and @")
+
+
+def _require(ok: bool, key: str, remedy: str, value: object = None) -> None:
+    if not ok:
+        raise UserError(f"{key} {remedy}" + ("" if value is None else f", not {value!r}"))
+
+
+def _choice(value: str, known: tuple[str, ...], key: str) -> None:
+    if value not in known:
+        raise UserError(f"{key} '{value}' is unknown{nearest(value, known)}; one of {', '.join(known)}")

@@ -1,0 +1,143 @@
+"""The fitted model: parameters with their column names, in the data's own units.
+
+``y = (x - mean) @ weight.T + bias``, in float64, with the training means kept beside the weights: columns far from zero
+lose no digits. Saved as safetensors, names and lineage in its metadata. It does not train and reads no data files.
+
+Shapes: N rows, F features, O targets.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from linreg.errors import UserError, nearest
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A linear model of O targets in F named features.
+
+    Args:
+        weight_OF: slopes, in target units per feature unit.
+        bias_O: the prediction where every feature equals its ``mean_F``.
+        mean_F: what is subtracted from the features first; zeros for a model trained on raw columns.
+        features: the F column names, in the order of the weights.
+        targets: the O column names.
+        metadata: lineage as text, kept with the parameters.
+    """
+
+    weight_OF: Float
+    bias_O: Float
+    mean_F: Float
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        o, f = len(self.targets), len(self.features)
+        shapes = (self.weight_OF.shape, self.bias_O.shape, self.mean_F.shape)
+        if shapes != ((o, f), (o,), (f,)):
+            raise ValueError(f"parameters of shapes {shapes} do not fit {f} features and {o} targets")
+
+    @property
+    def intercept_O(self) -> Float:
+        """The prediction where every feature is zero; shape (O,), for display."""
+        return self.bias_O - self.weight_OF @ self.mean_F
+
+    def predict(self, x_NF: npt.ArrayLike | torch.Tensor) -> Float:
+        """Predict from a design array or tensor, columns in the order of ``features``.
+
+        Returns:
+            float64 of shape (N, O).
+
+        Raises:
+            UserError: the array does not have F columns.
+        """
+        if isinstance(x_NF, torch.Tensor):
+            x_NF = x_NF.detach().cpu().numpy()
+        x = np.asarray(x_NF, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != len(self.features):
+            raise UserError(f"the model takes {len(self.features)} columns {list(self.features)}, not shape {x.shape}")
+        return np.asarray((x - self.mean_F) @ self.weight_OF.T + self.bias_O)
+
+    def predict_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Predict from a frame, by column name, in any column order; the index is kept.
+
+        Raises:
+            UserError: a feature is missing, is text, or is not finite in some row.
+        """
+        columns = [_numbers(_column(frame, name), name) for name in self.features]
+        x_NF = np.column_stack(columns) if columns else np.empty((len(frame), 0))
+        return pd.DataFrame(self.predict(x_NF), columns=list(self.targets), index=frame.index)
+
+    def predict_table(self, table: pa.Table) -> pa.Table:
+        """Predict from an Arrow table, by column name; the same errors as ``predict_frame``."""
+        known = [name for name in self.features if name in table.column_names]
+        y = self.predict_frame(table.select(known).to_pandas())
+        return pa.table({name: pa.array(y[name].to_numpy()) for name in self.targets})
+
+    def save(self, path: str | Path) -> None:
+        """Write the parameters and names as one safetensors file."""
+        Path(path).write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The safetensors file as bytes: float64 tensors ``weight``, ``bias``, ``mean``; names as JSON in the metadata."""
+        tensors = {"weight": self.weight_OF, "bias": self.bias_O, "mean": self.mean_F}
+        names = {"features": json.dumps(self.features), "targets": json.dumps(self.targets)}
+        contiguous = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in tensors.items()}
+        return bytes(save(contiguous, metadata={**self.metadata, **names}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LinearModel":
+        """Read what ``save`` wrote.
+
+        Raises:
+            UserError: there is no such file, or it is not a model of this kind.
+        """
+        if not Path(path).is_file():
+            raise UserError(f"no model file {path}")
+        try:
+            with safe_open(str(path), framework="numpy") as f:
+                metadata = dict(f.metadata() or {})
+                weight, bias, mean = (f.get_tensor(k) for k in ("weight", "bias", "mean"))
+            features, targets = (tuple(json.loads(metadata.pop(k))) for k in ("features", "targets"))
+        except (SafetensorError, KeyError, ValueError) as e:
+            raise UserError(f"{path} is not a whole model file ({e}): fetch or train it again") from e
+        return cls(weight, bias, mean, features, targets, metadata)
+
+
+def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+    if name not in frame.columns:
+        raise UserError(f"column '{name}' is missing{nearest(name, frame.columns)}")
+    column = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise UserError(f"column '{name}' stands {column.shape[1]} times: keep one")
+    return column
+
+
+def _numbers(column: pd.Series, name: str) -> Float:
+    if not (pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_object_dtype(column.dtype)):
+        raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first")
+    if pd.api.types.is_object_dtype(column.dtype):
+        text = next((v for v in column if isinstance(v, str | bytes)), None)
+        if text is not None:
+            raise UserError(f"column '{name}' holds text ({str(text)[:40]!r}), not numbers: convert it first")
+    try:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as e:
+        raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first") from e
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise UserError(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
+    return np.asarray(values)
