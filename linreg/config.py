@@ -52,7 +52,9 @@ class DataConfig:
         both = sorted(set(self.features) & set(self.targets))
         _require(not both, "data.features", f"and data.targets both name {both}: a column is one or the other")
         for name in ("test_fraction", "validation_fraction"):
-            _require(0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name))
+            _require(
+                0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name)
+            )
         _choice(self.missing, MISSING, "data.missing")
 
 
@@ -177,7 +179,9 @@ class Config:
         for name in self.gate.limits():
             _, _, target = name.partition(".")
             _require(
-                not target or target in known, f"gate.{name}", f"names no target of data.targets{nearest(target, known)}"
+                not target or target in known,
+                f"gate.{name}",
+                f"names no target of data.targets{nearest(target, known)}",
             )
 
     def flat(self) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""The gate: whether a model may be registered, and whether it takes the champion's place. It decides, and moves nothing.
+
+Against the champion it looks at the paired difference of the two models' losses row by row, on the same rows, and asks
+that the lower bound of its 95% interval be a gain. On training rows an interval would mean little, so there plainly
+better is better, and the reason says so.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import t as student_t
+
+from linreg.config import GateConfig
+
+Float = npt.NDArray[np.float64]
+
+PLAINLY = 1e-6  # a smaller relative gain is rounding, and no gain
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision and why, in one line."""
+
+    decision: Literal["promoted", "kept", "refused"]
+    reason: str
+
+
+def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
+    """The limits that the test metrics miss, each in words; empty where the model may be registered."""
+    out = []
+    for name, limit in gate.limits().items():
+        bound, target = name.partition("_")[0], name.partition(".")[2]
+        metric = f"test_{name.partition('_')[2]}"
+        value = metrics[metric]
+        if value > limit if bound == "max" else value < limit:
+            of = f" of {target}" if target else ""
+            side = "above" if bound == "max" else "below"
+            word = metric.partition("_")[2].partition(".")[0]
+            out.append(f"{word}{of} {value:.6g} is {side} gate.{name} {limit:g}")
+    return out
+
+
+def against_champion(
+    new_N: Float, old_N: Float, *, version: int, margin: float = 0.0, held_out: bool = True
+) -> Verdict:
+    """Compare two models by their losses on the same rows.
+
+    Args:
+        new_N, old_N: mean squared error of each row under the new model and under the champion.
+        version: the champion's, for the words.
+        margin: the gain that has to be passed, as a share of the champion's loss.
+        held_out: the rows are test rows; False: both models were judged on training rows.
+    """
+    old = float(old_N.mean())
+    gain = float((old_N - new_N).mean())
+    if old == 0:
+        return Verdict("kept", f"kept version {version}: its loss is 0 on these rows, nothing is better")
+    needed = max(margin, PLAINLY)
+    if not held_out:
+        verdict: Literal["promoted", "kept"] = "promoted" if gain / old > needed else "kept"
+        words = f"{_percent(gain / old)}, judged on {len(new_N)} training rows (data.test_fraction = 0), no interval"
+        return Verdict(verdict, f"{_opening(verdict, version)}: {words}")
+    if len(new_N) < 2:
+        return Verdict("kept", f"kept version {version}: {len(new_N)} test row is too few to tell; more are needed")
+    half = _half_width(old_N - new_N)
+    low, high = (gain - half) / old, (gain + half) / old
+    verdict = "promoted" if low > needed else "kept"
+    words = f"{_percent(gain / old)}, 95% interval {low:.2%} to {high:.2%} on {len(new_N)} test rows"
+    return Verdict(verdict, f"{_opening(verdict, version)}: {words}" + (f", margin {margin:.2%}" if margin else ""))
+
+
+def _half_width(difference_N: Float) -> float:
+    n = len(difference_N)
+    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return quantile * float(difference_N.std(ddof=1)) / math.sqrt(n)
+
+
+def _opening(verdict: str, version: int) -> str:
+    return f"took over from version {version}" if verdict == "promoted" else f"kept version {version}"
+
+
+def _percent(gain: float) -> str:
+    if abs(gain) <= PLAINLY:
+        return "equally good"
+    return f"{gain:.2%} better" if gain > 0 else f"{-gain:.2%} worse"

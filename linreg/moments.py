@@ -1,0 +1,231 @@
+"""Moments: all that mean squared error needs to know about any number of rows, in one small record.
+
+Of the rows ``[X | Y]`` it keeps the count, the weight, a shift ``c`` and ``root``, the upper triangular factor R of
+``sqrt(w) * [1 | X - c | Y - c]``, in float64, so that ``R'R`` holds every sum of products. R is made by Householder QR and
+never from a Gram matrix: nothing is squared, so nothing cancels. Two records merge by a QR of their stacked factors.
+
+Shapes: N rows, F features, O targets, P = F + O columns, K = 1 + P. It opens no data files and trains nothing.
+
+Source: Golub and Van Loan, Matrix Computations, 4th ed., 5.2 (QR) and 5.5 (rank deficiency); Chan, Golub and LeVeque 1983
+(merging centred sums).
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy.linalg import solve_triangular
+
+from linreg.errors import UserError
+
+Float = npt.NDArray[np.float64]
+
+PANEL = 4096  # rows a first QR: small enough to stay in the cache
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The least-squares optimum of all targets.
+
+    Args:
+        weight_OF: slopes; where the rank is deficient, the smallest ones in units of each column's spread.
+        bias_O: the prediction at the features' means.
+        mean_F: those means.
+        rank: of the centred features; F where nothing is deficient.
+        deficient: the features that determine each other, or are constant.
+        residual_O: weighted sum of squared residuals of each target.
+    """
+
+    weight_OF: Float
+    bias_O: Float
+    mean_F: Float
+    rank: int
+    deficient: tuple[str, ...]
+    residual_O: Float
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The record of some rows. See the module for what it means.
+
+    Args:
+        features, targets: the column names, in the order of the factor.
+        rows: count of rows with a weight above zero.
+        weight: sum of the weights; equals ``rows`` where none are given.
+        shift_P: what was subtracted from the columns.
+        root_KK: the factor R, with a diagonal that is never negative.
+    """
+
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    rows: int
+    weight: float
+    shift_P: Float
+    root_KK: Float
+
+    @classmethod
+    def of(cls, blocks: Iterable[Float], features: Sequence[str], targets: Sequence[str]) -> "Moments":
+        """Record blocks of rows, each float64 of shape (n, F + O), in one pass.
+
+        Each block is a leaf and the leaves are merged as a balanced tree, so the same blocks give the same bits.
+
+        Raises:
+            UserError: there is no row.
+        """
+        names = tuple(features), tuple(targets)
+        leaves = [cls.leaf(block, *names) for block in blocks if len(block)]
+        if not leaves:
+            raise UserError("there are no rows to learn from: check data.path and the split")
+        return merge(leaves)
+
+    @classmethod
+    def leaf(
+        cls, z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None = None
+    ) -> "Moments":
+        """Record one block of rows, shifted by its own means."""
+        w = np.ones(len(z_NP)) if weight_N is None else np.asarray(weight_N, dtype=np.float64)
+        total = float(w.sum())
+        if total == 0:
+            return cls(features, targets, 0, 0.0, np.zeros(z_NP.shape[1]), np.zeros((1 + z_NP.shape[1],) * 2))
+        shift = w @ z_NP / total if weight_N is not None else z_NP.mean(axis=0)
+        a = np.empty((len(z_NP), 1 + z_NP.shape[1]))
+        a[:, 0] = 1.0
+        np.subtract(z_NP, shift, out=a[:, 1:])
+        if weight_N is not None:
+            a *= np.sqrt(w)[:, None]
+        return cls(features, targets, int(np.count_nonzero(w)), total, shift, _factor(a))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """The record of both sets of rows."""
+        if (self.features, self.targets) != (other.features, other.targets):
+            raise ValueError("records of different columns do not add up")
+        if not other.rows or not self.rows:
+            return self if self.rows else other
+        stacked = np.vstack([self.root_KK, _shifted(other.root_KK, other.shift_P - self.shift_P)])
+        rows, weight = self.rows + other.rows, self.weight + other.weight
+        return Moments(self.features, self.targets, rows, weight, self.shift_P, _factor(stacked))
+
+    @property
+    def mean_P(self) -> Float:
+        """The columns' weighted means."""
+        return np.asarray(self.shift_P + self.root_KK[0, 1:] / self.root_KK[0, 0])
+
+    @property
+    def centred_PP(self) -> Float:
+        """The factor of the centred columns: its columns' squared norms are sums of squares about the mean."""
+        return self.root_KK[1:, 1:]
+
+    @property
+    def spread_P(self) -> Float:
+        """The columns' population standard deviations; exactly 0 for a column that rounding alone makes vary."""
+        spread = np.linalg.norm(self.centred_PP, axis=0) / np.sqrt(self.weight)
+        return np.where(spread <= 4 * np.finfo(float).eps * np.abs(self.mean_P), 0.0, spread)
+
+    def at(self, centre_P: Float) -> Float:
+        """The factor of ``sqrt(w) * [1 | Z - centre]``, shape (K, K)."""
+        return _shifted(self.root_KK, self.shift_P - centre_P)
+
+    @cached_property
+    def solution(self) -> Solution:
+        """The least-squares optimum, by back substitution on R; by a truncated SVD where the rank is deficient."""
+        f = len(self.features)
+        r_FF, r_FO = self.centred_PP[:f, :f], self.centred_PP[:f, f:]
+        corner_OO = self.centred_PP[f:, f:]
+        mean = self.mean_P
+        rank, deficient = self._rank()
+        if rank == f:
+            weight_FO = solve_triangular(r_FF, r_FO)
+            residual_O = (corner_OO**2).sum(axis=0)
+        else:
+            weight_FO, lost_FO = _truncated(r_FF, r_FO, self._scale(), rank)
+            residual_O = (corner_OO**2).sum(axis=0) + (lost_FO**2).sum(axis=0)
+        return Solution(np.ascontiguousarray(weight_FO.T), mean[f:], mean[:f], rank, deficient, residual_O)
+
+    def solve(self) -> Solution:
+        """The least-squares optimum of all targets, with the rank and the columns that make it deficient."""
+        return self.solution
+
+    def _scale(self) -> Float:
+        """The norms of the centred feature columns, 1 where a column is constant."""
+        f = len(self.features)
+        norms = np.linalg.norm(self.centred_PP[:, :f], axis=0)
+        return np.where(self.spread_P[:f] > 0, norms, 1.0)
+
+    def _rank(self) -> tuple[int, tuple[str, ...]]:
+        """Rank of the centred features with every column at norm 1, and the columns in the null space.
+
+        What the input's own rounding lets through counts as nothing: an ulp of each value, relative to the spread.
+        """
+        f = len(self.features)
+        constant = self.spread_P[:f] == 0
+        scaled = np.where(constant, 0.0, self.centred_PP[:f, :f] / self._scale())
+        _, s, vt = np.linalg.svd(scaled)
+        size = np.abs(self.mean_P[:f]) / np.where(constant, np.inf, self.spread_P[:f])
+        tolerance = np.finfo(float).eps * (max(f, 4) + 4 * size.max(initial=0.0))
+        rank = int((s > tolerance).sum())
+        in_null = (np.abs(vt[rank:]) > 1e-6).any(axis=0)
+        return rank, tuple(name for name, null in zip(self.features, in_null, strict=True) if null)
+
+    def save(self, path: str | Path) -> None:
+        """Write the record as one safetensors file."""
+        about = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
+        tensors = {"weight": np.array([self.weight]), "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
+        save_file(tensors, str(path), metadata=about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Moments":
+        """Read what ``save`` wrote, to the bit.
+
+        Raises:
+            UserError: the file is missing, or not a record.
+        """
+        try:
+            with safe_open(str(path), framework="numpy") as f:
+                about = dict(f.metadata() or {})
+                weight, shift, root = (f.get_tensor(k) for k in ("weight", "shift", "root"))
+            features, targets = (tuple(json.loads(about[k])) for k in ("features", "targets"))
+            return cls(features, targets, int(about["rows"]), float(weight[0]), shift, root)
+        except (OSError, SafetensorError, KeyError, ValueError) as e:
+            raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
+
+
+def merge(records: Sequence[Moments]) -> Moments:
+    """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits."""
+    while len(records) > 1:
+        records = [a + b for a, b in zip(records[::2], records[1::2], strict=False)] + [*records[len(records) & ~1 :]]
+    return records[0]
+
+
+def _factor(a_NK: Float) -> Float:
+    """The triangular factor of tall rows: of panels that fit the cache first, then of the panels' factors."""
+    while len(a_NK) >= 2 * max(PANEL, 4 * a_NK.shape[1]):
+        size = max(PANEL, 4 * a_NK.shape[1])
+        whole = len(a_NK) // size * size
+        heads = np.linalg.qr(a_NK[:whole].reshape(-1, size, a_NK.shape[1]), mode="r")
+        a_NK = np.vstack([heads.reshape(-1, a_NK.shape[1]), a_NK[whole:]])
+    r = np.linalg.qr(a_NK, mode="r")
+    k = a_NK.shape[1]
+    root = np.zeros((k, k))
+    root[: len(r)] = np.triu(r)
+    return np.where(np.diag(root) < 0, -1.0, 1.0)[:, None] * root
+
+
+def _shifted(root_KK: Float, by_P: Float) -> Float:
+    """The factor after ``by`` is added to the columns: only the row that belongs to the ones changes."""
+    out = root_KK.copy()
+    out[0, 1:] += out[0, 0] * by_P
+    return out
+
+
+def _truncated(r_FF: Float, r_FO: Float, scale_F: Float, rank: int) -> tuple[Float, Float]:
+    """Slopes of the smallest norm in scaled columns, and the part of the response that no slope reaches."""
+    u, s, vt = np.linalg.svd(r_FF / scale_F)
+    along = u.T @ r_FO
+    weight = vt[:rank].T @ (along[:rank] / s[:rank, None])
+    return weight / scale_F[:, None], along[rank:]

@@ -1,0 +1,156 @@
+"""What the eigenvalues say before the first epoch: the largest stable rate, the condition, and how long it will take."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg.config import TrainConfig
+from linreg.fit import minibatch_rate, stable_rate
+from linreg.moments import Moments
+from linreg.objective import Objective
+from linreg.trainers.contract import seeded_start, stack
+
+Float = npt.NDArray[np.float64]
+
+SHARES = {"1%": 0.01, "0.1%": 0.001}
+_FOREVER = 10**18  # epochs that nobody runs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to expect of a config on its data.
+
+    Args:
+        largest_stable_learning_rate: of full batches, at the config's momentum.
+        condition_number: of the Hessian, bias included; None where it is singular.
+        optimum_loss: the smallest value the trained loss can take, in the targets' units squared.
+        epochs_to: epochs until (loss - optimum) / optimum is at most the share; None where no number of epochs does it.
+        best_learning_rate: the plain rate that shrinks the slowest direction fastest, ``2 / (largest + smallest)``.
+        deficient: features that are constant or determine each other.
+        advice: what to change, one line each.
+    """
+
+    largest_stable_learning_rate: float
+    condition_number: float | None
+    optimum_loss: float
+    epochs_to: dict[str, int | None]
+    best_learning_rate: float
+    deficient: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+def plan(moments: Moments, config: TrainConfig) -> Plan:
+    """Read the eigenvalues of the trained loss for this config."""
+    objective = Objective.of(moments, standardize=config.standardize, weight_decay=config.weight_decay)
+    epochs_to = {name: epochs_until(objective, config, share) for name, share in SHARES.items()}
+    return Plan(
+        largest_stable_learning_rate=stable_rate(objective, config),
+        condition_number=objective.condition_number,
+        optimum_loss=objective.optimum_loss,
+        epochs_to=epochs_to,
+        best_learning_rate=best_rate(objective),
+        deficient=moments.solve().deficient,
+        advice=tuple(_advice(objective, config, epochs_to)),
+    )
+
+
+def best_rate(objective: Objective) -> float:
+    """The plain rate with the smallest largest factor, over the directions that the data determine."""
+    values = objective.eigenvalues_D
+    return float(2 / (values[0] + values[values > 0][-1]))
+
+
+def epochs_until(objective: Objective, config: TrainConfig, share: float) -> int | None:
+    """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
+
+    None where there is no such number: the rate diverges, the batches are small, or the optimum loss is 0. With momentum
+    the loss swings; the answer is then right to within a swing.
+    """
+    target = share * objective.optimum_loss
+    mini = 0 < config.batch_size < objective.moments.rows
+    if target <= 0 or mini or config.learning_rate >= stable_rate(objective, config):
+        return None
+    return _first(_excess_after(objective, config), target)
+
+
+def _first(excess_after: Callable[[int], float], target: float) -> int | None:
+    """The smallest t with ``excess_after(t) <= target``, by doubling and halving."""
+    if excess_after(0) <= target:
+        return 0
+    high = 1
+    while excess_after(high) > target:
+        high *= 2
+        if high > _FOREVER:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if excess_after(middle) <= target else (middle, high)
+    return high
+
+
+def _excess_after(objective: Objective, config: TrainConfig) -> Callable[[int], float]:
+    """The excess loss after t epochs, each direction by itself: powers of a 2 x 2 recurrence (deviation, velocity)."""
+    start = seeded_start(objective.moments, config.seed, torch.float32 if config.dtype == "float32" else torch.float64)
+    away = objective.basis_DD.T @ (stack(*start) - objective.optimum_DO)
+    values, rate, m = objective.eigenvalues_D, config.learning_rate, config.momentum
+    size_D = (away**2).sum(axis=1)
+
+    def recurrence(keep: float, take: float) -> Float:
+        velocity = np.stack([take * values, np.full_like(values, keep)], axis=-1)
+        own = np.stack([values, np.zeros_like(values)], axis=-1)
+        direction = own + m * velocity if config.nesterov else velocity
+        moved = np.array([1.0, 0.0]) - rate * direction
+        return np.stack([moved, velocity], axis=-2)
+
+    first = recurrence(0.0, 1.0)
+    later = recurrence(m, 1 - config.dampening if m else 1.0)
+
+    def excess(epochs: int) -> float:
+        if epochs == 0:
+            return float(0.5 * (values * size_D).sum())
+        factor = (np.linalg.matrix_power(later, epochs - 1) @ first)[:, 0, 0]
+        return float(0.5 * (values * factor**2 * size_D).sum())
+
+    return excess
+
+
+def _advice(objective: Objective, config: TrainConfig, epochs_to: dict[str, int | None]) -> list[str]:
+    lines = []
+    limit, rate = stable_rate(objective, config), config.learning_rate
+    mini = 0 < config.batch_size < objective.moments.rows
+    if mini:
+        lines.append(
+            f"batches of {config.batch_size} bear a learning rate up to about "
+            f"{minibatch_rate(objective, config.batch_size):.3g} (an estimate); the epochs are not predicted for them"
+        )
+    elif rate >= limit:
+        lines.append(f"learning rate {rate:g} cannot converge: choose one below {limit:.4g}")
+    deficient = objective.moments.solve().deficient
+    if deficient:
+        lines.append(
+            f"columns {', '.join(deficient)} are constant or determine each other: predictions and loss are not touched, "
+            "but their coefficients are not unique; drop one of them"
+        )
+    needed = epochs_to["1%"]
+    if needed is not None and needed > config.epochs:
+        lines.append(
+            f"within 1% of the optimum takes {needed:,} epochs at this rate; the config runs {config.epochs:,}"
+        )
+    lines += _faster(objective, config, needed)
+    return lines
+
+
+def _faster(objective: Objective, config: TrainConfig, needed: int | None) -> list[str]:
+    """The change of coordinates and rate that converges soonest, where it is worth it."""
+    better = Objective.of(objective.moments, standardize=True, weight_decay=config.weight_decay)
+    rate = float(f"{best_rate(better):.2g}")
+    changed = replace(config, standardize=True, learning_rate=rate, momentum=0.0, nesterov=False, batch_size=0)
+    soon = epochs_until(better, changed, 0.01)
+    if soon is None or (needed is not None and soon * 2 > needed):
+        return []
+    how = "" if config.standardize else "--set train.standardize=true "
+    return [f"{how}--set train.learning_rate={rate:g} comes within 1% of the optimum in {soon:,} epochs"]

@@ -1,0 +1,76 @@
+"""The pictures of a run: the loss on its way to the optimum, predictions against the truth, and what each feature does.
+
+Each function draws one figure from plain arrays and returns it; ``png`` turns it into bytes. No window is opened and no
+global state is touched.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+Float = npt.NDArray[np.float64]
+
+_INK, _SHADE, _LINE = "#1b4965", "#9fb8c6", "#d1495b"
+_MOST_POINTS = 5_000  # of a scatter; more would only make the file large
+
+
+def loss_curve(train_loss: Sequence[float], optimum: float) -> Figure:
+    """The loss after each epoch, on a log scale, with the best possible loss as a line."""
+    figure, axes = _figure()
+    axes.plot(np.arange(len(train_loss)), train_loss, color=_INK, linewidth=2, label="train loss")
+    if len(train_loss) == 1:
+        axes.plot([0], train_loss, "o", color=_INK)
+    axes.axhline(optimum, color=_LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
+    if min([optimum, *train_loss]) > 0:
+        axes.set_yscale("log")
+    axes.set(xlabel="epoch", ylabel="mean squared error", title=f"Loss: {train_loss[-1]:.4g} of {optimum:.4g} possible")
+    axes.legend(frameon=False)
+    return figure
+
+
+def predicted_against_actual(actual_NO: Float, predicted_NO: Float, targets: Sequence[str], rows: str) -> Figure:
+    """One panel a target, with the line on which a perfect model would lie; ``rows`` says which rows these are."""
+    shown = targets[:6]
+    figure, panels = _figure(columns=len(shown))
+    step = max(1, len(actual_NO) // _MOST_POINTS)
+    for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), shown, strict=True)):
+        y, p = actual_NO[::step, o], predicted_NO[::step, o]
+        ends = [float(min(y.min(), p.min())), float(max(y.max(), p.max()))]
+        axes.plot(ends, ends, color=_LINE, linestyle="--", linewidth=1)
+        axes.plot(y, p, "o", color=_INK, alpha=0.6, markersize=5, markeredgewidth=0)
+        axes.set(xlabel=f"actual {target}", ylabel=f"predicted {target}", title=target)
+    figure.suptitle(f"Predicted against actual, {rows}" + (f" (1 in {step})" if step > 1 else ""))
+    return figure
+
+
+def coefficients(weight_OF: Float, spread_F: Float, features: Sequence[str], targets: Sequence[str]) -> Figure:
+    """Each slope times its feature's spread: how far the target moves when the feature moves by its usual amount."""
+    effect_OF = weight_OF * spread_F
+    order = np.argsort(np.abs(effect_OF).max(axis=0))[-20:]
+    figure, panels = _figure(columns=len(targets[:6]), height=1.6 + 0.3 * len(order))
+    for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), targets[:6], strict=True)):
+        values = effect_OF[o, order]
+        axes.barh([features[i] for i in order], values, color=np.where(values < 0, _LINE, _INK))
+        axes.axvline(0, color=_SHADE, linewidth=1)
+        axes.set(title=target, xlabel="change of the target a spread of the feature")
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    out = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def _figure(columns: int = 1, height: float = 4.2):  # type: ignore[no-untyped-def]  # matplotlib's own union of one or many axes
+    figure = Figure(figsize=(max(6.4, 4.4 * columns), max(height, 2.6)), layout="constrained")
+    axes = figure.subplots(1, columns)
+    for one in np.atleast_1d(axes):
+        one.spines[["top", "right"]].set_visible(False)
+    return figure, axes

@@ -1,0 +1,89 @@
+"""The tutorial's second half: ``nn.Linear``, ``TensorDataset``, ``DataLoader``, ``mse_loss`` and ``torch.optim.SGD``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, TensorDataset
+
+from linreg.batches import batches
+from linreg.trainers.contract import Problem, State, stack
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """Gradient descent with PyTorch's own pieces, full or mini-batch."""
+
+    learning_rate: float
+    batch_size: int = 0
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    name: ClassVar[str] = "builtin"
+    needs_rows: ClassVar[bool] = True
+    mini_batches: ClassVar[bool] = True
+    iterates: ClassVar[bool] = True
+
+    def init(self, problem: Problem) -> State:
+        """The seeded start, the same as every other trainer's and not ``nn.Linear``'s own."""
+        weight, bias = (t.to(problem.device) for t in problem.start())
+        return {"weight": weight, "bias": bias, "epoch": torch.tensor(0)}
+
+    def step(self, problem: Problem, state: State) -> State:
+        """One epoch of ``fit``."""
+        x_NF, y_NO = problem.rows()
+        epoch = int(state["epoch"]) + 1
+        model, optimizer = self._restore(problem, state)
+        order = list(batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch))
+        # the sampler hands out whole batches, so the loader must not gather rows one by one
+        loader = DataLoader(TensorDataset(x_NF, y_NO), sampler=order, batch_size=None)  # type: ignore[arg-type]
+        fit(model, mse_loss, optimizer, loader)
+        out = {"weight": model.weight.detach(), "bias": model.bias.detach(), "epoch": torch.tensor(epoch)}
+        for name, parameter in (("weight", model.weight), ("bias", model.bias)):
+            velocity = optimizer.state[parameter].get("momentum_buffer")
+            if velocity is not None:
+                out[f"{name}_velocity"] = velocity
+        return out
+
+    def theta(self, problem: Problem, state: State) -> npt.NDArray[np.float64]:  # noqa: ARG002 - the contract's signature
+        """The parameters as they are."""
+        return stack(state["weight"], state["bias"])
+
+    def _restore(self, problem: Problem, state: State) -> tuple[nn.Linear, torch.optim.SGD]:
+        """The module and the optimizer as the state left them; weight decay has a group without the bias."""
+        targets, features = state["weight"].shape
+        model = nn.utils.skip_init(nn.Linear, features, targets, dtype=problem.dtype, device=problem.device)
+        model.load_state_dict({"weight": state["weight"], "bias": state["bias"]})
+        groups: list[dict[str, Any]] = [
+            {"params": [model.weight], "weight_decay": self.weight_decay},
+            {"params": [model.bias], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.SGD(
+            groups, lr=self.learning_rate, momentum=self.momentum, dampening=self.dampening, nesterov=self.nesterov
+        )
+        for name, parameter in (("weight", model.weight), ("bias", model.bias)):
+            if f"{name}_velocity" in state:
+                optimizer.state[parameter]["momentum_buffer"] = state[f"{name}_velocity"].clone()
+        return model, optimizer
+
+
+def fit(
+    model: nn.Module,
+    loss_fn: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    loader: DataLoader[tuple[torch.Tensor, ...]],
+) -> None:
+    """Walk the loader once, one update a batch. Source: the tutorial, "Model training"."""
+    for x_NF, y_NO in loader:
+        prediction = model(x_NF)  # 1. generate predictions
+        loss = loss_fn(prediction, y_NO)  # 2. calculate the loss
+        loss.backward()  # 3. compute gradients
+        optimizer.step()  # 4. update the parameters
+        optimizer.zero_grad()  # 5. reset the gradients

@@ -1,0 +1,32 @@
+"""No descent: the optimum of the trained loss, from moments. The reference that all other trainers are measured by."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg.trainers.contract import Problem, State
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Least squares, or ridge with weight decay, in closed form and float64."""
+
+    name: ClassVar[str] = "exact"
+    needs_rows: ClassVar[bool] = False
+    mini_batches: ClassVar[bool] = False
+    iterates: ClassVar[bool] = False
+
+    def init(self, problem: Problem) -> State:
+        """The optimum."""
+        return {"theta": torch.from_numpy(problem.objective.optimum_DO.copy())}
+
+    def step(self, problem: Problem, state: State) -> State:  # noqa: ARG002 - the contract's signature
+        """Nothing is left to do."""
+        return state
+
+    def theta(self, problem: Problem, state: State) -> npt.NDArray[np.float64]:  # noqa: ARG002 - the contract's signature
+        """The optimum."""
+        return np.asarray(state["theta"].numpy().copy())

@@ -1,0 +1,95 @@
+"""The tutorial's descent: five steps written out, gradients by autograd, parameters updated by hand."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg.batches import batches
+from linreg.trainers.contract import Problem, State, stack
+
+
+def regression_model(x_NF: torch.Tensor, weight_OF: torch.Tensor, bias_O: torch.Tensor) -> torch.Tensor:
+    """The model ``x W' + b``; (N, F), (O, F), (O,) to (N, O). Source: the tutorial, "The model"."""
+    return x_NF @ weight_OF.T + bias_O
+
+
+def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor) -> torch.Tensor:
+    """The mean squared error over all N x O elements, in the targets' units squared.
+
+    Raises:
+        ValueError: the shapes differ; ``(N,)`` against ``(N, 1)`` would broadcast to ``(N, N)``.
+
+    Source: the tutorial, "Definition of a Loss function".
+    """
+    if prediction_NO.shape != target_NO.shape:
+        raise ValueError(f"prediction {tuple(prediction_NO.shape)} and target {tuple(target_NO.shape)} differ in shape")
+    difference = prediction_NO - target_NO
+    return torch.sum(difference * difference) / difference.numel()
+
+
+@dataclass(frozen=True)
+class Manual:
+    """Gradient descent by hand, full or mini-batch.
+
+    Each update is ``torch.optim.SGD``'s: ``g += weight_decay * p`` (weights alone), ``v = momentum * v + (1 - dampening) g``
+    (``v = g`` at first), ``p -= learning_rate * v`` (Nesterov: ``g + momentum * v``).
+    """
+
+    learning_rate: float
+    batch_size: int = 0
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    name: ClassVar[str] = "manual"
+    needs_rows: ClassVar[bool] = True
+    mini_batches: ClassVar[bool] = True
+    iterates: ClassVar[bool] = True
+
+    def init(self, problem: Problem) -> State:
+        """The seeded start; velocities begin with the first gradient."""
+        weight, bias = (t.to(problem.device) for t in problem.start())
+        return {"weight": weight, "bias": bias, "epoch": torch.tensor(0)}
+
+    def step(self, problem: Problem, state: State) -> State:
+        """One epoch: for every batch, predict, measure, differentiate, update, reset."""
+        x_NF, y_NO = problem.rows()
+        w = state["weight"].clone().requires_grad_()
+        b = state["bias"].clone().requires_grad_()
+        velocity = {k: state[k].clone() for k in ("weight_velocity", "bias_velocity") if k in state}
+        epoch = int(state["epoch"]) + 1
+        for rows in batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch):
+            prediction = regression_model(x_NF[rows], w, b)  # 1. generate predictions
+            loss = mse(prediction, y_NO[rows])  # 2. calculate the loss
+            loss.backward()  # 3. compute gradients
+            with torch.no_grad():  # 4. adjust the parameters
+                w -= self.learning_rate * self._direction("weight", w, velocity, self.weight_decay)
+                b -= self.learning_rate * self._direction("bias", b, velocity, 0.0)
+                _zero(w)  # 5. reset the gradients
+                _zero(b)
+        return {"weight": w.detach(), "bias": b.detach(), "epoch": torch.tensor(epoch), **velocity}
+
+    def theta(self, problem: Problem, state: State) -> npt.NDArray[np.float64]:  # noqa: ARG002 - the contract's signature
+        """The parameters as they are."""
+        return stack(state["weight"], state["bias"])
+
+    def _direction(self, name: str, p: torch.Tensor, velocity: dict[str, torch.Tensor], decay: float) -> torch.Tensor:
+        """What the learning rate multiplies: the gradient, or the velocity that it feeds."""
+        assert p.grad is not None
+        gradient = p.grad + decay * p if decay else p.grad
+        if not self.momentum:
+            return gradient
+        key = f"{name}_velocity"
+        old = velocity.get(key)
+        v = gradient.clone() if old is None else self.momentum * old + (1 - self.dampening) * gradient
+        velocity[key] = v
+        return gradient + self.momentum * v if self.nesterov else v
+
+
+def _zero(p: torch.Tensor) -> None:
+    assert p.grad is not None
+    p.grad.zero_()
