@@ -1,0 +1,1 @@
+"""Linear regression by gradient descent: the library. It imports neither prefect nor mlflow."""

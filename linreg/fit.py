@@ -1,7 +1,7 @@
 """The one loop: epochs, history, every reason to stop. It owns the iteration; a trainer owns one epoch.
 
-The loss after each epoch comes from the record of the rows, for every trainer alike, so it is the loss of the parameters
-as they are and not an average over batches. Nothing here draws a progress bar: ``on_epoch`` is called for that.
+The loss after each epoch comes from the record of the rows, for every trainer alike, so it is the loss of the
+parameters as they are and not an average over batches. Nothing here draws a progress bar: ``on_epoch`` is for that.
 """
 
 import math
@@ -161,7 +161,9 @@ def _diverged(excess: list[float], loss: float, config: TrainConfig, objective: 
     full = not 0 < config.batch_size < objective.moments.rows
     limit = stable_rate(objective, config)
     if full:
-        advice = f"train.learning_rate {config.learning_rate:g} is above the largest stable rate {limit:.4g}: choose one below it"
+        advice = (
+            f"train.learning_rate {config.learning_rate:g} is not below the largest stable rate {limit:.4g}: lower it"
+        )
     else:
         expected = minibatch_rate(objective, config.batch_size)
         advice = (
@@ -175,7 +177,7 @@ def _diverged(excess: list[float], loss: float, config: TrainConfig, objective: 
 
 
 def minibatch_rate(objective: Objective, batch_size: int) -> float:
-    """The rate that mini-batches of B rows are expected to bear, ``2 / (largest eigenvalue + trace(H) / B)``: an estimate."""
+    """The rate that batches of B rows should bear: ``2 / (largest eigenvalue + trace(H) / B)``, an estimate."""
     values = objective.eigenvalues_D
     return float(2 / (values[0] + values.sum() / batch_size))
 

@@ -1,4 +1,4 @@
-"""The gate: whether a model may be registered, and whether it takes the champion's place. It decides, and moves nothing.
+"""The gate: may a model be registered, and does it take the champion's place? It decides, and moves nothing.
 
 Against the champion it looks at the paired difference of the two models' losses row by row, on the same rows, and asks
 that the lower bound of its 95% interval be a gain. On training rows an interval would mean little, so there plainly

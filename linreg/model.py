@@ -92,7 +92,7 @@ class LinearModel:
         Path(path).write_bytes(self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The safetensors file as bytes: float64 tensors ``weight``, ``bias``, ``mean``; names as JSON in the metadata."""
+        """The safetensors file as bytes: float64 ``weight``, ``bias``, ``mean``; the names as JSON in the metadata."""
         tensors = {"weight": self.weight_OF, "bias": self.bias_O, "mean": self.mean_F}
         names = {"features": json.dumps(self.features), "targets": json.dumps(self.targets)}
         contiguous = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in tensors.items()}
@@ -121,8 +121,9 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     if name not in frame.columns:
         raise UserError(f"column '{name}' is missing{nearest(name, frame.columns)}")
     column = frame[name]
-    if isinstance(column, pd.DataFrame):
-        raise UserError(f"column '{name}' stands {column.shape[1]} times: keep one")
+    times = int((frame.columns == name).sum())
+    if times > 1:
+        raise UserError(f"column '{name}' stands {times} times: keep one")
     return column
 
 

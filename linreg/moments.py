@@ -1,13 +1,13 @@
 """Moments: all that mean squared error needs to know about any number of rows, in one small record.
 
 Of the rows ``[X | Y]`` it keeps the count, the weight, a shift ``c`` and ``root``, the upper triangular factor R of
-``sqrt(w) * [1 | X - c | Y - c]``, in float64, so that ``R'R`` holds every sum of products. R is made by Householder QR and
-never from a Gram matrix: nothing is squared, so nothing cancels. Two records merge by a QR of their stacked factors.
+``sqrt(w) * [1 | X - c | Y - c]``, in float64, so that ``R'R`` holds every sum of products. R is made by Householder QR
+and never from a Gram matrix: nothing is squared, so nothing cancels. Two records merge by a QR of their stacked R's.
 
 Shapes: N rows, F features, O targets, P = F + O columns, K = 1 + P. It opens no data files and trains nothing.
 
-Source: Golub and Van Loan, Matrix Computations, 4th ed., 5.2 (QR) and 5.5 (rank deficiency); Chan, Golub and LeVeque 1983
-(merging centred sums).
+Source: Golub and Van Loan, Matrix Computations, chapter 5 (orthogonalisation and least squares); Chan, Golub and
+LeVeque 1983 (merging centred sums).
 """
 
 import json
@@ -207,7 +207,7 @@ def _factor(a_NK: Float) -> Float:
     while len(a_NK) >= 2 * max(PANEL, 4 * a_NK.shape[1]):
         size = max(PANEL, 4 * a_NK.shape[1])
         whole = len(a_NK) // size * size
-        heads = np.linalg.qr(a_NK[:whole].reshape(-1, size, a_NK.shape[1]), mode="r")
+        heads = np.asarray(np.linalg.qr(a_NK[:whole].reshape(-1, size, a_NK.shape[1]), mode="r"))
         a_NK = np.vstack([heads.reshape(-1, a_NK.shape[1]), a_NK[whole:]])
     r = np.linalg.qr(a_NK, mode="r")
     k = a_NK.shape[1]

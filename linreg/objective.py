@@ -104,7 +104,7 @@ class Objective:
 
     @property
     def slope_DO(self) -> Float:
-        """What the gradient holds besides ``H theta``, in the eigenbasis: ``V' grad = eigenvalues * (V' theta) - slope``."""
+        """The gradient's constant part in the eigenbasis: ``V' gradient = eigenvalues * (V' theta) - slope``."""
         return np.asarray(self.eigenvalues_D[:, None] * (self.basis_DD.T @ self.optimum_DO))
 
     @property

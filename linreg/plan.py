@@ -1,4 +1,4 @@
-"""What the eigenvalues say before the first epoch: the largest stable rate, the condition, and how long it will take."""
+"""What the eigenvalues say before the first epoch: the largest stable rate, the condition, how long it will take."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -66,8 +66,8 @@ def best_rate(objective: Objective) -> float:
 def epochs_until(objective: Objective, config: TrainConfig, share: float) -> int | None:
     """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
 
-    None where there is no such number: the rate diverges, the batches are small, or the optimum loss is 0. With momentum
-    the loss swings; the answer is then right to within a swing.
+    None where there is no such number: the rate diverges, the batches are small, or the optimum loss is 0. With
+    momentum the loss swings; the answer is then right to within a swing.
     """
     target = share * objective.optimum_loss
     mini = 0 < config.batch_size < objective.moments.rows
@@ -132,8 +132,8 @@ def _advice(objective: Objective, config: TrainConfig, epochs_to: dict[str, int 
     deficient = objective.moments.solve().deficient
     if deficient:
         lines.append(
-            f"columns {', '.join(deficient)} are constant or determine each other: predictions and loss are not touched, "
-            "but their coefficients are not unique; drop one of them"
+            f"columns {', '.join(deficient)} are constant or determine each other: predictions and loss are not "
+            "touched, but their coefficients are not unique; drop one of them"
         )
     needed = epochs_to["1%"]
     if needed is not None and needed > config.epochs:

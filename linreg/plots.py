@@ -6,6 +6,7 @@ global state is touched.
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,8 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _figure(columns: int = 1, height: float = 4.2):  # type: ignore[no-untyped-def]  # matplotlib's own union of one or many axes
+def _figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
+    """A figure and its axes: one, or an array of them where there are several columns."""
     figure = Figure(figsize=(max(6.4, 4.4 * columns), max(height, 2.6)), layout="constrained")
     axes = figure.subplots(1, columns)
     for one in np.atleast_1d(axes):

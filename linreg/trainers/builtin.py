@@ -1,4 +1,4 @@
-"""The tutorial's second half: ``nn.Linear``, ``TensorDataset``, ``DataLoader``, ``mse_loss`` and ``torch.optim.SGD``."""
+"""The tutorial's second half: ``nn.Linear``, ``TensorDataset``, ``DataLoader``, ``mse_loss``, ``torch.optim.SGD``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Builtin:
         model, optimizer = self._restore(problem, state)
         order = list(batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch))
         # the sampler hands out whole batches, so the loader must not gather rows one by one
-        loader = DataLoader(TensorDataset(x_NF, y_NO), sampler=order, batch_size=None)  # type: ignore[arg-type]
+        loader = DataLoader(TensorDataset(x_NF, y_NO), sampler=order, batch_size=None)
         fit(model, mse_loss, optimizer, loader)
         out = {"weight": model.weight.detach(), "bias": model.bias.detach(), "epoch": torch.tensor(epoch)}
         for name, parameter in (("weight", model.weight), ("bias", model.bias)):

@@ -1,7 +1,7 @@
 """Full-batch descent from moments: the same updates in the Hessian's eigenbasis, whatever the number of rows.
 
-With ``u = V' theta`` and the gradient ``eigenvalues * u - slope``, every update of the tutorial's loop is an elementwise
-one on D x O numbers. It needs no rows.
+With ``u = V' theta`` and the gradient ``eigenvalues * u - slope``, every update of the tutorial's loop is an
+elementwise one on D x O numbers. It needs no rows.
 """
 
 from dataclasses import dataclass

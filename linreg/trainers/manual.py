@@ -34,8 +34,8 @@ def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor) -> torch.Tensor:
 class Manual:
     """Gradient descent by hand, full or mini-batch.
 
-    Each update is ``torch.optim.SGD``'s: ``g += weight_decay * p`` (weights alone), ``v = momentum * v + (1 - dampening) g``
-    (``v = g`` at first), ``p -= learning_rate * v`` (Nesterov: ``g + momentum * v``).
+    Each update is ``torch.optim.SGD``'s: ``g += weight_decay * p`` (weights alone), ``v = momentum * v + (1 -
+    dampening) g`` (``v = g`` at first), ``p -= learning_rate * v`` (Nesterov: ``g + momentum * v``).
     """
 
     learning_rate: float
