@@ -1,0 +1,160 @@
+"""Which files a path means: a file, a glob, a folder, or a URI that pyarrow's file systems read.
+
+Gives each file's name below the data's root and what opens it, and turns what the operating system says into one
+line of advice. It reads no file.
+"""
+
+import contextlib
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from linreg.errors import ServerAway, UserError, nearest
+from linreg.tables import kind
+
+Named = tuple[str, str]  # name below the root, path or URI that opens it
+
+
+def files(path: str) -> list[Named]:
+    """The data files that a path means, sorted by name.
+
+    Raises:
+        UserError: nothing is there, nothing matches, or a file named is no data file.
+        ServerAway: a remote file system does not answer.
+    """
+    with advice(path):
+        return sorted(_remote(path) if "://" in path else _local(os.path.expanduser(path)))
+
+
+def _local(path: str) -> list[Named]:
+    if glob.has_magic(path) and not os.path.lexists(path):
+        return _globbed(path)
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(_missing(path)) from None
+    if stat.S_ISDIR(mode):
+        return _folder(path)
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is neither a file nor a folder: name a .csv or .parquet file")
+    return [_known(os.path.basename(path), path)]
+
+
+def _missing(path: str) -> str:
+    """The line for a path that is not there, with the names near it."""
+    parent, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        return f"{path}: no such file or folder, nor is there a folder {parent}: check data.path"
+    here = sorted(n for n in os.listdir(parent) if not n.startswith("."))
+    near = _short(nearest(name, here)) or " (its folder is empty)"
+    return f"{path}: no such file or folder{near}: check data.path"
+
+
+def _globbed(path: str) -> list[Named]:
+    parts = path.split("/")
+    literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
+    root = "/".join(literal) or ("/" if path.startswith("/") else ".")
+    found = glob.glob(path, recursive=True)
+    files = [_known(os.path.relpath(f, root), f) for f in found if not os.path.isdir(f)]
+    if not files:
+        what = f"matches folders only: add '/*.csv'" if found else "matches no file: check the pattern"
+        raise UserError(f"{path}: {what}")
+    return files
+
+
+def _folder(root: str) -> list[Named]:
+    """The data files under a folder, through links to folders too, each folder once."""
+    files: list[Named] = []
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith("."))
+        taken = [] if real in seen else [n for n in names if not n.startswith(".") and kind(n)]
+        files += [(os.path.relpath(os.path.join(folder, n), root), os.path.join(folder, n)) for n in taken]
+        seen.add(real)
+    if not files:
+        raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check data.path")
+    return files
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _known(name: str, path: str) -> Named:
+    if not kind(name):
+        ext = PurePosixPath(name).suffix
+        what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
+        raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
+    return name, path
+
+
+def _remote(uri: str) -> list[Named]:
+    """The files of a URI; ``head`` is the part of it that stands before the names below the root."""
+    plain, _, query = uri.partition("?")
+    tail = f"?{query}" if query else ""
+    head = plain if "*" not in plain else plain[: plain.index("*")].rpartition("/")[0]
+    system, root = open_system(head + tail)
+    info = system.get_file_info(root)
+    if info.type == pafs.FileType.NotFound:
+        raise UserError(f"{label(uri)}: no such file or folder: check data.path")
+    if info.type == pafs.FileType.File:
+        return [_known(PurePosixPath(root).name, uri)]
+    wanted = re.compile(_regex(plain[len(head) + 1 :]) if head != plain else r"(?s:.*)")
+    below = [i.path[len(root.rstrip("/")) + 1 :] for i in _listing(system, root)]
+    names = [n for n in below if not re.search(r"(^|/)\.", n) and wanted.fullmatch(n) and kind(n)]
+    if not names:
+        raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check data.path")
+    return [(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
+
+
+def _listing(system: pafs.FileSystem, root: str) -> list[pafs.FileInfo]:
+    found = system.get_file_info(pafs.FileSelector(root, recursive=True))
+    return [i for i in found if i.type == pafs.FileType.File]
+
+
+def _regex(pattern: str) -> str:
+    return re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
+
+
+def open_system(path: str) -> tuple[pafs.FileSystem, str]:
+    """The file system that opens a path, and the path in it."""
+    if "://" not in path:
+        return pafs.LocalFileSystem(), path
+    try:
+        system, inner = pafs.FileSystem.from_uri(path)
+    except (pa.ArrowInvalid, NotImplementedError) as e:
+        reason = str(e).splitlines()[0].replace(path, label(path))
+        raise UserError(f"{label(path)}: not a URI that can be read ({reason}): download it, name the file") from e
+    return system, inner
+
+
+@contextlib.contextmanager
+def advice(path: str) -> Iterator[None]:
+    """Turns what the operating system or a remote one says into one line."""
+    try:
+        yield
+    except FileNotFoundError as e:
+        raise UserError(f"{label(e.filename or path)}: no such file (any more): check data.path, run again") from e
+    except PermissionError as e:
+        raise UserError(f"{label(e.filename or path)}: may not be read: give this user the right to read it") from e
+    except OSError as e:
+        if "://" in path and not path.startswith("file:"):
+            raise ServerAway(f"{label(path)}: the storage does not answer ({_short(str(e))})") from e
+        raise UserError(f"{label(path)}: cannot be read ({_short(str(e))}): check the disk and the path") from e
+
+
+def label(path: str) -> str:
+    """A path without user, password and query: those may be credentials."""
+    return re.sub(r"//[^/@]*@", "//", path.partition("?")[0]) if "://" in path else path
+
+
+def _short(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 4] + " ..."

@@ -1,0 +1,90 @@
+"""The rows of one role, Arrow columns underneath: as fixed blocks for the moments, as tensors where rows are needed.
+
+Columns stay as wide as in the file and become float64 a block at a time. It reads no file and checks no value.
+
+Shapes: N rows, F features, O targets.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+LEAF = 65_536  # rows of a block, fixed: the order of additions, so the bits of a record, hang on it
+Float = npt.NDArray[np.float64]
+
+
+class Rows:
+    """The rows of one role, in the order of the partitions and of the rows in them.
+
+    Args:
+        tables: one table a partition, all of the same columns, without nulls.
+        features: names of the F inputs.
+        targets: names of the O outputs.
+    """
+
+    def __init__(self, tables: Sequence[pa.Table], features: tuple[str, ...], targets: tuple[str, ...]) -> None:
+        self.features = features
+        self.targets = targets
+        self._tables = tuple(tables)
+
+    def __len__(self) -> int:
+        return sum(len(t) for t in self._tables)
+
+    def blocks(self) -> Iterator[Float]:
+        """Leaves of at most ``LEAF`` rows of one partition: float64, C-contiguous, (n, F + O), targets last."""
+        return self._leaves((*self.features, *self.targets))
+
+    def tensors(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows as ``x_NF``, ``y_NO``: contiguous, on the CPU; no float64 copy of the whole is made."""
+        f, o = len(self.features), len(self.targets)
+        x_NF, y_NO = torch.empty((len(self), f), dtype=dtype), torch.empty((len(self), o), dtype=dtype)
+        done = 0
+        for block in self.blocks():
+            rows, leaf = slice(done, done + len(block)), torch.from_numpy(block)
+            x_NF[rows], y_NO[rows] = leaf[:, :f], leaf[:, f:]
+            done += len(block)
+        return x_NF, y_NO
+
+    def arrays(self) -> tuple[Float, Float]:
+        """The rows as float64 ``x_NF``, ``y_NO``."""
+        return self.select(self.features), self.select(self.targets)
+
+    def select(self, columns: Sequence[str]) -> Float:
+        """Any columns held, the optional ones too: float64 of shape (N, len(columns)).
+
+        Raises:
+            KeyError: a column is not held.
+        """
+        if not self.has(columns):
+            raise KeyError(next(c for c in columns if not self.has([c])))
+        out = np.empty((len(self), len(columns)))
+        done = 0
+        for block in self._leaves(columns):
+            out[done : done + len(block)] = block
+            done += len(block)
+        return out
+
+    def has(self, columns: Sequence[str]) -> bool:
+        """Whether all these columns are held."""
+        held = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
+        return set(columns) <= held
+
+    def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
+        for table in self._tables:
+            for start in range(0, len(table), LEAF):
+                piece = table.slice(start, LEAF)
+                out = np.empty((len(piece), len(columns)))
+                for j, name in enumerate(columns):
+                    out[:, j] = float64(piece[name])
+                yield out
+
+
+def float64(column: pa.ChunkedArray) -> Float:
+    """The column as float64, null as NaN; no copy where it is float64 in one piece already."""
+    if not pa.types.isfloat64(column.type):
+        column = pc.cast(column, pa.float64(), safe=False)
+    return np.asarray(column.to_numpy())

@@ -1,0 +1,109 @@
+"""Files, globs, folders and URIs become partitions: one file each, known by the digest of all its bytes.
+
+``find`` lists and hashes them, ``read`` turns one into checked Arrow numbers: from the very bytes that were hashed.
+Every file is read by itself, since a data set that takes its schema from the first file fills and drops columns of
+the others in silence. What a file says is in ``tables``; which rows train and which test is in ``split``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import xxhash
+
+from linreg import csv_check, listing, tables
+from linreg.errors import UserError
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One file of a data set.
+
+    Args:
+        name: path below the data's root, with ``/``; a single file's own name.
+        path: what opens it: a local path or a URI.
+        size: bytes.
+        digest: XXH3-128 of all bytes, in hex.
+    """
+
+    name: str
+    path: str
+    size: int
+    digest: str
+
+    @property
+    def label(self) -> str:
+        """The path as messages show it: without credentials."""
+        return listing.label(self.path)
+
+
+def find(path: str) -> list[Partition]:
+    """List and hash the files of a data set, sorted by name.
+
+    Args:
+        path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, .parquet and .pq; hidden files
+            and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
+
+    Raises:
+        UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
+        ServerAway: a remote file system does not answer.
+    """
+    return [_hashed(name, opens) for name, opens in listing.files(path)]
+
+
+def digest(partitions: Iterable[Partition]) -> str:
+    """XXH3-128 of the names and digests of all partitions, in hex; their order does not matter."""
+    lines = sorted(f"{p.digest} {p.name}\0" for p in partitions)
+    return str(xxhash.xxh3_128_hexdigest("".join(lines).encode("utf-8", "surrogateescape")))
+
+
+def read(
+    partition: Partition, columns: Sequence[str], *, optional: Sequence[str] = (), text_ok: Sequence[str] = ()
+) -> pa.Table:
+    """Read columns of one partition as checked numbers; nulls and NaN are still there.
+
+    Args:
+        columns: what the file must hold; integers, floats, booleans, decimals (which become float64).
+        optional: what is read where the file holds it as numbers.
+        text_ok: those of ``columns`` that may be of any type: a CSV gives them as text, Parquet as they are.
+
+    Returns:
+        a table of ``columns``, then the optional ones that are there, in file order of the rows.
+
+    Raises:
+        UserError: the file changed since ``find``, or is not what it should be: says where, and what to do.
+    """
+    data = _bytes(partition)
+    return tables.parse(partition.label, data, columns, optional=optional, text_ok=text_ok)
+
+
+def locate(partition: Partition, row: int, column: str) -> tuple[str, str]:
+    """Where a row (counted from 0) stands, for a message: ``("line 5", "its text")``, or ``("row 4", "")``."""
+    if tables.kind(partition.name) != "csv":
+        return f"row {row + 1}", ""
+    line, text = csv_check.cell(_bytes(partition), row, column)
+    return f"line {line}", text
+
+
+def _hashed(name: str, path: str) -> Partition:
+    size, hasher = 0, xxhash.xxh3_128()
+    with listing.advice(path):
+        system, inner = listing.open_system(path)
+        with system.open_input_file(inner) as f:
+            while chunk := f.read(_CHUNK):
+                hasher.update(chunk)
+                size += len(chunk)
+    return Partition(name=name, path=path, size=size, digest=hasher.hexdigest())
+
+
+def _bytes(partition: Partition) -> bytes:
+    """The whole file, refused where it is not what was hashed."""
+    with listing.advice(partition.path):
+        system, inner = listing.open_system(partition.path)
+        with system.open_input_file(inner) as f:
+            data: bytes = f.read()
+    if xxhash.xxh3_128_hexdigest(data) != partition.digest:
+        raise UserError(f"{partition.label}: changed while it was read: run again")
+    return data

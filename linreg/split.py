@@ -1,0 +1,165 @@
+"""Which row trains, validates or tests: decided by the row's key and the seed, never by what else is there.
+
+The key is the text of the columns in ``data.key``, else the partition's name (extension aside) and the row's number
+in it. So added files, appended rows and other features move no row, and CSV and Parquet of one name agree.
+It reads no file. Salts are apart, so the validation share never moves a test row.
+
+The generator is splitmix64 (Steele, Lea, Flood, OOPSLA 2014): integers only, the same on every machine.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from linreg.errors import UserError
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_U64 = npt.NDArray[np.uint64]
+
+# What different writers make of one value: 5.0 and 5, True and true, T and space, +00:00 and Z, midnight or none.
+_DECIMAL = r"^[+-]?(\d+\.\d*|\.\d+|\d+[eE][+-]?\d+|\d+\.\d*[eE][+-]?\d+|\.\d+[eE][+-]?\d+)$"
+_WORDS = {r"^(?:True|TRUE)$": "true", r"^(?:False|FALSE)$": "false", r"^[+-]?(?:nan|NaN|NAN)$": ""}
+_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}"
+_TIMES = {
+    r"^(.{10})T": r"\1 ",
+    r"([+-]\d{2}):(\d{2})$": r"\1\2",
+    r"[+-]0000$": "Z",
+    r"(\.\d*?)0+(Z|[+-]\d{4})?$": r"\1\2",
+    r"\.(Z|[+-]\d{4})?$": r"\1",
+    r" 00:00:00$": "",
+}
+
+
+def roles(
+    name: str,
+    rows: int,
+    keys: Sequence[pa.ChunkedArray] = (),
+    *,
+    test_fraction: float,
+    validation_fraction: float = 0.0,
+    seed: int = 0,
+) -> npt.NDArray[np.int8]:
+    """The role of each row of one partition.
+
+    Args:
+        name: the partition's name.
+        rows: N, how many rows it has.
+        keys: the key columns, N long each; none: partition and row number.
+        test_fraction: expected share of test rows.
+        validation_fraction: expected share of validation rows among the others.
+
+    Returns:
+        int8 of shape (N,): ``TRAIN`` 0, ``VALIDATION`` 1, ``TEST`` 2.
+
+    Raises:
+        UserError: a key column's type cannot identify a row.
+    """
+    out = np.full(rows, TRAIN, np.int8)
+    if validation_fraction > 0:
+        out[unit_hash(name, rows, keys, seed=seed, salt="validation") < validation_fraction] = VALIDATION
+    if test_fraction > 0:
+        out[unit_hash(name, rows, keys, seed=seed, salt="test") < test_fraction] = TEST
+    return out
+
+
+def unit_hash(
+    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, seed: int, salt: str
+) -> npt.NDArray[np.float64]:
+    """A number in [0, 1) for each row, uniform over rows and independent between salts and seeds.
+
+    Returns:
+        float64 of shape (N,), from the upper 53 bits of a 64-bit hash.
+    """
+    where = "" if keys else PurePosixPath(name).with_suffix("").as_posix()
+    text = f"{seed}\0{salt}\0{where}".encode("utf-8", "surrogateescape")
+    start = np.uint64(xxhash.xxh3_64_intdigest(text))
+    hashed = _hash_keys(start, rows, keys) if keys else _mix(start + np.arange(1, rows + 1, dtype=np.uint64) * _GOLDEN)
+    return np.asarray((hashed >> np.uint64(11)) * 2.0**-53, np.float64)
+
+
+def key_text(column: pa.ChunkedArray) -> pa.LargeStringArray:
+    """The text that stands for each key value: the same for a value from CSV and from Parquet; null is empty.
+
+    Raises:
+        UserError: the type has no text (lists, structs, raw bytes).
+    """
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if pa.types.is_floating(column.type):
+        return _plain(_float_text(pc.cast(column, pa.float64())))
+    try:
+        text = pc.utf8_trim_whitespace(pc.cast(column, pa.large_string()))
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as e:
+        raise UserError(f"a column of type {column.type} cannot be in data.key: take numbers, text or dates") from e
+    exact = pa.types.is_integer(column.type) or pa.types.is_date(column.type) or pa.types.is_boolean(column.type)
+    return _plain(text if exact else _agreed(text))
+
+
+def _agreed(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """One spelling where writers differ."""
+    for pattern, plain in _WORDS.items():
+        text = pc.replace_substring_regex(text, pattern, plain)
+    decimal = pc.match_substring_regex(text, _DECIMAL)
+    if pc.any(decimal).as_py():
+        values = pc.cast(pc.if_else(decimal, pc.utf8_ltrim(text, "+"), None), pa.float64())
+        text = pc.if_else(decimal, _float_text(values), text)
+    if pc.any(pc.match_substring_regex(text, _TIME)).as_py():
+        for pattern, plain in _TIMES.items():
+            text = pc.replace_substring_regex(text, pattern, plain)
+    return text
+
+
+def _float_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers as integers, the others in their shortest form, NaN as null."""
+    values = pc.if_else(pc.is_nan(values), None, values)
+    whole = pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), 2.0**53))
+    integers = pc.cast(pc.cast(pc.if_else(whole, values, None), pa.int64()), pa.large_string())
+    return pc.if_else(whole, integers, pc.cast(values, pa.large_string()))
+
+
+def _plain(text: pa.ChunkedArray) -> pa.LargeStringArray:
+    filled = pc.fill_null(text, "")
+    return filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
+
+
+def _hash_keys(start: np.uint64, rows: int, keys: Sequence[pa.ChunkedArray]) -> _U64:
+    hashed = np.full(rows, start)
+    for column in keys:
+        hashed = _hash_text(hashed, key_text(column))
+    return hashed
+
+
+def _hash_text(state: _U64, text: pa.LargeStringArray) -> _U64:
+    """Mix each text into its row's state, eight bytes of all rows at a time."""
+    offsets, words = _buffers(text)
+    begin, length = offsets[:-1], np.diff(offsets)
+    state = _mix(state + (length.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    for done in range(0, int(length.max(initial=0)), 8):
+        live = np.flatnonzero(length > done)
+        surplus = np.maximum(8 - (length[live] - done), 0).astype(np.uint64) * np.uint64(8)
+        word = (words[begin[live] + done] << surplus) >> surplus
+        state[live] = _mix((state[live] ^ word) + _GOLDEN)
+    return state
+
+
+def _buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Offsets, and a view of the bytes in which element i is the eight bytes from i on."""
+    _, offsets, data = text.buffers()
+    count = len(text) + 1
+    ends = np.frombuffer(offsets, np.int64)[text.offset : text.offset + count]
+    padded = (data.to_pybytes() if data else b"") + b"\0" * 8
+    words = np.ndarray((len(padded) - 7,), np.dtype("<u8"), buffer=padded, strides=(1,))
+    return ends, words
+
+
+def _mix(z: _U64) -> _U64:
+    """The output function of splitmix64."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))

@@ -1,0 +1,147 @@
+"""The bytes of one CSV or Parquet file become an Arrow table of numbers: the columns asked for, and no others.
+
+A CSV takes the fast way through Arrow with the types given; what Arrow refuses is looked at again by ``csv_check``,
+which finds the line and says what is wrong with it. It opens no file and does not judge nulls.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from linreg import csv_check
+from linreg.errors import UserError, nearest
+
+_KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_BLOCK = 1 << 22  # bytes of a CSV that one thread parses at a time: the fastest of 1, 4 and 16 MiB
+
+
+class ColumnMissing(UserError):
+    """A file lacks a column that was asked for."""
+
+
+def kind(name: str) -> str:
+    """``csv`` or ``parquet`` by the extension (any case), else an empty string."""
+    return _KINDS.get(PurePosixPath(name).suffix.lower(), "")
+
+
+def parse(
+    label: str, data: bytes, columns: Sequence[str], *, optional: Sequence[str] = (), text_ok: Sequence[str] = ()
+) -> pa.Table:
+    """Turn a file's bytes into a table of ``columns`` and of those of ``optional`` that it holds as numbers.
+
+    Args:
+        label: the path as messages show it; its extension says the format.
+
+    Raises:
+        UserError: the bytes are not such a file, a column is missing, doubled or not numbers, or there is no row.
+    """
+    if not data:
+        raise UserError(f"{label}: is empty (0 bytes): write it again or leave it out")
+    reader = _csv if kind(label) == "csv" else _parquet
+    table = reader(label, data, columns, [c for c in optional if c not in columns], text_ok)
+    if not len(table):
+        raise UserError(f"{label}: has column names but no rows: add rows or leave the file out")
+    return table
+
+
+def _csv(label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], text_ok: Sequence[str]) -> pa.Table:
+    csv_check.check_bytes(label, data)
+    header = csv_check.header(label, data)
+    if not set(columns) <= set(header):
+        csv_check.doubt(label, data, header)
+    _check_columns(label, header, columns)
+    texts = {c: pa.string() for c in text_ok}
+    present = [c for c in optional if header.count(c) == 1]
+    try:
+        return _arrow_csv(data, [*columns, *present], {c: pa.float64() for c in [*columns, *present]} | texts)
+    except pa.ArrowInvalid:
+        return _second_look(label, data, columns, present, texts)
+
+
+def _second_look(
+    label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], texts: dict[str, pa.DataType]
+) -> pa.Table:
+    """Types inferred by Arrow: booleans pass, optional text is left out, and for the rest the line is found."""
+    try:
+        table = _arrow_csv(data, [*columns, *optional], texts)
+    except pa.ArrowInvalid as e:
+        raise csv_check.explain(label, data, (), str(e)) from e
+    bad = [c for c in columns if c not in texts and not _is_number(table[c].type)]
+    if bad:
+        raise csv_check.explain(label, data, bad, "a column is not numbers")
+    return table.select([*columns, *(c for c in optional if _is_number(table[c].type))])
+
+
+def _arrow_csv(data: bytes, columns: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
+    """Line breaks inside quotes need a slower search for the ends of lines: only where there are quotes."""
+    buffer = pa.py_buffer(data)[: csv_check.end(data)]
+    return pacsv.read_csv(
+        pa.BufferReader(buffer),
+        read_options=pacsv.ReadOptions(block_size=_BLOCK),
+        parse_options=pacsv.ParseOptions(newlines_in_values=b'"' in data),
+        convert_options=pacsv.ConvertOptions(column_types=types, include_columns=columns),
+    )
+
+
+def _parquet(
+    label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], text_ok: Sequence[str]
+) -> pa.Table:
+    _check_magic(label, data)
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        names = file.schema_arrow.names
+        _check_columns(label, names, columns)
+        wanted = [*columns, *(c for c in optional if names.count(c) == 1)]
+        table = file.read(columns=wanted).select(wanted)
+    except (pa.ArrowException, OSError) as e:
+        raise UserError(f"{label}: the Parquet file is damaged ({_first(e)}): write or fetch it again") from e
+    numbers = {c: table[c] if c in text_ok else _numbers(table[c]) for c in wanted}
+    for name in columns:
+        if numbers[name] is None:
+            what = f"column '{name}' is {table[name].type}, not numbers"
+            raise UserError(f"{label}: {what}: cast it when the file is written")
+    return pa.table({c: values for c, values in numbers.items() if values is not None})
+
+
+def _check_magic(label: str, data: bytes) -> None:
+    if data[:4] == b"PARE":
+        raise UserError(f"{label}: is encrypted Parquet: decrypt it first")
+    if data[:4] != b"PAR1":
+        what = csv_check.foreign(data) or "text, perhaps CSV"
+        raise UserError(f"{label}: is not Parquet ({what}): name it by what it is, or write it again")
+    if len(data) < 12 or data[-4:] != b"PAR1":
+        raise UserError(f"{label}: is truncated ({len(data)} bytes, no Parquet footer): write or fetch it again")
+
+
+def _check_columns(label: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in names:
+            hint = nearest(name, names)
+            hint = hint if len(hint) <= 300 else hint[:296] + " ..."
+            raise ColumnMissing(f"{label}: column '{name}' is missing{hint}")
+        if (times := list(names).count(name)) > 1:
+            raise UserError(f"{label}: column '{name}' stands {times} times: keep one, or rename them")
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    kinds = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return any(test(type_) for test in kinds)
+
+
+def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """The column as integers, floats or booleans; None where it is something else."""
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if not _is_number(column.type):
+        return None
+    plain = pa.types.is_decimal(column.type) or pa.types.is_null(column.type) or pa.types.is_float16(column.type)
+    return pc.cast(column, pa.float64()) if plain else column
+
+
+def _first(error: Exception) -> str:
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    return text if len(text) <= 120 else text[:116] + " ..."
