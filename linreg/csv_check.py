@@ -117,8 +117,8 @@ def records(data: bytes) -> Iterator[tuple[int, list[str]]]:
     Raises:
         csv.Error: a field is larger than Python's limit.
     """
-    text = io.TextIOWrapper(io.BytesIO(data[: end(data)]), encoding="utf-8-sig", newline="")
-    reader = csv.reader(text)
+    source = pa.BufferReader(pa.py_buffer(data)[: end(data)])  # a view: slicing the bytes would copy the file
+    reader = csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""))
     line = 1
     for fields in reader:
         if fields:

@@ -64,7 +64,7 @@ def _globbed(path: str) -> list[Named]:
     found = glob.glob(path, recursive=True)
     files = [_known(os.path.relpath(f, root), f) for f in found if not os.path.isdir(f)]
     if not files:
-        what = f"matches folders only: add '/*.csv'" if found else "matches no file: check the pattern"
+        what = "matches folders only: add '/*.csv'" if found else "matches no file: check the pattern"
         raise UserError(f"{path}: {what}")
     return files
 

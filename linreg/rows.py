@@ -85,6 +85,6 @@ class Rows:
 
 def float64(column: pa.ChunkedArray) -> Float:
     """The column as float64, null as NaN; no copy where it is float64 in one piece already."""
-    if not pa.types.isfloat64(column.type):
+    if not pa.types.is_float64(column.type):
         column = pc.cast(column, pa.float64(), safe=False)
     return np.asarray(column.to_numpy())
