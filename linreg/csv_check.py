@@ -6,13 +6,18 @@ Lines are counted as an editor shows them: from 1, the header included, a record
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
+
+if TYPE_CHECKING:
+    import _csv
 
 _MAGIC = {
     b"PAR1": "Parquet",
@@ -40,7 +45,8 @@ def end(data: bytes) -> int:
 def foreign(data: bytes) -> str:
     """What the first bytes say the file is, where that is no text; else an empty string."""
     known = next((what for magic, what in _MAGIC.items() if data.startswith(magic)), "")
-    return known or ("binary data" if b"\0" in data[:65536] else "")
+    nul = data.find(b"\0", 0, 65536)
+    return known or ("" if nul < 0 else f"binary data (a NUL byte in line {_line(data, nul)})")
 
 
 def check_bytes(label: str, data: bytes) -> None:
@@ -52,7 +58,7 @@ def check_bytes(label: str, data: bytes) -> None:
     _check_utf16(label, data)
     if what := foreign(data):
         raise UserError(f"{label}: is not a CSV but {what}: export it as CSV, or name it by what it is")
-    if not data.removeprefix(b"\xef\xbb\xbf").strip(_BLANK) if len(data) < 65536 else False:
+    if not end(data.removeprefix(b"\xef\xbb\xbf")):
         raise UserError(f"{label}: holds blank lines only: write it again or leave it out")
     if not data.isascii() and not _is_utf8(data):
         raise UserError(_not_utf8(label, data))
@@ -72,6 +78,11 @@ def header(label: str, data: bytes) -> list[str]:
         raise UserError(f"{label}: line 1: is not CSV ({e}): check quotes and line ends") from e
 
 
+def has_rows(data: bytes) -> bool:
+    """Whether a record follows the header."""
+    return len(list(itertools.islice(records(data), 2))) > 1
+
+
 def doubt(label: str, data: bytes, names: Sequence[str]) -> None:
     """Say why a header that lacks a column may be no header at all; return where it looks like one.
 
@@ -84,7 +95,7 @@ def doubt(label: str, data: bytes, names: Sequence[str]) -> None:
     for delimiter, shown in _DELIMITERS.items():
         if raw.count(delimiter) + 1 > len(names):
             raise UserError(f"{label}: line 1: columns are separated by {shown}, not by commas: save it with commas")
-    if all(_NUMBER.fullmatch(name) for name in names):
+    if any(names) and all(not name or _NUMBER.fullmatch(name) for name in names):
         raise UserError(f"{label}: line 1: holds numbers only, so the header is missing: add a line with column names")
 
 
@@ -115,10 +126,9 @@ def records(data: bytes) -> Iterator[tuple[int, list[str]]]:
     """Each record that is not blank, with the line where it begins; the header is the first.
 
     Raises:
-        csv.Error: a field is larger than Python's limit.
+        csv.Error: Python's reader gives up.
     """
-    source = pa.BufferReader(pa.py_buffer(data)[: end(data)])  # a view: slicing the bytes would copy the file
-    reader = csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""))
+    reader = _reader(data)
     line = 1
     for fields in reader:
         if fields:
@@ -152,13 +162,11 @@ def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:
 
 
 def _check_utf16(label: str, data: bytes) -> None:
-    bom = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    """By its byte order mark, or by text in which every other byte is zero."""
     head = data[:1024]
-    bare = len(head) >= 8 and max(head[::2].count(0), head[1::2].count(0)) > 0.4 * len(head) > 5 * min(
-        head[::2].count(0), head[1::2].count(0)
-    )
-    if bom or bare:
-        raise UserError(f"{label}: is UTF-16 (byte 1, line 1), not UTF-8: save as UTF-8")
+    zeros = sorted((head[::2].count(0), head[1::2].count(0)))
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (zeros[1] > 0.4 * len(head) and zeros[0] < 0.1 * len(head)):
+        raise UserError(f"{label}: is UTF-16 or UTF-32 (line 1, byte 1), not UTF-8: save as UTF-8")
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -176,7 +184,7 @@ def _not_utf8(label: str, data: bytes) -> str:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as e:
-        line = data.count(b"\n", 0, e.start) + 1
+        line = _line(data, e.start)
         column = e.start - data.rfind(b"\n", 0, e.start)
         byte = f"byte 0x{data[e.start]:02x} (number {column} of the line)"
         return f"{label}: line {line}: {byte} is not UTF-8, perhaps Latin-1: save as UTF-8"
@@ -185,12 +193,21 @@ def _not_utf8(label: str, data: bytes) -> str:
 
 def _open_quote(data: bytes) -> int:
     """The line where a quoted field begins that the end of the file cuts off; 0: none."""
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
+    reader = _reader(data, strict=True)
     line = 1
     try:
         for _ in reader:
             line = reader.line_num + 1
     except csv.Error as e:
-        return line if "end of data" in str(e) or "limit" in str(e) else 0
+        return line if "end of data" in str(e) else 0
     return 0
+
+
+def _line(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
+
+
+def _reader(data: bytes, *, strict: bool = False) -> "_csv.Reader":
+    csv.field_size_limit(2**31 - 1)  # Python's own limit of 131,072 characters would hide the line that is wrong
+    source = pa.BufferReader(pa.py_buffer(data)[: end(data)])  # a view: slicing the bytes would copy the file
+    return csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=strict)

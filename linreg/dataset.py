@@ -76,8 +76,8 @@ def _read(
 ) -> tuple[pa.Table, npt.NDArray[np.int8]]:
     """One partition's numbers, and the role of each row: -1 where it is dropped."""
     numbers = [*config.features, *config.targets]
-    extra = [c for c in optional if c not in numbers]
-    inline = [k for k in config.key if k not in (*numbers, *extra)] if config.key else []
+    extra = [c for c in dict.fromkeys(optional) if c not in numbers]
+    inline = [k for k in dict.fromkeys(config.key) if k not in (*numbers, *extra)]
     try:
         table = source.read(partition, [*numbers, *inline], optional=extra, text_ok=inline)
     except ColumnMissing as e:
@@ -92,12 +92,12 @@ def _read(
 
 def _roles(partition: Partition, table: pa.Table, config: DataConfig, inline: Sequence[str]) -> npt.NDArray[np.int8]:
     """A key that is a feature too is read again as it stands: its role must not hang on its being a feature."""
-    again = len(inline) < len(config.key)
-    keys = source.read(partition, config.key, text_ok=config.key) if again else table
+    names = list(dict.fromkeys(config.key))
+    keys = table if names == inline else source.read(partition, names, text_ok=names)
     return split.roles(
         partition.name,
         len(table),
-        [keys[k] for k in config.key],
+        [keys[k] for k in names],
         test_fraction=config.test_fraction,
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
@@ -159,5 +159,6 @@ def _check_counts(config: DataConfig, train: int, validation: int, test: int, dr
             raise UserError(f"{config.path}: none of {rows} is a {name} row at data.{name}_fraction {share}: {remedy}")
     needed = len(config.features) + 1
     if train < needed:
-        what = f"{train} training rows of {rows} cannot determine {needed} parameters a target"
-        raise UserError(f"{config.path}: {what}: add rows, or take fewer features or lower fractions")
+        what = f"{train} training rows, of {rows}, are too few for {needed} parameters a target ({needed - 1} features"
+        remedy = "add rows, or take fewer features or a lower test_fraction or validation_fraction"
+        raise UserError(f"{config.path}: {what} and the bias): {remedy}")

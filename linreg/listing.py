@@ -42,9 +42,7 @@ def _local(path: str) -> list[Named]:
         raise UserError(_missing(path)) from None
     if stat.S_ISDIR(mode):
         return _folder(path)
-    if not stat.S_ISREG(mode):
-        raise UserError(f"{path}: is neither a file nor a folder: name a .csv or .parquet file")
-    return [_known(os.path.basename(path), path)]
+    return [_regular(_known(os.path.basename(path), path))]
 
 
 def _missing(path: str) -> str:
@@ -62,7 +60,7 @@ def _globbed(path: str) -> list[Named]:
     literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
     root = "/".join(literal) or ("/" if path.startswith("/") else ".")
     found = glob.glob(path, recursive=True)
-    files = [_known(os.path.relpath(f, root), f) for f in found if not os.path.isdir(f)]
+    files = [_regular(_known(os.path.relpath(f, root), f)) for f in found if not os.path.isdir(f)]
     if not files:
         what = "matches folders only: add '/*.csv'" if found else "matches no file: check the pattern"
         raise UserError(f"{path}: {what}")
@@ -77,7 +75,8 @@ def _folder(root: str) -> list[Named]:
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith("."))
         taken = [] if real in seen else [n for n in names if not n.startswith(".") and kind(n)]
-        files += [(os.path.relpath(os.path.join(folder, n), root), os.path.join(folder, n)) for n in taken]
+        paths = [os.path.join(folder, n) for n in taken]
+        files += [_regular((os.path.relpath(p, root), p)) for p in paths]
         seen.add(real)
     if not files:
         raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check data.path")
@@ -94,6 +93,13 @@ def _known(name: str, path: str) -> Named:
         what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
         raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
     return name, path
+
+
+def _regular(file: Named) -> Named:
+    """A named pipe or a device would be waited on for ever."""
+    if not stat.S_ISREG(os.stat(file[1]).st_mode):
+        raise UserError(f"{file[1]}: is not a regular file: copy its content to a .csv or .parquet file")
+    return file
 
 
 def _remote(uri: str) -> list[Named]:
@@ -131,8 +137,11 @@ def open_system(path: str) -> tuple[pafs.FileSystem, str]:
     try:
         system, inner = pafs.FileSystem.from_uri(path)
     except (pa.ArrowInvalid, NotImplementedError) as e:
-        reason = str(e).splitlines()[0].replace(path, label(path))
-        raise UserError(f"{label(path)}: not a URI that can be read ({reason}): download it, name the file") from e
+        reason = _short(str(e).replace(path, label(path)))
+        remedy = "check it (a space is %20), or download the file and name that"
+        raise UserError(f"{label(path)}: not a URI that can be read ({reason}): {remedy}") from e
+    if not inner:
+        raise UserError(f"{label(path)}: names no bucket and no path: complete the URI")
     return system, inner
 
 
@@ -157,4 +166,5 @@ def label(path: str) -> str:
 
 
 def _short(text: str, limit: int = 200) -> str:
-    return text if len(text) <= limit else text[: limit - 4] + " ..."
+    line = (text.splitlines() or [""])[0]
+    return line if len(line) <= limit else line[: limit - 4] + " ..."

@@ -17,6 +17,7 @@ from linreg.errors import UserError, nearest
 
 _KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _BLOCK = 1 << 22  # bytes of a CSV that one thread parses at a time: the fastest of 1, 4 and 16 MiB
+_LARGE = 1 << 26  # for the second look: a line must fit into a block
 
 
 class ColumnMissing(UserError):
@@ -44,8 +45,12 @@ def parse(
     reader = _csv if kind(label) == "csv" else _parquet
     table = reader(label, data, columns, [c for c in optional if c not in columns], text_ok)
     if not len(table):
-        raise UserError(f"{label}: has column names but no rows: add rows or leave the file out")
+        raise _no_rows(label)
     return table
+
+
+def _no_rows(label: str) -> UserError:
+    return UserError(f"{label}: has column names but no rows: add rows or leave the file out")
 
 
 def _csv(label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], text_ok: Sequence[str]) -> pa.Table:
@@ -54,6 +59,8 @@ def _csv(label: str, data: bytes, columns: Sequence[str], optional: Sequence[str
     if not set(columns) <= set(header):
         csv_check.doubt(label, data, header)
     _check_columns(label, header, columns)
+    if not csv_check.has_rows(data):
+        raise _no_rows(label)
     texts = {c: pa.string() for c in text_ok}
     present = [c for c in optional if header.count(c) == 1]
     try:
@@ -67,7 +74,7 @@ def _second_look(
 ) -> pa.Table:
     """Types inferred by Arrow: booleans pass, optional text is left out, and for the rest the line is found."""
     try:
-        table = _arrow_csv(data, [*columns, *optional], texts)
+        table = _arrow_csv(data, [*columns, *optional], texts, block=_LARGE)
     except pa.ArrowInvalid as e:
         raise csv_check.explain(label, data, (), str(e)) from e
     bad = [c for c in columns if c not in texts and not _is_number(table[c].type)]
@@ -76,12 +83,12 @@ def _second_look(
     return table.select([*columns, *(c for c in optional if _is_number(table[c].type))])
 
 
-def _arrow_csv(data: bytes, columns: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
+def _arrow_csv(data: bytes, columns: Sequence[str], types: dict[str, pa.DataType], *, block: int = _BLOCK) -> pa.Table:
     """Line breaks inside quotes need a slower search for the ends of lines: only where there are quotes."""
     buffer = pa.py_buffer(data)[: csv_check.end(data)]
     return pacsv.read_csv(
         pa.BufferReader(buffer),
-        read_options=pacsv.ReadOptions(block_size=_BLOCK),
+        read_options=pacsv.ReadOptions(block_size=block),
         parse_options=pacsv.ParseOptions(newlines_in_values=b'"' in data),
         convert_options=pacsv.ConvertOptions(column_types=types, include_columns=columns),
     )
