@@ -177,9 +177,9 @@ class Config:
         _require(bool(self.experiment.strip()), "experiment", "is empty: give it a name")
         known = set(self.data.targets)
         for name in self.gate.limits():
-            _, _, target = name.partition(".")
+            _, dot, target = name.partition(".")
             _require(
-                not target or target in known,
+                not dot or target in known,
                 f"gate.{name}",
                 f"names no target of data.targets{nearest(target, known)}",
             )
@@ -211,4 +211,4 @@ def _require(ok: bool, key: str, remedy: str, value: object = None) -> None:
 
 def _choice(value: str, known: tuple[str, ...], key: str) -> None:
     if value not in known:
-        raise UserError(f"{key} '{value}' is unknown{nearest(value, known)}; one of {', '.join(known)}")
+        raise UserError(f"{key} '{value}' is unknown{nearest(value, known)}")

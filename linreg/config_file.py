@@ -29,7 +29,7 @@ def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"config {path} does not exist: name a TOML file (configs/ holds some)") from None
-    except (IsADirectoryError, PermissionError) as e:
+    except OSError as e:
         raise UserError(f"config {path} cannot be read ({e.strerror}): name a TOML file") from None
     except UnicodeDecodeError as e:
         raise UserError(f"config {path} is not UTF-8 text ({e.reason} at byte {e.start}): save it as UTF-8") from None
@@ -74,6 +74,8 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     if not equals or not all(path):
         raise UserError(f"--set '{setting}' is not of the form section.key=value")
     wanted = _type_of(path)
+    if path[0] == "gate" and isinstance(raw.get("gate"), dict):
+        raw["gate"] = _join_quoted(raw["gate"])  # else a quoted limit of the file would win over the setting
     table = raw
     for i, part in enumerate(path[:-1]):
         inner = table.get(part, {})
@@ -116,6 +118,8 @@ def _parse(text: str, wanted: Any, key: str) -> Any:
     is_text = wanted is str or get_origin(wanted) is Literal
     if is_text:
         return value if isinstance(value, str) else text
+    if get_origin(wanted) is tuple and isinstance(value, str):
+        return [value]
     if get_origin(wanted) is tuple and not isinstance(value, list):
         return [part.strip() for part in text.split(",") if part.strip()]
     if value is None:
@@ -165,10 +169,17 @@ def _value(value: Any, wanted: Any, key: str) -> Any:
     if origin is Literal:
         wanted = str
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _float(value, key)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise UserError(f"{key} must be {_describe(wanted)}, not {value!r}")
     return value
+
+
+def _float(value: int, key: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise UserError(f"{key} must be a number that float64 holds, not one of {len(str(value))} digits") from None
 
 
 def _describe(wanted: Any) -> str:

@@ -152,13 +152,13 @@ def _first_fault(data: bytes, columns: Sequence[str]) -> str:
 
 
 def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:
-    """Whether a cell is a number; in a column that begins with true or false, whether it is one of these."""
-    options = pacsv.ConvertOptions()
-    if text in options.null_values:
+    """Whether a cell is a number or empty; in a column that begins with true or false, whether it is a truth value."""
+    if text.strip() in pacsv.ConvertOptions().null_values:
         return True
-    truth = text.lower() in ("true", "false")
-    expected = booleans.setdefault(name, truth)
-    return truth if expected else bool(_NUMBER.fullmatch(text))
+    truth = text.strip().lower() in ("true", "false")
+    if booleans.setdefault(name, truth):
+        return truth or text.strip() in ("0", "1")
+    return bool(_NUMBER.fullmatch(text))
 
 
 def _check_utf16(label: str, data: bytes) -> None:

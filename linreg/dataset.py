@@ -18,6 +18,7 @@ from linreg.rows import Float, Rows, float64
 from linreg.source import Partition
 from linreg.tables import ColumnMissing
 
+_Part = tuple[pa.Table, npt.NDArray[np.int8]]  # one partition: its columns, and the role of each row
 __all__ = ["Dataset", "Rows", "load"]
 
 
@@ -61,7 +62,7 @@ def load(
     """
     found = sorted(source.find(config.path) if partitions is None else partitions, key=lambda p: p.name)
     parts = [_read(p, found[0], config, dtype, optional) for p in found]
-    keep = _kept_columns(config, [table for table, _ in parts], optional)
+    keep = _kept_columns(config, parts, optional)
     tables = [[_of_role(table.select(keep), role, r) for table, role in parts] for r in range(3)]
     train, validation, test = (Rows(t, config.features, config.targets) for t in tables)
     dropped = sum(int((role < 0).sum()) for _, role in parts)
@@ -71,9 +72,7 @@ def load(
     return Dataset(tuple(found), source.digest(found), rows, dropped, train, validation, judged)
 
 
-def _read(
-    partition: Partition, first: Partition, config: DataConfig, dtype: str, optional: Sequence[str]
-) -> tuple[pa.Table, npt.NDArray[np.int8]]:
+def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str, optional: Sequence[str]) -> _Part:
     """One partition's numbers, and the role of each row: -1 where it is dropped."""
     numbers = [*config.features, *config.targets]
     extra = [c for c in dict.fromkeys(optional) if c not in numbers]
@@ -94,14 +93,17 @@ def _roles(partition: Partition, table: pa.Table, config: DataConfig, inline: Se
     """A key that is a feature too is read again as it stands: its role must not hang on its being a feature."""
     names = list(dict.fromkeys(config.key))
     keys = table if names == inline else source.read(partition, names, text_ok=names)
-    return split.roles(
-        partition.name,
-        len(table),
-        [keys[k] for k in names],
-        test_fraction=config.test_fraction,
-        validation_fraction=config.validation_fraction,
-        seed=config.split_seed,
-    )
+    try:
+        return split.roles(
+            partition.name,
+            len(table),
+            [keys[k] for k in names],
+            test_fraction=config.test_fraction,
+            validation_fraction=config.validation_fraction,
+            seed=config.split_seed,
+        )
+    except UserError as e:
+        raise UserError(f"{partition.label}: {e}") from e
 
 
 def _missing(partition: Partition, table: pa.Table, config: DataConfig, dtype: str) -> npt.NDArray[np.bool_]:
@@ -136,13 +138,15 @@ def _fault(partition: Partition, name: str, bad: npt.NDArray[np.bool_], what: st
     return UserError(f"{partition.label}: {where}, column '{name}': {value} {what}{more}: {remedy}")
 
 
-def _kept_columns(config: DataConfig, tables: Sequence[pa.Table], optional: Sequence[str]) -> list[str]:
+def _kept_columns(config: DataConfig, parts: Sequence[_Part], optional: Sequence[str]) -> list[str]:
     numbers = [*config.features, *config.targets]
-    return numbers + [c for c in dict.fromkeys(optional) if c not in numbers and all(_complete(t, c) for t in tables)]
+    return numbers + [c for c in dict.fromkeys(optional) if c not in numbers and all(_complete(p, c) for p in parts)]
 
 
-def _complete(table: pa.Table, column: str) -> bool:
-    return column in table.column_names and bool(np.isfinite(float64(table[column])).all())
+def _complete(part: _Part, column: str) -> bool:
+    """Whether the kept rows of a partition all have a finite value there."""
+    table, role = part
+    return column in table.column_names and bool(np.isfinite(float64(table[column]))[role >= 0].all())
 
 
 def _of_role(table: pa.Table, role: npt.NDArray[np.int8], wanted: int) -> pa.Table:

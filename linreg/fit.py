@@ -22,8 +22,8 @@ from linreg.trainers import Problem, State, Trainer, choose
 
 OnEpoch = Callable[[int, float], None]
 
-# Loss over the larger of its start and the mean predictor's, from which a descent counts as lost. A stable descent with
-# momentum overshoots by small factors; mini-batch noise by less.
+# Loss over the larger of its start and the mean predictor's, from which a descent counts as lost. Divided by
+# (1 - momentum)^2: near the largest stable rate a descent that converges overshoots by up to 2.2 / (1 - momentum)^2.
 _LOST = 100.0
 
 
@@ -136,7 +136,7 @@ def _loop(
     excess = [objective.excess_loss(trainer.theta(problem, state))]
     if not trainer.iterates:
         return state, excess, "closed form"
-    lost = _LOST * max(objective.optimum_loss + excess[0], _variance(objective.moments))
+    lost = _LOST / (1 - config.momentum) ** 2 * max(objective.optimum_loss + excess[0], _variance(objective.moments))
     for epoch in range(1, config.epochs + 1):
         if config.tolerance and excess[-1] <= config.tolerance:
             return state, excess, f"excess loss within the tolerance {config.tolerance:g}"

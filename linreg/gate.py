@@ -37,7 +37,8 @@ def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
         bound, target = name.partition("_")[0], name.partition(".")[2]
         metric = f"test_{name.partition('_')[2]}"
         value = metrics[metric]
-        if value > limit if bound == "max" else value < limit:
+        meets = value <= limit if bound == "max" else value >= limit  # a NaN meets nothing
+        if not meets:
             of = f" of {target}" if target else ""
             side = "above" if bound == "max" else "below"
             word = metric.partition("_")[2].partition(".")[0]

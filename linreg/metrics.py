@@ -40,5 +40,5 @@ def row_losses(actual_NO: Float, predicted_NO: Float) -> Float:
 def _r2(actual_NO: Float, error_NO: Float) -> Float:
     residual = (error_NO**2).sum(axis=0)
     total = ((actual_NO - actual_NO.mean(axis=0)) ** 2).sum(axis=0)
-    varies = total > 0
+    varies = actual_NO.max(axis=0) > actual_NO.min(axis=0)  # a constant's mean is rounded, and its total not 0
     return np.where(varies, 1 - residual / np.where(varies, total, 1.0), np.where(residual == 0, 1.0, 0.0))

@@ -65,7 +65,7 @@ class LinearModel:
             UserError: the array does not have F columns.
         """
         if isinstance(x_NF, torch.Tensor):
-            x_NF = x_NF.detach().cpu().numpy()
+            x_NF = x_NF.detach().to("cpu", torch.float64).numpy()
         x = np.asarray(x_NF, dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.features):
             raise UserError(f"the model takes {len(self.features)} columns {list(self.features)}, not shape {x.shape}")
@@ -83,7 +83,7 @@ class LinearModel:
 
     def predict_table(self, table: pa.Table) -> pa.Table:
         """Predict from an Arrow table, by column name; the same errors as ``predict_frame``."""
-        known = [name for name in self.features if name in table.column_names]
+        known = [i for i, name in enumerate(table.column_names) if name in self.features]  # by number: names may repeat
         y = self.predict_frame(table.select(known).to_pandas())
         return pa.table({name: pa.array(y[name].to_numpy()) for name in self.targets})
 
@@ -112,23 +112,23 @@ class LinearModel:
                 metadata = dict(f.metadata() or {})
                 weight, bias, mean = (f.get_tensor(k) for k in ("weight", "bias", "mean"))
             features, targets = (tuple(json.loads(metadata.pop(k))) for k in ("features", "targets"))
-        except (SafetensorError, KeyError, ValueError) as e:
+            return cls(weight, bias, mean, features, targets, metadata)
+        except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole model file ({e}): fetch or train it again") from e
-        return cls(weight, bias, mean, features, targets, metadata)
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     if name not in frame.columns:
         raise UserError(f"column '{name}' is missing{nearest(name, frame.columns)}")
     column = frame[name]
-    times = int((frame.columns == name).sum())
-    if times > 1:
-        raise UserError(f"column '{name}' stands {times} times: keep one")
+    if isinstance(column, pd.DataFrame):
+        raise UserError(f"column '{name}' stands {column.shape[1]} times: keep one")
     return column
 
 
 def _numbers(column: pd.Series, name: str) -> Float:
-    if not (pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_object_dtype(column.dtype)):
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
+    if not (numeric or pd.api.types.is_object_dtype(column.dtype)):
         raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first")
     if pd.api.types.is_object_dtype(column.dtype):
         text = next((v for v in column if isinstance(v, str | bytes)), None)
@@ -138,6 +138,8 @@ def _numbers(column: pd.Series, name: str) -> Float:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as e:
         raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first") from e
+    except OverflowError as e:
+        raise UserError(f"column '{name}' holds a number beyond float64: rescale it first") from e
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise UserError(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")

@@ -1,7 +1,9 @@
 """What the eigenvalues say before the first epoch: the largest stable rate, the condition, how long it will take."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,14 +68,21 @@ def best_rate(objective: Objective) -> float:
 def epochs_until(objective: Objective, config: TrainConfig, share: float) -> int | None:
     """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
 
-    None where there is no such number: the rate diverges, the batches are small, or the optimum loss is 0. With
-    momentum the loss swings; the answer is then right to within a swing.
+    None where there is no such number: the rate diverges, the batches are small, or the optimum loss is 0 (to the
+    rounding of the targets). With momentum the loss swings; the answer is then right to within a swing.
     """
     target = share * objective.optimum_loss
     mini = 0 < config.batch_size < objective.moments.rows
-    if target <= 0 or mini or config.learning_rate >= stable_rate(objective, config):
+    if _is_zero(objective) or mini or config.learning_rate >= stable_rate(objective, config):
         return None
     return _first(_excess_after(objective, config), target)
+
+
+def _is_zero(objective: Objective) -> bool:
+    """The optimum loss is no more than what rounding leaves of the targets."""
+    moments, f = objective.moments, len(objective.moments.features)
+    square = float((moments.spread_P[f:] ** 2 + moments.mean_P[f:] ** 2).mean())
+    return objective.optimum_loss <= (64 * np.finfo(float).eps) ** 2 * square
 
 
 def _first(excess_after: Callable[[int], float], target: float) -> int | None:
@@ -119,15 +128,16 @@ def _excess_after(objective: Objective, config: TrainConfig) -> Callable[[int], 
 
 
 def _advice(objective: Objective, config: TrainConfig, epochs_to: dict[str, int | None]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     limit, rate = stable_rate(objective, config), config.learning_rate
     mini = 0 < config.batch_size < objective.moments.rows
+    descends = config.trainer != "exact"
     if mini:
         lines.append(
             f"batches of {config.batch_size} bear a learning rate up to about "
             f"{minibatch_rate(objective, config.batch_size):.3g} (an estimate); the epochs are not predicted for them"
         )
-    elif rate >= limit:
+    elif descends and rate >= limit:
         lines.append(f"learning rate {rate:g} cannot converge: choose one below {limit:.4g}")
     deficient = objective.moments.solve().deficient
     if deficient:
@@ -136,21 +146,27 @@ def _advice(objective: Objective, config: TrainConfig, epochs_to: dict[str, int 
             "touched, but their coefficients are not unique; drop one of them"
         )
     needed = epochs_to["1%"]
-    if needed is not None and needed > config.epochs:
+    if descends and needed is not None and needed > config.epochs:
         lines.append(
             f"within 1% of the optimum takes {needed:,} epochs at this rate; the config runs {config.epochs:,}"
         )
-    lines += _faster(objective, config, needed)
-    return lines
+    return lines + (_faster(objective, config, needed) if descends else [])
 
 
 def _faster(objective: Objective, config: TrainConfig, needed: int | None) -> list[str]:
     """The change of coordinates and rate that converges soonest, where it is worth it."""
     better = Objective.of(objective.moments, standardize=True, weight_decay=config.weight_decay)
-    rate = float(f"{best_rate(better):.2g}")
-    changed = replace(config, standardize=True, learning_rate=rate, momentum=0.0, nesterov=False, batch_size=0)
+    plain: dict[str, Any] = {"standardize": True, "momentum": 0.0, "nesterov": False, "batch_size": 0}
+    changed = replace(config, **plain, learning_rate=_two_digits(best_rate(better)))
     soon = epochs_until(better, changed, 0.01)
     if soon is None or (needed is not None and soon * 2 > needed):
         return []
-    how = "" if config.standardize else "--set train.standardize=true "
-    return [f"{how}--set train.learning_rate={rate:g} comes within 1% of the optimum in {soon:,} epochs"]
+    other = [f"--set train.{k}={str(v).lower()} " for k, v in plain.items() if getattr(config, k) != v]
+    how = f"{''.join(other)}--set train.learning_rate={changed.learning_rate:g}"
+    return [f"{how} comes within 1% of the optimum in {soon:,} epochs"]
+
+
+def _two_digits(rate: float) -> float:
+    """The rate with two digits, never rounded up: the best one may lie just below the largest stable one."""
+    step = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return float(f"{math.floor(rate / step) * step:.2g}")

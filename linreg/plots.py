@@ -5,6 +5,7 @@ global state is touched.
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,8 @@ def predicted_against_actual(actual_NO: Float, predicted_NO: Float, targets: Seq
         ends = [float(min(y.min(), p.min())), float(max(y.max(), p.max()))]
         axes.plot(ends, ends, color=_LINE, linestyle="--", linewidth=1)
         axes.plot(y, p, "o", color=_INK, alpha=0.6, markersize=5, markeredgewidth=0)
-        axes.set(xlabel=f"actual {target}", ylabel=f"predicted {target}", title=target)
+        name = _literal(target)
+        axes.set(xlabel=f"actual {name}", ylabel=f"predicted {name}", title=name)
     figure.suptitle(f"Predicted against actual, {rows}" + (f" (1 in {step})" if step > 1 else ""))
     return figure
 
@@ -55,9 +57,9 @@ def coefficients(weight_OF: Float, spread_F: Float, features: Sequence[str], tar
     figure, panels = _figure(columns=len(targets[:6]), height=1.6 + 0.3 * len(order))
     for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), targets[:6], strict=True)):
         values = effect_OF[o, order]
-        axes.barh([features[i] for i in order], values, color=np.where(values < 0, _LINE, _INK))
+        axes.barh([_literal(features[i]) for i in order], values, color=np.where(values < 0, _LINE, _INK))
         axes.axvline(0, color=_SHADE, linewidth=1)
-        axes.set(title=target, xlabel="change of the target a spread of the feature")
+        axes.set(title=_literal(target), xlabel="change of the target a spread of the feature")
     return figure
 
 
@@ -65,8 +67,15 @@ def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     out = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(out, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a column name in another script
+        figure.savefig(out, format="png", dpi=110)
     return out.getvalue()
+
+
+def _literal(name: str) -> str:
+    """The name as it stands: between two dollar signs it would be read as a formula."""
+    return name.replace("$", r"\$")
 
 
 def _figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:

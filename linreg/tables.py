@@ -4,6 +4,7 @@ A CSV takes the fast way through Arrow with the types given; what Arrow refuses 
 which finds the line and says what is wrong with it. It opens no file and does not judge nulls.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -72,15 +73,29 @@ def _csv(label: str, data: bytes, columns: Sequence[str], optional: Sequence[str
 def _second_look(
     label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], texts: dict[str, pa.DataType]
 ) -> pa.Table:
-    """Types inferred by Arrow: booleans pass, optional text is left out, and for the rest the line is found."""
+    """All columns as text first: booleans pass, optional text is left out, and for the rest the line is found."""
+    wanted = [*columns, *optional]
     try:
-        table = _arrow_csv(data, [*columns, *optional], texts, block=_LARGE)
+        table = _arrow_csv(data, wanted, dict.fromkeys(wanted, pa.string()), block=_LARGE)
     except pa.ArrowInvalid as e:
         raise csv_check.explain(label, data, (), str(e)) from e
-    bad = [c for c in columns if c not in texts and not _is_number(table[c].type)]
+    found = {c: table[c] if c in texts else _from_text(table[c]) for c in wanted}
+    bad = [c for c in columns if found[c] is None]
     if bad:
-        raise csv_check.explain(label, data, bad, "a column is not numbers")
-    return table.select([*columns, *(c for c in optional if _is_number(table[c].type))])
+        raise csv_check.explain(label, data, bad, f"column '{bad[0]}' is not numbers")
+    return pa.table({c: values for c, values in found.items() if values is not None})
+
+
+def _from_text(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Text as float64 or booleans, by the rules of Arrow's CSV reader; None where it is something else."""
+    text = pc.utf8_trim_whitespace(text)
+    text = pc.if_else(pc.is_in(text, pa.array(pacsv.ConvertOptions().null_values)), None, text)
+    with contextlib.suppress(pa.ArrowInvalid):
+        return pc.cast(text, pa.float64())
+    text = pc.utf8_lower(text)
+    if not pc.all(pc.is_in(text, pa.array(["true", "false", "1", "0", None]))).as_py():
+        return None
+    return pc.if_else(pc.is_valid(text), pc.is_in(text, pa.array(["true", "1"])), None)
 
 
 def _arrow_csv(data: bytes, columns: Sequence[str], types: dict[str, pa.DataType], *, block: int = _BLOCK) -> pa.Table:

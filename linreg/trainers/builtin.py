@@ -42,8 +42,9 @@ class Builtin:
         epoch = int(state["epoch"]) + 1
         model, optimizer = self._restore(problem, state)
         order = list(batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch))
-        # the sampler hands out whole batches, so the loader must not gather rows one by one
-        loader = DataLoader(TensorDataset(x_NF, y_NO), sampler=order, batch_size=None)
+        # The sampler hands out whole batches, so the loader must not gather rows one by one; with a generator of its
+        # own it leaves the caller's random state alone.
+        loader = DataLoader(TensorDataset(x_NF, y_NO), sampler=order, batch_size=None, generator=torch.Generator())
         fit(model, mse_loss, optimizer, loader)
         out = {"weight": model.weight.detach(), "bias": model.bias.detach(), "epoch": torch.tensor(epoch)}
         for name, parameter in (("weight", model.weight), ("bias", model.bias)):

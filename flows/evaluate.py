@@ -1,0 +1,122 @@
+"""The third step: how good the model is, beside what anyone would compare it with, and the pictures of it.
+
+The baselines: the mean of the training rows, exact least squares, and the champion. All are judged on the same rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.ingest import Champion, Ingested
+from linreg import plots
+from linreg.config import DataConfig
+from linreg.fit import Fit
+from linreg.metrics import Float, regression_metrics, row_losses
+from linreg.model import LinearModel
+from linreg.objective import Objective
+from linreg.plan import Plan
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found.
+
+    Args:
+        metrics: everything that is logged as a final metric, by name; all finite.
+        losses_N: mean squared error of each judged row.
+        pictures: PNG files by name.
+        judged_on: which rows, in words.
+    """
+
+    metrics: dict[str, float]
+    losses_N: Float
+    pictures: dict[str, bytes]
+    judged_on: str
+
+
+def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> Evaluation:
+    """Judge the model on the test rows; on the training rows where none are held out."""
+    dataset, model = ingested.dataset, fitted.model
+    rows = dataset.test
+    x_NF, y_NO = rows.arrays()
+    predicted_NO = model.predict(x_NF)
+    metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets)
+    for name, baseline_NO in _baselines(fitted, ingested, x_NF, y_NO, data).items():
+        metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=f"baseline.{name}.test_")
+    if data.validation_fraction:
+        x_valid, y_valid = dataset.validation.arrays()
+        metrics |= regression_metrics(y_valid, model.predict(x_valid), rows.targets, prefix="validation_")
+    judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
+    pictures = _pictures(fitted, ingested, y_NO, predicted_NO, judged_on)
+    return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on)
+
+
+def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
+    """The champion's loss on each of today's judged rows; or why it cannot be compared, in words."""
+    rows, version = ingested.dataset.test, champion.version
+    today = split_of(data)
+    if dict(version.split) != today:
+        return (
+            f"version {version.version} was split with {_words(version.split)}, today's split is {_words(today)}: "
+            "its training rows may be among today's test rows"
+        )
+    if champion.model.targets != rows.targets:
+        return f"version {version.version} predicts {', '.join(champion.model.targets)}"
+    if not rows.has(champion.model.features):
+        lacking = [f for f in champion.model.features if not rows.has([f])]
+        return f"version {version.version} needs the columns {', '.join(lacking)}, which are not in today's data"
+    return row_losses(rows.select(rows.targets), champion.model.predict(rows.select(champion.model.features)))
+
+
+def split_of(data: DataConfig) -> dict[str, object]:
+    """What decides which rows are test rows, as it is kept with a version."""
+    return {"seed": data.split_seed, "key": list(data.key), "fraction": data.test_fraction}
+
+
+def _words(split: Mapping[str, object]) -> str:
+    return f"seed {split.get('seed')}, key {split.get('key') or 'row number'}, fraction {split.get('fraction')}"
+
+
+def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
+    """How far the descent came, and how far it could."""
+    out: dict[str, float | None] = {
+        "train_loss": fitted.train_loss[-1],
+        "excess_loss": fitted.excess_loss[-1],
+        "optimum_loss": plan.optimum_loss,
+        "largest_stable_learning_rate": plan.largest_stable_learning_rate,
+        "condition_number": plan.condition_number,
+        "epochs_to_1pct": plan.epochs_to["1%"],
+        "excess_mse": fitted.excess_mse if fitted.objective.weight_decay else None,
+    }
+    return {name: float(value) for name, value in out.items() if value is not None}
+
+
+def _baselines(
+    fitted: Fit, ingested: Ingested, x_NF: Float, y_NO: Float, data: DataConfig
+) -> dict[str, Float]:
+    moments = fitted.objective.moments
+    exact = Objective.of(moments)
+    mean_O = moments.mean_P[len(moments.features) :]
+    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": exact.model(exact.optimum_DO).predict(x_NF)}
+    champion = ingested.champion
+    if champion and not isinstance(champion_losses(champion, ingested, data), str):
+        out["champion"] = _predict(champion.model, ingested)
+    return out
+
+
+def _predict(model: LinearModel, ingested: Ingested) -> Float:
+    return model.predict(ingested.dataset.test.select(model.features))
+
+
+def _pictures(
+    fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
+) -> dict[str, bytes]:
+    model, moments = fitted.model, ingested.moments
+    spread_F = moments.spread_P[: len(model.features)]
+    figures = {
+        "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss),
+        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on),
+        "coefficients.png": plots.coefficients(model.weight_OF, spread_F, model.features, model.targets),
+    }
+    return {name: plots.png(figure) for name, figure in figures.items()}

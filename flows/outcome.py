@@ -1,0 +1,95 @@
+"""What a run came to: the record that the flow returns, and its JSON form, which is a contract."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flows.ingest import Ingested, Unchanged
+from flows.tracking.registry import Version
+from linreg.config import Config
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a run.
+
+    Args:
+        decision: promoted, kept, refused or unchanged.
+        reason: why, in one line.
+        version: the registered version; None where nothing was registered.
+        seconds: wall time of the flow.
+        data: rows, train_rows, test_rows, digest, partitions, and read: the files whose rows were decoded.
+        metrics: final ones, by name.
+        advice: what to change, one line each; for people.
+        judged_on: which rows the test metrics are of; for people.
+    """
+
+    decision: str
+    reason: str
+    run_id: str
+    experiment: str
+    flow_run_id: str | None
+    model: str
+    version: int | None
+    aliases: tuple[str, ...]
+    trainer: str
+    device: str
+    epochs: int
+    seconds: float
+    metrics: dict[str, float]
+    data: dict[str, Any]
+    advice: tuple[str, ...] = ()
+    judged_on: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``linreg run --json`` prints."""
+        return {
+            "status": "completed",
+            "decision": self.decision,
+            "reason": self.reason,
+            "run_id": self.run_id,
+            "experiment": self.experiment,
+            "flow_run_id": self.flow_run_id,
+            "model": {"name": self.model, "version": self.version, "aliases": list(self.aliases)},
+            "trainer": self.trainer,
+            "device": self.device,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "metrics": self.metrics,
+            "data": self.data,
+        }
+
+
+def data_facts(ingested: Ingested) -> dict[str, Any]:
+    """The ``data`` of a run that read its files."""
+    dataset = ingested.dataset
+    return {
+        "rows": dataset.rows,
+        "train_rows": len(dataset.train),
+        "test_rows": len(dataset.test),
+        "digest": ingested.digest,
+        "partitions": len(dataset.partitions),
+        "read": len(dataset.partitions),
+    }
+
+
+def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seconds: float) -> Outcome:
+    """The outcome where a registered version has the same content: what that version was, and no new run."""
+    version = found.version
+    facts = version.facts
+    return Outcome(
+        decision="unchanged",
+        reason=f"version {version.version} was trained on the same data with the same config",
+        run_id=version.run_id,
+        experiment=config.experiment,
+        flow_run_id=flow_run_id,
+        model=version.name,
+        version=version.version,
+        aliases=version.aliases,
+        trainer=version.trainer,
+        device=str(facts.get("device", "")),
+        epochs=int(facts.get("epochs", 0)),
+        seconds=seconds,
+        metrics=dict(version.metrics),
+        data={**facts.get("data", {}), "digest": found.digest, "partitions": found.partitions, "read": 0},
+        judged_on=str(facts.get("judged_on", "")),
+    )

@@ -1,0 +1,223 @@
+"""The flow: ingest -> train -> evaluate -> register, each a Prefect task, chained here and nowhere else.
+
+    from flows.pipeline import run_flow
+    outcome = run_flow(config)
+
+The flow's parameters are the config's sections, so Prefect's form shows them and refuses what is wrong before a run
+begins. Tasks are thin: the work is in ``ingest``, ``linreg.fit``, ``evaluate`` and ``register``. A user's error ends a task
+in a failed state that carries its line; it is not raised through Prefect, which would retry it and print tracebacks.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows import evaluate as evaluating
+from flows import ingest as ingesting
+from flows import register as registering
+from flows.outcome import Outcome, data_facts, unchanged
+from flows.progress import progress
+from flows.report import log_model, log_training, markdown
+from flows.tracking.run import TrackedRun
+from flows.tracking.served import LoggedModel
+from flows.tracking.store import Store, open_store
+from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.errors import ServerAway, UserError
+from linreg.fit import Fit, fit
+from linreg.plan import Plan, plan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TOLD = {"Refused input": UserError, "Server away": ServerAway}
+
+
+def _told(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
+    """Give an error that is told in one line as a failed state with that line."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+        try:
+            return function(*args, **kwargs)
+        except UserError as e:
+            message = "\n".join([str(e), *e.details])
+            return State(type=StateType.FAILED, name="Refused input", message=message)
+        except ServerAway as e:
+            return State(type=StateType.FAILED, name="Server away", message=str(e))
+
+    return call
+
+
+def _value(state: State[R]) -> R:
+    """The result of a finished state; what a failed one told is raised again, in the caller's own terms."""
+    if state.is_failed() and state.name in _TOLD:
+        first, *details = (state.message or "").splitlines()
+        raise UserError(first, details=details) if state.name == "Refused input" else ServerAway(first)
+    return cast(R, state.result())
+
+
+_step = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+@task(name="ingest", retries=2, retry_delay_seconds=2, **_step)
+@_told
+def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Unchanged:
+    """Files to rows and moments. Retried where the file system fails; never on the user's error."""
+    log = get_run_logger()
+    found = ingesting.ingest(config, store)
+    if isinstance(found, ingesting.Unchanged):
+        log.info("the data and the config are those of version %s: nothing to do", found.version.version)
+        return found
+    data = found.dataset
+    log.info("read %d rows of %d files (digest %s)", data.rows, len(data.partitions), found.digest[:12])
+    if data.dropped:
+        log.warning("left out %d rows with missing values (data.missing = drop)", data.dropped)
+    return found
+
+
+@task(name="train", **_step)
+@_told
+def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
+    """Fit, with every epoch's loss in MLflow."""
+    log = get_run_logger()
+    expected = plan(found.moments, config.train)
+    for line in expected.advice:
+        log.info("plan: %s", line)
+    with progress(config.train.epochs, log.info) as on_epoch:
+        fitted = fit(found.dataset.train, config.train, moments=found.moments, on_epoch=on_epoch)
+    log.info(
+        "%s on %s (%s): loss %.6g after %d epochs, %.6g above the optimum; %s",
+        *(fitted.trainer, fitted.device, fitted.why, fitted.train_loss[-1]),
+        *(fitted.epochs, fitted.excess_loss[-1], fitted.stopped),
+    )
+    log_training(run, fitted)
+    return fitted, expected
+
+
+@task(name="evaluate", **_step)
+@_told
+def evaluate(
+    config: Config, found: ingesting.Ingested, fitted: Fit, expected: Plan, run: TrackedRun
+) -> tuple[evaluating.Evaluation, LoggedModel]:
+    """Judge the model beside the baselines; pictures, metrics and the model go to MLflow."""
+    evaluation = evaluating.evaluate(fitted, expected, found, config.data)
+    m = evaluation.metrics
+    get_run_logger().info("rmse %.6g, R2 %.4f on %s", m["test_rmse"], m["test_r2"], evaluation.judged_on)
+    return evaluation, log_model(run, config, found, fitted, evaluation)
+
+
+@task(name="register", **_step)
+@_told
+def register(
+    config: Config,
+    found: ingesting.Ingested,
+    fitted: Fit,
+    evaluation: evaluating.Evaluation,
+    run: TrackedRun,
+    logged: LoggedModel,
+) -> registering.Registered:
+    """Ask the gate; register, and move the champion or leave it."""
+    done = registering.register(
+        *(config, found, fitted, evaluation), store=run.store, run=run, logged=logged, flow_run_id=_flow_run_id()
+    )
+    run.set_tags({"decision": done.verdict.decision, "reason": done.verdict.reason})
+    get_run_logger().info("%s: %s", done.verdict.decision, done.verdict.reason)
+    return done
+
+
+def _run_name() -> str:
+    """The model and the date: what a row of Prefect's and MLflow's lists is recognised by."""
+    return f"{flow_run.parameters.get('model', 'linreg')} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@flow(name="linreg", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
+@_told
+def linreg_flow(
+    model: str,
+    data: DataConfig,
+    experiment: str = "linreg",
+    train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
+    gate: GateConfig = GateConfig(),  # noqa: B008
+    engine: EngineConfig = EngineConfig(),  # noqa: B008
+) -> Outcome:
+    """Train, judge and register a linear model on the data as they are now."""
+    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)
+    return _chain(config)
+
+
+def _chain(config: Config) -> Outcome:
+    began = time.monotonic()
+    store = open_store(create=True)
+    found = _value(ingest(config, store, return_state=True))
+    if isinstance(found, ingesting.Unchanged):
+        seconds = time.monotonic() - began
+        outcome = unchanged(config, found, flow_run_id=_flow_run_id(), seconds=seconds)
+        _publish(outcome, store)
+        return outcome
+    tags = {"flow_run_id": _flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
+    with TrackedRun.start(store, experiment=config.experiment, name=_run_name(), tags=tags) as run:
+        outcome = _tracked(config, found, run, began)
+    _publish(outcome, store)
+    return outcome
+
+
+def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: float) -> Outcome:
+    """The steps that an MLflow run holds."""
+    from flows.report import log_start
+
+    log_start(run, config, found)
+    fitted, expected = _value(train(config, found, run, return_state=True))
+    evaluation, logged = _value(evaluate(config, found, fitted, expected, run, return_state=True))
+    done = _value(register(config, found, fitted, evaluation, run, logged, return_state=True))
+    version = done.version
+    return Outcome(
+        decision=done.verdict.decision,
+        reason=done.verdict.reason,
+        run_id=run.run_id,
+        experiment=config.experiment,
+        flow_run_id=_flow_run_id(),
+        model=config.model,
+        version=version.version if version else None,
+        aliases=version.aliases if version else (),
+        trainer=fitted.trainer,
+        device=fitted.device,
+        epochs=fitted.epochs,
+        seconds=time.monotonic() - began,
+        metrics=evaluation.metrics,
+        data=data_facts(found),
+        advice=expected.advice,
+        judged_on=evaluation.judged_on,
+    )
+
+
+def _flow_run_id() -> str | None:
+    return str(flow_run.id) if flow_run.id else None
+
+
+def _publish(outcome: Outcome, store: Store) -> None:
+    """The summary, as an artifact of the flow run in Prefect's UI."""
+    key = re.sub(r"[^a-z0-9]+", "-", f"linreg-{outcome.model}".lower()).strip("-")
+    create_markdown_artifact(markdown(outcome, store.title), key=key, description=outcome.reason)
+
+
+def run_flow(config: Config) -> Outcome:
+    """Run the flow once, here, and return what it came to.
+
+    Raises:
+        UserError: the data, the config or the rate are wrong.
+        ServerAway: the tracking server does not answer.
+    """
+    sections = {name: getattr(config, name) for name in ("model", "data", "experiment", "train", "gate", "engine")}
+    state = linreg_flow(**sections, return_state=True)
+    return cast(Outcome, _value(cast("State[Any]", state)))

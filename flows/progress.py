@@ -1,0 +1,35 @@
+"""Progress of the epochs: a bar on a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+_EVERY = 10.0  # seconds between lines of a log
+_BAR_AFTER = 0.5  # seconds; shorter trainings show none
+
+
+@contextmanager
+def progress(epochs: int, say: Callable[..., None]) -> Iterator[Callable[[int, float], None]]:
+    """Yield what is to be called with (epoch, loss) after each epoch."""
+    if sys.stderr.isatty():
+        with tqdm(total=epochs, unit="epoch", delay=_BAR_AFTER, leave=False, file=sys.stderr, mininterval=0.2) as bar:
+            yield lambda _epoch, loss: _advance(bar, loss)
+        return
+    last = time.monotonic()
+
+    def line(epoch: int, loss: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _EVERY:
+            last = now
+            say("epoch %d of %d, loss %.6g", epoch, epochs, loss)
+
+    yield line
+
+
+def _advance(bar: "tqdm[None]", loss: float) -> None:
+    if bar.update():
+        bar.set_postfix_str(f"loss {loss:.6g}", refresh=False)

@@ -1,0 +1,107 @@
+"""The fourth step: the gate, and what follows from it in the registry.
+
+Decision and moves happen under the model's lock, against the champion as it is at that moment: of two runs that end
+together, the second is compared with the first.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flows.evaluate import Evaluation, champion_losses, split_of
+from flows.ingest import Champion, Ingested, current_champion
+from flows.outcome import data_facts
+from flows.tracking import registry
+from flows.tracking.registry import Version
+from flows.tracking.run import TrackedRun
+from flows.tracking.served import LoggedModel
+from flows.tracking.store import Store
+from linreg.config import Config
+from linreg.fit import Fit
+from linreg.gate import Verdict, against_champion, failed_limits
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The verdict and the version that came of it; None where the gate refused."""
+
+    verdict: Verdict
+    version: Version | None
+
+
+def register(
+    config: Config,
+    ingested: Ingested,
+    fitted: Fit,
+    evaluation: Evaluation,
+    *,
+    store: Store,
+    run: TrackedRun,
+    logged: LoggedModel,
+    flow_run_id: str | None,
+) -> Registered:
+    """Ask the gate, then register, and promote or keep as a challenger."""
+    missed = failed_limits(evaluation.metrics, config.gate)
+    if missed:
+        return Registered(Verdict("refused", "; ".join(missed)), None)
+    with store.lock(config.model):
+        champion = _champion_now(config.model, ingested, store)
+        verdict = _verdict(config, ingested, evaluation, champion)
+        facts = _facts(config, ingested, fitted, evaluation) | {
+            "flow_run_id": flow_run_id,
+            "decision": verdict.decision,
+            "reason": verdict.reason,
+        }
+        version = registry.register(
+            store,
+            config.model,
+            logged_model=logged,
+            run_id=run.run_id,
+            content_key=ingested.content_key,
+            facts=facts,
+        )
+        if verdict.decision == "promoted":
+            registry.promote(store, config.model, version.version, why=verdict.reason, flow_run_id=flow_run_id)
+        else:
+            registry.set_alias(store, config.model, version.version, "challenger")
+    return Registered(verdict, registry.lookup(f"{config.model}/{version.version}", store=store))
+
+
+def _champion_now(name: str, ingested: Ingested, store: Store) -> Champion | None:
+    """The champion at this moment; the one that was loaded before training, if it still is the same."""
+    version = registry.champion(store, name)
+    known = ingested.champion
+    if version is None or (known is not None and known.version.version == version.version):
+        return known if version else None
+    return current_champion(store, name)
+
+
+def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champion: Champion | None) -> Verdict:
+    if champion is None:
+        limits = "within the limits" if config.gate.limits() else "no limits are set"
+        return Verdict("promoted", f"the first version; {limits}, judged on {evaluation.judged_on}")
+    old = champion_losses(champion, ingested, config.data)
+    number = champion.version.version
+    if isinstance(old, str):
+        return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
+    return against_champion(
+        evaluation.losses_N,
+        old,
+        version=number,
+        margin=config.gate.margin,
+        held_out=config.data.test_fraction > 0,
+    )
+
+
+def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluation) -> dict[str, Any]:
+    """What a look-up of the version tells without opening the run."""
+    return {
+        "metrics": evaluation.metrics,
+        "data": data_facts(ingested),
+        "trainer": fitted.trainer,
+        "device": fitted.device,
+        "epochs": fitted.epochs,
+        "features": list(fitted.model.features),
+        "targets": list(fitted.model.targets),
+        "split": split_of(config.data),
+        "judged_on": evaluation.judged_on,
+    }

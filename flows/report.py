@@ -1,0 +1,78 @@
+"""What a run writes down: params, curves, metrics, pictures and the model in MLflow; the summary in Prefect."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flows.evaluate import Evaluation
+from flows.ingest import Ingested
+from flows.outcome import Outcome
+from flows.tracking.run import TrackedRun
+from flows.tracking.served import LoggedModel
+from linreg.config import Config
+from linreg.config_file import to_toml
+from linreg.fit import Fit
+
+
+def log_start(run: TrackedRun, config: Config, found: Ingested) -> None:
+    """The config, flat and whole, and the data by its digest."""
+    data = found.dataset
+    run.log_params(config.flat())
+    run.log_text("config.toml", to_toml(config))
+    columns = [*config.data.features, *config.data.targets]
+    run.log_dataset(config.data.path, config.data.path, found.digest, data.rows, columns)
+
+
+def log_training(run: TrackedRun, fitted: Fit) -> None:
+    """Every epoch's loss, and which trainer made them."""
+    run.set_tags({"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device})
+    run.set_tags({"epochs": fitted.epochs, "stopped": fitted.stopped})
+    run.log_history({"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss})
+
+
+def log_model(
+    run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation
+) -> LoggedModel:
+    """Pictures, the model, and the metrics at both the run and the model."""
+    with tempfile.TemporaryDirectory(prefix="linreg-") as folder:
+        for name, png in evaluation.pictures.items():
+            (Path(folder) / name).write_bytes(png)
+        run.log_artifacts(folder)
+    example_NF = next(found.dataset.train.blocks())[:5, : len(config.data.features)]
+    metadata: dict[str, Any] = {"digest": found.digest, "content_key": found.content_key, "trainer": fitted.trainer}
+    logged = run.log_model(fitted.model, example_NF=example_NF, metadata=metadata)
+    curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
+    run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
+    run.log_metrics(evaluation.metrics, model_id=logged.model_id)
+    return logged
+
+
+def markdown(outcome: Outcome, where: str) -> str:
+    """The summary that Prefect's UI shows."""
+    m = outcome.metrics
+    rows = [f"| {name} | {m[name]:.6g} |" for name in sorted(m) if name.startswith("test_")]
+    version = f"version {outcome.version}" if outcome.version else "nothing registered"
+    return "\n".join(
+        [
+            f"# {outcome.model}: {outcome.decision}",
+            f"{outcome.reason}.",
+            "",
+            f"{version}, trainer {outcome.trainer}, {outcome.data.get('train_rows')} training rows of digest "
+            f"`{outcome.data.get('digest')}`, judged on {outcome.judged_on}.",
+            "",
+            "| metric | value |",
+            "|---|---|",
+            *rows,
+            "",
+            *[f"- {line}" for line in outcome.advice],
+            "",
+            _link(outcome, where),
+        ]
+    )
+
+
+def _link(outcome: Outcome, where: str) -> str:
+    """The MLflow run: an address where a server has one, else the command that opens the store."""
+    if where.startswith("http"):
+        return f"[MLflow run]({where.rstrip('/')}/#/runs/{outcome.run_id})"
+    return f"MLflow run `{outcome.run_id}` in `{where}`: [open](http://127.0.0.1:5000/#/runs/{outcome.run_id}) after `linreg ui`"

@@ -1,0 +1,184 @@
+"""The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
+
+The one door for those who use it; reading versions is in ``versions``, the record in ``promotions``.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from flows.tracking.names import cut, restored
+from flows.tracking.promotions import history, promote, rollback
+from flows.tracking.reach import answering
+from flows.tracking.store import Store
+from flows.tracking.versions import (
+    KEY_TAG,
+    Ref,
+    Version,
+    by_content_key,
+    champion,
+    load,
+    lookup,
+    packed,
+    parse_ref,
+    versions,
+)
+from linreg.config import check_model_name
+from linreg.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from flows.tracking.served import LoggedModel
+
+__all__ = [
+    "Ref",
+    "Version",
+    "by_content_key",
+    "champion",
+    "history",
+    "load",
+    "lookup",
+    "parse_ref",
+    "promote",
+    "register",
+    "rollback",
+    "runs",
+    "set_alias",
+    "versions",
+]
+
+RUNS_A_PAGE = 1000
+
+
+def register(
+    store: Store,
+    name: str,
+    *,
+    logged_model: "LoggedModel",
+    run_id: str,
+    content_key: str,
+    facts: Mapping[str, Any],
+) -> Version:
+    """Register a logged model, once for each content key: again, it returns the version that is there.
+
+    The version and all its tags are one transaction: a kill leaves a whole version or none (at most a model name
+    without versions).
+
+    Args:
+        store: an open store.
+        name: of the registered model; made if there is none.
+        logged_model: what ``TrackedRun.log_model`` returned.
+        run_id: the run that trained it.
+        content_key: what it was made from.
+        facts: ``metrics``, ``data``, ``trainer``, ``split``, ``features``, ``targets``, ``flow_run_id`` and what else
+            shall be known without opening the run; as JSON.
+
+    Raises:
+        UserError: the name cannot be told apart in a REF, or MLflow refuses it.
+    """
+    check_model_name(name)
+    with store.lock(name), answering(store.uri):
+        known = by_content_key(store, name, content_key)
+        if known is not None:
+            return known
+        _ensure_model(store, name)
+        made = store.client.create_model_version(
+            name,
+            logged_model.uri,
+            run_id,
+            tags=_tags(content_key, {**facts, "manifest": logged_model.manifest}),
+            model_id=logged_model.model_id,
+        )
+        return _first(store, name, content_key, int(made.version))
+
+
+def set_alias(store: Store, name: str, alias: str, version: int) -> None:
+    """Point an alias at a version (not for ``champion``: ``promote`` keeps the record).
+
+    Raises:
+        UserError: no such model or version.
+    """
+    assert alias != "champion", "the champion is moved by promote, on the record"
+    lookup(store, f"{name}/{version}")
+    with store.lock(name), answering(store.uri):
+        store.client.set_registered_model_alias(name, alias, str(version))
+
+
+def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
+    """Runs with their final metrics, newest first; of one experiment, or of all.
+
+    Returns:
+        ``[{"run_id", "name", "started", "status", "decision", "metrics"}]``; a killed run stays RUNNING, as MLflow
+        has it.
+
+    Raises:
+        UserError: no such experiment, with the nearest.
+    """
+    with answering(store.uri):
+        experiments = {e.name: e.experiment_id for e in store.client.search_experiments(max_results=1000)}
+        if experiment is not None and experiment not in experiments:
+            raise UserError(f"no experiment '{experiment}' in {store.title}{nearest(experiment, experiments)}")
+        ids = list(experiments.values()) if experiment is None else [experiments[experiment]]
+        found = _all_runs(store, ids)
+    return [_row(run) for run in found]
+
+
+def _ensure_model(store: Store, name: str) -> None:
+    try:
+        store.client.create_registered_model(name)
+    except MlflowException as e:
+        if e.error_code == "INVALID_PARAMETER_VALUE":
+            raise UserError(f"model '{name}' cannot be registered: {e}") from e
+        if e.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _tags(content_key: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The searchable few in plain words, for MLflow's UI; and everything, for look-ups."""
+    data = facts.get("data") or {}
+    plain = {
+        KEY_TAG: content_key,
+        "trainer": facts.get("trainer"),
+        "data.digest": data.get("digest"),
+        "data.rows": data.get("rows"),
+        "flow_run_id": facts.get("flow_run_id"),
+        **(facts.get("tags") or {}),
+    }
+    return {k: cut(str(v)) for k, v in plain.items() if v is not None} | packed(facts)
+
+
+def _first(store: Store, name: str, content_key: str, made: int) -> Version:
+    """The version just made, unless another machine, out of reach of our lock, was quicker with the same content."""
+    first = by_content_key(store, name, content_key)
+    if first is None or first.version == made:
+        return lookup(store, f"{name}/{made}") if first is None else first
+    store.client.delete_model_version(name, str(made))
+    return first
+
+
+def _all_runs(store: Store, ids: list[str]) -> list[Run]:
+    out: list[Run] = []
+    token = None
+    while True:
+        page = store.client.search_runs(
+            ids, "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE, ["attributes.start_time DESC"], token
+        )
+        out.extend(page)
+        token = page.token
+        if not token:
+            return out
+
+
+def _row(run: Run) -> dict[str, Any]:
+    tags = run.data.tags
+    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    return {
+        "run_id": run.info.run_id,
+        "name": run.info.run_name,
+        "started": started.isoformat(timespec="milliseconds"),
+        "status": run.info.status,
+        "decision": tags.get("decision"),
+        "metrics": restored(run.data.metrics, tags),
+    }

@@ -1,0 +1,94 @@
+"""What answers to ``mlflow.pyfunc``: copied into every logged model and run from there, without this package.
+
+It loads the weights beside it, after it has checked every file of the model against the SHA-256 manifest, and predicts
+by column name: ``y = (x - mean) @ weight.T + bias`` in float64. Columns may stand in any order, hold integers or
+floats, and others are left out; the index is kept.
+
+Shapes: N rows, F features, O targets.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from safetensors import safe_open
+
+Float = npt.NDArray[np.float64]
+
+
+class ServedLinearModel(PythonModel):
+    """A linear model of O named targets in F named features."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Check the files, then load the weights; raises where a file is not the one that was written."""
+        root = Path(context.artifacts["manifest"]).parent
+        check(root)
+        with safe_open(context.artifacts["weights"], framework="numpy") as weights:
+            names = weights.metadata()
+            self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
+            self.weight_OF, self.bias_O, self.mean_F = (weights.get_tensor(k) for k in ("weight", "bias", "mean"))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow's signature
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002 - MLflow's signature
+    ) -> pd.DataFrame:
+        """Named targets for each row of a frame (or of a dict of columns); shape (N, O), float64."""
+        frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        x_NF = np.column_stack([numbers(frame, name) for name in self.features])
+        y_NO = (x_NF - self.mean_F) @ self.weight_OF.T + self.bias_O
+        return pd.DataFrame(y_NO, columns=self.targets, index=frame.index)
+
+
+def check(root: Path) -> None:
+    """Compare every file that ``manifest.json`` lists with its SHA-256; raises on the first that differs."""
+    for name, expected in json.loads((root / "manifest.json").read_text())["sha256"].items():
+        path = root / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+        if found != expected:
+            raise refuse(f"{name} of this model is not the file that was logged ({found[:16]}): fetch the model again")
+
+
+def numbers(frame: pd.DataFrame, name: str) -> Float:
+    """The column of that name as float64, shape (N,); raises where it is missing, text, or not finite."""
+    if name not in frame.columns:
+        raise refuse(f"column '{name}' is missing; there are {[str(c) for c in frame.columns][:20]}")
+    column = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise refuse(f"column '{name}' stands {column.shape[1]} times: keep one")
+    values = floats(column, name)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
+    return values
+
+
+def floats(column: pd.Series, name: str) -> Float:
+    """The column as float64; numeric text is text, and a date is not a number."""
+    for row, value in enumerate(column if column.dtype.kind not in "biuf" else ()):
+        if isinstance(value, str | bytes):
+            raise refuse(
+                f"column '{name}' holds text in row {row} ({str(value)[:40]!r}), not numbers: convert it first"
+            )
+    try:
+        if column.dtype.kind in "mMc":
+            raise TypeError("no real numbers")
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    except (TypeError, ValueError):
+        raise refuse(f"column '{name}' is {column.dtype}, not numbers: convert it first") from None
+
+
+def refuse(line: str) -> MlflowException:
+    """The caller's input is wrong: MLflow's own kind, so that a served model answers 400 and not 500."""
+    return MlflowException.invalid_parameter_value(line)
+
+
+set_model(ServedLinearModel())

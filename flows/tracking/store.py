@@ -1,0 +1,190 @@
+"""Where MLflow keeps everything: the server that MLFLOW_TRACKING_URI names, else ``./mlruns`` of the working directory.
+
+``open_store(create=True)`` is what a run does, ``open_store(create=False)`` what a look-up does: it makes nothing, not
+even a folder. A store is a URI and a client; runs, versions and their records are in ``run`` and ``registry``.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from filelock import FileLock, Timeout
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from flows.tracking import embedded
+from flows.tracking.reach import answering, hidden, hidden_safe, probe, quiet
+from linreg.errors import ServerAway, UserError
+
+FOLDER = "mlruns"
+LOCK_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store.
+
+    Args:
+        uri: of tracking and registry alike.
+        client: MLflow's client for it.
+        artifacts: artifact location of new experiments; none: the server decides.
+        locks: folder of this machine's lock files; made when first needed.
+    """
+
+    uri: str
+    client: MlflowClient
+    artifacts: str | None
+    locks: Path
+
+    @property
+    def title(self) -> str:
+        """The URI for people to read: no password in it."""
+        return hidden(self.uri)
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made if there is none; processes may race for it.
+
+        Raises:
+            UserError: an experiment of that name was deleted, or MLflow refuses the name.
+        """
+        with answering(self.uri):
+            found = self.client.get_experiment_by_name(name) or self._new_experiment(name)
+        if found.lifecycle_stage != "active":
+            raise UserError(
+                f"experiment '{name}' was deleted: restore it with `mlflow experiments restore -x "
+                f"{found.experiment_id}`, or name another"
+            )
+        return str(found.experiment_id)
+
+    def _new_experiment(self, name: str) -> Experiment:
+        try:
+            return self.client.get_experiment(self.client.create_experiment(name, artifact_location=self.artifacts))
+        except MlflowException as e:
+            raced = self.client.get_experiment_by_name(name)
+            if raced is not None:  # another process was quicker
+                return raced
+            if e.error_code == "INVALID_PARAMETER_VALUE":
+                raise UserError(f"experiment '{name}': {e}") from e
+            raise
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold what belongs to ``name`` (a registered model) alone among the processes and threads of this machine.
+
+        Raises:
+            ServerAway: somebody else held it for ``LOCK_SECONDS``.
+        """
+        self.locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.locks / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+        lock = FileLock(str(path), timeout=LOCK_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout as e:
+            raise ServerAway(f"'{name}' is held by another process since {LOCK_SECONDS:.0f} s ({path}): end it") from e
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def open_store(*, create: bool) -> Store:
+    """Open the store of this environment and working directory, and make it MLflow's own default for this process.
+
+    Args:
+        create: make the embedded store if there is none.
+
+    Raises:
+        UserError: there is no store and ``create`` is false; the URI is malformed; the database is damaged or of
+            another MLflow's schema.
+        ServerAway: the server that the URI names does not answer.
+    """
+    quiet()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or _embedded_uri()
+    database = _database(uri)
+    if database is not None:
+        _ready(database, create=create)
+    else:
+        probe(uri)
+    _as_default(uri)
+    here = uri == _embedded_uri()
+    return Store(uri, _client(uri), str(_folder() / "artifacts") if here else None, _lock_folder(uri, database))
+
+
+def _folder() -> Path:
+    return Path.cwd() / FOLDER
+
+
+def _embedded_uri() -> str:
+    return f"sqlite:///{_folder() / 'mlflow.db'}"
+
+
+def _database(uri: str) -> Path | None:
+    """The file of an SQLite URI; none for a server.
+
+    Raises:
+        UserError: the URI is of a kind that cannot be used.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme.startswith("sqlite"):
+        path = rest.removeprefix("///").partition("?")[0]
+        if not rest.startswith("///") or path in ("", ":memory:"):
+            raise UserError(f"MLFLOW_TRACKING_URI '{uri}' names no file: write sqlite:////absolute/path/mlflow.db")
+        return Path.cwd() / path
+    if scheme == "file" or (not rest and scheme != "databricks"):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI '{hidden_safe(uri)}' is no store that MLflow 3 can use: write http://HOST:PORT or "
+            "sqlite:////absolute/path/mlflow.db, or unset it"
+        )
+    return None
+
+
+def _ready(database: Path, *, create: bool) -> None:
+    if create:
+        embedded.make(database, artifacts=str(_folder() / "artifacts"))
+    elif not embedded.exists(database):
+        raise UserError(f"there is no store {database}: `linreg run` makes one; or set MLFLOW_TRACKING_URI")
+    embedded.check(database)
+
+
+def _as_default(uri: str) -> None:
+    """MLflow's SQL registry resolves ``models:/`` addresses through the process-wide URI, whatever the client's own.
+
+    The environment is put back: the next ``open_store`` may be in another folder.
+    """
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _client(uri: str) -> MlflowClient:
+    try:
+        with answering(uri):
+            client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client._get_registry_client()  # made here, where a URI that it refuses is still the caller's input
+        return client
+    except (ServerAway, UserError):
+        raise
+    except ModuleNotFoundError as e:
+        raise UserError(f"the store {hidden(uri)} needs {e.name}: pip install 'linreg[postgres]' or {e.name}") from e
+    except Exception as e:  # whatever MLflow, SQLAlchemy or a plugin raises, the URI is what is wrong
+        line = " ".join(str(e).split())[:300]
+        raise UserError(f"MLFLOW_TRACKING_URI '{hidden(uri)}' cannot be used: {line}") from e
+
+
+def _lock_folder(uri: str, database: Path | None) -> Path:
+    if database is not None:
+        return database.parent / ".locks"
+    key = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"linreg-{os.getuid()}" / key
