@@ -250,7 +250,6 @@ def nobody() -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        os.umask(os.umask(0o022))
         os.setegid(65534)
         groups = os.getgroups()
         os.setgroups([])
@@ -351,7 +350,6 @@ def test_a_path_that_gives_no_data_says_so(tmp_path: Path, path: str, line: str)
     asked = path.format(tmp_path)
     with pytest.raises(UserError) as caught:
         source.find(asked)
-    assert str(caught.value).endswith(":") is False
     assert line in str(caught.value)
 
 
