@@ -118,12 +118,12 @@ class LinearModel:
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    if name not in frame.columns:
+    times = int((frame.columns == name).sum())
+    if not times:
         raise UserError(f"column '{name}' is missing{nearest(name, frame.columns)}")
-    column = frame[name]
-    if isinstance(column, pd.DataFrame):
-        raise UserError(f"column '{name}' stands {column.shape[1]} times: keep one")
-    return column
+    if times > 1:
+        raise UserError(f"column '{name}' stands {times} times: keep one")
+    return frame[name]
 
 
 def _numbers(column: pd.Series, name: str) -> Float:
