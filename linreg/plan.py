@@ -82,7 +82,7 @@ def _is_zero(objective: Objective) -> bool:
     """The optimum loss is no more than what rounding leaves of the targets."""
     moments, f = objective.moments, len(objective.moments.features)
     square = float((moments.spread_P[f:] ** 2 + moments.mean_P[f:] ** 2).mean())
-    return objective.optimum_loss <= (64 * np.finfo(float).eps) ** 2 * square
+    return objective.optimum_loss <= (64 * float(np.finfo(float).eps)) ** 2 * square
 
 
 def _first(excess_after: Callable[[int], float], target: float) -> int | None:
