@@ -9,6 +9,7 @@ import os
 _PATIENCE = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # nobody wants to read migrations
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the run's own summary says where it is
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # twenty kilobytes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",

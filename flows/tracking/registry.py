@@ -94,7 +94,7 @@ def register(
         return _first(store, name, content_key, int(made.version))
 
 
-def set_alias(store: Store, name: str, alias: str, version: int) -> None:
+def set_alias(store: Store, name: str, version: int, alias: str) -> None:
     """Point an alias at a version (not for ``champion``: ``promote`` keeps the record).
 
     Raises:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from safetensors import safe_open
 
@@ -61,10 +62,10 @@ def numbers(frame: pd.DataFrame, name: str) -> Float:
     """The column of that name as float64, shape (N,); raises where it is missing, text, or not finite."""
     if name not in frame.columns:
         raise refuse(f"column '{name}' is missing; there are {[str(c) for c in frame.columns][:20]}")
-    column = frame[name]
-    if isinstance(column, pd.DataFrame):
-        raise refuse(f"column '{name}' stands {column.shape[1]} times: keep one")
-    values = floats(column, name)
+    times = list(frame.columns).count(name)
+    if times > 1:
+        raise refuse(f"column '{name}' stands {times} times: keep one")
+    values = floats(frame[name], name)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
@@ -88,7 +89,7 @@ def floats(column: pd.Series, name: str) -> Float:
 
 def refuse(line: str) -> MlflowException:
     """The caller's input is wrong: MLflow's own kind, so that a served model answers 400 and not 500."""
-    return MlflowException.invalid_parameter_value(line)
+    return MlflowException(line, error_code=INVALID_PARAMETER_VALUE)
 
 
 set_model(ServedLinearModel())

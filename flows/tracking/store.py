@@ -78,12 +78,14 @@ class Store:
     def lock(self, name: str) -> Iterator[None]:
         """Hold what belongs to ``name`` (a registered model) alone among the processes and threads of this machine.
 
+        A thread that holds it may take it again: ``with store.lock(name)`` around several calls makes them one.
+
         Raises:
             ServerAway: somebody else held it for ``LOCK_SECONDS``.
         """
         self.locks.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.locks / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
-        lock = FileLock(str(path), timeout=LOCK_SECONDS)
+        lock = FileLock(str(path), timeout=LOCK_SECONDS, is_singleton=True)  # one object a path: re-entrant
         try:
             lock.acquire()
         except Timeout as e:
@@ -171,8 +173,9 @@ def _as_default(uri: str) -> None:
 def _client(uri: str) -> MlflowClient:
     try:
         with answering(uri):
-            client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client._get_registry_client()  # made here, where a URI that it refuses is still the caller's input
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            made_now: Any = client._get_registry_client  # while a URI that it refuses is still the caller's input
+            made_now()
         return client
     except (ServerAway, UserError):
         raise

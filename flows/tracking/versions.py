@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
@@ -102,20 +102,24 @@ def parse_ref(ref: str) -> Ref:
     return Ref(match["name"], alias, int(version) if version else None)
 
 
-def lookup(store: Store | str, ref: str | None = None) -> Version:
-    """The version that a REF names: ``lookup(store, "crop-yield@champion")``; without a store, this folder's own.
+@overload
+def lookup(store: Store, ref: str, /) -> Version: ...
+@overload
+def lookup(ref: str, /, *, store: Store | None = None) -> Version: ...
+def lookup(first: Store | str, second: str | None = None, /, *, store: Store | None = None) -> Version:
+    """The version that a REF names: ``lookup(store, REF)``; or ``lookup(REF)``, which opens this folder's own store.
 
     Raises:
         UserError: unknown name, version or alias, with the nearest that is known; no store.
         ServerAway: the tracking server does not answer.
     """
-    if isinstance(store, str):
-        return lookup(open_store(create=False), store)
-    wanted = parse_ref(ref or "")
-    with answering(store.uri):
-        found = find(store, wanted)
+    ref = first if isinstance(first, str) else second or ""
+    wanted = parse_ref(ref)
+    opened = store or (open_store(create=False) if isinstance(first, str) else first)
+    with answering(opened.uri):
+        found = find(opened, wanted)
         if found is None:
-            raise _unknown(store, wanted)
+            raise _unknown(opened, wanted)
     return found
 
 
