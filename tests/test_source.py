@@ -90,6 +90,12 @@ def test_a_line_longer_than_a_block_is_read(tmp_path: Path) -> None:
     assert read(put(tmp_path, "a,y,t\n1,2," + "z" * 9_000_000 + "\n3,4,u\n")) == {"a": [1, 3], "y": [2, 4]}
 
 
+def test_line_breaks_inside_quotes_are_kept_apart_from_rows_across_blocks(tmp_path: Path) -> None:
+    field = "note\n" * 1000  # most places where a block could end are inside quotes
+    content = "t,a,y\n" + "".join(f'"{field}",{i},{-i}\n' for i in range(2000))
+    assert read(put(tmp_path, content)) == {"a": list(range(2000)), "y": [-i for i in range(2000)]}
+
+
 def test_parquet_numbers_of_every_kind_are_read(tmp_path: Path) -> None:
     path = parquet(
         tmp_path,
