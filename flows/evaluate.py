@@ -92,9 +92,7 @@ def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
     return {name: float(value) for name, value in out.items() if value is not None}
 
 
-def _baselines(
-    fitted: Fit, ingested: Ingested, x_NF: Float, y_NO: Float, data: DataConfig
-) -> dict[str, Float]:
+def _baselines(fitted: Fit, ingested: Ingested, x_NF: Float, y_NO: Float, data: DataConfig) -> dict[str, Float]:
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
@@ -109,9 +107,7 @@ def _predict(model: LinearModel, ingested: Ingested) -> Float:
     return model.predict(ingested.dataset.test.select(model.features))
 
 
-def _pictures(
-    fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
-) -> dict[str, bytes]:
+def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str) -> dict[str, bytes]:
     model, moments = fitted.model, ingested.moments
     spread_F = moments.spread_P[: len(model.features)]
     figures = {

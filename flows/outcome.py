@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.ingest import Ingested, Unchanged
-from flows.tracking.registry import Version
 from linreg.config import Config
 
 
@@ -79,13 +78,13 @@ def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seco
     return Outcome(
         decision="unchanged",
         reason=f"version {version.version} was trained on the same data with the same config",
-        run_id=version.run_id,
+        run_id=version.run_id or "",
         experiment=config.experiment,
         flow_run_id=flow_run_id,
         model=version.name,
         version=version.version,
         aliases=version.aliases,
-        trainer=version.trainer,
+        trainer=version.trainer or "",
         device=str(facts.get("device", "")),
         epochs=int(facts.get("epochs", 0)),
         seconds=seconds,

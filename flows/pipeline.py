@@ -4,14 +4,15 @@
     outcome = run_flow(config)
 
 The flow's parameters are the config's sections, so Prefect's form shows them and refuses what is wrong before a run
-begins. Tasks are thin: the work is in ``ingest``, ``linreg.fit``, ``evaluate`` and ``register``. A user's error ends a task
-in a failed state that carries its line; it is not raised through Prefect, which would retry it and print tracebacks.
+begins. Tasks are thin: the work is in ``ingest``, ``linreg.fit``, ``evaluate`` and ``register``. A user's error ends a
+task in a failed state that carries its line; it is not raised through Prefect, which would retry it and print
+tracebacks.
 """
 
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -21,14 +22,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from flows import evaluate as evaluating
 from flows import ingest as ingesting
 from flows import register as registering
 from flows.outcome import Outcome, data_facts, unchanged
 from flows.progress import progress
-from flows.report import log_model, log_training, markdown
+from flows.report import log_model, log_start, log_training, markdown
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
@@ -64,13 +64,11 @@ def _value(state: State[R]) -> R:
     if state.is_failed() and state.name in _TOLD:
         first, *details = (state.message or "").splitlines()
         raise UserError(first, details=details) if state.name == "Refused input" else ServerAway(first)
-    return cast(R, state.result())
+    return state.result()
 
 
-_step = {"cache_policy": NO_CACHE, "persist_result": False}
-
-
-@task(name="ingest", retries=2, retry_delay_seconds=2, **_step)
+# NO_CACHE: tensors and stores pass between tasks; nothing to hash, nothing to keep
+@task(name="ingest", retries=2, retry_delay_seconds=2, cache_policy=NO_CACHE, persist_result=False)
 @_told
 def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Unchanged:
     """Files to rows and moments. Retried where the file system fails; never on the user's error."""
@@ -86,7 +84,7 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
     return found
 
 
-@task(name="train", **_step)
+@task(name="train", cache_policy=NO_CACHE, persist_result=False)
 @_told
 def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
@@ -105,7 +103,7 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
     return fitted, expected
 
 
-@task(name="evaluate", **_step)
+@task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
 @_told
 def evaluate(
     config: Config, found: ingesting.Ingested, fitted: Fit, expected: Plan, run: TrackedRun
@@ -117,7 +115,7 @@ def evaluate(
     return evaluation, log_model(run, config, found, fitted, evaluation)
 
 
-@task(name="register", **_step)
+@task(name="register", retries=2, retry_delay_seconds=2, cache_policy=NO_CACHE, persist_result=False)
 @_told
 def register(
     config: Config,
@@ -174,8 +172,6 @@ def _chain(config: Config) -> Outcome:
 
 def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: float) -> Outcome:
     """The steps that an MLflow run holds."""
-    from flows.report import log_start
-
     log_start(run, config, found)
     fitted, expected = _value(train(config, found, run, return_state=True))
     evaluation, logged = _value(evaluate(config, found, fitted, expected, run, return_state=True))
@@ -211,6 +207,11 @@ def _publish(outcome: Outcome, store: Store) -> None:
     create_markdown_artifact(markdown(outcome, store.title), key=key, description=outcome.reason)
 
 
+def parameters(config: Config) -> dict[str, Any]:
+    """The config as the flow's parameters."""
+    return {f.name: getattr(config, f.name) for f in fields(config)}
+
+
 def run_flow(config: Config) -> Outcome:
     """Run the flow once, here, and return what it came to.
 
@@ -218,6 +219,5 @@ def run_flow(config: Config) -> Outcome:
         UserError: the data, the config or the rate are wrong.
         ServerAway: the tracking server does not answer.
     """
-    sections = {name: getattr(config, name) for name in ("model", "data", "experiment", "train", "gate", "engine")}
-    state = linreg_flow(**sections, return_state=True)
+    state = linreg_flow(**parameters(config), return_state=True)
     return cast(Outcome, _value(cast("State[Any]", state)))

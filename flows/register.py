@@ -62,8 +62,8 @@ def register(
         if verdict.decision == "promoted":
             registry.promote(store, config.model, version.version, why=verdict.reason, flow_run_id=flow_run_id)
         else:
-            registry.set_alias(store, config.model, version.version, "challenger")
-    return Registered(verdict, registry.lookup(f"{config.model}/{version.version}", store=store))
+            registry.set_alias(store, config.model, version=version.version, alias="challenger")
+    return Registered(verdict, registry.lookup(store, version.ref))
 
 
 def _champion_now(name: str, ingested: Ingested, store: Store) -> Champion | None:

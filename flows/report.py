@@ -30,9 +30,7 @@ def log_training(run: TrackedRun, fitted: Fit) -> None:
     run.log_history({"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss})
 
 
-def log_model(
-    run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation
-) -> LoggedModel:
+def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
     """Pictures, the model, and the metrics at both the run and the model."""
     with tempfile.TemporaryDirectory(prefix="linreg-") as folder:
         for name, png in evaluation.pictures.items():
@@ -75,4 +73,5 @@ def _link(outcome: Outcome, where: str) -> str:
     """The MLflow run: an address where a server has one, else the command that opens the store."""
     if where.startswith("http"):
         return f"[MLflow run]({where.rstrip('/')}/#/runs/{outcome.run_id})"
-    return f"MLflow run `{outcome.run_id}` in `{where}`: [open](http://127.0.0.1:5000/#/runs/{outcome.run_id}) after `linreg ui`"
+    address = f"http://127.0.0.1:5000/#/runs/{outcome.run_id}"
+    return f"MLflow run `{outcome.run_id}` in `{where}`: [open]({address}) after `linreg ui`"

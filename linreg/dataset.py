@@ -19,7 +19,7 @@ from linreg.source import Partition
 from linreg.tables import ColumnMissing
 
 _Part = tuple[pa.Table, npt.NDArray[np.int8]]  # one partition: its columns, and the role of each row
-__all__ = ["Dataset", "Rows", "load"]
+__all__ = ["Dataset", "Rows", "load", "read_complete"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,17 @@ def load(
     return Dataset(tuple(found), source.digest(found), rows, dropped, train, validation, judged)
 
 
+def read_complete(partition: Partition, columns: Sequence[str]) -> pa.Table:
+    """Read columns of which every value must be there and finite, as for scoring; rows in file order.
+
+    Raises:
+        UserError: the file is not as it must be, or a value is missing or infinite.
+    """
+    table = source.read(partition, columns)
+    _refuse(partition, _missing(partition, table, "float64"), "fill it, or leave the row out")
+    return table
+
+
 def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str, optional: Sequence[str]) -> _Part:
     """One partition's numbers, and the role of each row: -1 where it is dropped."""
     numbers = [*config.features, *config.targets]
@@ -85,7 +96,11 @@ def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str
         raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
     role = _roles(partition, table, config, inline)
     table = table.drop_columns(inline).combine_chunks()
-    role[_missing(partition, table.select(numbers), config, dtype)] = -1
+    missing = _missing(partition, table.select(numbers), dtype)
+    if config.missing == "error":
+        _refuse(partition, missing, 'fill it, or set data.missing = "drop"')
+    for bad in missing.values():
+        role[bad] = -1
     return table, role
 
 
@@ -106,17 +121,22 @@ def _roles(partition: Partition, table: pa.Table, config: DataConfig, inline: Se
         raise UserError(f"{partition.label}: {e}") from e
 
 
-def _missing(partition: Partition, table: pa.Table, config: DataConfig, dtype: str) -> npt.NDArray[np.bool_]:
-    """Which rows lack a value; shape (n,)."""
-    out = np.zeros(len(table), np.bool_)
+def _missing(partition: Partition, table: pa.Table, dtype: str) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which rows lack a value, shape (n,), for the columns where some do."""
+    out = {}
     for name in table.column_names:
         if pa.types.is_floating(table[name].type) or table[name].null_count:
             values = float64(table[name])
             _check_range(partition, name, values, dtype)
-            out |= np.isnan(values)
-            if config.missing == "error" and out.any():
-                raise _fault(partition, name, out, "is missing", 'fill it, or set data.missing = "drop"')
+            bad = np.isnan(values)
+            if bad.any():
+                out[name] = bad
     return out
+
+
+def _refuse(partition: Partition, missing: dict[str, npt.NDArray[np.bool_]], remedy: str) -> None:
+    for name, bad in missing.items():
+        raise _fault(partition, name, bad, "is missing", remedy)
 
 
 def _check_range(partition: Partition, name: str, values: Float, dtype: str) -> None:

@@ -1,0 +1,1 @@
+"""The ``linreg`` command, one thin file a group of commands."""

@@ -116,15 +116,23 @@ def open_store(*, create: bool) -> Store:
         probe(uri)
     _as_default(uri)
     here = uri == _embedded_uri()
-    return Store(uri, _client(uri), str(_folder() / "artifacts") if here else None, _lock_folder(uri, database))
+    return Store(uri, _client(uri), _artifacts() if here else None, _lock_folder(uri, database))
 
 
 def _folder() -> Path:
     return Path.cwd() / FOLDER
 
 
+def _artifacts() -> str:
+    path = _folder() / "artifacts"
+    return path.as_uri() if "%" in str(path) else str(path)  # MLflow reads %20 in a plain path as a space
+
+
 def _embedded_uri() -> str:
-    return f"sqlite:///{_folder() / 'mlflow.db'}"
+    path = _folder() / "mlflow.db"
+    if "?" in str(path):
+        raise UserError(f"the folder {path.parent} holds a '?', which no database address can: run elsewhere")
+    return f"sqlite:///{path}"
 
 
 def _database(uri: str) -> Path | None:
@@ -149,7 +157,7 @@ def _database(uri: str) -> Path | None:
 
 def _ready(database: Path, *, create: bool) -> None:
     if create:
-        embedded.make(database, artifacts=str(_folder() / "artifacts"))
+        embedded.make(database, artifacts=_artifacts())
     elif not embedded.exists(database):
         raise UserError(f"there is no store {database}: `linreg run` makes one; or set MLFLOW_TRACKING_URI")
     embedded.check(database)

@@ -1,0 +1,160 @@
+"""The ``linreg`` command: arguments, exit statuses, and the one line that an error is.
+
+Exit status: 0 done; 1 a fault of ours, or a server that does not answer; 2 the caller's input is wrong; 130 stopped by
+the user. Logs and progress go to stderr; stdout holds a command's result and nothing else. Each group of commands is
+one file beside this one, imported only when it is called, so that look-ups load no prefect.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn
+
+from linreg.errors import ServerAway, UserError
+
+Result = tuple[Any, str]  # what --json prints, and what people read
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors look like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _config_command(commands: Any, name: str, about: str, module: str) -> argparse.ArgumentParser:
+    parser = _command(commands, name, about, module)
+    parser.add_argument("config", metavar="CONFIG", help="a TOML config, such as configs/crops.toml")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="settings",
+        action="append",
+        default=[],
+        help="override a key of the config, as in --set train.epochs=200; again for more",
+    )
+    return parser
+
+
+def _command(commands: Any, name: str, about: str, module: str, *, as_json: bool = True) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    if as_json:
+        parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(module=module, function=name)
+    return parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="linreg",
+        description="Linear regression by gradient descent, as a tracked, gated, scheduled pipeline.",
+        epilog="The store is ./mlruns, or the server that MLFLOW_TRACKING_URI names.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _config_command(commands, "run", "train, judge and register once", "run")
+    _config_command(commands, "plan", "what the eigenvalues say before the first epoch", "plan")
+    runs = _command(commands, "runs", "runs side by side", "lookups")
+    runs.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="of one experiment; none: of all")
+    models = _command(commands, "models", "registered versions, newest first, and the record of promotions", "lookups")
+    models.add_argument("name", metavar="NAME", nargs="?", help="of one model; none: of all")
+    show = _command(commands, "show", "a version's coefficients in the data's own units, and its lineage", "lookups")
+    show.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
+    predict = _command(commands, "predict", "score a CSV or Parquet file", "predict")
+    predict.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
+    predict.add_argument("input", metavar="INPUT", help="a CSV or Parquet file with the model's features")
+    predict.add_argument("-o", "--output", metavar="OUTPUT", required=True, help="written whole, or not at all")
+    promote = _command(commands, "promote", "make a version the champion, on the record", "moves")
+    promote.add_argument("ref", metavar="NAME/VERSION")
+    promote.add_argument("--why", metavar="TEXT", default="promoted by hand", help="kept in the record")
+    rollback = _command(commands, "rollback", "go back to the champion before this one, on the record", "moves")
+    rollback.add_argument("name", metavar="NAME")
+    rollback.add_argument("--why", metavar="TEXT", default="rolled back by hand", help="kept in the record")
+    _serve(commands)
+    ui = _command(commands, "ui", "MLflow's UI and Prefect's, on this machine's loopback", "ui", as_json=False)
+    ui.add_argument("--port", type=int, default=5000, help="of MLflow's UI (%(default)s)")
+    ui.add_argument("--prefect-port", type=int, default=4200, help="of Prefect's UI (%(default)s)")
+    ui.add_argument("--no-prefect", action="store_true", help="MLflow's UI alone")
+    return parser
+
+
+def _serve(commands: Any) -> None:
+    serve = _config_command(commands, "serve", "run on a schedule, until stopped", "serve")
+    when = serve.add_mutually_exclusive_group(required=True)
+    when.add_argument("--cron", metavar="EXPRESSION", help='such as "0 6 * * *": every day at six')
+    when.add_argument("--interval", metavar="SECONDS", type=float, help="seconds from one start to the next")
+    serve.add_argument("--timezone", metavar="ZONE", default="UTC", help="of the cron expression (%(default)s)")
+    serve.add_argument("--name", default="scheduled", help="of the deployment (%(default)s)")
+
+
+def _call(args: argparse.Namespace) -> int:
+    function: Callable[[argparse.Namespace], Result | None]
+    function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
+    as_json = getattr(args, "json", False)
+    with _stdout_apart() as out:
+        result = function(args)
+    if result is not None:
+        document, text = result
+        print(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text, file=out)
+        out.flush()
+    return 0
+
+
+@contextmanager
+def _stdout_apart() -> Iterator[Any]:
+    """Send what anything prints meanwhile to stderr, and give the real stdout.
+
+    Prefect's temporary server inherits file descriptor 1; were that the caller's pipe, a killed run would hold it open.
+    """
+    sys.stdout.flush()
+    real = os.dup(1)  # not inherited by children
+    os.dup2(2, 1)
+    out = os.fdopen(real, "w", encoding="utf-8", closefd=True)
+    try:
+        yield out
+    finally:
+        sys.stdout.flush()
+        os.dup2(out.fileno(), 1)
+
+
+def _say(error: BaseException) -> None:
+    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    for line in getattr(error, "details", ()):
+        sys.stderr.write(f"  {line}\n")
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return _call(_parser().parse_args(argv))
+    except UserError as e:
+        _say(e)
+        return 2
+    except ServerAway as e:
+        _say(e)
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    except BrokenPipeError:  # the reader went away: `linreg models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as e:  # noqa: BLE001 - the last resort: a fault of ours is told as one, with all that helps
+        traceback.print_exc()
+        _say(RuntimeError(f"a fault in linreg, {type(e).__name__}: {e}; please report it with the lines above"))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""``linreg plan``: what the eigenvalues say before the first epoch."""
+
+import argparse
+from dataclasses import asdict
+
+from linreg import config_file
+from linreg.dataset import load
+from linreg.moments import Moments
+from linreg.plan import Plan
+from linreg.plan import plan as make_plan
+
+_SHOWN = ("largest_stable_learning_rate", "condition_number", "optimum_loss", "epochs_to", "advice")
+
+
+def plan(args: argparse.Namespace) -> tuple[object, str]:
+    """Read the data once and tell what to expect."""
+    config = config_file.load(args.config, args.settings)
+    rows = load(config.data, dtype=config.train.dtype).train
+    found = make_plan(Moments.of(rows.blocks(), rows.features, rows.targets), config.train)
+    everything = asdict(found)
+    return {name: everything[name] for name in _SHOWN}, _page(found, len(rows), config.train.learning_rate)
+
+
+def _page(found: Plan, rows: int, rate: float) -> str:
+    condition = "infinite: columns are constant or determine each other"
+    if found.condition_number is not None:
+        condition = f"{found.condition_number:.4g}"
+    lines = [
+        ("training rows", f"{rows:,}"),
+        ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {rate:g})"),
+        ("condition number", condition),
+        ("best possible loss", f"{found.optimum_loss:.6g}"),
+        *((f"epochs to {share}", "never" if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
+    ]
+    table = "\n".join(f"{name:<22}{text}" for name, text in lines)
+    return table + "".join(f"\n  {line}" for line in found.advice)

@@ -1,0 +1,15 @@
+"""``linreg run``: the flow, once."""
+
+import argparse
+
+from flows.cli.summary import summary
+from linreg import config_file
+
+
+def run(args: argparse.Namespace) -> tuple[object, str]:
+    """Run the flow on a config."""
+    config = config_file.load(args.config, args.settings)
+    from flows.pipeline import run_flow  # prefect takes seconds to import: a wrong config is told at once
+
+    outcome = run_flow(config)
+    return outcome.to_json(), summary(outcome, args.config)

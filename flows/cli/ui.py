@@ -1,0 +1,82 @@
+"""``linreg ui``: MLflow's UI, and Prefect's, on this machine's loopback and nowhere else."""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import time
+
+from flows.tracking.store import open_store
+from linreg.errors import ServerAway, UserError
+
+_HOST = "127.0.0.1"
+
+
+def ui(args: argparse.Namespace) -> None:
+    """Start the servers and wait; Ctrl-C ends them."""
+    store = open_store(create=True)
+    ports = [args.port] if args.no_prefect else [args.port, args.prefect_port]
+    for port in ports:
+        _require_free(port)
+    commands = [_mlflow(store.uri, store.artifacts, args.port)]
+    if not args.no_prefect:
+        commands.append(_prefect(args.prefect_port))
+    quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+    servers = [subprocess.Popen(c, env=quiet, stdin=subprocess.DEVNULL) for c in commands]
+    try:
+        _wait_until_up(ports, servers)
+        sys.stderr.write(f"MLflow:  http://{_HOST}:{args.port}\n")
+        if not args.no_prefect:
+            sys.stderr.write(f"Prefect: http://{_HOST}:{args.prefect_port}\n")
+        sys.stderr.write("Ctrl-C ends it.\n")
+        while all(s.poll() is None for s in servers):
+            time.sleep(0.5)
+        raise ServerAway("a UI server ended by itself: its last lines above say why")
+    finally:
+        _end(servers)
+
+
+def _mlflow(uri: str, artifacts: str | None, port: int) -> list[str]:
+    hosts = f"{_HOST}:{port},localhost:{port}"  # a forged Host header is refused
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += ["--allowed-hosts", hosts, "--backend-store-uri", uri]
+    return command + (["--default-artifact-root", artifacts, "--no-serve-artifacts"] if artifacts else [])
+
+
+def _prefect(port: int) -> list[str]:
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((_HOST, port))
+        except (OSError, OverflowError) as e:
+            raise UserError(f"port {port} cannot be used ({e}): choose another with --port or --prefect-port") from e
+
+
+def _wait_until_up(ports: list[int], servers: list["subprocess.Popen[bytes]"], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    for port in ports:
+        while not _answers(port):
+            if any(s.poll() is not None for s in servers) or time.monotonic() > end:
+                raise ServerAway(f"the server on port {port} did not start: its last lines above say why")
+            time.sleep(0.2)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex((_HOST, port)) == 0
+
+
+def _end(servers: list["subprocess.Popen[bytes]"]) -> None:
+    for server in servers:
+        server.terminate()
+    for server in servers:
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            server.kill()

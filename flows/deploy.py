@@ -1,0 +1,81 @@
+"""Schedules: the flow as a served deployment of a Prefect server.
+
+``serve`` needs a running server (``prefect server start``, and PREFECT_API_URL), because a temporary one would forget
+the schedule with the process. The deployment's runs start in this working directory, with this environment.
+"""
+
+import httpx
+from prefect import aserve
+from prefect.client.orchestration import get_client
+from prefect.deployments.runner import RunnerDeployment
+from prefect.flows import EntrypointType
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.settings import get_current_settings
+from prefect.utilities.asyncutils import run_coro_as_sync
+
+from flows.pipeline import linreg_flow
+from linreg.config import Config
+from linreg.config_file import to_dict
+from linreg.errors import ServerAway, UserError
+
+
+def serve(
+    config: Config, *, name: str, cron: str | None = None, interval: float | None = None, timezone: str = "UTC"
+) -> None:
+    """Run the config's flow on a schedule until stopped.
+
+    Args:
+        config: becomes the deployment's parameters.
+        name: of the deployment.
+        cron: a cron expression, in ``timezone``.
+        interval: seconds from one start to the next, where there is no ``cron``.
+        timezone: an IANA name.
+
+    Raises:
+        UserError: the schedule cannot be read, or no server is named.
+        ServerAway: the server does not answer.
+    """
+    made = deployment(config, name=name, schedule=_schedule(cron, interval, timezone))
+    _require_server()
+    run_coro_as_sync(aserve(made, pause_on_shutdown=False, print_starting_message=True))
+
+
+def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeployment:
+    """The flow with this config's sections as its parameters, on a schedule."""
+    made = linreg_flow.to_deployment(
+        name=name,
+        schedule=schedule,
+        parameters=to_dict(config),
+        description=f"Trains, judges and registers {config.model} on {config.data.path}.",
+        tags=["linreg", config.model],
+        entrypoint_type=EntrypointType.MODULE_PATH,  # a file path would be looked for below the working directory
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made
+
+
+def _schedule(cron: str | None, interval: float | None, timezone: str) -> Schedule:
+    try:
+        if cron is not None:
+            return Cron(cron, timezone=timezone)
+        return Interval(interval or 0, timezone=timezone)
+    except ValueError as e:
+        reason = " ".join(str(e).split())
+        raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
+
+
+def _require_server() -> None:
+    url = get_current_settings().api.url
+    if not url:
+        raise UserError(
+            "no Prefect server is named, and a schedule needs one: run `prefect server start` in another terminal, "
+            "then `export PREFECT_API_URL=http://127.0.0.1:4200/api` here"
+        )
+    try:
+        with get_client(sync_client=True) as client:
+            failure = client.api_healthcheck()
+    except (httpx.HTTPError, OSError) as e:
+        failure = e
+    if failure is not None:
+        what = type(failure).__name__
+        raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
