@@ -8,9 +8,9 @@ import httpx
 from prefect import aserve
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
-from prefect.flows import EntrypointType
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.settings import get_current_settings
+from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.pipeline import linreg_flow

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import wraps
+from logging import INFO, WARNING
 from typing import Any, ParamSpec, TypeVar, cast
 
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, StateType
@@ -40,36 +41,56 @@ from linreg.plan import Plan, plan
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_TOLD = {"Refused input": UserError, "Server away": ServerAway}
+_REFUSED, _AWAY = "Refused input", "Server away"  # names of the failed states that carry one line
 
 
-def _told(function: Callable[P, R]) -> Callable[P, R | State[Any]]:
-    """Give an error that is told in one line as a failed state with that line."""
+def _told(function: Callable[P, R]) -> Callable[P, R]:
+    """Give an error that is told in one line as a failed state with that line; prefect takes it for the run's state."""
 
     @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except UserError as e:
-            message = "\n".join([str(e), *e.details])
-            return State(type=StateType.FAILED, name="Refused input", message=message)
-        except ServerAway as e:
-            return State(type=StateType.FAILED, name="Server away", message=str(e))
+        except (UserError, ServerAway) as e:
+            name = _REFUSED if isinstance(e, UserError) else _AWAY
+            message = "\n".join([str(e), *getattr(e, "details", ())])
+            return cast(R, State[Any](type=StateType.FAILED, name=name, message=message))
 
     return call
 
 
+def _passes(_task: Any, _run: Any, state: State[Any]) -> bool:
+    """Whether another try can help: a server or a file system may come back, a user's error stays."""
+    if state.name in (_REFUSED, _AWAY):
+        return state.name == _AWAY
+    return isinstance(state.result(raise_on_failure=False), OSError)
+
+
 def _value(state: State[R]) -> R:
     """The result of a finished state; what a failed one told is raised again, in the caller's own terms."""
-    if state.is_failed() and state.name in _TOLD:
+    if state.name in (_REFUSED, _AWAY):
         first, *details = (state.message or "").splitlines()
-        raise UserError(first, details=details) if state.name == "Refused input" else ServerAway(first)
+        raise UserError(first, details=details) if state.name == _REFUSED else ServerAway(first)
     return state.result()
 
 
-# NO_CACHE: tensors and stores pass between tasks; nothing to hash, nothing to keep
-@task(name="ingest", retries=2, retry_delay_seconds=2, cache_policy=NO_CACHE, persist_result=False)
-@_told
+def _task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A step of the chain. Tensors and stores pass between steps: nothing to hash (NO_CACHE), nothing to keep."""
+
+    def make(function: Callable[P, R]) -> Task[P, R]:
+        return task(
+            name=name,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=2,
+            retry_delay_seconds=2,
+            retry_condition_fn=_passes,
+        )(_told(function))
+
+    return make
+
+
+@_task(name="ingest")
 def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Unchanged:
     """Files to rows and moments. Retried where the file system fails; never on the user's error."""
     log = get_run_logger()
@@ -84,14 +105,13 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
     return found
 
 
-@task(name="train", cache_policy=NO_CACHE, persist_result=False)
-@_told
+@_task(name="train")
 def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
     log = get_run_logger()
     expected = plan(found.moments, config.train)
     for line in expected.advice:
-        log.info("plan: %s", line)
+        log.log(WARNING if expected.deficient and line.startswith("columns ") else INFO, "plan: %s", line)
     with progress(config.train.epochs, log.info) as on_epoch:
         fitted = fit(found.dataset.train, config.train, moments=found.moments, on_epoch=on_epoch)
     log.info(
@@ -103,8 +123,7 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
     return fitted, expected
 
 
-@task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
-@_told
+@_task(name="evaluate")
 def evaluate(
     config: Config, found: ingesting.Ingested, fitted: Fit, expected: Plan, run: TrackedRun
 ) -> tuple[evaluating.Evaluation, LoggedModel]:
@@ -115,8 +134,7 @@ def evaluate(
     return evaluation, log_model(run, config, found, fitted, evaluation)
 
 
-@task(name="register", retries=2, retry_delay_seconds=2, cache_policy=NO_CACHE, persist_result=False)
-@_told
+@_task(name="register")
 def register(
     config: Config,
     found: ingesting.Ingested,
@@ -159,6 +177,8 @@ def _chain(config: Config) -> Outcome:
     store = open_store(create=True)
     found = _value(ingest(config, store, return_state=True))
     if isinstance(found, ingesting.Unchanged):
+        if registering.take_up(found.version, store):
+            get_run_logger().warning("version %s was registered and not yet promoted: done now", found.version.version)
         seconds = time.monotonic() - began
         outcome = unchanged(config, found, flow_run_id=_flow_run_id(), seconds=seconds)
         _publish(outcome, store)

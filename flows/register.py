@@ -50,6 +50,7 @@ def register(
             "flow_run_id": flow_run_id,
             "decision": verdict.decision,
             "reason": verdict.reason,
+            "over": champion.version.version if champion else None,
         }
         version = registry.register(
             store,
@@ -64,6 +65,24 @@ def register(
         else:
             registry.set_alias(store, config.model, version=version.version, alias="challenger")
     return Registered(verdict, registry.lookup(store, version.ref))
+
+
+def take_up(version: Version, store: Store) -> bool:
+    """Promote a version whose run was killed between its registration and its promotion; say whether that was so.
+
+    Only where the champion still is the one that it was found better than, and the record has never had it.
+    """
+    if version.facts.get("decision") != "promoted":
+        return False
+    with store.lock(version.name):
+        now = registry.champion(store, version.name)
+        known = any(record["to"] == version.version for record in registry.history(store, version.name))
+        if known or (now.version if now else None) != version.facts.get("over"):
+            return False
+        facts = version.facts
+        why = f"{facts.get('reason')} (taken up after its run was cut off)"
+        registry.promote(store, version.name, version.version, why=why, flow_run_id=version.flow_run_id)
+    return True
 
 
 def _champion_now(name: str, ingested: Ingested, store: Store) -> Champion | None:
