@@ -1,0 +1,143 @@
+"""Limits, words, ties, and by simulation how often an equal model would take the champion's place."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from linreg.config import GateConfig
+from linreg.gate import against_champion, failed_limits
+
+METRICS = {"test_rmse": 5.0, "test_rmse.apples": 2.0, "test_rmse.oranges": 7.0, "test_r2": 0.8, "test_r2.apples": 0.9}
+
+
+def test_a_model_at_its_limits_passes() -> None:
+    assert failed_limits(METRICS, GateConfig()) == []
+    assert failed_limits(METRICS, GateConfig(max_rmse=5.0, min_r2=0.8)) == []
+
+
+def test_a_missed_limit_is_told_with_both_numbers() -> None:
+    assert failed_limits(METRICS, GateConfig(max_rmse=4.5)) == ["rmse 5 is above gate.max_rmse 4.5"]
+    assert failed_limits(METRICS, GateConfig(min_r2=0.95)) == ["r2 0.8 is below gate.min_r2 0.95"]
+
+
+def test_every_target_can_have_its_own_limit_beside_the_one_for_all() -> None:
+    gate = GateConfig(max_rmse={"*": 4, "apples": 3, "oranges": 6}, min_r2={"apples": 0.95})
+    assert failed_limits(METRICS, gate) == [
+        "rmse 5 is above gate.max_rmse 4",
+        "rmse of oranges 7 is above gate.max_rmse.oranges 6",
+        "r2 of apples 0.9 is below gate.min_r2.apples 0.95",
+    ]
+
+
+def test_a_targets_name_may_hold_dots_and_underscores() -> None:
+    gate = GateConfig(max_rmse={"kg.per_ha": 1})
+    assert failed_limits({"test_rmse.kg.per_ha": 2.0}, gate) == [
+        "rmse of kg.per_ha 2 is above gate.max_rmse.kg.per_ha 1"
+    ]
+
+
+def test_a_metric_that_is_not_a_number_meets_no_limit() -> None:
+    assert len(failed_limits({"test_rmse": math.nan, "test_r2": math.nan}, GateConfig(max_rmse=1, min_r2=0))) == 2
+
+
+def test_a_clear_gain_is_promoted_with_its_interval_in_the_words() -> None:
+    rng = np.random.default_rng(0)
+    old = rng.chisquare(1, size=200)
+    new = 0.5 * old
+    verdict = against_champion(new, old, version=3)
+    assert verdict.decision == "promoted"
+    half = stats.t.ppf(0.975, 199) * (old - new).std(ddof=1) / math.sqrt(200) / old.mean()
+    assert verdict.reason == (
+        f"took over from version 3: 50.00% better, 95% interval {0.5 - half:.2%} to {0.5 + half:.2%} on 200 test rows"
+    )
+
+
+def test_the_interval_is_scipys_paired_one() -> None:
+    rng = np.random.default_rng(2)
+    old, new = rng.chisquare(1, size=(2, 30))
+    interval = stats.ttest_rel(old, new).confidence_interval(0.95)
+    words = f"95% interval {interval.low / old.mean():.2%} to {interval.high / old.mean():.2%} on 30 test rows"
+    assert words in against_champion(new, old, version=1).reason
+
+
+def test_a_worse_model_is_kept_and_called_worse() -> None:
+    old = np.random.default_rng(1).chisquare(1, size=100)
+    verdict = against_champion(1.5 * old, old, version=2)
+    assert (verdict.decision, verdict.reason[:30]) == ("kept", "kept version 2: 50.00% worse, ")
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_tie_keeps_the_champion(held_out: bool) -> None:
+    losses = np.arange(1.0, 30.0)
+    verdict = against_champion(losses.copy(), losses, version=2, held_out=held_out)
+    assert verdict.decision == "kept"
+    assert "equally good" in verdict.reason
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_gain_of_rounding_alone_is_no_gain(held_out: bool) -> None:
+    losses = np.arange(1.0, 30.0)
+    assert against_champion(losses * (1 - 1e-9), losses, version=2, held_out=held_out).decision == "kept"
+
+
+def test_on_training_rows_plainly_better_is_better_and_the_reason_says_on_what_it_was_judged() -> None:
+    old = np.array([1.0, 100.0, 3.0, 1.0, 50.0])
+    verdict = against_champion(old - 0.5, old, version=1, held_out=False)
+    assert verdict.decision == "promoted"
+    assert "judged on 5 training rows (data.test_fraction = 0), no interval" in verdict.reason
+    assert against_champion(old - 0.5, old, version=1, held_out=True).decision == "promoted"  # the same gain each row
+    worse = against_champion(old + 0.5, old, version=1, held_out=False)
+    assert worse.decision == "kept"
+    assert "1.61% worse" in worse.reason
+
+
+def test_five_noisy_rows_do_not_suffice() -> None:
+    old = np.array([1.0, 4.0, 2.0, 8.0, 3.0])
+    new = old * [0.1, 1.5, 0.2, 0.9, 1.4]
+    assert new.mean() < old.mean()
+    assert against_champion(new, old, version=1).decision == "kept"
+
+
+def test_one_test_row_cannot_tell() -> None:
+    verdict = against_champion(np.array([0.1]), np.array([9.0]), version=1)
+    assert (verdict.decision, "1 test row is too few" in verdict.reason) == ("kept", True)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_nothing_is_better_than_a_champion_without_loss(held_out: bool) -> None:
+    verdict = against_champion(np.zeros(5), np.zeros(5), version=4, held_out=held_out)
+    assert (verdict.decision, "its loss is 0" in verdict.reason) == ("kept", True)
+
+
+def test_the_margin_has_to_be_passed_by_the_lower_bound() -> None:
+    old = np.random.default_rng(3).chisquare(1, size=500)
+    new = 0.9 * old  # 10% better, the interval some 9% to 11%
+    assert against_champion(new, old, version=1, margin=0.05).decision == "promoted"
+    kept = against_champion(new, old, version=1, margin=0.0999)
+    assert kept.decision == "kept"
+    assert "margin 9.99%" in kept.reason
+    assert against_champion(new, old, version=1, margin=0.09, held_out=False).decision == "promoted"
+    assert against_champion(new, old, version=1, margin=0.11, held_out=False).decision == "kept"
+
+
+def promoted_share(*, spread: float, rows: int, trials: int = 2000) -> float:
+    """How often a model with errors of this spread beats a champion with errors of spread 1; half is in common."""
+    rng = np.random.default_rng(12)
+    decisions = []
+    for _ in range(trials):
+        common, own, other = rng.normal(size=(3, rows)) * math.sqrt(0.5)
+        verdict = against_champion(spread**2 * (common + own) ** 2, (common + other) ** 2, version=1)
+        decisions.append(verdict.decision == "promoted")
+    return float(np.mean(decisions))
+
+
+@pytest.mark.parametrize("rows", [20, 200])
+def test_an_equal_model_is_promoted_in_at_most_two_and_a_half_percent_of_trials(rows: int) -> None:
+    slack = 3 * math.sqrt(0.025 * 0.975 / 2000)
+    assert promoted_share(spread=1.0, rows=rows) <= 0.025 + slack
+
+
+def test_a_model_with_half_the_error_is_promoted_nearly_always() -> None:
+    assert promoted_share(spread=0.5, rows=200, trials=300) > 0.99

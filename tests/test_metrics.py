@@ -1,0 +1,49 @@
+"""MSE, RMSE, MAE and R2 against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as peer
+
+from linreg.metrics import regression_metrics, row_losses
+
+
+def test_all_four_agree_with_scikit_learn_over_all_targets_and_for_each() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(50, 3)) * [1, 10, 100]
+    p = y + rng.normal(size=(50, 3))
+    ours = regression_metrics(y, p, ["a", "b", "c.d"])
+    assert ours["test_mse"] == pytest.approx(peer.mean_squared_error(y, p), rel=1e-12)
+    assert ours["test_rmse"] == pytest.approx(peer.mean_squared_error(y, p) ** 0.5, rel=1e-12)
+    assert ours["test_mae"] == pytest.approx(peer.mean_absolute_error(y, p), rel=1e-12)
+    assert ours["test_r2"] == pytest.approx(peer.r2_score(y, p), rel=1e-12)
+    for i, name in enumerate(["a", "b", "c.d"]):
+        assert ours[f"test_mse.{name}"] == pytest.approx(peer.mean_squared_error(y[:, i], p[:, i]), rel=1e-12)
+        assert ours[f"test_rmse.{name}"] == pytest.approx(peer.root_mean_squared_error(y[:, i], p[:, i]), rel=1e-12)
+        assert ours[f"test_mae.{name}"] == pytest.approx(peer.mean_absolute_error(y[:, i], p[:, i]), rel=1e-12)
+        assert ours[f"test_r2.{name}"] == pytest.approx(peer.r2_score(y[:, i], p[:, i]), rel=1e-12)
+
+
+def test_the_prefix_stands_before_every_name() -> None:
+    ours = regression_metrics(np.ones((2, 1)), np.ones((2, 1)), ["y"], prefix="mean_")
+    assert set(ours) == {f"mean_{m}{of}" for m in ("mse", "rmse", "mae", "r2") for of in ("", ".y")}
+    assert {type(v) for v in ours.values()} == {float}
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9 + 0.1])
+def test_r2_of_a_target_that_does_not_vary_is_one_where_it_is_met_and_else_zero(value: float) -> None:
+    y = np.full((3, 1), value)
+    assert regression_metrics(y, y, ["y"])["test_r2"] == 1
+    assert regression_metrics(y, y + 1, ["y"])["test_r2"] == 0
+    assert regression_metrics(y[:1], y[:1] + 1, ["y"])["test_r2"] == 0
+
+
+def test_shapes_that_would_broadcast_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        regression_metrics(np.ones((4, 1)), np.ones(4), ["y"])
+
+
+def test_row_losses_average_to_the_mse() -> None:
+    rng = np.random.default_rng(1)
+    y, p = rng.normal(size=(2, 20, 3))
+    assert row_losses(y, p).shape == (20,)
+    assert row_losses(y, p).mean() == pytest.approx(peer.mean_squared_error(y, p), rel=1e-14)
