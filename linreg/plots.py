@@ -57,7 +57,8 @@ def coefficients(weight_OF: Float, spread_F: Float, features: Sequence[str], tar
     figure, panels = _figure(columns=len(targets[:6]), height=1.6 + 0.3 * len(order))
     for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), targets[:6], strict=True)):
         values = effect_OF[o, order]
-        axes.barh([_literal(features[i]) for i in order], values, color=np.where(values < 0, _LINE, _INK))
+        axes.barh(np.arange(len(order)), values, color=np.where(values < 0, _LINE, _INK))
+        axes.set_yticks(np.arange(len(order)), [_literal(features[i]) for i in order])
         axes.axvline(0, color=_SHADE, linewidth=1)
         axes.set(title=_literal(target), xlabel="change of the target a spread of the feature")
     return figure
@@ -74,8 +75,8 @@ def png(figure: Figure) -> bytes:
 
 
 def _literal(name: str) -> str:
-    """The name as it stands: between two dollar signs it would be read as a formula."""
-    return name.replace("$", r"\$")
+    """The name as it stands, cut off past 40 letters; between two dollar signs it would be read as a formula."""
+    return (name if len(name) <= 40 else f"{name[:39]}…").replace("$", r"\$")
 
 
 def _figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
