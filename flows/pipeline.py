@@ -12,7 +12,7 @@ tracebacks.
 import re
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import wraps
 from logging import INFO, WARNING
@@ -30,6 +30,7 @@ from flows import register as registering
 from flows.outcome import Outcome, data_facts, unchanged
 from flows.progress import progress
 from flows.report import log_model, log_start, log_training, markdown
+from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
@@ -180,6 +181,7 @@ def _chain(config: Config) -> Outcome:
         if registering.take_up(found.version, store):
             get_run_logger().warning("version %s was registered and not yet promoted: done now", found.version.version)
         seconds = time.monotonic() - began
+        found = replace(found, version=registry.lookup(store, found.version.ref))  # as it is now, aliases and all
         outcome = unchanged(config, found, flow_run_id=_flow_run_id(), seconds=seconds)
         _publish(outcome, store)
         return outcome

@@ -60,7 +60,7 @@ def coefficients(weight_OF: Float, spread_F: Float, features: Sequence[str], tar
         axes.barh(np.arange(len(order)), values, color=np.where(values < 0, _LINE, _INK))
         axes.set_yticks(np.arange(len(order)), [_literal(features[i]) for i in order])
         axes.axvline(0, color=_SHADE, linewidth=1)
-        axes.set(title=_literal(target), xlabel="change of the target a spread of the feature")
+        axes.set(title=_literal(target), xlabel="change per standard deviation of the feature")
     return figure
 
 
