@@ -29,7 +29,9 @@ def loss_curve(train_loss: Sequence[float], optimum: float) -> Figure:
     axes.axhline(optimum, color=_LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
     if min([optimum, *train_loss]) > 0:
         axes.set_yscale("log")
-    axes.set(xlabel="epoch", ylabel="mean squared error", title=f"Loss: {train_loss[-1]:.4g} of {optimum:.4g} possible")
+    axes.set(
+        xlabel="epoch", ylabel="mean squared error", title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}"
+    )
     axes.legend(frameon=False)
     return figure
 

@@ -25,6 +25,7 @@ from linreg.errors import ServerAway, UserError
 
 FOLDER = "mlruns"
 LOCK_SECONDS = 120.0
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs and curves, not on chats
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Store:
 
     def _new_experiment(self, name: str) -> Experiment:
         try:
-            return self.client.get_experiment(self.client.create_experiment(name, artifact_location=self.artifacts))
+            made = self.client.create_experiment(name, artifact_location=self.artifacts, tags=_KIND)
+            return self.client.get_experiment(made)
         except MlflowException as e:
             raced = self.client.get_experiment_by_name(name)
             if raced is not None:  # another process was quicker
