@@ -1,6 +1,10 @@
 """What a run says to the person who started it: what was read, trained, reached and registered, and what to do next."""
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from flows.outcome import Outcome
 
@@ -69,9 +73,18 @@ def _row(name: str, m: Mapping[str, float], prefix: str, targets: list[str]) -> 
 def _advice(outcome: Outcome, config: str) -> Iterable[str]:
     """Advice as it is; where it is a setting, the whole command."""
     for line in outcome.advice:
-        yield f"linreg run {config} {line}" if line.startswith("--set ") else line
+        yield f"{_command()} run {config} {line}" if line.startswith("--set ") else line
 
 
 def _next(outcome: Outcome) -> str:
-    look = f"linreg show {outcome.model}/{outcome.version}" if outcome.version else f"linreg runs {outcome.experiment}"
-    return f"Look at it: {look}, or in a browser: linreg ui"
+    linreg = _command()
+    look = f"show {outcome.model}/{outcome.version}" if outcome.version else f"runs {outcome.experiment}"
+    return f"Look at it: {linreg} {look}, or in a browser: {linreg} ui"
+
+
+def _command() -> str:
+    """How this very command is called from here: its name where the shell finds it, else its path."""
+    if shutil.which("linreg"):
+        return "linreg"
+    beside = Path(sys.executable).with_name("linreg")
+    return os.path.relpath(beside) if beside.exists() else "python -m flows.cli.main"

@@ -1,0 +1,90 @@
+"""What the documents say is checked against the code: keys, commands, files, and the figures of the first run."""
+
+import re
+import tomllib
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from flows.cli.main import _parser
+from linreg import config_file
+from linreg.config import Config, TrainConfig
+from linreg.dataset import load
+from linreg.fit import fit
+
+ROOT = Path(__file__).parent.parent
+
+
+def keys(record, prefix=""):
+    hints = get_type_hints(record)
+    for f in fields(record):
+        if is_dataclass(hints[f.name]):
+            yield from keys(hints[f.name], f"{prefix}{f.name}.")
+        else:
+            yield f"{prefix}{f.name}", f.default
+
+
+def documented():
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (ROOT / "docs/config.md").read_text(), re.M)
+    return dict(rows)
+
+
+def test_the_table_of_keys_lists_every_key_and_no_other():
+    assert set(documented()) == {name for name, _ in keys(Config)}
+
+
+def test_the_table_of_keys_gives_the_defaults():
+    for name, default in keys(Config):
+        said = documented()[name]
+        if default is MISSING:
+            assert said == "required", name
+        elif default is None:
+            assert said == "none", name
+        else:
+            value = tomllib.loads(f"v = {said.strip('`')}")["v"]
+            assert (tuple(value) if isinstance(value, list) else value) == default, name
+
+
+def test_the_readme_names_every_command_and_no_other():
+    commands = set(_parser()._subparsers._group_actions[0].choices)
+    told = set(re.findall(r"`linreg (\w+)", (ROOT / "README.md").read_text()))
+    assert told == commands
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/config.md"])
+def test_linked_files_exist(page):
+    text = (ROOT / page).read_text()
+    for link in re.findall(r"\]\(([\w./-]+)\)", text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_files_named_in_the_architecture_exist():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = [re.sub(r"^(?=[a-z_]+\.py)", "", n) for n in re.findall(r"((?:linreg|flows)/[\w/]+(?:\.py|/))", text)]
+    assert named
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_prints_what_the_first_run_gives():
+    config = config_file.load(ROOT / "configs/crops.toml", [f"data.path={ROOT / 'data/crops-15.csv'}"])
+    fitted = fit(load(config.data).train, config.train)
+    text = (ROOT / "README.md").read_text()
+    assert f"loss          {fitted.train_loss[-1]:.6g}, of which {fitted.excess_loss[-1]:.4g} is above" in text
+    assert f"best possible {fitted.objective.optimum_loss:.6g}" in text
+
+
+def test_the_python_example_of_the_readme_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    example = next(b for b in blocks if "from linreg.fit import fit" in b)
+    exec(example, {})
+    loss, excess = map(float, capsys.readouterr().out.split()[:2])
+    assert excess < 1e-9 < loss
+
+
+def test_the_config_that_ships_is_the_tutorials_run():
+    config = config_file.load(ROOT / "configs/crops.toml")
+    assert config.train == TrainConfig(trainer="manual", learning_rate=1e-5, epochs=1000, standardize=False)
