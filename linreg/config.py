@@ -13,6 +13,7 @@ from linreg.errors import UserError, nearest
 TRAINERS = ("auto", "manual", "builtin", "gram", "exact")
 DTYPES = ("float32", "float64")
 MISSING = ("error", "drop")
+_LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
 _FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
 
 
@@ -98,7 +99,7 @@ class TrainConfig:
         _choice(self.trainer, TRAINERS, "train.trainer")
         _choice(self.dtype, DTYPES, "train.dtype")
         rate = self.learning_rate
-        _require(math.isfinite(rate) and rate > 0, "train.learning_rate", "must be a number above 0", rate)
+        _require(0 < rate <= _LARGEST, "train.learning_rate", f"must be above 0 and at most {_LARGEST:g}", rate)
         _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
         _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
         _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
@@ -106,7 +107,7 @@ class TrainConfig:
         _require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
         for name in ("weight_decay", "tolerance"):
             value = getattr(self, name)
-            _require(math.isfinite(value) and value >= 0, f"train.{name}", "must be at least 0", value)
+            _require(0 <= value <= _LARGEST, f"train.{name}", f"must be at least 0 and at most {_LARGEST:g}", value)
         plain = self.momentum > 0 and self.dampening == 0
         _require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")
 

@@ -173,7 +173,7 @@ def test_weight_decay_makes_a_repeated_column_unique_again() -> None:
     ],
 )
 def test_torch_sgd_converges_below_the_largest_stable_rate_and_diverges_above_it(how: dict[str, float]) -> None:
-    """The map of one SGD step on a parabola is linear: torch's own, read off two starts; are its roots in the circle?."""
+    """One SGD step on a parabola is a linear map: torch's own, read off two starts, and its largest root."""
     import torch
 
     def radius(rate: float) -> float:

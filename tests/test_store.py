@@ -121,8 +121,8 @@ def test_a_store_can_be_made_after_any_number_of_kills_in_the_middle(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     mlruns = work / "mlruns"
-    killed_inside = sum(_killed_while_making(work, mlruns, after=0.1 * i) for i in range(8))
-    assert killed_inside >= 3, "the kills did not hit the making"
+    killed_inside = sum(_killed_while_making(work, mlruns, after=0.15 * i) for i in range(6))
+    assert killed_inside >= 2, "the kills did not hit the making"
     (mlruns / ".mlflow.db.99999.part-journal").write_bytes(b"of another kill")
     enter(work)
     assert open_store(create=True).experiment("crops")
@@ -279,7 +279,9 @@ def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(tmp_path
     store = new_store(tmp_path / "a")
     number = store.experiment("crops")
     store.client.delete_experiment(number)
-    with pytest.raises(UserError, match=f"'crops' was deleted: restore it with `mlflow experiments restore -x {number}"):
+    with pytest.raises(
+        UserError, match=f"'crops' was deleted: restore it with `mlflow experiments restore -x {number}"
+    ):
         store.experiment("crops")
 
 
@@ -319,8 +321,8 @@ def test_the_lock_serialises_processes(tmp_path):
     new_store(tmp_path / "a")
     path = tmp_path / "count"
     path.write_text("0")
-    assert together(_count, [(tmp_path / "a", path, 25)] * 4) == [0] * 4
-    assert path.read_text() == "100"
+    assert together(_count, [(tmp_path / "a", path, 10)] * 4) == [0] * 4
+    assert path.read_text() == "40"
 
 
 def test_a_killed_holder_frees_the_lock(tmp_path):

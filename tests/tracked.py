@@ -4,10 +4,13 @@ import functools
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from flows.tracking import embedded
 from flows.tracking.run import TrackedRun
@@ -61,10 +64,14 @@ def logged_run(store: Store):
         return run, run.log_model(MODEL, example_NF=X_NF)
 
 
+@functools.cache
 def processes():
     """Where processes come from: forked from a server that has imported mlflow and torch once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tracked", "flows.tracking.registry"])
+    with pytest.MonkeyPatch.context() as patch:  # the server itself imports by PYTHONPATH alone
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
     return context
 
 
