@@ -252,7 +252,7 @@ def test_a_server_that_accepts_and_never_answers_is_away(monkeypatch):
 def test_a_server_that_goes_away_later_is_a_server_away(closed_port, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(stores, "probe", lambda uri: None)  # it answered then
+    monkeypatch.setattr(stores, "probe", lambda _: None)  # it answered then
     store = open_store(create=False)
     with pytest.raises(ServerAway, match=f"127.0.0.1:{closed_port} does not answer"):
         store.experiment("crops")
