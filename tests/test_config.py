@@ -1,0 +1,373 @@
+"""Configs: every key from TOML and ``--set``, what is refused and how, and the way back to TOML."""
+
+import math
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linreg import config_file
+from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig, check_model_name
+from linreg.errors import ServerAway, UserError, nearest
+
+BASE = 'model = "m"\n[data]\npath = "d.csv"\nfeatures = ["a", "b"]\ntargets = ["apples", "kg.ha"]\n'
+OTHER = {  # another valid value of every key, as --set takes it, and what it then is
+    "model": ("fruit", "fruit"),
+    "experiment": ("night", "night"),
+    "data.path": ("x/*.csv", "x/*.csv"),
+    "data.features": ('["c", "d"]', ("c", "d")),
+    "data.targets": ("y", ("y",)),
+    "data.key": ("id,day", ("id", "day")),
+    "data.test_fraction": ("0.25", 0.25),
+    "data.split_seed": ("7", 7),
+    "data.validation_fraction": ("0.1", 0.1),
+    "data.missing": ("drop", "drop"),
+    "train.trainer": ("gram", "gram"),
+    "train.learning_rate": ("1e-5", 1e-5),
+    "train.epochs": ("1_000_000", 1_000_000),
+    "train.batch_size": ("32", 32),
+    "train.standardize": ("false", False),
+    "train.seed": ("9", 9),
+    "train.dtype": ("float64", "float64"),
+    "train.device": ("cuda:1", "cuda:1"),
+    "train.momentum": ("0.9", 0.9),
+    "train.dampening": ("0.5", 0.5),
+    "train.nesterov": ("true", True),
+    "train.weight_decay": ("1", 1.0),
+    "train.tolerance": ("1e-3", 1e-3),
+    "train.force": ("true", True),
+    "gate.max_rmse": ("20", 20.0),
+    "gate.min_r2": ("-0.5", -0.5),
+    "gate.margin": ("0.01", 0.01),
+    "engine.kind": ("local", "local"),
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def to(text: str | bytes) -> Path:
+        path = tmp_path / "c.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return to
+
+
+def minimal() -> Config:
+    return Config(model="m", data=DataConfig(path="d.csv", features=("a", "b"), targets=("apples", "kg.ha")))
+
+
+def test_what_is_not_said_has_its_default(write) -> None:
+    assert config_file.load(write(BASE)) == minimal()
+
+
+def test_the_table_of_keys_in_this_file_is_complete() -> None:
+    assert set(OTHER) == set(minimal().flat())
+    sections = {"data": DataConfig, "train": TrainConfig, "gate": GateConfig, "engine": EngineConfig}
+    assert {f.name for f in fields(Config)} == {"model", "experiment", *sections}
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_key_is_reached_by_set_and_parsed_by_its_type(write, key: str) -> None:
+    text, wanted = OTHER[key]
+    needed = ["train.momentum=0.9"] if key == "train.nesterov" else []
+    config = config_file.load(write(BASE), [*needed, f"{key}={text}"])
+    found = config.flat()[key]
+    assert (found, type(found)) == (wanted, type(wanted))
+    others = {k: v for k, v in config.flat().items() if k != key and k not in ("train.momentum",)}
+    assert others == {k: v for k, v in minimal().flat().items() if k in others}
+
+
+@pytest.mark.parametrize("key", [k for k in OTHER if k not in ("data.path", "data.features", "data.targets", "model")])
+def test_every_default_comes_back_from_its_own_toml(write, key: str) -> None:
+    assert config_file.load(write(config_file.to_toml(minimal()))).flat()[key] == minimal().flat()[key]
+
+
+ODD = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=12)
+MODEL = ODD.filter(lambda s: s.strip() and not set(s) & set("/:@"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    model=MODEL,
+    experiment=ODD.filter(str.strip),
+    path=ODD.filter(str.strip),
+    columns=st.lists(ODD, min_size=2, max_size=4, unique=True),
+    rate=st.floats(1e-300, 1e38),
+    limit=st.floats(allow_nan=False, allow_infinity=False),
+    seed=st.integers(0, 2**63 - 1),
+    standardize=st.booleans(),
+)
+def test_any_config_with_any_texts_comes_back_from_its_toml(
+    tmp_path_factory, model, experiment, path, columns, rate, limit, seed, standardize
+) -> None:
+    features, target = tuple(columns[:-1]), columns[-1]
+    config = Config(
+        model=model,
+        experiment=experiment,
+        data=DataConfig(path=path, features=features, targets=(target,), key=features),
+        train=TrainConfig(learning_rate=rate, seed=seed, standardize=standardize),
+        gate=GateConfig(max_rmse={target: limit} if target != "*" else limit, min_r2=limit),
+    )
+    file = tmp_path_factory.mktemp("round") / "c.toml"
+    file.write_bytes(config_file.to_toml(config).encode())
+    assert config_file.load(file) == config
+    assert config_file.from_dict(config_file.to_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['say "x"', "back\\slash", "naïve 价格 🍎", "a.b.c", "tab\there", "line\nbreak", "#no comment", "'", "[x]", "a=b"],
+)
+def test_odd_texts_are_taken_by_set_as_they_stand(write, text: str) -> None:
+    assert config_file.load(write(BASE), [f"data.path={text}"]).data.path == text.strip()
+
+
+def test_lists_are_taken_as_toml_or_as_words_with_commas(write) -> None:
+    for text in ('["x", "y, z"]', '[ "x","y, z", ]'):
+        assert config_file.load(write(BASE), [f"data.features={text}"]).data.features == ("x", "y, z")
+    assert config_file.load(write(BASE), ["data.features= x , y"]).data.features == ("x", "y")
+    assert config_file.load(write(BASE), ['data.features="x, y"']).data.features == ("x, y",)
+    assert config_file.load(write(BASE), ["data.features=2024,2025"]).data.features == ("2024", "2025")
+    assert config_file.load(write(BASE), ["data.features=2024"]).data.features == ("2024",)
+
+
+def test_the_last_of_two_settings_wins_and_the_file_is_overridden(write) -> None:
+    config = config_file.load(write(BASE + "[train]\nepochs = 5\n"), ["train.epochs=6", "train.epochs=7"])
+    assert config.train.epochs == 7
+
+
+LIMITS = {"max_rmse": 5.0, "max_rmse.apples": 3.0}
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        '[gate]\nmax_rmse = 5\n"max_rmse.apples" = 3\n',
+        '[gate]\n"max_rmse.apples" = 3\nmax_rmse = 5.0\n',
+        '[gate.max_rmse]\n"*" = 5\napples = 3\n',
+        '[gate]\nmax_rmse = {"*" = 5, apples = 3}\n',
+        '[gate]\nmax_rmse.apples = 3\n"max_rmse.*" = 5\n',
+    ],
+)
+def test_a_targets_own_limit_stands_beside_the_one_for_all_however_it_is_written(write, gate: str) -> None:
+    assert config_file.load(write(BASE + gate)).gate.limits() == LIMITS
+
+
+def test_a_targets_own_limit_is_reached_by_set_and_wins_over_the_file(write) -> None:
+    def limits(gate: str, *sets: str) -> dict[str, float]:
+        return config_file.load(write(BASE + gate), sets).gate.limits()
+
+    assert limits("", "gate.max_rmse.apples=3", "gate.max_rmse=5") == LIMITS
+    assert limits("[gate]\nmax_rmse = 5\n", "gate.max_rmse.apples=3") == LIMITS
+    assert limits('[gate]\nmax_rmse = 5\n"max_rmse.apples" = 9\n', "gate.max_rmse.apples=3") == LIMITS
+    assert limits('[gate]\nmax_rmse = 9\n"max_rmse.apples" = 3\n', "gate.max_rmse=5") == LIMITS
+    assert limits("", "gate.max_rmse.kg.ha=3") == {"max_rmse.kg.ha": 3.0}
+    assert limits('[gate]\n"max_rmse.kg.ha" = 3\n') == {"max_rmse.kg.ha": 3.0}
+
+
+REFUSED = {
+    "[train]\nepoch = 5": "unknown key 'train.epoch' (did you mean 'epochs'?)",
+    "[train]\nLearning_Rate = 5": "unknown key 'train.Learning_Rate' (did you mean 'learning_rate'?)",
+    "[trian]\nepochs = 5": "unknown key 'trian' (did you mean 'train'?)",
+    "[train.epochs]\nx = 5": "train.epochs must be a whole number, not {'x': 5}",
+    "[gate]\nmax_rsme = 5": "unknown key 'gate.max_rsme' (did you mean 'max_rmse'?)",
+    '[gate]\n"max_rsme.apples" = 5': "unknown key 'gate.max_rsme' (did you mean 'max_rmse'?)",
+    '[gate]\n"max_rmse.apple" = 5': "gate.max_rmse.apple names no target of data.targets (did you mean 'apples'?)",
+    '[gate]\n"max_rmse." = 5': "gate.max_rmse. names no target of data.targets",
+    '[gate]\n"margin.apples" = 5': "gate.margin must be a number",
+    "[gate]\nmax_rmse.apples = true": "gate.max_rmse.apples must be a number, not True",
+    "[gate]\nmax_rmse = true": "gate.max_rmse must be a number, not True",
+    "[gate]\nmax_rmse = nan": "gate.max_rmse must be a finite number, not nan",
+    "[gate]\nmin_r2 = -inf": "gate.min_r2 must be a finite number, not -inf",
+    "[gate]\nmargin = -0.1": "gate.margin must be at least 0, not -0.1",
+    "[gate]\nmargin = inf": "gate.margin must be at least 0, not inf",
+    "[train]\nepochs = true": "train.epochs must be a whole number, not True",
+    "[train]\nepochs = 5.0": "train.epochs must be a whole number, not 5.0",
+    "[train]\nepochs = 0": "train.epochs must be at least 1, not 0",
+    "[train]\nepochs = [5]": "train.epochs must be a whole number, not [5]",
+    '[train]\nlearning_rate = "fast"': "train.learning_rate must be a number, not 'fast'",
+    "[train]\nlearning_rate = true": "train.learning_rate must be a number, not True",
+    "[train]\nlearning_rate = 0": "train.learning_rate must be above 0",
+    "[train]\nlearning_rate = nan": "train.learning_rate must be above 0",
+    "[train]\nlearning_rate = inf": "train.learning_rate must be above 0 and at most 1e+38, not inf",
+    f"[train]\nlearning_rate = 1{'0' * 400}": "train.learning_rate must be a number that float64 holds",
+    "[train]\nstandardize = 1": "train.standardize must be true or false, not 1",
+    '[train]\nstandardize = "true"': "train.standardize must be true or false, not 'true'",
+    "[train]\nbatch_size = -1": "train.batch_size must be at least 0",
+    "[train]\nseed = -1": "train.seed must be at least 0",
+    "[train]\nseed = 9223372036854775808": "train.seed must be at least 0 and below 2^63",
+    "[train]\nmomentum = 1": "train.momentum must be at least 0 and below 1",
+    "[train]\nmomentum = nan": "train.momentum must be at least 0 and below 1",
+    "[train]\ndampening = 1": "train.dampening must be at least 0 and below 1",
+    "[train]\nweight_decay = nan": "train.weight_decay must be at least 0",
+    "[train]\ntolerance = inf": "train.tolerance must be at least 0",
+    "[train]\nnesterov = true": "train.nesterov needs train.momentum above 0 and train.dampening 0",
+    '[train]\ntrainer = "manuel"': "train.trainer 'manuel' is unknown (did you mean 'manual'?)",
+    '[train]\ndtype = "float16"': "train.dtype 'float16' is unknown",
+    "[train]\ndevice = 0": "train.device must be a text, not 0",
+    '[engine]\nkind = "ray"': "engine.kind 'ray' is unknown (known: local)",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_wrong_is_refused_by_name_with_what_would_be_right(write, text: str) -> None:
+    path = write(BASE + text + "\n")
+    with pytest.raises(UserError) as caught:
+        config_file.load(path)
+    assert str(caught.value).startswith(f"config {path}: {REFUSED[text]}")
+    assert "\n" not in str(caught.value)
+
+
+REFUSED_DATA = {
+    'path = " "': "data.path is empty",
+    "features = []": "data.features is empty",
+    'features = "a"': "data.features must be a list of texts, not 'a'",
+    'features = ["a", 1]': "data.features must be a text, not 1",
+    'features = ["a", "a"]': "data.features names ['a'] twice",
+    'targets = ["a"]': "data.features and data.targets both name ['a']",
+    "test_fraction = 1": "data.test_fraction must be at least 0 and below 1, not 1.0",
+    "test_fraction = -0.1": "data.test_fraction must be at least 0 and below 1, not -0.1",
+    "test_fraction = nan": "data.test_fraction must be at least 0 and below 1, not nan",
+    "validation_fraction = true": "data.validation_fraction must be a number, not True",
+    'missing = "mean"': "data.missing 'mean' is unknown",
+    "split_seed = 0.5": "data.split_seed must be a whole number, not 0.5",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED_DATA)
+def test_wrong_data_keys_are_refused_by_name(line: str) -> None:
+    import tomllib
+
+    raw = tomllib.loads(BASE)
+    with pytest.raises(UserError) as caught:
+        config_file.from_dict({**raw, "data": {**raw["data"], **tomllib.loads(line)}})
+    assert str(caught.value).startswith(REFUSED_DATA[line])
+
+
+@pytest.mark.parametrize("key", ["model", "data", "data.path", "data.features", "data.targets"])
+def test_a_required_key_that_is_missing_is_named(key: str) -> None:
+    raw = config_file.to_dict(minimal())
+    table = raw
+    *sections, last = key.split(".")
+    for section in sections:
+        table = table[section]
+    del table[last]
+    with pytest.raises(UserError, match=f"^key '{key}' is required and missing$"):
+        config_file.from_dict(raw)
+
+
+SETTINGS = {
+    "train.epoch=5": "unknown key 'train.epoch' (did you mean 'epochs'?)",
+    "trian.epochs=5": "unknown key 'trian' (did you mean 'train'?)",
+    "epochs=5": "unknown key 'epochs'",
+    "train=5": "'train' is a section: set one of its keys (trainer, learning_rate, ",
+    "train.epochs.x=5": "unknown key 'train.epochs.x': 'train.epochs' holds no further keys",
+    "gate.margin.apples=5": "unknown key 'gate.margin.apples'",
+    "train.epochs": "--set 'train.epochs' is not of the form section.key=value",
+    "=5": "--set '=5' is not of the form section.key=value",
+    "train..epochs=5": "--set 'train..epochs=5' is not of the form section.key=value",
+    "train.epochs=": "train.epochs must be a whole number, not ''",
+    "train.epochs=many": "train.epochs must be a whole number, not 'many'",
+    "train.epochs=true": "train.epochs must be a whole number, not True",
+    "train.epochs=1.5": "train.epochs must be a whole number, not 1.5",
+    "train.standardize=yes": "train.standardize must be true or false, not 'yes'",
+    "train.standardize=1": "train.standardize must be true or false, not 1",
+    "train.learning_rate=true": "train.learning_rate must be a number, not True",
+    "train.learning_rate=nan": "train.learning_rate must be above 0",
+    "train.trainer=manul": "train.trainer 'manul' is unknown (did you mean 'manual'?)",
+    "gate.max_rmse.aples=5": "gate.max_rmse.aples names no target of data.targets (did you mean 'apples'?)",
+    "gate.max_rmse=inf": "gate.max_rmse must be a finite number",
+    "data.features=": "data.features is empty",
+    "data.features=[1, 2]": "data.features must be a text, not 1",
+    "model=": "model is empty",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_wrong_setting_is_refused_by_name(write, setting: str) -> None:
+    with pytest.raises(UserError) as caught:
+        config_file.load(write(BASE), [setting])
+    assert SETTINGS[setting] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a@b", "/", "", "  "])
+def test_a_model_name_that_a_reference_could_not_be_told_from_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"^model "):
+        check_model_name(name)
+
+
+@pytest.mark.parametrize("name", ["crop-yield", "Ernte 2026", "a.b_c", "价格"])
+def test_other_model_names_are_taken(name: str) -> None:
+    check_model_name(name)
+
+
+def test_an_empty_experiment_is_refused() -> None:
+    with pytest.raises(UserError, match="experiment is empty"):
+        Config(model="m", experiment=" ", data=minimal().data)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_taken(write) -> None:
+    assert config_file.load(write(b"\xef\xbb\xbf" + BASE.replace("\n", "\r\n").encode())) == minimal()
+
+
+UNREADABLE = {
+    b"\xff\xfem\x00": "is not UTF-8 text",
+    BASE.replace('"m"', '"m\xe9"').encode("latin-1"): "is not UTF-8 text",
+    b"model: m\n": "is not TOML",
+    b"a,b\n1,2\n": "is not TOML",
+    b'model = "m"\nmodel = "n"\n': "is not TOML",
+    b"": "key 'model' is required and missing",
+    BASE.replace('"m"', "5").encode(): "model must be a text, not 5",
+    b'model = "m"\ndata = 5': "'data' must be a section, not 5",
+    b'model = "m"\ndata = [1]': "'data' must be a section, not [1]",
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_a_file_that_is_no_config_is_refused_in_one_line_that_names_it(write, content: bytes) -> None:
+    path = write(content)
+    with pytest.raises(UserError) as caught:
+        config_file.load(path)
+    assert str(caught.value).startswith(f"config {path}")
+    assert UNREADABLE[content] in str(caught.value)
+
+
+def test_a_missing_file_a_folder_and_a_path_through_a_file_are_named(tmp_path: Path, write) -> None:
+    with pytest.raises(UserError, match=r"none\.toml does not exist"):
+        config_file.load(tmp_path / "none.toml")
+    with pytest.raises(UserError, match="cannot be read"):
+        config_file.load(tmp_path)
+    with pytest.raises(UserError, match="cannot be read"):
+        config_file.load(write(BASE) / "c.toml")
+    with pytest.raises(UserError, match="cannot be read"):
+        config_file.load("x" * 5000)
+
+
+def test_the_configs_that_come_with_the_repository_are_valid() -> None:
+    found = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+    assert found
+    for path in found:
+        config_file.load(path)
+
+
+def test_the_nearest_name_is_offered_or_else_all_of_them() -> None:
+    assert nearest("TEMP", ["temp", "rainfall"]) == " (did you mean 'temp'?)"
+    assert nearest("zzz", ["temp", "rainfall"]) == " (known: temp, rainfall)"
+    assert nearest("x", []) == ""
+
+
+def test_an_error_of_the_user_is_one_line_and_keeps_its_details() -> None:
+    error = UserError("a\nb   c", details=["d", "e"])
+    assert (str(error), error.details) == ("a b c", ("d", "e"))
+    assert isinstance(error, ValueError)
+    assert not issubclass(ServerAway, ValueError)
+
+
+def test_flat_names_every_key_once_in_the_order_of_the_records() -> None:
+    flat = minimal().flat()
+    assert flat["data.features"] == ("a", "b")
+    assert flat["gate.max_rmse"] is None
+    assert all(not (isinstance(v, float) and math.isnan(v)) for v in flat.values())

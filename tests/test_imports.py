@@ -1,0 +1,97 @@
+"""What importing the library does: everything it needs and nothing else, in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+ALL = """
+import importlib, pkgutil, linreg
+modules = ["linreg", *(m.name for m in pkgutil.walk_packages(linreg.__path__, "linreg."))]
+"""
+WATCH = """
+import json, sys, threading
+seen = []
+def hook(event, args):
+    if event.startswith(("socket.", "subprocess.", "os.system", "os.fork", "os.posix_spawn", "os.mkdir", "os.remove")):
+        seen.append(event)
+    if event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
+        seen.append(f"write {args[0]}")
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-B", "-W", "error", "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_whole_library_imports_where_prefect_and_mlflow_cannot_be() -> None:
+    done = run(
+        """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("prefect", "mlflow", "flows"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+"""
+        + ALL
+        + """
+for name in modules:
+    importlib.import_module(name)
+assert len(modules) > 15, modules
+try:
+    import mlflow
+except ImportError:
+    pass
+else:
+    raise SystemExit("the block does not work")
+"""
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_only_plots_loads_matplotlib() -> None:
+    run(
+        "import sys\n"
+        + ALL
+        + """
+for name in modules:
+    if name != "linreg.plots":
+        importlib.import_module(name)
+assert "matplotlib" not in sys.modules
+import linreg.plots
+assert "matplotlib" in sys.modules
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    )
+
+
+def test_importing_linreg_alone_loads_nothing_heavy() -> None:
+    run("import sys, linreg\nassert not {'torch', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules)")
+
+
+@pytest.mark.parametrize(
+    "first", ["torch, numpy, pandas, pyarrow, scipy.linalg, scipy.stats, safetensors.numpy, xxhash"]
+)
+def test_importing_the_library_prints_nothing_and_opens_no_socket_thread_process_or_file(first: str) -> None:
+    done = run(
+        f"import {first}, pyarrow.parquet, pyarrow.csv, pyarrow.dataset, torch.utils.data, mmap, urllib.request\n"
+        + WATCH
+        + ALL
+        + """
+threads = threading.active_count()
+sys.addaudithook(hook)
+for name in modules:
+    if name != "linreg.plots":
+        importlib.import_module(name)
+found = [list(seen), threading.active_count() - threads]
+print(json.dumps(found))
+"""
+    )
+    assert json.loads(done.stdout) == [[], 0]
+    assert done.stderr == ""

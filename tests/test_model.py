@@ -1,0 +1,227 @@
+"""The fitted model: by name in any order, every kind of number, clear errors, and its file."""
+
+import json
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from safetensors.numpy import save_file
+
+from linreg.errors import UserError
+from linreg.model import LinearModel
+
+WEIGHT, BIAS, MEAN = np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([10.0, 20.0]), np.array([4.0, 5.0])
+
+
+@pytest.fixture
+def model() -> LinearModel:
+    return LinearModel(WEIGHT, BIAS, MEAN, ("a", "b"), ("u", "v"), {"run": "x1"})
+
+
+def by_hand(a: float, b: float) -> list[float]:
+    return [10 + (a - 4) - 2 * (b - 5), 20 + 0.5 * (a - 4) + 3 * (b - 5)]
+
+
+def test_predictions_are_the_formulas_from_arrays_tensors_and_lists(model: LinearModel) -> None:
+    wanted = [by_hand(1, 2), by_hand(-3, 0.5)]
+    rows = [[1, 2], [-3, 0.5]]
+    for x in (rows, np.array(rows), np.array(rows, dtype=np.float32), torch.tensor(rows, requires_grad=True)):
+        y = model.predict(x)
+        assert y.tolist() == wanted
+        assert y.dtype == np.float64
+    assert model.predict(torch.tensor(rows, dtype=torch.bfloat16)).tolist() == wanted
+    assert model.predict(np.empty((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 3), (1, 1), (1, 2, 1), ()])
+def test_another_number_of_columns_is_an_error(model: LinearModel, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"the model takes 2 columns \['a', 'b'\]"):
+        model.predict(np.ones(shape))
+
+
+def test_the_intercept_is_the_prediction_at_zero(model: LinearModel) -> None:
+    assert model.intercept_O.tolist() == model.predict([[0.0, 0.0]])[0].tolist()
+
+
+def test_columns_far_from_zero_keep_their_digits() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    far = LinearModel(WEIGHT, BIAS, np.array([1e9, -1e9]), ("a", "b"), ("u", "v"))
+    assert far.predict(x + np.array([1e9, -1e9])) == pytest.approx(x @ WEIGHT.T + BIAS, abs=2e-6)
+
+
+def test_a_frame_is_read_by_name_in_any_order_with_other_columns_and_keeps_its_index(model: LinearModel) -> None:
+    frame = pd.DataFrame({"text": ["p", "q"], "b": [2.0, 0.5], "a": [1.0, -3.0]}, index=[7, 3])
+    out = model.predict_frame(frame)
+    assert out.columns.tolist() == ["u", "v"]
+    assert out.index.tolist() == [7, 3]
+    assert out.to_numpy().tolist() == [by_hand(1, 2), by_hand(-3, 0.5)]
+    assert frame.columns.tolist() == ["text", "b", "a"]
+
+
+NUMBERS = {
+    "integers": [1, 3],
+    "booleans": [True, False],
+    "nullable integers": pd.array([1, 3], dtype="Int64"),
+    "nullable booleans": pd.array([True, False], dtype="boolean"),
+    "nullable floats": pd.array([1.5, 3.0], dtype="Float32"),
+    "arrow integers": pd.array([1, 3], dtype="int32[pyarrow]"),
+    "arrow decimals": pd.array([Decimal("1.5"), Decimal("2")], dtype=pd.ArrowDtype(pa.decimal128(5, 2))),
+    "small unsigned": np.array([1, 255], dtype=np.uint8),
+    "half floats": np.array([1.5, 2.0], dtype=np.float16),
+    "python objects": np.array([1, 2.5], dtype=object),
+    "decimals": np.array([Decimal("1.5"), Decimal("2")], dtype=object),
+    "sparse": pd.arrays.SparseArray([0.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_every_kind_of_number_is_taken(model: LinearModel, kind: str) -> None:
+    values = NUMBERS[kind]
+    out = model.predict_frame(pd.DataFrame({"a": values, "b": [5, 5]}))
+    assert out.to_numpy().tolist() == [by_hand(float(v), 5) for v in values]
+
+
+BAD = {
+    "text": (["x", "y"], "column 'a' (holds text|is )"),
+    "numbers as text": (np.array(["1", "2"], dtype=object), "column 'a' (holds text|is )"),
+    "text among numbers": (np.array([1, "n/a"], dtype=object), r"column 'a' holds text \('n/a'\)"),
+    "bytes": (np.array([b"1", b"2"], dtype=object), "column 'a' holds text"),
+    "dates": (pd.to_datetime(["2026-01-01", "2026-01-02"]), "column 'a' is datetime64"),
+    "spans of time": (pd.to_timedelta([1, 2], unit="s"), "column 'a' is timedelta64"),
+    "categories": (pd.Categorical([1, 2]), "column 'a' is category"),
+    "complex": ([1 + 2j, 1], "column 'a' is complex128"),
+    "objects": (np.array([{}, []], dtype=object), "column 'a' is object"),
+    "NaN": ([1.0, np.nan], r"column 'a' is not finite in row 1 \(1 such\)"),
+    "infinite": ([-np.inf, np.inf], r"column 'a' is not finite in row 0 \(2 such\)"),
+    "null": (pd.array([None, 1], dtype="Int64"), r"column 'a' is not finite in row 0 \(1 such\)"),
+    "null boolean": (pd.array([True, None], dtype="boolean"), r"column 'a' is not finite in row 1 \(1 such\)"),
+    "None": (np.array([None, 1], dtype=object), r"column 'a' is not finite in row 0 \(1 such\)"),
+    "arrow null": (pd.array([None, 1], dtype="int32[pyarrow]"), r"column 'a' is not finite in row 0 \(1 such\)"),
+    "huge integers": (np.array([10**400, 1], dtype=object), "column 'a' holds a number beyond float64"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_number_is_an_error_that_names_the_column(model: LinearModel, kind: str) -> None:
+    values, message = BAD[kind]
+    with pytest.raises(UserError, match=f"^{message}"):
+        model.predict_frame(pd.DataFrame({"b": [1, 2], "a": values}))
+
+
+def test_a_missing_column_is_named_with_the_nearest_one(model: LinearModel) -> None:
+    with pytest.raises(UserError, match=r"^column 'a' is missing \(did you mean 'A'\?\)$"):
+        model.predict_frame(pd.DataFrame({"A": [1], "b": [2]}))
+    with pytest.raises(UserError, match=r"^column 'a' is missing \(known: 0, 1\)$"):
+        model.predict_frame(pd.DataFrame([[1, 2]]))
+    with pytest.raises(UserError, match=r"^column 'a' is missing"):
+        model.predict_frame(pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("b", "y")])))
+
+
+def test_a_column_that_stands_twice_is_named(model: LinearModel) -> None:
+    with pytest.raises(UserError, match=r"^column 'a' stands 2 times: keep one$"):
+        model.predict_frame(pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]))
+    with pytest.raises(UserError, match=r"^column 'a' stands 2 times: keep one$"):
+        model.predict_table(pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "b", "a"]))
+    model.predict_frame(pd.DataFrame([[1, 2, 3, 4]], columns=["a", "b", "c", "c"]))
+
+
+def test_an_arrow_table_is_read_by_name_in_any_order(model: LinearModel) -> None:
+    table = pa.table({"t": ["p", "q"], "b": pa.chunked_array([[2], [0]]), "a": [True, False]})
+    out = model.predict_table(table)
+    assert out.column_names == ["u", "v"]
+    assert np.column_stack([out["u"], out["v"]]).tolist() == [by_hand(1, 2), by_hand(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pa.array(["1", "2"]), "column 'a' is"),
+        (pa.array([1, None]), "column 'a' is not finite in row 1"),
+        (pa.nulls(2), "column 'a' is not finite in row 0"),
+        (pa.array([1.0, float("nan")]), "column 'a' is not finite in row 1"),
+        (pa.array([1, 2], pa.timestamp("s")), "column 'a' is datetime64"),
+        (pa.array([1, 2]).dictionary_encode(), "column 'a' is category"),
+    ],
+)
+def test_a_wrong_arrow_column_is_named(model: LinearModel, values: pa.Array, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}"):
+        model.predict_table(pa.table({"a": values, "b": [1, 2]}))
+    with pytest.raises(UserError, match=r"^column 'a' is missing"):
+        model.predict_table(pa.table({"b": [1, 2]}))
+
+
+def test_no_rows_give_no_predictions(model: LinearModel) -> None:
+    assert model.predict_frame(pd.DataFrame({"a": [], "b": []})).shape == (0, 2)
+    assert model.predict_table(pa.table({"a": pa.array([], pa.int64()), "b": pa.array([], pa.int64())})).num_rows == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    weight=arrays.arrays(np.float64, (2, 3), elements=st.floats(allow_nan=False, allow_infinity=False)),
+    names=st.lists(st.text(st.characters(blacklist_categories=("Cs",))), min_size=5, max_size=5, unique=True),
+    note=st.text(st.characters(blacklist_categories=("Cs",)), max_size=20),
+)
+def test_any_model_comes_back_from_its_file_to_the_bit(tmp_path_factory, weight, names, note) -> None:
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    model = LinearModel(weight, weight[:, 0].copy(), weight[0].copy(), tuple(names[:3]), tuple(names[3:]), {"k": note})
+    model.save(path)
+    back = LinearModel.load(path)
+    assert (back.features, back.targets, back.metadata) == (model.features, model.targets, {"k": note})
+    for name in ("weight_OF", "bias_O", "mean_F"):
+        assert getattr(back, name).tobytes() == np.ascontiguousarray(getattr(model, name)).tobytes()
+
+
+def test_a_transposed_view_is_saved_as_it_reads(tmp_path) -> None:
+    model = LinearModel(WEIGHT.T.copy().T, BIAS, MEAN, ("a", "b"), ("u", "v"))
+    model.save(tmp_path / "m.safetensors")
+    assert LinearModel.load(tmp_path / "m.safetensors").weight_OF.tolist() == WEIGHT.tolist()
+
+
+def test_a_truncated_file_is_refused_wherever_it_is_cut(model: LinearModel, tmp_path) -> None:
+    path, whole = tmp_path / "m.safetensors", model.to_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError, match="not a whole model file"):
+            LinearModel.load(path)
+
+
+def test_a_header_with_a_flipped_bit_never_ends_in_another_error(model: LinearModel, tmp_path) -> None:
+    path, whole = tmp_path / "m.safetensors", model.to_bytes()
+    refused = 0
+    for i in range(8 + int.from_bytes(whole[:8], "little")):
+        for bit in (1, 32):
+            path.write_bytes(whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1 :])
+            try:
+                LinearModel.load(path)
+            except UserError:
+                refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("features", "weight"),
+    [('["a", "b", "c"]', WEIGHT), ("5", WEIGHT), ("nonsense", WEIGHT), ('["a", "b"]', WEIGHT[:1])],
+)
+def test_a_file_whose_parts_do_not_fit_is_refused(tmp_path, features: str, weight: np.ndarray) -> None:
+    path = tmp_path / "m.safetensors"
+    about = {"features": features, "targets": json.dumps(["u", "v"])}
+    save_file({"weight": weight, "bias": BIAS, "mean": MEAN}, path, metadata=about)
+    with pytest.raises(UserError, match="not a whole model file"):
+        LinearModel.load(path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(UserError, match=f"^no model file {path}"):
+            LinearModel.load(path)
+
+
+def test_parameters_that_do_not_fit_their_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit 1 features and 2 targets"):
+        LinearModel(WEIGHT, BIAS, MEAN, ("a",), ("u", "v"))
