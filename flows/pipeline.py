@@ -112,7 +112,7 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
     log = get_run_logger()
     expected = plan(found.moments, config.train)
     for line in expected.advice:
-        log.log(WARNING if expected.deficient and line.startswith("columns ") else INFO, "plan: %s", line)
+        log.log(WARNING if line in expected.warnings else INFO, "plan: %s", line)
     with progress(config.train.epochs, log.info) as on_epoch:
         fitted = fit(found.dataset.train, config.train, moments=found.moments, on_epoch=on_epoch)
     log.info(

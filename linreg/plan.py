@@ -32,6 +32,7 @@ class Plan:
         epochs_to: epochs until (loss - optimum) / optimum is at most the share; None where no number of epochs does it.
         best_learning_rate: the plain rate that shrinks the slowest direction fastest, ``2 / (largest + smallest)``.
         deficient: features that are constant or determine each other.
+        warnings: the same in words, and what follows; part of ``advice``.
         advice: what to change, one line each.
     """
 
@@ -41,6 +42,7 @@ class Plan:
     epochs_to: dict[str, int | None]
     best_learning_rate: float
     deficient: tuple[str, ...]
+    warnings: tuple[str, ...]
     advice: tuple[str, ...]
 
 
@@ -48,6 +50,7 @@ def plan(moments: Moments, config: TrainConfig) -> Plan:
     """Read the eigenvalues of the trained loss for this config."""
     objective = Objective.of(moments, standardize=config.standardize, weight_decay=config.weight_decay)
     epochs_to = {name: epochs_until(objective, config, share) for name, share in SHARES.items()}
+    warnings = _warnings(moments)
     return Plan(
         largest_stable_learning_rate=stable_rate(objective, config),
         condition_number=objective.condition_number,
@@ -55,7 +58,8 @@ def plan(moments: Moments, config: TrainConfig) -> Plan:
         epochs_to=epochs_to,
         best_learning_rate=best_rate(objective),
         deficient=moments.solve().deficient,
-        advice=tuple(_advice(objective, config, epochs_to)),
+        warnings=tuple(warnings),
+        advice=(*warnings, *_advice(objective, config, epochs_to)),
     )
 
 
@@ -139,18 +143,27 @@ def _advice(objective: Objective, config: TrainConfig, epochs_to: dict[str, int 
         )
     elif descends and rate >= limit:
         lines.append(f"learning rate {rate:g} cannot converge: choose one below {limit:.4g}")
-    deficient = objective.moments.solve().deficient
-    if deficient:
-        lines.append(
-            f"columns {', '.join(deficient)} are constant or determine each other: predictions and loss are not "
-            "touched, but their coefficients are not unique; drop one of them"
-        )
     needed = epochs_to["1%"]
     if descends and needed is not None and needed > config.epochs:
         lines.append(
             f"within 1% of the optimum takes {needed:,} epochs at this rate; the config runs {config.epochs:,}"
         )
     return lines + (_faster(objective, config, needed) if descends else [])
+
+
+def _warnings(moments: Moments) -> list[str]:
+    """What is wrong with the columns, and what follows."""
+    constant = [n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0]
+    tied = [n for n in moments.solve().deficient if n not in constant]
+    lines = []
+    if constant:
+        lines.append(f"constant: {', '.join(constant)}; nothing can be learned from it beside the bias: leave it out")
+    if tied:
+        lines.append(
+            f"{', '.join(tied)} determine each other: predictions and loss are not touched, but their coefficients are "
+            "not unique; drop one of them"
+        )
+    return lines
 
 
 def _faster(objective: Objective, config: TrainConfig, needed: int | None) -> list[str]:

@@ -5,9 +5,11 @@ from dataclasses import asdict
 
 from linreg import config_file
 from linreg.dataset import load
+from linreg.device import resolve
 from linreg.moments import Moments
 from linreg.plan import Plan
 from linreg.plan import plan as make_plan
+from linreg.trainers import choose
 
 _SHOWN = ("largest_stable_learning_rate", "condition_number", "optimum_loss", "epochs_to", "advice")
 
@@ -15,6 +17,8 @@ _SHOWN = ("largest_stable_learning_rate", "condition_number", "optimum_loss", "e
 def plan(args: argparse.Namespace) -> tuple[object, str]:
     """Read the data once and tell what to expect."""
     config = config_file.load(args.config, args.settings)
+    choose(config.train)
+    resolve(config.train.device, config.train.dtype)
     rows = load(config.data, dtype=config.train.dtype).train
     found = make_plan(Moments.of(rows.blocks(), rows.features, rows.targets), config.train)
     everything = asdict(found)
