@@ -2,8 +2,6 @@
 
 The numbers come from our own integer generator (SplitMix64 of seed, epoch and row), so that they are the same on every
 machine and with every version of numpy and torch, and an epoch needs none of the epochs before it.
-
-Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
 """
 
 from collections.abc import Iterator
@@ -12,17 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-Words = npt.NDArray[np.uint64]
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def splitmix64(words: Words) -> Words:
-    """Mix 64-bit words, one to one: element i is output number ``words[i]`` of the generator; shape kept."""
-    z = (words + np.uint64(1)) * _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ (z >> np.uint64(31)))
+from linreg.hashing import splitmix64
 
 
 def epoch_order(rows: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import xxhash
 
 from linreg.errors import UserError
+from linreg.hashing import GOLDEN, mix
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _PIECE = 1 << 15
 _U64 = npt.NDArray[np.uint64]
 
@@ -134,7 +134,7 @@ def _hash_numbers(start: np.uint64, rows: int) -> _U64:
     out = np.empty(rows, np.uint64)
     for done in range(0, rows, _PIECE):
         numbers = np.arange(done + 1, min(done + _PIECE, rows) + 1, dtype=np.uint64)
-        out[done : done + _PIECE] = _mix(start + numbers * _GOLDEN)
+        out[done : done + _PIECE] = mix(start + numbers * GOLDEN)
     return out
 
 
@@ -149,12 +149,12 @@ def _hash_text(state: _U64, text: pa.LargeStringArray) -> _U64:
     """Mix each text into its row's state, eight bytes of all rows at a time."""
     offsets, words = _buffers(text)
     begin, length = offsets[:-1], np.diff(offsets)
-    state = _mix(state + (length.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    state = mix(state + (length.astype(np.uint64) + np.uint64(1)) * GOLDEN)
     for done in range(0, int(length.max(initial=0)), 8):
         live = np.flatnonzero(length > done)
         surplus = np.maximum(8 - (length[live] - done), 0).astype(np.uint64) * np.uint64(8)
         word = (words[begin[live] + done] << surplus) >> surplus
-        state[live] = _mix((state[live] ^ word) + _GOLDEN)
+        state[live] = mix((state[live] ^ word) + GOLDEN)
     return state
 
 
@@ -166,10 +166,3 @@ def _buffers(text: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.NDAr
     padded = (data.to_pybytes() if data else b"") + b"\0" * 8
     words = np.ndarray((len(padded) - 7,), np.dtype("<u8"), buffer=padded, strides=(1,))
     return ends, words
-
-
-def _mix(z: _U64) -> _U64:
-    """The output function of splitmix64."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ (z >> np.uint64(31)))

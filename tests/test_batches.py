@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from linreg.batches import batches, epoch_order, splitmix64
+from linreg.batches import batches, epoch_order
+from linreg.hashing import splitmix64
 
 # The first outputs of SplitMix64 with seed 0, as published with the generator's reference code.
 PUBLISHED = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC]

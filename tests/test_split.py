@@ -12,7 +12,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg import split
+from linreg import hashing, split
 from linreg.errors import UserError
 
 
@@ -37,7 +37,7 @@ def test_row_numbers_are_hashed_as_splitmix64_does() -> None:
 def test_splitmix64_gives_its_published_numbers() -> None:
     """The first outputs for seed 1234567, as in the reference implementations."""
     assert splitmix(1234567 + 0x9E3779B97F4A7C15) == 6457827717110365317
-    found = split._mix(np.array([1234567 + 0x9E3779B97F4A7C15], np.uint64))
+    found = hashing.mix(np.array([1234567 + 0x9E3779B97F4A7C15], np.uint64))
     assert found.tolist() == [6457827717110365317]
 
 

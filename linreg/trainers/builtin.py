@@ -4,37 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 from linreg.batches import batches
-from linreg.trainers.contract import Problem, State, stack
+from linreg.trainers.contract import Problem, State
+from linreg.trainers.sgd import Sgd
 
 
 @dataclass(frozen=True)
-class Builtin:
+class Builtin(Sgd):
     """Gradient descent with PyTorch's own pieces, full or mini-batch."""
 
-    learning_rate: float
-    batch_size: int = 0
-    momentum: float = 0.0
-    dampening: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-
     name: ClassVar[str] = "builtin"
-    needs_rows: ClassVar[bool] = True
-    mini_batches: ClassVar[bool] = True
-    iterates: ClassVar[bool] = True
-
-    def init(self, problem: Problem) -> State:
-        """The seeded start, the same as every other trainer's and not ``nn.Linear``'s own."""
-        weight, bias = (t.to(problem.device) for t in problem.start())
-        return {"weight": weight, "bias": bias, "epoch": torch.tensor(0)}
 
     def step(self, problem: Problem, state: State) -> State:
         """One epoch of ``fit``."""
@@ -52,10 +36,6 @@ class Builtin:
             if velocity is not None:
                 out[f"{name}_velocity"] = velocity
         return out
-
-    def theta(self, problem: Problem, state: State) -> npt.NDArray[np.float64]:  # noqa: ARG002 - the contract's signature
-        """The parameters as they are."""
-        return stack(state["weight"], state["bias"])
 
     def _restore(self, problem: Problem, state: State) -> tuple[nn.Linear, torch.optim.SGD]:
         """The module and the optimizer as the state left them; weight decay has a group without the bias."""

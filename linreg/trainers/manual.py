@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from linreg.batches import batches
-from linreg.trainers.contract import Problem, State, stack
+from linreg.trainers.contract import Problem, State
+from linreg.trainers.sgd import Sgd
 
 
 def regression_model(x_NF: torch.Tensor, weight_OF: torch.Tensor, bias_O: torch.Tensor) -> torch.Tensor:
@@ -31,29 +30,14 @@ def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Manual:
+class Manual(Sgd):
     """Gradient descent by hand, full or mini-batch.
 
     Each update is ``torch.optim.SGD``'s: ``g += weight_decay * p`` (weights alone), ``v = momentum * v + (1 -
     dampening) g`` (``v = g`` at first), ``p -= learning_rate * v`` (Nesterov: ``g + momentum * v``).
     """
 
-    learning_rate: float
-    batch_size: int = 0
-    momentum: float = 0.0
-    dampening: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-
     name: ClassVar[str] = "manual"
-    needs_rows: ClassVar[bool] = True
-    mini_batches: ClassVar[bool] = True
-    iterates: ClassVar[bool] = True
-
-    def init(self, problem: Problem) -> State:
-        """The seeded start; velocities begin with the first gradient."""
-        weight, bias = (t.to(problem.device) for t in problem.start())
-        return {"weight": weight, "bias": bias, "epoch": torch.tensor(0)}
 
     def step(self, problem: Problem, state: State) -> State:
         """One epoch: for every batch, predict, measure, differentiate, update, reset."""
@@ -72,10 +56,6 @@ class Manual:
                 _zero(w)  # 5. reset the gradients
                 _zero(b)
         return {"weight": w.detach(), "bias": b.detach(), "epoch": torch.tensor(epoch), **velocity}
-
-    def theta(self, problem: Problem, state: State) -> npt.NDArray[np.float64]:  # noqa: ARG002 - the contract's signature
-        """The parameters as they are."""
-        return stack(state["weight"], state["bias"])
 
     def _direction(self, name: str, p: torch.Tensor, velocity: dict[str, torch.Tensor], decay: float) -> torch.Tensor:
         """What the learning rate multiplies: the gradient, or the velocity that it feeds."""
