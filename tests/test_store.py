@@ -1,5 +1,7 @@
 """The store: made once and whole, whoever comes first and whatever dies; look-ups make nothing; errors advise."""
 
+import errno
+import http.server
 import os
 import shutil
 import signal
@@ -9,14 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 from tracked import enter, new_store, processes, template, together
 
 from flows.tracking import embedded, reach
 from flows.tracking import store as stores
+from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
 from linreg.errors import ServerAway, UserError
 
@@ -106,11 +110,11 @@ def _make(folder, out):
     Path(out).write_text(open_store(create=True).experiment("crops"))
 
 
-def test_eight_processes_at_once_make_one_store(tmp_path):
+def test_six_processes_at_once_make_one_store(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
-    outs = [tmp_path / f"out{i}" for i in range(8)]
-    assert together(_make, [(work, out) for out in outs]) == [0] * 8
+    outs = [tmp_path / f"out{i}" for i in range(6)]
+    assert together(_make, [(work, out) for out in outs]) == [0] * 6
     assert len({out.read_text() for out in outs}) == 1
     enter(work)
     names = [e.name for e in open_store(create=False).client.search_experiments()]
@@ -256,6 +260,66 @@ def test_a_server_that_goes_away_later_is_a_server_away(closed_port, monkeypatch
     store = open_store(create=False)
     with pytest.raises(ServerAway, match=f"127.0.0.1:{closed_port} does not answer"):
         store.experiment("crops")
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (404, "answers, but not as an MLflow server"),
+        (200, "answers, but not as an MLflow server"),
+        (401, "refuses .*: set MLFLOW_TRACKING_USERNAME"),
+        (503, "does not answer .*: start it"),
+    ],
+)
+def test_a_server_of_another_kind_is_told_in_one_line(monkeypatch, status, line):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with _web(status) as port:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        with pytest.raises((UserError, ServerAway), match=line):
+            open_store(create=True).experiment("crops")
+
+
+@contextmanager
+def _web(status):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    store = new_store(tmp_path / "a")
+    run = store.client.create_run(store.experiment("crops"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MlflowClient, "log_text", full)
+    tracked = TrackedRun(store, run_id=run.info.run_id, experiment_id="1", started=0)
+    with pytest.raises(UserError, match=r"cannot write to the store .*No space left on device.*: free or fix the disk"):
+        tracked.log_text("a.txt", "a")
+
+
+@pytest.mark.long
+def test_a_database_that_stays_locked_is_told(tmp_path):
+    store = new_store(tmp_path / "a")
+    with closing(sqlite3.connect(tmp_path / "a" / "mlruns" / "mlflow.db")) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ServerAway, match="is locked by another process: wait for it"):  # after MLflow's own 20 s
+            store.experiment("crops")
 
 
 @pytest.mark.parametrize(

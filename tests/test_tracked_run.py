@@ -103,6 +103,13 @@ def test_history_logged_again_is_the_same_history(run):
     assert len(run.store.client.get_metric_history(run.run_id, "train_loss")) == 3
 
 
+def test_a_final_metric_that_has_a_history_adds_no_point_to_it(run):
+    run.log_history({"train_loss": [3.0, 2.0, 1.0]})
+    run.log_metrics({"train_loss": 1.0, "test_rmse": 2.0})
+    points = run.store.client.get_metric_history(run.run_id, "train_loss")
+    assert sorted((p.step, p.value) for p in points) == [(0, 3.0), (1, 2.0), (2, 1.0)]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_metric_that_is_not_finite_is_never_logged(run, value):
     with pytest.raises(AssertionError, match="metric test_rmse is"):

@@ -4,12 +4,14 @@
 Nothing here retries: MLflow does, a little.
 """
 
+import errno
 import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import requests
 from mlflow.exceptions import MlflowException
 
 from linreg.errors import ServerAway, UserError
@@ -17,20 +19,18 @@ from linreg.errors import ServerAway, UserError
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-_AWAY = (
-    "failed with exception",  # how MLflow words a refused or reset connection
-    "timed out when calling",
-    "connection refused",
-    "could not connect",
-    "connection to server",
-    "server closed the connection",
-    "too many 50",
-    "error code 502",
-    "error code 503",
-    "error code 504",
-    "database is locked",
-)
-_BROKEN = ("malformed", "not a database", "no such table", "no such column")
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_SIGNS = {  # what MLflow's texts say, lowered; first come, first served
+    "locked": ("database is locked",),
+    "broken": ("malformed", "not a database", "no such table", "no such column"),
+    "disk": ("disk is full", "disk i/o error", "readonly database"),
+    "login": ("error code 401", "error code 403", "permission_denied", "unauthenticated"),
+    "other": ("error code 404", "error code 405", "not in a valid json format"),
+    "away": (
+        *("failed with exception", "timed out when calling", "connection refused", "could not connect"),
+        *("connection to server", "server closed the connection", "error code 50", "too many 50"),
+    ),
+}
 
 
 def quiet() -> None:
@@ -67,19 +67,45 @@ def answering(uri: str) -> Iterator[None]:
 
     Raises:
         ServerAway: the server went away, or the database stayed locked.
-        UserError: the database is damaged, or the disk is full.
+        UserError: the database is damaged, the disk is full, the server refuses or is none of MLflow's.
     """
     try:
         yield
     except MlflowException as e:
-        text = str(e).lower()
-        if any(sign in text for sign in _AWAY):
-            raise away(uri, _first_line(e)) from e
-        if any(sign in text for sign in _BROKEN):
-            raise UserError(f"the store {hidden(uri)} is damaged ({_first_line(e)}): restore it from a backup") from e
-        if "disk is full" in text or "disk i/o error" in text or "readonly database" in text:
-            raise UserError(f"cannot write to the store {hidden(uri)} ({_first_line(e)}): free or fix the disk") from e
-        raise
+        told = _told(uri, e)
+        if told is None:
+            raise
+        raise told from e
+    except (requests.RequestException, ConnectionError, TimeoutError) as e:  # artifacts go round MLflow's own wording
+        raise away(uri, _cause(e)) from e
+    except OSError as e:
+        if e.errno not in _DISK:
+            raise
+        raise _unwritable(uri, str(e)) from e
+
+
+def _told(uri: str, error: MlflowException) -> Exception | None:
+    text, line = str(error).lower(), _first_line(error)
+    kind = next((k for k, signs in _SIGNS.items() if any(sign in text for sign in signs)), None)
+    match kind:
+        case "away":
+            return away(uri, line)
+        case "locked":
+            return ServerAway(f"the store {hidden(uri)} is locked by another process: wait for it, or end it")
+        case "broken":
+            return UserError(f"the store {hidden(uri)} is damaged ({line}): restore it from a backup")
+        case "disk":
+            return _unwritable(uri, line)
+        case "login":
+            how = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            return UserError(f"the tracking server {hidden(uri)} refuses ({line}): {how}")
+        case "other":
+            return UserError(f"{hidden(uri)} answers, but not as an MLflow server ({line}): see MLFLOW_TRACKING_URI")
+    return None
+
+
+def _unwritable(uri: str, why: str) -> UserError:
+    return UserError(f"cannot write to the store {hidden(uri)} ({why}): free or fix the disk")
 
 
 def away(uri: str, why: str) -> ServerAway:
@@ -106,8 +132,6 @@ def hidden_safe(uri: str) -> str:
 
 
 def _ask_http(uri: str) -> None:
-    import requests
-
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=(CONNECT_SECONDS, ANSWER_SECONDS), allow_redirects=False)
     except requests.exceptions.SSLError:

@@ -23,6 +23,7 @@ from flows.tracking.versions import (
     load,
     lookup,
     packed,
+    pages,
     parse_ref,
     versions,
 )
@@ -117,11 +118,14 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
         UserError: no such experiment, with the nearest.
     """
     with answering(store.uri):
-        experiments = {e.name: e.experiment_id for e in store.client.search_experiments(max_results=1000)}
+        client = store.client
+        listed = pages(lambda token: client.search_experiments(max_results=RUNS_A_PAGE, page_token=token))
+        experiments = {e.name: e.experiment_id for e in listed}
         if experiment is not None and experiment not in experiments:
             raise UserError(f"no experiment '{experiment}' in {store.title}{nearest(experiment, experiments)}")
         ids = list(experiments.values()) if experiment is None else [experiments[experiment]]
-        found = _all_runs(store, ids)
+        newest = ["attributes.start_time DESC"]
+        found = pages(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE, newest, token))
     return [_row(run) for run in found]
 
 
@@ -156,19 +160,6 @@ def _first(store: Store, name: str, content_key: str, made: int) -> Version:
         return lookup(store, f"{name}/{made}") if first is None else first
     store.client.delete_model_version(name, str(made))
     return first
-
-
-def _all_runs(store: Store, ids: list[str]) -> list[Run]:
-    out: list[Run] = []
-    token = None
-    while True:
-        page = store.client.search_runs(
-            ids, "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE, ["attributes.start_time DESC"], token
-        )
-        out.extend(page)
-        token = page.token
-        if not token:
-            return out
 
 
 def _row(run: Run) -> dict[str, Any]:

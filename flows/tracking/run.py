@@ -9,7 +9,6 @@ import contextlib
 import json
 import math
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +56,7 @@ class TrackedRun:
         self.started = started
         self.ended = False
         self._params: dict[str, str] = {}
+        self._last_step: dict[str, int] = {}
 
     @classmethod
     def start(
@@ -115,16 +115,22 @@ class TrackedRun:
         ]
         for some in _portions(points, METRICS_A_CALL):
             self._batch(metrics=some)
+        self._last_step |= {name: len(values) - 1 for name, values in history.items()}
         self.set_tags(originals(history))
 
     def log_metrics(self, metrics: Mapping[str, float], model_id: str | None = None) -> None:
         """Log final metrics, shown at the logged model too where its id is given.
 
+        One that has a history is logged at the end of it: no second point appears in its curve.
+
         Raises:
             AssertionError: a value is not finite: MLflow would store 1.8e308, or lose it.
         """
-        now = int(time.time() * 1000)
-        points = [Metric(escaped(n), _finite(n, v), now, 0, model_id=model_id) for n, v in metrics.items()]
+        points = [
+            Metric(escaped(n), _finite(n, v), self.started + step, step, model_id=model_id)
+            for n, v in metrics.items()
+            for step in [self._last_step.get(n, 0)]
+        ]
         for some in _portions(points, METRICS_A_CALL):
             self._batch(metrics=some)
         self.set_tags(originals(metrics))

@@ -6,7 +6,6 @@ even a folder. A store is a URI and a client; runs, versions and their records a
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,13 +84,15 @@ class Store:
         Raises:
             ServerAway: somebody else held it for ``LOCK_SECONDS``.
         """
-        self.locks.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.locks / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
-        lock = FileLock(str(path), timeout=LOCK_SECONDS, is_singleton=True)  # one object a path: re-entrant
         try:
+            self.locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(str(path), timeout=LOCK_SECONDS, is_singleton=True)  # one object a path: re-entrant
             lock.acquire()
         except Timeout as e:
             raise ServerAway(f"'{name}' is held by another process since {LOCK_SECONDS:.0f} s ({path}): end it") from e
+        except OSError as e:
+            raise UserError(f"cannot lock '{name}' ({e}): make {self.locks} writable, or set XDG_CACHE_HOME") from e
         try:
             yield
         finally:
@@ -199,5 +200,5 @@ def _client(uri: str) -> MlflowClient:
 def _lock_folder(uri: str, database: Path | None) -> Path:
     if database is not None:
         return database.parent / ".locks"
-    key = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"linreg-{os.getuid()}" / key
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "linreg" / "locks" / hashlib.sha256(uri.encode()).hexdigest()[:16]

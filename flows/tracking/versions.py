@@ -7,7 +7,7 @@ when it was registered, and a look-up is one or two calls. Nothing here changes 
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,7 +191,7 @@ def load(store: Store, version: Version) -> "LinearModel":
 
 def registered(store: Store) -> list[RegisteredModel]:
     """All registered models, with their aliases and tags."""
-    return _pages(lambda token: store.client.search_registered_models(max_results=1000, page_token=token))
+    return pages(lambda token: store.client.search_registered_models(max_results=1000, page_token=token))
 
 
 def registered_model(store: Store, name: str) -> RegisteredModel:
@@ -211,7 +211,7 @@ def registered_model(store: Store, name: str) -> RegisteredModel:
 
 def search(store: Store, query: str) -> list[ModelVersion]:
     """Every version that matches; without aliases."""
-    return _pages(lambda token: store.client.search_model_versions(query, max_results=10_000, page_token=token))
+    return pages(lambda token: store.client.search_model_versions(query, max_results=10_000, page_token=token))
 
 
 def of(name: str | None) -> str:
@@ -283,9 +283,10 @@ def _location(store: Store, version: Version) -> str:
     return str(store.client.get_model_version_download_uri(version.name, str(version.version)))
 
 
-def _pages(fetch: Any) -> list[Any]:
+def pages(fetch: Callable[[str | None], Any]) -> list[Any]:
+    """All that a paged call of MLflow gives; ``fetch`` takes the token of the page."""
     out: list[Any] = []
-    token = None
+    token: str | None = None
     while True:
         page: Iterable[Any] = fetch(token)
         out.extend(page)
