@@ -138,14 +138,18 @@ class Moments:
         r_FF, r_FO = self.centred_PP[:f, :f], self.centred_PP[:f, f:]
         corner_OO = self.centred_PP[f:, f:]
         mean = self.mean_P
-        rank, deficient = self._rank()
-        if rank == f:
+        u, s, vt, kept = self._directions()
+        if kept.all():
             weight_FO = solve_triangular(r_FF, r_FO)
             residual_O = (corner_OO**2).sum(axis=0)
         else:
-            weight_FO, lost_FO = _truncated(r_FF, r_FO, self._scale(), rank)
-            residual_O = (corner_OO**2).sum(axis=0) + (lost_FO**2).sum(axis=0)
-        return Solution(np.ascontiguousarray(weight_FO.T), mean[f:], mean[:f], rank, deficient, residual_O)
+            along = u.T @ r_FO
+            weight_FO = vt[kept].T @ (along[kept] / s[kept, None]) / self._scale()[:, None]
+            residual_O = (corner_OO**2).sum(axis=0) + (along[~kept] ** 2).sum(axis=0)
+        in_null = np.abs(vt[~kept]).max(axis=0, initial=0.0) > 1e-6
+        deficient = tuple(name for name, null in zip(self.features, in_null, strict=True) if null)
+        weight_OF = np.ascontiguousarray(weight_FO.T)
+        return Solution(weight_OF, mean[f:], mean[:f], int(kept.sum()), deficient, residual_O)
 
     def solve(self) -> Solution:
         """The least-squares optimum of all targets, with the rank and the columns that make it deficient."""
@@ -157,20 +161,18 @@ class Moments:
         norms = np.linalg.norm(self.centred_PP[:, :f], axis=0)
         return np.where(self.spread_P[:f] > 0, norms, 1.0)
 
-    def _rank(self) -> tuple[int, tuple[str, ...]]:
-        """Rank of the centred features with every column at norm 1, and the columns in the null space.
+    def _directions(self) -> tuple[Float, Float, Float, npt.NDArray[np.bool_]]:
+        """The SVD of the centred features with every column at norm 1, and which singular values are not nothing.
 
-        What the input's own rounding lets through counts as nothing: an ulp of each value, relative to the spread.
+        Nothing is what the input's own rounding lets through along that direction: an ulp of each value in it,
+        relative to the column's spread.
         """
         f = len(self.features)
         constant = self.spread_P[:f] == 0
-        scaled = np.where(constant, 0.0, self.centred_PP[:f, :f] / self._scale())
-        _, s, vt = np.linalg.svd(scaled)
+        u, s, vt = np.linalg.svd(np.where(constant, 0.0, self.centred_PP[:f, :f] / self._scale()))
         size = np.abs(self.mean_P[:f]) / np.where(constant, np.inf, self.spread_P[:f])
-        tolerance = np.finfo(float).eps * (max(f, 4) + 4 * size.max(initial=0.0))
-        rank = int((s > tolerance).sum())
-        in_null = (np.abs(vt[rank:]) > 1e-6).any(axis=0)
-        return rank, tuple(name for name, null in zip(self.features, in_null, strict=True) if null)
+        tolerance = np.finfo(float).eps * (max(f, 4) + 4 * np.linalg.norm(vt * size, axis=1))
+        return u, s, vt, np.asarray(s > tolerance)
 
     def save(self, path: str | Path) -> None:
         """Write the record as one safetensors file."""
@@ -221,11 +223,3 @@ def _shifted(root_KK: Float, by_P: Float) -> Float:
     out = root_KK.copy()
     out[0, 1:] += out[0, 0] * by_P
     return out
-
-
-def _truncated(r_FF: Float, r_FO: Float, scale_F: Float, rank: int) -> tuple[Float, Float]:
-    """Slopes of the smallest norm in scaled columns, and the part of the response that no slope reaches."""
-    u, s, vt = np.linalg.svd(r_FF / scale_F)
-    along = u.T @ r_FO
-    weight = vt[:rank].T @ (along[:rank] / s[:rank, None])
-    return weight / scale_F[:, None], along[rank:]

@@ -272,6 +272,24 @@ def test_rank_leaves_columns_alone_that_are_only_nearly_collinear_or_nearly_cons
     assert deficient(1e-150 * a, 1e150 * b) == (2, ())
 
 
+def test_a_column_far_from_zero_does_not_blur_the_rank_of_the_others() -> None:
+    rng = np.random.default_rng(10)
+    a, b, c = rng.normal(size=(3, 200))
+    assert deficient(a, a + 1e-5 * b, c + 1e12) == (3, ())
+
+
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e6, 1e9])
+def test_sums_of_columns_are_found_however_far_from_zero_and_nothing_else_is(far: float) -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = (rng.normal(size=(100, 12)) + far * rng.uniform(0, 1, size=12)) * 10 ** rng.uniform(-3, 3, size=12)
+        assert deficient(*x.T) == (12, ())
+        total = x[:, 1] + x[:, 4] + x[:, 7]
+        rank, names = deficient(*x.T, total)
+        assert rank == 12
+        assert "x12" in names
+
+
 def test_a_constant_that_no_binary_fraction_holds_is_constant_over_many_leaves() -> None:
     rng = np.random.default_rng(9)
     blocks = [np.column_stack([np.full(1000, 0.1), rng.normal(size=(1000, 2))]) for _ in range(40)]
