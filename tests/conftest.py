@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from flow_fixtures import folder, prefect_api, work  # noqa: F401 - shared by the tests of flows
 
 
 @pytest.fixture(autouse=True, scope="session")
