@@ -19,9 +19,11 @@ from flows.tracking.names import cut
 from flows.tracking.origin import user
 from flows.tracking.reach import answering
 from flows.tracking.store import Store
-from flows.tracking.versions import CHALLENGER, CHAMPION, Ref, Version, find, lookup, registered_model
+from flows.tracking.version import CHAMPION, Ref, Version
+from flows.tracking.versions import find, lookup, registered_model
 from linreg.errors import UserError
 
+CHALLENGER = "challenger"
 PENDING = "promotion-pending"
 PREFIX = "promotion."
 MAX_WHY = 2000  # a tag of a registered model holds 5000 characters on PostgreSQL

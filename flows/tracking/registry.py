@@ -1,6 +1,6 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``versions``, the record in ``promotions``.
+The one door for those who use it; reading versions is in ``version`` and ``versions``, the record in ``promotions``.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,13 @@ from flows.tracking.names import cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.reach import answering
 from flows.tracking.store import Store
+from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
 from flows.tracking.versions import (
-    KEY_TAG,
-    Ref,
-    Version,
     by_content_key,
     champion,
     load,
     lookup,
-    packed,
     pages,
-    parse_ref,
     versions,
 )
 from linreg.config import check_model_name
