@@ -1,0 +1,485 @@
+"""The command line as its contract says: one JSON document or one error line, and the exit status."""
+
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import tomli_w
+from flow_fixtures import FEATURES, OPTIMUM, TARGETS, WEAK, crops_table, make_folder
+from tracked import new_store
+
+from flows.cli.main import main
+from flows.tracking import registry
+from flows.tracking.store import open_store
+
+# main keeps its copy of stdout to the end of the process; here the process goes on
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file <_io.[A-Za-z]+ name=[0-9]+ mode='wb?':ResourceWarning")
+
+LINREG = Path(sys.executable).with_name("linreg")
+RUN_KEYS = {"status", "decision", "reason", "run_id", "experiment", "flow_run_id", "model", "trainer", "device"}
+RUN_KEYS |= {"epochs", "seconds", "metrics", "data"}
+DATA_KEYS = {"rows", "train_rows", "test_rows", "digest", "partitions", "read"}
+ENTRY_KEYS = {"name", "version", "aliases", "run_id", "metrics", "data", "trainer"}
+
+
+@contextmanager
+def descriptor(number, file):
+    """File descriptor ``number`` with its Python stream, sent to a file: what a shell's redirection does."""
+    name = {1: "stdout", 2: "stderr"}[number]
+    kept, stream = os.dup(number), getattr(sys, name)
+    os.dup2(file.fileno(), number)
+    setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 - closes nothing
+    try:
+        yield
+    finally:
+        getattr(sys, name).flush()
+        setattr(sys, name, stream)
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def linreg(*args):
+    """Run a command in this process; its status, stdout and stderr."""
+    term = signal.getsignal(signal.SIGTERM)
+    with ExitStack() as stack:
+        out, err = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
+        with descriptor(1, out), descriptor(2, err):
+            try:
+                status = main([str(a) for a in args])
+            finally:
+                signal.signal(signal.SIGTERM, term)
+        out.seek(0)
+        err.seek(0)
+        return SimpleNamespace(status=status, out=out.read(), err=err.read())
+
+
+def refuse_constant(text):
+    raise AssertionError(f"{text} is no JSON")
+
+
+def document(*args):
+    """The one strict JSON document that a command prints."""
+    done = linreg(*args, "--json")
+    assert done.status == 0, done.err
+    return json.loads(done.out, parse_constant=refuse_constant)
+
+
+def error(*args, status=2):
+    """The one line that a command gives for an error."""
+    done = linreg(*args)
+    return error_line(done.status, done.out, done.err, status)
+
+
+def error_line(status, out, err, expected=2):
+    assert status == expected, err
+    assert out == ""
+    assert "Traceback" not in err
+    (line,) = [x for x in err.splitlines() if x.startswith("error: ")]
+    assert len(line) > len("error: ") + 10
+    return line
+
+
+def write_config(name="crops.toml", **sections):
+    Path(name).write_text(tomli_w.dumps(crops_table(**sections)))
+    return name
+
+
+@pytest.fixture(scope="module")
+def made(prefect_api, tmp_path_factory):  # noqa: ARG001 - the runs find the server
+    """A folder in which three runs were made: promoted, promoted, kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_folder(tmp_path_factory.mktemp("cli") / "work", patch)
+        new_store(folder)
+        write_config(train=WEAK)
+        write_config("best.toml", train=OPTIMUM)
+        runs = [document("run", "crops.toml"), document("run", "best.toml")]
+        runs.append(document("run", "crops.toml", "--set", "train.epochs=40"))
+    return SimpleNamespace(folder=folder, runs=runs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected():
+    """Garbage of the commands is collected here, under this file's filters, and not in another file's tests."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def scene(made, monkeypatch):
+    monkeypatch.chdir(made.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return made
+
+
+def test_run_prints_the_contracts_object(scene):
+    for run in scene.runs:
+        assert set(run) == RUN_KEYS
+        assert set(run["model"]) == {"name", "version", "aliases"}
+        assert set(run["data"]) == DATA_KEYS
+        assert (run["status"], run["experiment"], run["model"]["name"]) == ("completed", "crops", "crop-yield")
+        assert (
+            run["data"] | {"digest": 0}
+            == {
+                **{"rows": 15, "train_rows": 15, "test_rows": 15, "digest": 0, "partitions": 1, "read": 1},
+            }
+            or run["data"]["test_rows"] == 0
+        )
+    assert [r["decision"] for r in scene.runs] == ["promoted", "promoted", "kept"]
+    assert [r["model"]["version"] for r in scene.runs] == [1, 2, 3]
+    assert [r["model"]["aliases"] for r in scene.runs] == [["champion"], ["champion"], ["challenger"]]
+    assert [r["epochs"] for r in scene.runs] == [30, 400, 40]
+
+
+def test_run_again_is_unchanged(scene):
+    again = document("run", "best.toml")
+    assert set(again) == RUN_KEYS
+    assert set(again["data"]) == DATA_KEYS
+    assert (again["decision"], again["data"]["read"]) == ("unchanged", 0)
+    same = ("run_id", "model", "trainer", "epochs", "metrics")
+    assert {k: again[k] for k in same} == {k: scene.runs[1][k] for k in same}
+
+
+def test_run_for_people_says_what_came_of_it(scene):  # noqa: ARG001
+    done = linreg("run", "best.toml")
+    assert done.status == 0
+    assert "crop-yield version 2 (@champion): unchanged" in done.out
+    assert "show crop-yield/2" in done.out
+    assert "{" not in done.out
+
+
+def test_a_refusal_by_the_gate_is_done(work):  # noqa: ARG001
+    run = document("run", write_config(train=WEAK), "--set", "gate.max_rmse=0.001")
+    assert run["decision"] == "refused"
+    assert run["model"] == {"name": "crop-yield", "version": None, "aliases": []}
+    assert set(run) == RUN_KEYS
+    assert document("models") == []
+    (listed,) = document("runs")
+    assert (listed["run_id"], listed["decision"]) == (run["run_id"], "refused")
+
+
+def test_models_lists_versions_newest_first(scene):
+    found = document("models", "crop-yield")
+    assert found == document("models")
+    assert [v["version"] for v in found] == [3, 2, 1]
+    assert [v["aliases"] for v in found] == [["challenger"], ["champion"], []]
+    for version, run in zip(reversed(found), scene.runs, strict=True):
+        assert set(version) == ENTRY_KEYS | {"created"}
+        assert version["run_id"] == run["run_id"]
+        assert version["metrics"] == run["metrics"]
+        assert version["trainer"] == run["trainer"]
+        assert version["data"]["digest"] == run["data"]["digest"]
+        assert version["data"]["rows"] == 15
+
+
+def test_models_for_people_holds_the_record_of_promotions(scene):  # noqa: ARG001
+    text = linreg("models").out
+    assert "Champions of crop-yield" in text
+    assert "version 1 -> version 2" in text
+
+
+def test_runs_lists_runs_newest_first(scene):
+    found = document("runs", "crops")
+    assert found == document("runs")
+    assert [r["run_id"] for r in found] == [r["run_id"] for r in reversed(scene.runs)]
+    for listed, run in zip(found, reversed(scene.runs), strict=True):
+        assert set(listed) == {"run_id", "name", "started", "status", "decision", "metrics"}
+        assert (listed["status"], listed["decision"]) == ("FINISHED", run["decision"])
+        assert run["metrics"].items() <= listed["metrics"].items()
+
+
+@pytest.mark.parametrize(
+    ("ref", "version"),
+    [("crop-yield", 2), ("crop-yield@champion", 2), ("crop-yield@challenger", 3), ("crop-yield/1", 1)],
+)
+def test_show_gives_the_estimates_of_what_a_ref_names(scene, ref, version):
+    shown = document("show", ref)
+    assert set(shown) == ENTRY_KEYS | {"targets", "inference"}
+    assert shown["version"] == version
+    assert shown["run_id"] == scene.runs[version - 1]["run_id"]
+    assert list(shown["targets"]) == TARGETS
+    for target in shown["targets"].values():
+        assert set(target) == {"r2", "residual_standard_error", "intercept", "coefficients"}
+        assert list(target["coefficients"]) == FEATURES
+        for c in (target["intercept"], *target["coefficients"].values()):
+            assert set(c) == {"estimate", "standard_error", "t", "p", "low", "high"}
+            assert all(value is None for name, value in c.items() if name != "estimate")
+    assert shown["inference"] != "valid"
+
+
+def coefficients(shown):
+    """Intercepts and weights, from the document alone."""
+    targets = shown["targets"].values()
+    weight_OF = [[c["estimate"] for c in t["coefficients"].values()] for t in targets]
+    return np.array(weight_OF), np.array([t["intercept"]["estimate"] for t in targets])
+
+
+def test_the_coefficients_are_those_of_least_squares(scene):  # noqa: ARG001
+    weight_OF, bias_O = coefficients(document("show", "crop-yield/2"))
+    data = pd.read_csv("data/crops-15.csv")
+    design = np.column_stack([np.ones(15), data[FEATURES]])
+    expected, *_ = np.linalg.lstsq(design, data[TARGETS].to_numpy(), rcond=None)
+    np.testing.assert_allclose(np.vstack([bias_O, weight_OF.T]), expected, rtol=1e-4, atol=1e-4)
+
+
+READ = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+
+
+@pytest.mark.parametrize("to", READ)
+@pytest.mark.parametrize("given", READ)
+def test_predict_keeps_the_order_of_the_rows(scene, tmp_path, given, to):  # noqa: ARG001
+    rows = pd.DataFrame(np.random.default_rng(0).uniform(20, 140, (500, 5)), columns=["id", *reversed(FEATURES), "x"])
+    source, output = tmp_path / f"in{given}", tmp_path / f"out{to}"
+    rows.to_csv(source, index=False) if given == ".csv" else rows.to_parquet(source)
+    told = document("predict", "crop-yield", source, "-o", output)
+    assert told == {
+        **{"model": {"name": "crop-yield", "version": 2}, "input": str(source), "output": str(output), "rows": 500}
+    }
+    scored = READ[to](output)
+    assert list(scored.columns) == [*FEATURES, *(f"predicted_{t}" for t in TARGETS)]
+    np.testing.assert_allclose(scored[FEATURES], rows[FEATURES], rtol=1e-15)
+    weight_OF, bias_O = coefficients(document("show", "crop-yield"))
+    expected = rows[FEATURES].to_numpy() @ weight_OF.T + bias_O
+    np.testing.assert_allclose(scored.iloc[:, 3:], expected, rtol=1e-9)
+
+
+def test_predict_replaces_a_file_whole(scene, tmp_path):  # noqa: ARG001
+    output = tmp_path / "out.csv"
+    output.write_text("old\n")
+    with output.open() as reader:
+        assert linreg("predict", "crop-yield", "data/crops.csv", "-o", output).status == 0
+        assert reader.read() == "old\n"
+    assert len(pd.read_csv(output)) == 5
+    assert os.listdir(tmp_path) == ["out.csv"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert output.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+BAD_INPUT = {
+    "text": ("temp,rainfall,humidity\n1,2,3\n1,two,3\n", ["line 3", "rainfall"]),
+    "gap": ("temp,rainfall,humidity\n1,2,3\n1,2,3\n1,2,\n", ["line 4", "humidity"]),
+    "inf": ("temp,rainfall,humidity\ninf,2,3\n", ["line 2", "temp"]),
+    "column": ("temp,rainfal,humidity\n1,2,3\n", ["rainfall", "rainfal"]),
+    "ragged": ("temp,rainfall,humidity\n1,2,3\n1,2\n", ["line 3"]),
+    "empty": ("", ["in.csv"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_predict_leaves_the_output_alone_where_the_input_is_wrong(scene, tmp_path, case):  # noqa: ARG001
+    text, words = BAD_INPUT[case]
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text(text)
+    output.write_text("old\n")
+    line = error("predict", "crop-yield", source, "-o", output)
+    for word in ["in.csv", *words]:
+        assert word in line
+    assert output.read_text() == "old\n"
+    assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.csv"]
+
+
+@pytest.fixture
+def copied(scene, tmp_path, monkeypatch):
+    """The same store, to move the champion in: moves load no artifacts."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(scene.folder / "mlruns" / "mlflow.db", tmp_path / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+
+
+def champion():
+    return [v["version"] for v in document("models") if "champion" in v["aliases"]]
+
+
+def test_promote_and_rollback_move_the_champion_on_the_record(copied):  # noqa: ARG001
+    told = document("promote", "crop-yield/3", "--why", "it is simpler")
+    assert {k: told[k] for k in ("name", "from", "to")} == {"name": "crop-yield", "from": 2, "to": 3}
+    assert set(told) == {"name", "from", "to", "record"}
+    assert told["record"]["why"] == "it is simpler"
+    assert champion() == [3]
+    assert (document("rollback", "crop-yield")["to"], champion()) == (2, [2])
+    back = document("rollback", "crop-yield")
+    assert (back["from"], back["to"], champion()) == (2, 1, [1])
+    assert "crop-yield" in error("rollback", "crop-yield", "--json")
+    assert champion() == [1]
+    assert "it is simpler" in linreg("models").out
+
+
+UNKNOWN = {
+    "show nope": "nope",
+    "show crop-yeild": "crop-yield",
+    "show crop-yield@nope": "nope",
+    "show crop-yield/99": "99",
+    "show crop-yield/x": "crop-yield/x",
+    "show crop-yield/": "crop-yield/",
+    "show @champion": "@champion",
+    "models nope": "nope",
+    "runs nope": "nope",
+    "promote crop-yield": "NAME/VERSION",
+    "promote crop-yield@challenger": "NAME/VERSION",
+    "promote crop-yield/99": "99",
+    "promote nope/1": "nope",
+    "rollback nope": "nope",
+    "rollback crop-yield/1": "crop-yield",
+    "predict nope data/crops.csv -o out.csv": "nope",
+    "predict crop-yield no.csv -o out.csv": "no.csv",
+    "predict crop-yield data/crops.csv -o out.txt": ".parquet",
+    "predict crop-yield data/crops.csv -o no/out.csv": "folder",
+    "predict crop-yield data/crops.csv -o data": "data",
+    "run best.toml --set data.path=no.csv": "no.csv",
+    'run best.toml --set data.features=["temp","rain"]': "rainfall",
+    "run best.toml --set train.device=cuda:7": "cpu",
+    "run best.toml --set train.learning_rate=30": "largest stable rate",
+    "plan best.toml --set data.path=no.csv": "no.csv",
+}
+
+
+@pytest.mark.parametrize("command", UNKNOWN)
+def test_what_is_not_there_is_one_line_and_moves_nothing(scene, command):  # noqa: ARG001
+    before = document("models")
+    line = error(*command.split(), "--json")
+    assert UNKNOWN[command] in line
+    assert document("models") == before
+    assert not Path("out.csv").exists()
+
+
+WRONG = {
+    "": "--help",
+    "bogus": "bogus",
+    "run": "CONFIG",
+    "run crops.toml --bogus": "--bogus",
+    "run no.toml": "no.toml",
+    "run data": "data",
+    "run data/crops.csv": "crops.csv",
+    "run unknown.toml": "epochs",
+    "run crops.toml --set train.epoch=5": "epochs",
+    "run crops.toml --set train.epochs=many": "train.epochs",
+    "run crops.toml --set train.epochs=-1": "train.epochs",
+    "run crops.toml --set train.standardize=yes": "train.standardize",
+    "run crops.toml --set train.trainer=magic": "magic",
+    "run crops.toml --set nonsense": "nonsense",
+    "run crops.toml --set model=a/b": "a/b",
+    "plan crops.toml --set train.epoch=5": "epochs",
+    "serve crops.toml": "--cron",
+    "serve crops.toml --cron x --interval 5": "--interval",
+    "predict crop-yield data/crops.csv": "--output",
+    "runs": "mlruns",
+    "models": "mlruns",
+    "models crop-yield": "mlruns",
+    "show crop-yield": "mlruns",
+    "promote crop-yield/1": "mlruns",
+    "rollback crop-yield": "mlruns",
+    "predict crop-yield data/crops.csv -o out.csv": "mlruns",
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_input_is_one_line_and_makes_nothing(folder, command):
+    write_config()
+    Path("unknown.toml").write_text(tomli_w.dumps(crops_table(train={"epoch": 5})))
+    before = sorted(folder.rglob("*"))
+    assert WRONG[command] in error(*command.split())
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("uri", ["http://", "http://host:port", "nonsense", "file:///tmp/x", "sqlite://"])
+def test_a_malformed_uri_is_the_callers_error(folder, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert "MLFLOW_TRACKING_URI" in error("models")
+    assert not (folder / "mlruns").exists()
+
+
+@pytest.mark.parametrize("command", ["run crops.toml", "runs", "models", "show a", "promote a/1", "rollback a"])
+def test_a_server_that_is_away_is_told_within_seconds(folder, prefect_api, monkeypatch, command):  # noqa: ARG001
+    write_config()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    began = time.monotonic()
+    assert "http://127.0.0.1:9" in error(*command.split(), "--json", status=1)
+    assert time.monotonic() - began < 20
+    assert not (folder / "mlruns").exists()
+
+
+def test_an_empty_uri_means_the_folder(scene, monkeypatch):  # noqa: ARG001
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert len(document("models")) == 3
+
+
+def test_plan_prints_the_contracts_object_and_makes_nothing(folder):
+    before = sorted(folder.rglob("*"))
+    plan = document("plan", Path(__file__).parent.parent / "configs" / "crops.toml")
+    assert set(plan) == {"largest_stable_learning_rate", "condition_number", "optimum_loss", "epochs_to", "advice"}
+    assert set(plan["epochs_to"]) == {"1%", "0.1%"}
+    assert plan["optimum_loss"] == pytest.approx(0.909, abs=1e-3)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_help_is_no_error(capfd):
+    for command in ([], ["run"], ["predict"], ["serve"]):
+        with pytest.raises(SystemExit) as end:
+            main([*command, "--help"])
+        assert end.value.code == 0
+    assert "usage: linreg" in capfd.readouterr().out
+
+
+def environment(tmp_path, **more):
+    """A stranger's: nothing of this session's Prefect."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    return {**kept, "PREFECT_HOME": str(tmp_path / "prefect"), **more}
+
+
+def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_path):
+    done = subprocess.run(
+        [LINREG, "run", write_config(), "--json"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout, parse_constant=refuse_constant)
+    assert (set(run), run["decision"]) == (RUN_KEYS, "promoted")
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    assert (folder / "mlruns" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(("number", "whom"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)])
+def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(work, prefect_api, tmp_path, number, whom):  # noqa: ARG001
+    config = write_config(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8})
+    running = subprocess.Popen(
+        [LINREG, "run", config, "--json"],
+        env=environment(tmp_path, PREFECT_API_URL=prefect_api),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    store, end = open_store(create=False), time.monotonic() + 90
+    try:
+        while not any(r["status"] == "RUNNING" for r in registry.runs(store)):
+            assert running.poll() is None, running.communicate()[1]
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        time.sleep(1)
+        whom(running.pid, number)
+        out, err = running.communicate(timeout=60)
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+    assert running.returncode == 130, err
+    assert out == ""
+    (run,) = registry.runs(store)
+    assert run["status"] == "KILLED"
+    assert registry.versions(store) == []
