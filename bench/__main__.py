@@ -1,4 +1,4 @@
-"""``python -m bench [CASE ...] [--json]``: run cases, print the table, keep it in ``bench/results/``."""
+"""``python -m bench [CASE ...] [--json]``: run cases, print the table, keep both in ``bench/results/``."""
 
 import argparse
 import json
@@ -6,27 +6,39 @@ import sys
 from pathlib import Path
 
 from bench import fullbatch, pipeline
-from bench.harness import machine, table
+from bench.harness import Result, machine, table
 
 CASES = {"fullbatch": fullbatch.run, "pipeline": pipeline.run}
 RESULTS = Path(__file__).parent / "results"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("cases", metavar="CASE", nargs="*", help=f"of {', '.join(CASES)}; none: all")
     parser.add_argument("--json", action="store_true", help="print a list of results as JSON")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     unknown = [case for case in args.cases if case not in CASES]
     if unknown:
         parser.error(f"unknown case {unknown[0]}: one of {', '.join(CASES)}")
-    results = []
+    results: list[Result] = []
     for case in args.cases or CASES:
         sys.stderr.write(f"{case} ...\n")
-        results.append(CASES[case]())
-        kept = {"machine": machine(), "note": results[-1].note, **results[-1].to_json()}
-        (RESULTS / f"{case}.json").write_text(json.dumps(kept, indent=1) + "\n")
-    print(json.dumps([r.to_json() for r in results]) if args.json else table(results))
+        found = CASES[case]()
+        _keep(case, found)
+        results += found
+    print(json.dumps([r.to_json() for r in results], allow_nan=False) if args.json else _with_machine(results))
+
+
+def _keep(case: str, results: list[Result]) -> None:
+    """The case's table, and its numbers with all that was measured."""
+    RESULTS.mkdir(exist_ok=True)
+    kept = [{**r.to_json(), "spread": r.spread, "note": r.note, "machine": machine()} for r in results]
+    (RESULTS / f"{case}.json").write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n")
+    (RESULTS / f"{case}.txt").write_text(_with_machine(results) + "\n")
+
+
+def _with_machine(results: list[Result]) -> str:
+    return f"{machine()}\n\n{table(results)}"
 
 
 if __name__ == "__main__":

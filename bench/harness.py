@@ -20,6 +20,7 @@ class Result:
         ratio: turned so that larger is better; a limit's ratio is the share of it that is reached.
         target: the ratios that have to be reached.
         note: how it was measured.
+        spread: least and greatest of every contender's measurements, ``ours`` among them.
     """
 
     case: str
@@ -29,26 +30,41 @@ class Result:
     ratio: dict[str, float]
     target: dict[str, float]
     note: str
+    spread: dict[str, tuple[float, float]]
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``--json`` prints; the note stays out of it."""
-        return {name: value for name, value in asdict(self).items() if name != "note"}
+        """The object that ``--json`` prints; note and spread stay out of it, and go into what is kept."""
+        return {name: value for name, value in asdict(self).items() if name not in ("note", "spread")}
 
 
-def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The median of what each contender measures, all of them run once a round, so that all meet the same machine."""
-    measured: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            measured[name].append(run())
-    return {name: statistics.median(values) for name, values in measured.items()}
+Measured = dict[str, list[tuple[float, ...]]]
 
 
-def less_is_better(case: str, unit: str, medians: Mapping[str, float], target: dict[str, float], note: str) -> Result:
-    """A result from medians of times, of which ``ours`` is one."""
-    against = {name: value for name, value in medians.items() if name != "ours"}
-    ratio = {name: value / medians["ours"] for name, value in against.items()}
-    return Result(case, unit, medians["ours"], against, ratio, target, note)
+def in_turn(contenders: Mapping[str, Callable[[], tuple[float, ...]]], rounds: int) -> Measured:
+    """What each contender measures, all of them run once a round, so that all meet the same machine.
+
+    Each round begins with another one: what a contender leaves behind (threads that still spin, pages that are free)
+    falls on all alike.
+    """
+    names = list(contenders)
+    measured: Measured = {name: [] for name in names}
+    for i in range(rounds):
+        first = i % len(names)
+        for name in names[first:] + names[:first]:
+            measured[name].append(contenders[name]())
+    return measured
+
+
+def less_is_better(
+    case: str, unit: str, measured: Measured, target: dict[str, float], *, note: str, column: int = 0
+) -> Result:
+    """A result from measured times, of which ``ours`` is one; ``column`` says which number of each measurement."""
+    values = {name: [m[column] for m in rows] for name, rows in measured.items()}
+    medians = {name: statistics.median(v) for name, v in values.items()}
+    spread = {name: (min(v), max(v)) for name, v in values.items()}
+    ours = medians.pop("ours")
+    ratio = {name: value / ours for name, value in medians.items()}
+    return Result(case, unit, ours, medians, ratio, target, note, spread)
 
 
 def machine() -> str:
@@ -64,13 +80,21 @@ def machine() -> str:
     )
 
 
+def load() -> str:
+    """How busy the machine is with other work; what is measured on a busy one is to be read with that in mind."""
+    return f"load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "load unknown"
+
+
 def table(results: list[Result]) -> str:
     """The results for people to read."""
-    lines = [f"{'case':<12}{'against':<22}{'ours':>12}{'theirs':>12}  {'unit':<12}{'ratio':>9}{'target':>9}"]
+    lines = [f"{'case':<12}{'against':<16}{'ours':>10}{'theirs':>10}  {'unit':<8}{'ratio':>8}{'target':>8}  reached"]
     for r in results:
         for name, value in r.against.items():
-            goal = f"{r.target[name]:.3g}" if name in r.target else ""
+            goal, reached = "", ""
+            if name in r.target:
+                goal, reached = f"{r.target[name]:.3g}", "yes" if r.ratio[name] >= r.target[name] else "no"
             lines.append(
-                f"{r.case:<12}{name:<22}{r.ours:>12.4g}{value:>12.4g}  {r.unit:<12}{r.ratio[name]:>9.3g}{goal:>9}"
+                f"{r.case:<12}{name:<16}{r.ours:>10.4g}{value:>10.4g}  {r.unit:<8}{r.ratio[name]:>8.3g}{goal:>8}  "
+                f"{reached}".rstrip()
             )
-    return "\n".join([machine(), *lines, *(f"{r.case}: {r.note}" for r in results)])
+    return "\n".join([*lines, "", *(f"{r.case} ({r.unit}): {r.note}" for r in results)])

@@ -1,15 +1,19 @@
-"""A whole ``linreg run`` with a new seed, in CPU time, beside a flow that only logs a model and a plain script."""
+"""A whole ``linreg run`` with a new seed on a store that exists, beside a flow that only logs a model, and a script.
+
+Prefect starts its temporary server in each of them; that server is a child, and its time counts.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
+import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from bench.harness import Result, in_turn, less_is_better
+from bench.harness import Result, in_turn, less_is_better, load
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,7 +37,7 @@ floor()
 
 # The peer: what a user writes from the two libraries' own first pages.
 PLAIN = """
-import mlflow, numpy as np, pandas as pd, torch
+import sys, mlflow, pandas as pd, torch
 from prefect import flow, task
 
 @task
@@ -43,7 +47,7 @@ def ingest():
     return torch.tensor(x.values, dtype=torch.float32), torch.tensor(y.values, dtype=torch.float32)
 
 @task
-def train(x, y, epochs=1000):
+def train(x, y, epochs):
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5)
     for epoch in range(epochs):
@@ -60,7 +64,7 @@ def pipeline():
     mlflow.set_experiment("plain")
     x, y = ingest()
     with mlflow.start_run():
-        model = train(x, y)
+        model = train(x, y, int(sys.argv[1]))
         example = x[:2].numpy()
         mlflow.pytorch.log_model(model, name="model", input_example=example, registered_model_name="plain")
 
@@ -68,42 +72,56 @@ pipeline()
 """
 
 
-def run(*, rounds: int = 3) -> Result:
+def run(*, rounds: int = 5, epochs: int = 1000) -> list[Result]:
+    """Two results of the same processes: their CPU time, which has the targets, and their wall time."""
+    busy = load()
     with tempfile.TemporaryDirectory(prefix="linreg-bench-") as folder:
-        measured = _measure(Path(folder), rounds)
-    note = f"user and system time of each process and its children, new process each; medians of {rounds}"
+        contenders = _contenders(Path(folder), epochs)
+        for warm in contenders.values():  # stores made, files cached
+            warm()
+        measured = in_turn(contenders, rounds)
+    note = f"a new process each with all its children, {epochs} epochs; medians of {rounds} taken in turn; {busy}"
     target = {"plain script": 2.5, "floor": 0.77}
-    return less_is_better("pipeline", "CPU s", measured, target, note)
+    return [
+        less_is_better("pipeline", "CPU s", measured, target, note=note),
+        less_is_better("pipeline", "wall s", measured, {}, note=note, column=1),
+    ]
 
 
-def _measure(folder: Path, rounds: int) -> dict[str, float]:
+def _contenders(folder: Path, epochs: int) -> dict[str, Callable[[], tuple[float, float]]]:
     for name in ("configs", "data"):
         shutil.copytree(ROOT / name, folder / name)
     seeds = count(1)
-    ours = [sys.executable, "-m", "flows.cli.main", "run", "configs/crops.toml", "--set"]
-    contenders = {
-        "ours": lambda: _cpu([*ours, f"train.seed={next(seeds)}"], folder),
-        "plain script": lambda: _cpu([sys.executable, "-c", textwrap.dedent(PLAIN)], folder),
-        "floor": lambda: _cpu([sys.executable, "-c", textwrap.dedent(FLOOR)], folder),
+    ours = ["-m", "flows.cli.main", "run", "configs/crops.toml", "--set", f"train.epochs={epochs}", "--set"]
+    return {
+        "ours": lambda: cost([*ours, f"train.seed={next(seeds)}"], folder),
+        "plain script": lambda: cost(["-c", PLAIN, str(epochs)], folder),
+        "floor": lambda: cost(["-c", FLOOR], folder),
     }
-    for warm in contenders.values():  # stores made, pages cached
-        warm()
-    return in_turn(contenders, rounds)
 
 
-def _cpu(command: list[str], folder: Path) -> float:
-    """CPU seconds of a process and all its children, in a quiet environment that is the same for all."""
-    quiet = {
+def cost(arguments: list[str], folder: Path) -> tuple[float, float]:
+    """CPU and wall seconds of a Python process and its children, in a quiet environment that is the same for all."""
+    log = folder / "log"
+    began = time.perf_counter()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=folder, env=_environment(folder), stdout=out, stderr=out
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # reaped here: Popen would wait for it once more
+    wall = time.perf_counter() - began
+    if status:
+        raise RuntimeError(f"{arguments[:4]} failed:\n{log.read_text()[-2000:]}")
+    return usage.ru_utime + usage.ru_stime, wall
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
+    return mine | {
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_HOME": str(folder / "prefect"),
         "PYTHONPATH": str(ROOT),
     }
-    log = folder / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, env=os.environ | quiet, stdout=out, stderr=out)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{command[:4]} failed:\n{log.read_text()[-2000:]}")
-    return usage.ru_utime + usage.ru_stime

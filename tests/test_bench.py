@@ -1,45 +1,103 @@
 """The benchmark's plumbing, at a tiny size: every contender runs, the document has the contract's keys. No timing."""
 
-import pytest
+import json
 
-from bench import fullbatch
-from bench.harness import in_turn, less_is_better, table
+import numpy as np
+import pytest
+import torch
+
+from bench import __main__ as command
+from bench import fullbatch, pipeline
+from bench.harness import Result, in_turn, less_is_better, table
 
 KEYS = {"case", "unit", "ours", "against", "ratio", "target"}
 
 
-def test_fullbatch_runs_all_contenders_and_checks_that_they_agree():
-    result = fullbatch.run(rows=2000, epochs=20, loop_epochs=10, rounds=1)
-    assert set(result.against) == {"autograd loop", "one pass"} == set(result.target)
-    assert set(result.to_json()) == KEYS
-    assert "fullbatch" in table([result])
+def result(target=None) -> Result:
+    measured = {"ours": [(2.0,)], "peer": [(4.0,)], "limit": [(1.0,)]}
+    return less_is_better("x", "s", measured, target or {}, note="how")
+
+
+def test_fullbatch_runs_all_contenders():
+    (found,) = fullbatch.run(rows=2000, epochs=20, loop_epochs=10, rounds=1)
+    assert set(found.against) == {"autograd loop", "one pass"} == set(found.target) == set(found.ratio)
+
+
+@pytest.mark.long
+def test_pipeline_runs_all_contenders_and_gives_cpu_and_wall_time():
+    cpu, wall = pipeline.run(rounds=1, epochs=3)
+    assert (cpu.unit, wall.unit) == ("CPU s", "wall s")
+    assert set(cpu.against) == {"plain script", "floor"} == set(cpu.target) == set(wall.against)
+
+
+def test_the_time_of_a_process_holds_that_of_its_children(tmp_path):
+    burn = "import time; t = time.process_time()\nwhile time.process_time() - t < 0.5: pass"
+    cpu, wall = pipeline.cost(
+        ["-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"], tmp_path
+    )
+    assert cpu > 0.5
+    assert wall > 0.5
+
+
+def test_a_process_that_fails_stops_the_case_with_what_it_said(tmp_path):
+    with pytest.raises(RuntimeError, match="no such thing"):
+        pipeline.cost(["-c", "raise SystemExit('no such thing')"], tmp_path)
+
+
+def test_the_processes_of_a_case_inherit_no_server(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert not {"PREFECT_API_URL", "MLFLOW_TRACKING_URI"} & set(pipeline._environment(tmp_path))
 
 
 def test_a_peer_that_takes_twice_as_long_has_a_ratio_of_two():
-    result = less_is_better("x", "s", {"ours": 2.0, "peer": 4.0, "limit": 1.0}, {}, "")
-    assert result.ratio == {"peer": 2.0, "limit": 0.5}
+    assert result().ratio == {"peer": 2.0, "limit": 0.5}
 
 
-def test_contenders_run_in_turn_and_give_their_median():
+def test_the_table_says_which_targets_are_reached():
+    lines = table([result({"peer": 1.5, "limit": 0.77})]).splitlines()
+    assert lines[1].split() == ["x", "peer", "2", "4", "s", "2", "1.5", "yes"]
+    assert lines[2].split() == ["x", "limit", "2", "1", "s", "0.5", "0.77", "no"]
+
+
+def test_contenders_run_in_turn_each_round_from_another_one():
     order = []
-    values = {"a": iter([1.0, 9.0, 2.0]), "b": iter([5.0, 5.0, 5.0])}
-    contenders = {name: lambda name=name: order.append(name) or next(values[name]) for name in values}
-    assert in_turn(contenders, 3) == {"a": 2.0, "b": 5.0}
-    assert order == ["a", "b"] * 3
+    contenders = {name: lambda name=name: order.append(name) or (len(order),) for name in "abc"}
+    measured = in_turn(contenders, 3)
+    assert "".join(order) == "abcbcacab"
+    assert measured["a"] == [(1,), (6,), (8,)]
+
+
+def test_a_result_is_the_median_of_its_measurements():
+    found = less_is_better("x", "s", {"ours": [(1.0, 7.0), (9.0, 6.0), (2.0, 5.0)]}, {}, note="", column=1)
+    assert (found.ours, found.spread) == (6.0, {"ours": (5.0, 7.0)})
+
+
+def test_the_command_prints_and_keeps_the_contract_s_document(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    monkeypatch.setattr(command, "CASES", {"x": lambda: [result({"peer": 3.0})]})
+    command.main(["x", "--json"])
+    (printed,) = json.loads(capsys.readouterr().out)
+    assert set(printed) == KEYS
+    (kept,) = json.loads((tmp_path / "x.json").read_text())
+    assert set(kept) == KEYS | {"spread", "note", "machine"}
+    assert "peer" in (tmp_path / "x.txt").read_text()
+
+
+def test_an_unknown_case_is_told(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["nosuch"])
+    assert "fullbatch, pipeline" in capsys.readouterr().err
 
 
 def test_contenders_that_disagree_stop_the_case(monkeypatch):
-    monkeypatch.setattr(fullbatch, "RATE", 0.1)
     data = fullbatch._rows(500)
-    right = fullbatch._ours(data, 10)
-    monkeypatch.setattr(fullbatch, "_ours", lambda _data, _epochs: right)
-    fullbatch._check_the_same(data)
-    monkeypatch.setattr(fullbatch, "_loop", lambda data, _epochs: _other(data))
-    with pytest.raises(AssertionError):
-        fullbatch._check_the_same(data)
+    fullbatch._check_the_same(data, 10)
+    monkeypatch.setattr(fullbatch, "_loop", lambda *_: (torch.zeros(2, 3), torch.zeros(2)))
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        fullbatch._check_the_same(data, 10)
 
 
-def _other(_data):
-    import torch
-
-    return torch.zeros(2, 3), torch.zeros(2)
+def test_the_data_are_the_same_every_time():
+    first, second = (fullbatch._rows(10).arrays()[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
