@@ -35,9 +35,14 @@ def serve(
         UserError: the schedule cannot be read, or no server is named.
         ServerAway: the server does not answer.
     """
-    made = deployment(config, name=name, schedule=_schedule(cron, interval, timezone))
+    try:
+        made = deployment(config, name=name, schedule=_schedule(cron, interval, timezone))
+    except (ValueError, OverflowError) as e:
+        reason = " ".join(str(e).split())
+        raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
     _require_server()
-    run_coro_as_sync(aserve(made, pause_on_shutdown=False, print_starting_message=True))
+    # one at a time: a run that takes longer than its interval is followed, not joined, by the next
+    run_coro_as_sync(aserve(made, pause_on_shutdown=False, print_starting_message=True, limit=1))
 
 
 def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeployment:
@@ -55,13 +60,9 @@ def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeploy
 
 
 def _schedule(cron: str | None, interval: float | None, timezone: str) -> Schedule:
-    try:
-        if cron is not None:
-            return Cron(cron, timezone=timezone)
-        return Interval(interval or 0, timezone=timezone)
-    except ValueError as e:
-        reason = " ".join(str(e).split())
-        raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
+    if cron is not None:
+        return Cron(cron, timezone=timezone)
+    return Interval(interval or 0, timezone=timezone)
 
 
 def _require_server() -> None:

@@ -199,6 +199,9 @@ def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: 
     evaluation, logged = _value(evaluate(config, found, fitted, expected, run, return_state=True))
     done = _value(register(config, found, fitted, evaluation, run, logged, return_state=True))
     version = done.version
+    if version and done.verdict.decision == "unchanged":
+        twin = ingesting.Unchanged(version, found.digest, len(found.dataset.partitions))
+        return unchanged(config, twin, flow_run_id=_flow_run_id(), seconds=time.monotonic() - began)
     return Outcome(
         decision=done.verdict.decision,
         reason=done.verdict.reason,

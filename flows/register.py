@@ -44,6 +44,10 @@ def register(
     if missed:
         return Registered(Verdict("refused", "; ".join(missed)), None)
     with store.lock(config.model):
+        twin = registry.by_content_key(store, config.model, ingested.content_key)
+        if twin is not None:  # a run on the same content ended while this one trained
+            why = f"version {twin.version} was registered from the same data and config in the meantime"
+            return Registered(Verdict("unchanged", why), registry.lookup(store, twin.ref))
         champion = _champion_now(config.model, ingested, store)
         verdict = _verdict(config, ingested, evaluation, champion)
         facts = _facts(config, ingested, fitted, evaluation) | {

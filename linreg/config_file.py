@@ -35,6 +35,8 @@ def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
         raise UserError(f"config {path} is not UTF-8 text ({e.reason} at byte {e.start}): save it as UTF-8") from None
     except tomllib.TOMLDecodeError as e:
         raise UserError(f"config {path} is not TOML: {e}") from None
+    except RecursionError:
+        raise UserError(f"config {path} nests its brackets too deep: no key needs more than two") from None
     try:
         for setting in settings:
             _apply(raw, setting)
@@ -113,7 +115,7 @@ def _parse(text: str, wanted: Any, key: str) -> Any:
     """Read a setting's text as TOML; plain words stand for themselves where a text, or a list of texts, is wanted."""
     try:
         value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = None
     is_text = wanted is str or get_origin(wanted) is Literal
     if is_text:

@@ -26,7 +26,7 @@ CONFIDENCE = 0.95
 class Verdict:
     """A decision and why, in one line."""
 
-    decision: Literal["promoted", "kept", "refused"]
+    decision: Literal["promoted", "kept", "refused", "unchanged"]
     reason: str
 
 

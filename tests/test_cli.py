@@ -1,6 +1,5 @@
 """The command line as its contract says: one JSON document or one error line, and the exit status."""
 
-import gc
 import json
 import os
 import shutil
@@ -23,9 +22,6 @@ from tracked import new_store
 from flows.cli.main import main
 from flows.tracking import registry
 from flows.tracking.store import open_store
-
-# main keeps its copy of stdout to the end of the process; here the process goes on
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file <_io.[A-Za-z]+ name=[0-9]+ mode='wb?':ResourceWarning")
 
 LINREG = Path(sys.executable).with_name("linreg")
 RUN_KEYS = {"status", "decision", "reason", "run_id", "experiment", "flow_run_id", "model", "trainer", "device"}
@@ -107,13 +103,6 @@ def made(prefect_api, tmp_path_factory):  # noqa: ARG001 - the runs find the ser
         runs = [document("run", "crops.toml"), document("run", "best.toml")]
         runs.append(document("run", "crops.toml", "--set", "train.epochs=40"))
     return SimpleNamespace(folder=folder, runs=runs)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected():
-    """Garbage of the commands is collected here, under this file's filters, and not in another file's tests."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

@@ -127,6 +127,9 @@ WRONG = {
     "no server is named": (["--interval", "5"], None, 2, "prefect server start"),
     "server away": (["--interval", "5"], "http://127.0.0.1:9/api", 1, "http://127.0.0.1:9/api"),
     "cron": (["--cron", "at six"], "http://127.0.0.1:9/api", 2, "at six"),
+    "zone": (["--cron", "0 6 * * *", "--timezone", "Moon/Crater"], "http://127.0.0.1:9/api", 2, "Moon/Crater"),
+    "interval": (["--interval", "-5"], "http://127.0.0.1:9/api", 2, "-5"),
+    "endless interval": (["--interval", "1e300"], "http://127.0.0.1:9/api", 2, "1e+300"),
     "key": (["--interval", "5", "--set", "train.epoch=3"], None, 2, "epochs"),
 }
 

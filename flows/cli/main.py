@@ -99,10 +99,10 @@ def _call(args: argparse.Namespace) -> int:
     as_json = getattr(args, "json", False)
     with _stdout_apart() as out:
         result = function(args)
-    if result is not None:
-        document, text = result
-        print(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text, file=out)
-        out.flush()
+        if result is not None:
+            document, text = result
+            out.write(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text)
+            out.write("\n")
     return 0
 
 
@@ -115,12 +115,13 @@ def _stdout_apart() -> Iterator[Any]:
     sys.stdout.flush()
     real = os.dup(1)  # not inherited by children
     os.dup2(2, 1)
-    out = os.fdopen(real, "w", encoding="utf-8", closefd=True)
     try:
-        yield out
+        with os.fdopen(os.dup(real), "w", encoding="utf-8") as out:
+            yield out
     finally:
         sys.stdout.flush()
-        os.dup2(out.fileno(), 1)
+        os.dup2(real, 1)
+        os.close(real)
 
 
 def _say(error: BaseException) -> None:
