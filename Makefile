@@ -32,15 +32,16 @@ ui: .venv/run.stamp
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
-# The environment is made in place and marked done last, so that a broken install is taken up again.
-.venv/bin/python:
+# The environment is made in place and marked done last, so that one cut off in the middle is made anew.
+.venv/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than 3.11: install Python 3.11 or newer, or say make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "error: $(PYTHON) has no venv: install it (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
 
-.venv/run.stamp: pyproject.toml constraints.txt | .venv/bin/python
+.venv/run.stamp: pyproject.toml constraints.txt | .venv/made.stamp
 	@echo "installing into .venv (two minutes or so, the first time) ..." >&2
 	@$(PIP) -e .
 	@touch $@

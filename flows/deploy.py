@@ -4,19 +4,17 @@
 the schedule with the process. The deployment's runs start in this working directory, with this environment.
 """
 
-import httpx
 from prefect import aserve
-from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
-from flows.pipeline import linreg_flow
+from flows.pipeline import check_server, linreg_flow
 from linreg.config import Config
 from linreg.config_file import to_dict
-from linreg.errors import ServerAway, UserError
+from linreg.errors import UserError
 
 
 def serve(
@@ -72,11 +70,4 @@ def _require_server() -> None:
             "no Prefect server is named, and a schedule needs one: run `prefect server start` in another terminal, "
             "then `export PREFECT_API_URL=http://127.0.0.1:4200/api` here"
         )
-    try:
-        with get_client(sync_client=True) as client:
-            failure = client.api_healthcheck()
-    except (httpx.HTTPError, OSError) as e:
-        failure = e
-    if failure is not None:
-        what = type(failure).__name__
-        raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
+    check_server()

@@ -54,19 +54,21 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
 
 def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
     """The champion's loss on each of today's judged rows; or why it cannot be compared, in words."""
-    rows, version = ingested.dataset.test, champion.version
+    rows, version, model = ingested.dataset.test, champion.version, champion.model
+    if model is None:
+        return f"version {version.version} cannot be read ({champion.fault})"
     today = split_of(data)
     if dict(version.split) != today:
         return (
             f"version {version.version} was split with {_words(version.split)}, today's split is {_words(today)}: "
             "its training rows may be among today's test rows"
         )
-    if champion.model.targets != rows.targets:
-        return f"version {version.version} predicts {', '.join(champion.model.targets)}"
-    if not rows.has(champion.model.features):
-        lacking = [f for f in champion.model.features if not rows.has([f])]
+    if set(model.targets) != set(rows.targets):
+        return f"version {version.version} predicts {', '.join(model.targets)}"
+    if not rows.has(model.features):
+        lacking = [f for f in model.features if not rows.has([f])]
         return f"version {version.version} needs the columns {', '.join(lacking)}, which are not in today's data"
-    return row_losses(rows.select(rows.targets), champion.model.predict(rows.select(champion.model.features)))
+    return row_losses(rows.select(rows.targets), _predict(model, ingested))
 
 
 def split_of(data: DataConfig) -> dict[str, object]:
@@ -98,13 +100,16 @@ def _baselines(fitted: Fit, ingested: Ingested, x_NF: Float, y_NO: Float, data: 
     mean_O = moments.mean_P[len(moments.features) :]
     out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": exact.model(exact.optimum_DO).predict(x_NF)}
     champion = ingested.champion
-    if champion and not isinstance(champion_losses(champion, ingested, data), str):
+    if champion and champion.model and not isinstance(champion_losses(champion, ingested, data), str):
         out["champion"] = _predict(champion.model, ingested)
     return out
 
 
 def _predict(model: LinearModel, ingested: Ingested) -> Float:
-    return model.predict(ingested.dataset.test.select(model.features))
+    """A model's predictions of the judged rows, its targets in today's order."""
+    rows = ingested.dataset.test
+    order = [model.targets.index(target) for target in rows.targets]
+    return model.predict(rows.select(model.features))[:, order]
 
 
 def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str) -> dict[str, bytes]:

@@ -15,16 +15,24 @@ from linreg import source
 from linreg.config import Config
 from linreg.config_file import to_dict
 from linreg.dataset import Dataset, load
+from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that is in use, and its parameters."""
+    """The version that is in use, and its parameters.
+
+    Args:
+        version: as the registry has it.
+        model: None where its files cannot be read.
+        fault: why they cannot, in words.
+    """
 
     version: Version
-    model: LinearModel
+    model: LinearModel | None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,9 @@ class Unchanged:
 
 
 def content_key(config: Config, digest: str) -> str:
-    """SHA-256 of the data digest, ``[data]``, ``[train]`` and the model's name, and of nothing else."""
+    """SHA-256 of the data digest, ``[data]``, ``[train]`` but for the device, and the model's name; of nothing else."""
     table = to_dict(config)
+    del table["train"]["device"]  # where it ran is not what it is
     content = {"digest": digest, "data": table["data"], "train": table["train"], "model": config.model}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -81,7 +90,7 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     if known is not None:
         return Unchanged(known, digest, len(partitions))
     champion = current_champion(store, config.model)
-    wanted = champion.model.features if champion else ()
+    wanted = champion.model.features if champion and champion.model else ()
     dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, optional=wanted)
     rows = dataset.train
     moments = Moments.of(rows.blocks(), rows.features, rows.targets)
@@ -91,4 +100,9 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
 def current_champion(store: Store, name: str) -> Champion | None:
     """The champion of a model, loaded; None where there is none."""
     version = registry.champion(store, name)
-    return Champion(version, registry.load(store, version)) if version else None
+    if version is None:
+        return None
+    try:
+        return Champion(version, registry.load(store, version))
+    except UserError as e:  # a lost champion must not stop the nights that could replace it
+        return Champion(version, None, str(e))

@@ -18,11 +18,14 @@ from functools import wraps
 from logging import INFO, WARNING
 from typing import Any, ParamSpec, TypeVar, cast
 
+import httpx
 from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 
 from flows import evaluate as evaluating
 from flows import ingest as ingesting
@@ -117,8 +120,13 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
         fitted = fit(found.dataset.train, config.train, moments=found.moments, on_epoch=on_epoch)
     log.info(
         "%s on %s (%s): loss %.6g after %d epochs, %.6g above the optimum; %s",
-        *(fitted.trainer, fitted.device, fitted.why, fitted.train_loss[-1]),
-        *(fitted.epochs, fitted.excess_loss[-1], fitted.stopped),
+        fitted.trainer,
+        fitted.device,
+        fitted.why,
+        fitted.train_loss[-1],
+        fitted.epochs,
+        fitted.excess_loss[-1],
+        fitted.stopped,
     )
     log_training(run, fitted)
     return fitted, expected
@@ -146,7 +154,7 @@ def register(
 ) -> registering.Registered:
     """Ask the gate; register, and move the champion or leave it."""
     done = registering.register(
-        *(config, found, fitted, evaluation), store=run.store, run=run, logged=logged, flow_run_id=_flow_run_id()
+        config, found, fitted, evaluation, store=run.store, run=run, logged=logged, flow_run_id=_flow_run_id()
     )
     run.set_tags({"decision": done.verdict.decision, "reason": done.verdict.reason})
     get_run_logger().info("%s: %s", done.verdict.decision, done.verdict.reason)
@@ -179,7 +187,9 @@ def _chain(config: Config) -> Outcome:
     found = _value(ingest(config, store, return_state=True))
     if isinstance(found, ingesting.Unchanged):
         if registering.take_up(found.version, store):
-            get_run_logger().warning("version %s was registered and not yet promoted: done now", found.version.version)
+            get_run_logger().warning(
+                "version %s was registered and left without its alias: done now", found.version.version
+            )
         seconds = time.monotonic() - began
         found = replace(found, version=registry.lookup(store, found.version.ref))  # as it is now, aliases and all
         outcome = unchanged(config, found, flow_run_id=_flow_run_id(), seconds=seconds)
@@ -229,7 +239,10 @@ def _flow_run_id() -> str | None:
 def _publish(outcome: Outcome, store: Store) -> None:
     """The summary, as an artifact of the flow run in Prefect's UI."""
     key = re.sub(r"[^a-z0-9]+", "-", f"linreg-{outcome.model}".lower()).strip("-")
-    create_markdown_artifact(markdown(outcome, store.title), key=key, description=outcome.reason)
+    try:
+        create_markdown_artifact(markdown(outcome, store.title), key=key, description=outcome.reason)
+    except Exception as e:  # noqa: BLE001 - what is registered is registered: a page more or less must not fail the run
+        get_run_logger().warning("the summary could not be put into Prefect's UI (%s: %s)", type(e).__name__, e)
 
 
 def parameters(config: Config) -> dict[str, Any]:
@@ -237,12 +250,36 @@ def parameters(config: Config) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields(config)}
 
 
+def check_server() -> None:
+    """Ask the Prefect server that the environment or the profile names, if any, for a sign of life.
+
+    Raises:
+        ServerAway: it does not answer.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            failure = client.api_healthcheck()
+    except (httpx.HTTPError, OSError) as e:
+        failure = e
+    if failure is not None:
+        what = type(failure).__name__
+        raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
+
+
 def run_flow(config: Config) -> Outcome:
     """Run the flow once, here, and return what it came to.
 
     Raises:
         UserError: the data, the config or the rate are wrong.
-        ServerAway: the tracking server does not answer.
+        ServerAway: the tracking server or the Prefect server does not answer.
     """
-    state = linreg_flow(**parameters(config), return_state=True)
+    check_server()
+    try:
+        state = linreg_flow(**parameters(config), return_state=True)
+    except httpx.HTTPError as e:
+        url = get_current_settings().api.url or "of this run"
+        raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
     return cast(Outcome, _value(cast("State[Any]", state)))

@@ -45,9 +45,8 @@ def register(
         return Registered(Verdict("refused", "; ".join(missed)), None)
     with store.lock(config.model):
         twin = registry.by_content_key(store, config.model, ingested.content_key)
-        if twin is not None:  # a run on the same content ended while this one trained
-            why = f"version {twin.version} was registered from the same data and config in the meantime"
-            return Registered(Verdict("unchanged", why), registry.lookup(store, twin.ref))
+        if twin is not None:
+            return _registered_before(twin, run, store)
         champion = _champion_now(config.model, ingested, store)
         verdict = _verdict(config, ingested, evaluation, champion)
         facts = _facts(config, ingested, fitted, evaluation) | {
@@ -72,21 +71,35 @@ def register(
 
 
 def take_up(version: Version, store: Store) -> bool:
-    """Promote a version whose run was killed between its registration and its promotion; say whether that was so.
+    """Finish what a run left undone that was cut off after its registration; say whether anything was.
 
-    Only where the champion still is the one that it was found better than, and the record has never had it.
+    A promotion, where the champion still is the one that the version was found better than; the alias ``challenger``,
+    where no newer version is there to have it. A version that the record has had is left as it is.
     """
-    if version.facts.get("decision") != "promoted":
-        return False
     with store.lock(version.name):
         now = registry.champion(store, version.name)
         known = any(record["to"] == version.version for record in registry.history(store, version.name))
         if known or (now.version if now else None) != version.facts.get("over"):
             return False
-        facts = version.facts
-        why = f"{facts.get('reason')} (taken up after its run was cut off)"
-        registry.promote(store, version.name, version.version, why=why, flow_run_id=version.flow_run_id)
-    return True
+        if version.facts.get("decision") == "promoted":
+            why = f"{version.facts.get('reason')} (taken up after its run was cut off)"
+            registry.promote(store, version.name, version.version, why=why, flow_run_id=version.flow_run_id)
+            return True
+        newest = registry.versions(store, version.name)[0]
+        if newest.version != version.version or "challenger" in newest.aliases:
+            return False
+        registry.set_alias(store, version.name, version=version.version, alias="challenger")
+        return True
+
+
+def _registered_before(twin: Version, run: TrackedRun, store: Store) -> Registered:
+    """The version is there already: made by an earlier try of this run, or by one that ran at the same time."""
+    take_up(twin, store)
+    version = registry.lookup(store, twin.ref)
+    if twin.run_id == run.run_id:
+        return Registered(Verdict(twin.facts["decision"], twin.facts["reason"]), version)
+    why = f"version {twin.version} was registered from the same data and config in the meantime"
+    return Registered(Verdict("unchanged", why), version)
 
 
 def _champion_now(name: str, ingested: Ingested, store: Store) -> Champion | None:

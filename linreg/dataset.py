@@ -21,6 +21,8 @@ from linreg.tables import ColumnMissing
 _Part = tuple[pa.Table, npt.NDArray[np.int8]]  # one partition: its columns, and the role of each row
 __all__ = ["Dataset", "Rows", "load", "read_complete"]
 
+_SQUARED = 1e150  # the sum of squares of larger values is beyond float64
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -143,12 +145,12 @@ def _check_range(partition: Partition, name: str, values: Float, dtype: str) -> 
     infinite = np.isinf(values)
     if infinite.any():
         raise _fault(partition, name, infinite, "is infinite or beyond float64", "correct or remove it")
-    largest = float(np.finfo(np.dtype(dtype)).max)
+    largest = min(float(np.finfo(np.dtype(dtype)).max), _SQUARED)
     if np.fmax.reduce(values, initial=0.0) > largest or np.fmin.reduce(values, initial=0.0) < -largest:
         beyond = np.abs(values) > largest
-        raise _fault(
-            partition, name, beyond, f"is beyond {dtype}", 'rescale the column, or set train.dtype = "float64"'
-        )
+        remedy = "rescale the column" + ("" if largest == _SQUARED else ', or set train.dtype = "float64"')
+        what = "is too large to be squared" if largest == _SQUARED else f"is beyond {dtype}"
+        raise _fault(partition, name, beyond, what, remedy)
 
 
 def _fault(partition: Partition, name: str, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> UserError:

@@ -147,6 +147,8 @@ def _loop(
             raise UserError(_diverged(excess, loss, config, objective))
         if on_epoch:
             on_epoch(epoch, loss)
+    if loss > max(objective.optimum_loss + excess[0], _variance(objective.moments)):  # worse than doing nothing
+        raise UserError(_diverged(excess, loss, config, objective))
     return state, excess, "all epochs run"
 
 

@@ -63,18 +63,11 @@ def _scored(model: LinearModel, path: str) -> pa.Table:
 
 def _replace(output: Path, write: Callable[[str], None]) -> None:
     """Write beside the output, then put it in place: a reader sees the old file or the new one, whole."""
-    handle, scratch = tempfile.mkstemp(dir=output.absolute().parent, prefix=f".{output.stem}-", suffix=output.suffix)
-    os.close(handle)
+    folder = output.absolute().parent
     try:
-        write(scratch)
-        os.chmod(scratch, 0o666 & ~_umask())
-        os.replace(scratch, output)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{output.stem[:100]}-") as scratch:
+            whole = Path(scratch) / output.name
+            write(str(whole))
+            os.replace(whole, output)
+    except OSError as e:
+        raise UserError(f"output {output} cannot be written ({e.strerror or e}): free or choose another place") from e

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 from flows.tracking.store import open_store
 from linreg.errors import ServerAway, UserError
@@ -16,18 +17,30 @@ _HOST = "127.0.0.1"
 def ui(args: argparse.Namespace) -> None:
     """Start the servers and wait; Ctrl-C ends them."""
     store = open_store(create=True)
-    ports = [args.port] if args.no_prefect else [args.port, args.prefect_port]
-    for port in ports:
-        _require_free(port)
-    commands = [_mlflow(store.uri, store.artifacts, args.port)]
+    pages, commands = {}, {}
+    if store.uri.startswith("http"):
+        pages["MLflow"] = store.title  # a server has its own page
+    else:
+        pages["MLflow"] = f"http://{_HOST}:{args.port}"
+        commands[args.port] = _mlflow(store.uri, store.artifacts, args.port)
     if not args.no_prefect:
-        commands.append(_prefect(args.prefect_port))
-    servers = [subprocess.Popen(c, env=_environment(args), stdin=subprocess.DEVNULL) for c in commands]
+        pages["Prefect"] = f"http://{_HOST}:{args.prefect_port}"
+        if not _is_prefect(args.prefect_port):  # one that runs already is the one to look at
+            commands[args.prefect_port] = _prefect(args.prefect_port)
+    for port in commands:
+        _require_free(port)
+    _show(pages, commands, args)
+
+
+def _show(pages: dict[str, str], commands: dict[int, list[str]], args: argparse.Namespace) -> None:
+    """Run the servers until one ends or the user stops them, with their addresses on stderr."""
+    servers = [subprocess.Popen(c, env=_environment(args), stdin=subprocess.DEVNULL) for c in commands.values()]
     try:
-        _wait_until_up(ports, servers)
-        sys.stderr.write(f"MLflow:  http://{_HOST}:{args.port}\n")
-        if not args.no_prefect:
-            sys.stderr.write(f"Prefect: http://{_HOST}:{args.prefect_port}\n")
+        _wait_until_up(list(commands), servers)
+        for name, address in pages.items():
+            sys.stderr.write(f"{name + ':':<9}{address}\n")
+        if not servers:
+            return
         sys.stderr.write("Ctrl-C ends it.\n")
         while all(s.poll() is None for s in servers):
             time.sleep(0.5)
@@ -54,6 +67,15 @@ def _mlflow(uri: str, artifacts: str | None, port: int) -> list[str]:
 
 def _prefect(port: int) -> list[str]:
     return [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+
+
+def _is_prefect(port: int) -> bool:
+    """Whether a Prefect server answers there."""
+    try:
+        with urllib.request.urlopen(f"http://{_HOST}:{port}/api/health", timeout=2) as answer:
+            return bool(answer.read().strip() == b"true")
+    except (OSError, ValueError):
+        return False
 
 
 def _require_free(port: int) -> None:

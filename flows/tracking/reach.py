@@ -108,6 +108,13 @@ def _unwritable(uri: str, why: str) -> UserError:
     return UserError(f"cannot write to the store {hidden(uri)} ({why}): free or fix the disk")
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says that the server is gone, and not that what was asked of it is wrong."""
+    if isinstance(error, requests.RequestException | ConnectionError | TimeoutError):
+        return True
+    return isinstance(error, MlflowException) and isinstance(_told("", error), ServerAway)
+
+
 def away(uri: str, why: str) -> ServerAway:
     """The error for a server that does not answer."""
     return ServerAway(

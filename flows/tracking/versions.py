@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.reach import answering
+from flows.tracking.reach import answering, is_outage
 from flows.tracking.store import Store, open_store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
 from linreg.errors import UserError, nearest
@@ -103,6 +103,8 @@ def load(store: Store, version: Version) -> "LinearModel":
             location = _location(store, version)
             folder = download_artifacts(artifact_uri=location, dst_path=scratch, tracking_uri=store.uri)
         except (OSError, MlflowException) as e:
+            if is_outage(e):
+                raise
             raise UserError(f"the files of {version.ref} cannot be fetched ({e}): restore them, or train again") from e
         try:
             return read(Path(folder), manifest=version.manifest)
