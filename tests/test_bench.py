@@ -24,6 +24,7 @@ def test_fullbatch_runs_all_contenders():
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_pipeline_runs_all_contenders_and_gives_cpu_and_wall_time():
     cpu, wall = pipeline.run(rounds=1, epochs=3)
     assert (cpu.unit, wall.unit) == ("CPU s", "wall s")
