@@ -1,8 +1,8 @@
 """The pipeline: Prefect flows, MLflow tracking, the command line.
 
 Importing this package sets, in the environment, what the dependencies read when they are first imported: nothing is
-sent out, no pickle is loaded, a busy machine is waited for. It has to happen before either of them is first imported, and a scheduled worker imports this package by no other door. A value that the user
-has set stands.
+sent out, no pickle is loaded, a busy machine is waited for. It has to happen before either of them is first imported,
+and a scheduled worker imports this package by no other door. A value that the user has set stands.
 """
 
 import os
