@@ -21,6 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.linalg import solve_triangular
+from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
 
@@ -79,7 +80,9 @@ class Moments:
             UserError: there is no row.
         """
         names = tuple(features), tuple(targets)
-        leaves = [cls.leaf(block, *names) for block in blocks if len(block)]
+        # one thread: narrow panels lose time to a second, and the bits must not hang on how many there are
+        with threadpool_limits(limits=1, user_api="blas"):
+            leaves = [cls.leaf(block, *names) for block in blocks if len(block)]
         if not leaves:
             raise UserError("there are no rows to learn from: check data.path and the split")
         return merge(leaves)
