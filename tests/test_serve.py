@@ -98,7 +98,7 @@ def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
         run = wait_for(landed, FIRE_SECONDS, serving, log)[-1]
         wait_for(lambda: completed(server["PREFECT_API_URL"], flow_run_id(store, run)), FIRE_SECONDS, serving, log)
         serving.send_signal(signal.SIGINT)
-        assert serving.wait(60) == 130
+        assert serving.wait(150) == 130
     assert run["decision"] == "promoted"
     assert "Traceback" not in log.read_text()
     (version,) = registry.versions(store)
@@ -142,7 +142,7 @@ def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
         env=environment(tmp_path / "home", url),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
     )
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     (line,) = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
