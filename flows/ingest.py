@@ -15,6 +15,7 @@ from linreg import source
 from linreg.config import Config
 from linreg.config_file import to_dict
 from linreg.dataset import Dataset, load
+from linreg.device import resolve
 from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments
@@ -81,8 +82,9 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     """Find and hash the files, and read them unless their content is registered already.
 
     Raises:
-        UserError: a file, a column or a value is not as it must be.
+        UserError: a file, a column or a value is not as it must be, or the device is not there.
     """
+    resolve(config.train.device, config.train.dtype)  # wrong on this machine even where nothing is left to train
     partitions = source.find(config.data.path)
     digest = source.digest(partitions)
     key = content_key(config, digest)

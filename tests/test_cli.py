@@ -462,7 +462,7 @@ def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(work, prefect_a
             time.sleep(0.2)
         time.sleep(1)
         whom(running.pid, number)
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=180)
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)

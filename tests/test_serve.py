@@ -21,7 +21,7 @@ from flows.tracking import registry
 from flows.tracking.store import open_store
 
 BIN = Path(sys.executable).parent
-START_SECONDS, FIRE_SECONDS = 120, 90
+START_SECONDS, FIRE_SECONDS = 300, 300  # of patience on a busy machine; a few are usual
 
 
 @contextmanager
