@@ -7,9 +7,9 @@
     data/model.pt2               the same as a torch.export program: float32 (N, F) in, float32 (N, O) out
     manifest.json                SHA-256 of the files that are run or loaded
 
-Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own. MLflow
-loads both flavors with pickles refused (MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format is the
-tensor-only example that torch.export puts into the pt2 by itself.
+Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own.
+MLflow loads both flavors with pickles refused (MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format
+is the tensor-only example that torch.export puts into the pt2 by itself.
 
 Shapes: N rows, F features, O targets.
 """
