@@ -61,6 +61,7 @@ class Moments:
         weight: sum of the weights; equals ``rows`` where none are given.
         shift_P: what was subtracted from the columns.
         root_KK: the factor R, with a diagonal that is never negative.
+        log_weight: sum of the logarithms of the weights above zero; a likelihood needs it.
     """
 
     features: tuple[str, ...]
@@ -69,40 +70,60 @@ class Moments:
     weight: float
     shift_P: Float
     root_KK: Float
+    log_weight: float = 0.0
 
     @classmethod
-    def of(cls, blocks: Iterable[Float], features: Sequence[str], targets: Sequence[str]) -> "Moments":
+    def of(
+        cls,
+        blocks: Iterable[Float],
+        features: Sequence[str],
+        targets: Sequence[str],
+        *,
+        weights: Iterable[Float] | None = None,
+    ) -> "Moments":
         """Record blocks of rows, each float64 of shape (n, F + O), in one pass.
 
         Each block is a leaf and the leaves are merged as a balanced tree, so the same blocks give the same bits.
+
+        Args:
+            weights: of the rows of each block, each of shape (n,); none: all rows weigh 1.
 
         Raises:
             UserError: there is no row.
         """
         names = tuple(features), tuple(targets)
+        pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
         # one thread: narrow panels lose time to a second, and the bits must not hang on how many there are
         with threadpool_limits(limits=1, user_api="blas"):
-            leaves = [cls.leaf(block, *names) for block in blocks if len(block)]
+            leaves = [cls.leaf(block, *names, weight_N) for block, weight_N in pairs if len(block)]
         if not leaves:
             raise UserError("there are no rows to learn from: check data.path and the split")
         return merge(leaves)
 
     @classmethod
     def leaf(
-        cls, z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None = None
+        cls,
+        z_NP: Float,
+        features: tuple[str, ...],
+        targets: tuple[str, ...],
+        weight_N: Float | None = None,
+        *,
+        shift_P: Float | None = None,
     ) -> "Moments":
-        """Record one block of rows, shifted by its own means."""
+        """Record one block of rows, shifted by its own means where no shift is given."""
         w = np.ones(len(z_NP)) if weight_N is None else np.asarray(weight_N, dtype=np.float64)
         total = float(w.sum())
         if total == 0:
             return cls(features, targets, 0, 0.0, np.zeros(z_NP.shape[1]), np.zeros((1 + z_NP.shape[1],) * 2))
-        shift = w @ z_NP / total if weight_N is not None else z_NP.mean(axis=0)
+        if shift_P is None:
+            shift_P = w @ z_NP / total if weight_N is not None else z_NP.mean(axis=0)
         a = np.empty((len(z_NP), 1 + z_NP.shape[1]))
         a[:, 0] = 1.0
-        np.subtract(z_NP, shift, out=a[:, 1:])
+        np.subtract(z_NP, shift_P, out=a[:, 1:])
         if weight_N is not None:
             a *= np.sqrt(w)[:, None]
-        return cls(features, targets, int(np.count_nonzero(w)), total, shift, _factor(a))
+        logs = float(np.log(w[w > 0]).sum()) if weight_N is not None else 0.0
+        return cls(features, targets, int(np.count_nonzero(w)), total, shift_P, _factor(a), logs)
 
     def __add__(self, other: "Moments") -> "Moments":
         """The record of both sets of rows."""
@@ -111,8 +132,8 @@ class Moments:
         if not other.rows or not self.rows:
             return self if self.rows else other
         stacked = np.vstack([self.root_KK, _shifted(other.root_KK, other.shift_P - self.shift_P)])
-        rows, weight = self.rows + other.rows, self.weight + other.weight
-        return Moments(self.features, self.targets, rows, weight, self.shift_P, _factor(stacked))
+        rows, weight, logs = (getattr(self, n) + getattr(other, n) for n in ("rows", "weight", "log_weight"))
+        return Moments(self.features, self.targets, rows, weight, self.shift_P, _factor(stacked), logs)
 
     @property
     def mean_P(self) -> Float:
@@ -180,7 +201,8 @@ class Moments:
     def save(self, path: str | Path) -> None:
         """Write the record as one safetensors file."""
         about = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
-        tensors = {"weight": np.array([self.weight]), "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
+        weight = np.array([self.weight, self.log_weight])
+        tensors = {"weight": weight, "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
         save_file(tensors, str(path), metadata=about)
 
     @classmethod
@@ -195,8 +217,8 @@ class Moments:
                 about = dict(f.metadata() or {})
                 weight, shift, root = (f.get_tensor(k) for k in ("weight", "shift", "root"))
             features, targets = (tuple(json.loads(about[k])) for k in ("features", "targets"))
-            return cls(features, targets, int(about["rows"]), float(weight[0]), shift, root)
-        except (OSError, SafetensorError, KeyError, ValueError) as e:
+            return cls(features, targets, int(about["rows"]), float(weight[0]), shift, root, float(weight[1]))
+        except (OSError, SafetensorError, KeyError, IndexError, ValueError) as e:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 
 
