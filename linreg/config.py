@@ -12,7 +12,8 @@ from linreg.errors import UserError, nearest
 
 TRAINERS = ("auto", "manual", "builtin", "gram", "exact")
 DTYPES = ("float32", "float64")
-MISSING = ("error", "drop")
+MISSING = ("error", "drop", "mean")
+SCHEDULES = ("constant", "step", "cosine")
 _LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
 _FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
 
@@ -29,7 +30,10 @@ class DataConfig:
         test_fraction: expected share of rows held out for the test; 0: judged on the training rows.
         split_seed: seed of the split, apart from ``train.seed``.
         validation_fraction: expected share of the training rows held out for validation.
-        missing: what a null or NaN does: ``error`` stops, ``drop`` leaves the row out.
+        missing: what a null or NaN does: ``error`` stops, ``drop`` leaves the row out, ``mean`` fills a feature with
+            its mean over the training rows (a row without a target is left out).
+        weight: the column that says how much a row counts; empty: all rows count the same. A row that weighs 0 is not
+            there.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
@@ -41,7 +45,8 @@ class DataConfig:
     test_fraction: float = 0.0
     split_seed: int = 0
     validation_fraction: float = 0.0
-    missing: Literal["error", "drop"] = "error"
+    missing: Literal["error", "drop", "mean"] = "error"
+    weight: str = ""
 
     def __post_init__(self) -> None:
         _require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
@@ -57,6 +62,10 @@ class DataConfig:
                 0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name)
             )
         _choice(self.missing, MISSING, "data.missing")
+        clash = self.weight in (*self.features, *self.targets)
+        _require(
+            not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,14 @@ class TrainConfig:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         momentum, dampening, nesterov: as in ``torch.optim.SGD``.
         weight_decay: adds (weight_decay / 2) |W|^2 to the loss; the bias is left alone.
+        l1: adds l1 |W|_1 to the loss: the lasso, and with ``weight_decay`` the elastic net; the bias is left alone.
+        schedule: how the rate goes on: ``constant``; ``step``: times ``gamma`` after every ``step_size`` epochs, as
+            ``StepLR``; ``cosine``: down to ``eta_min`` at the last epoch, as ``CosineAnnealingLR``.
+        step_size, gamma, eta_min: of the schedules, as in ``torch.optim.lr_scheduler``.
         tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs.
+        patience: stop after so many epochs without a lower loss on the validation rows, and keep the parameters that
+            had the lowest; 0: run all epochs.
+        warm_start: the registered version, as a REF, whose parameters are the start; empty: seeded standard normals.
         force: run even where the learning rate cannot converge.
     """
 
@@ -92,7 +108,14 @@ class TrainConfig:
     dampening: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    l1: float = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    step_size: int = 100
+    gamma: float = 0.1
+    eta_min: float = 0.0
     tolerance: float = 0.0
+    patience: int = 0
+    warm_start: str = ""
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -105,9 +128,15 @@ class TrainConfig:
         _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
         _require(0 <= self.momentum < 1, "train.momentum", "must be at least 0 and below 1", self.momentum)
         _require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
-        for name in ("weight_decay", "tolerance"):
+        for name in ("weight_decay", "l1", "tolerance"):
             value = getattr(self, name)
             _require(0 <= value <= _LARGEST, f"train.{name}", f"must be at least 0 and at most {_LARGEST:g}", value)
+        _choice(self.schedule, SCHEDULES, "train.schedule")
+        _require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
+        _require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)
+        low = self.eta_min
+        _require(0 <= low <= rate, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
+        _require(self.patience >= 0, "train.patience", "must be at least 0 (0: run all epochs)", self.patience)
         plain = self.momentum > 0 and self.dampening == 0
         _require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")
 
@@ -184,6 +213,8 @@ class Config:
                 f"gate.{name}",
                 f"names no target of data.targets{nearest(target, known)}",
             )
+        remedy = "needs validation rows: set data.validation_fraction"
+        _require(not self.train.patience or self.data.validation_fraction > 0, "train.patience", remedy)
 
     def flat(self) -> dict[str, Any]:
         """Every key with its value, ``{"data.path": ..., "train.epochs": ...}``."""

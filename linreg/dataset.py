@@ -4,7 +4,7 @@
 are judged here: missing, infinite, beyond the dtype. It computes nothing from them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,21 @@ from linreg.rows import Float, Rows, float64
 from linreg.source import Partition
 from linreg.tables import ColumnMissing
 
-_Part = tuple[pa.Table, npt.NDArray[np.int8]]  # one partition: its columns, and the role of each row
 __all__ = ["Dataset", "Rows", "load", "read_complete"]
 
 _SQUARED = 1e150  # the sum of squares of larger values is beyond float64
+_DROPPED, _WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One partition: its numbers, what its rows are known by, and the role of each."""
+
+    partition: Partition
+    table: pa.Table
+    keys: list[pa.ChunkedArray]
+    role: npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -33,16 +44,20 @@ class Dataset:
         digest: of the content of all of them.
         rows: how many rows were kept, over all roles.
         dropped: how many were left out for a missing value.
+        weightless: how many were left out because they weigh 0.
         train, validation, test: the rows of each role; ``test`` is ``train`` where ``test_fraction`` is 0.
+        folds: the training rows once more, parted for cross-validation; empty where none were asked for.
     """
 
     partitions: tuple[Partition, ...]
     digest: str
     rows: int
     dropped: int
+    weightless: int
     train: Rows
     validation: Rows
     test: Rows
+    folds: tuple[Rows, ...] = ()
 
 
 def load(
@@ -51,13 +66,15 @@ def load(
     partitions: Sequence[Partition] | None = None,
     dtype: str = "float32",
     optional: Sequence[str] = (),
+    folds: Callable[[int], int] | None = None,
 ) -> Dataset:
     """Read, check and split the data.
 
     Args:
         partitions: what ``source.find`` gave; None: it is asked.
         dtype: ``float32`` or ``float64``: what every value must fit into.
-        optional: columns to hold where every partition has them, complete.
+        optional: columns to hold where every partition has them, complete (but for ``missing = "mean"``).
+        folds: how many folds so many training rows are parted into, 0 for none; None: none.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
@@ -65,13 +82,13 @@ def load(
     found = sorted(source.find(config.path) if partitions is None else partitions, key=lambda p: p.name)
     parts = [_read(p, found[0], config, dtype, optional) for p in found]
     keep = _kept_columns(config, parts, optional)
-    tables = [[_of_role(table.select(keep), role, r) for table, role in parts] for r in range(3)]
-    train, validation, test = (Rows(t, config.features, config.targets) for t in tables)
-    dropped = sum(int((role < 0).sum()) for _, role in parts)
+    train, validation, test = (_rows(config, parts, keep, [p.role == r for p in parts]) for r in range(3))
+    dropped, weightless = (sum(int((p.role == why).sum()) for p in parts) for why in (_DROPPED, _WEIGHTLESS))
     rows = len(train) + len(validation) + len(test)
-    _check_counts(config, len(train), len(validation), len(test), dropped)
+    _check_counts(config, len(train), len(validation), len(test), dropped + weightless)
     judged = test if config.test_fraction > 0 else train
-    return Dataset(tuple(found), source.digest(found), rows, dropped, train, validation, judged)
+    apart = _folds(config, parts, keep, folds(len(train))) if folds else ()
+    return Dataset(tuple(found), source.digest(found), rows, dropped, weightless, train, validation, judged, apart)
 
 
 def read_complete(partition: Partition, columns: Sequence[str]) -> pa.Table:
@@ -86,8 +103,8 @@ def read_complete(partition: Partition, columns: Sequence[str]) -> pa.Table:
 
 
 def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str, optional: Sequence[str]) -> _Part:
-    """One partition's numbers, and the role of each row: -1 where it is dropped."""
-    numbers = [*config.features, *config.targets]
+    """One partition's numbers, and the role of each row."""
+    numbers = [*config.features, *config.targets, *([config.weight] if config.weight else [])]
     extra = [c for c in dict.fromkeys(optional) if c not in numbers]
     inline = [k for k in dict.fromkeys(config.key) if k not in (*numbers, *extra)]
     try:
@@ -96,25 +113,53 @@ def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str
         if partition is first:
             raise
         raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
-    role = _roles(partition, table, config, inline)
+    keys = _keys(partition, table, config, inline)
+    role = _roles(partition, len(table), keys, config)
     table = table.drop_columns(inline).combine_chunks()
-    missing = _missing(partition, table.select(numbers), dtype)
-    if config.missing == "error":
-        _refuse(partition, missing, 'fill it, or set data.missing = "drop"')
-    for bad in missing.values():
-        role[bad] = -1
-    return table, role
+    weightless = _weightless(partition, table, config)
+    missing = _missing(partition, table.select(numbers), dtype, weightless)
+    _leave_out(partition, role, weightless, missing, config)
+    return _Part(partition, table, keys, role)
 
 
-def _roles(partition: Partition, table: pa.Table, config: DataConfig, inline: Sequence[str]) -> npt.NDArray[np.int8]:
+def _leave_out(
+    partition: Partition, role: npt.NDArray[np.int8], weightless: Mask, missing: dict[str, Mask], config: DataConfig
+) -> None:
+    """Mark the rows that are not used: those that weigh nothing, and those that lack what they need."""
+    role[weightless] = _WEIGHTLESS
+    for name, bad in missing.items():
+        if config.missing == "mean" and name in config.features:
+            continue  # filled in later, when all rows are known
+        if config.missing == "error" or (config.missing == "mean" and name == config.weight):
+            _refuse(partition, {name: bad}, 'fill it, or set data.missing = "drop"')
+        role[bad] = _DROPPED
+
+
+def _weightless(partition: Partition, table: pa.Table, config: DataConfig) -> Mask:
+    """Which rows weigh 0, shape (n,): they are not there, whatever else stands in them."""
+    if not config.weight:
+        return np.zeros(len(table), dtype=bool)
+    weights = float64(table[config.weight])
+    if (weights < 0).any():
+        raise _fault(partition, config.weight, weights < 0, "is negative", "a row weighs 0 or more (data.weight)")
+    return np.asarray(weights == 0)
+
+
+def _keys(partition: Partition, table: pa.Table, config: DataConfig, inline: Sequence[str]) -> list[pa.ChunkedArray]:
     """A key that is a feature too is read again as it stands: its role must not hang on its being a feature."""
     names = list(dict.fromkeys(config.key))
     keys = table if names == inline else source.read(partition, names, text_ok=names)
+    return [keys[k] for k in names]
+
+
+def _roles(
+    partition: Partition, rows: int, keys: Sequence[pa.ChunkedArray], config: DataConfig
+) -> npt.NDArray[np.int8]:
     try:
         return split.roles(
             partition.name,
-            len(table),
-            [keys[k] for k in names],
+            rows,
+            keys,
             test_fraction=config.test_fraction,
             validation_fraction=config.validation_fraction,
             seed=config.split_seed,
@@ -123,12 +168,14 @@ def _roles(partition: Partition, table: pa.Table, config: DataConfig, inline: Se
         raise UserError(f"{partition.label}: {e}") from e
 
 
-def _missing(partition: Partition, table: pa.Table, dtype: str) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which rows lack a value, shape (n,), for the columns where some do."""
+def _missing(partition: Partition, table: pa.Table, dtype: str, skipped: Mask | None = None) -> dict[str, Mask]:
+    """Which rows lack a value, shape (n,), for the columns where some do; those skipped are not looked at."""
     out = {}
     for name in table.column_names:
         if pa.types.is_floating(table[name].type) or table[name].null_count:
             values = float64(table[name])
+            if skipped is not None and skipped.any():
+                values = np.where(skipped, 0.0, values)
             _check_range(partition, name, values, dtype)
             bad = np.isnan(values)
             if bad.any():
@@ -136,7 +183,7 @@ def _missing(partition: Partition, table: pa.Table, dtype: str) -> dict[str, npt
     return out
 
 
-def _refuse(partition: Partition, missing: dict[str, npt.NDArray[np.bool_]], remedy: str) -> None:
+def _refuse(partition: Partition, missing: dict[str, Mask], remedy: str) -> None:
     for name, bad in missing.items():
         raise _fault(partition, name, bad, "is missing", remedy)
 
@@ -153,7 +200,7 @@ def _check_range(partition: Partition, name: str, values: Float, dtype: str) -> 
         raise _fault(partition, name, beyond, what, remedy)
 
 
-def _fault(partition: Partition, name: str, bad: npt.NDArray[np.bool_], what: str, remedy: str) -> UserError:
+def _fault(partition: Partition, name: str, bad: Mask, what: str, remedy: str) -> UserError:
     where, text = source.locate(partition, int(np.flatnonzero(bad)[0]), name)
     more = f" ({int(bad.sum())} such in the column)" if bad.sum() > 1 else ""
     value = f"the value {text[:40]!r}" if text else "the value"
@@ -161,19 +208,39 @@ def _fault(partition: Partition, name: str, bad: npt.NDArray[np.bool_], what: st
 
 
 def _kept_columns(config: DataConfig, parts: Sequence[_Part], optional: Sequence[str]) -> list[str]:
-    numbers = [*config.features, *config.targets]
-    return numbers + [c for c in dict.fromkeys(optional) if c not in numbers and all(_complete(p, c) for p in parts)]
+    numbers = [*config.features, *config.targets, *([config.weight] if config.weight else [])]
+    gaps = config.missing == "mean"
+    more = [c for c in dict.fromkeys(optional) if c not in numbers and all(_complete(p, c, gaps) for p in parts)]
+    return numbers + more
 
 
-def _complete(part: _Part, column: str) -> bool:
-    """Whether the kept rows of a partition all have a finite value there."""
-    table, role = part
-    return column in table.column_names and bool(np.isfinite(float64(table[column]))[role >= 0].all())
+def _complete(part: _Part, column: str, gaps: bool) -> bool:
+    """Whether the kept rows of a partition all have a finite value there, or a gap where gaps are allowed."""
+    if column not in part.table.column_names:
+        return False
+    values = float64(part.table[column])[part.role >= 0]
+    return bool((np.isfinite(values) | (gaps & np.isnan(values))).all())
 
 
-def _of_role(table: pa.Table, role: npt.NDArray[np.int8], wanted: int) -> pa.Table:
-    mask = role == wanted
+def _rows(config: DataConfig, parts: Sequence[_Part], keep: list[str], masks: Sequence[Mask]) -> Rows:
+    """The rows of every partition where its mask says so."""
+    tables = [_where(part.table.select(keep), mask) for part, mask in zip(parts, masks, strict=True)]
+    return Rows(tables, config.features, config.targets, config.weight)
+
+
+def _where(table: pa.Table, mask: Mask) -> pa.Table:
     return table if mask.all() else table.filter(pa.array(mask)).combine_chunks()
+
+
+def _folds(config: DataConfig, parts: Sequence[_Part], keep: list[str], count: int) -> tuple[Rows, ...]:
+    """The training rows of each fold."""
+    which = [
+        split.folds(p.partition.name, len(p.table), p.keys, count=count, seed=config.split_seed) for p in parts
+    ] * bool(count)
+    return tuple(
+        _rows(config, parts, keep, [(p.role == split.TRAIN) & (w == k) for p, w in zip(parts, which, strict=True)])
+        for k in range(count)
+    )
 
 
 def _check_counts(config: DataConfig, train: int, validation: int, test: int, dropped: int) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,15 @@ from linreg.errors import UserError
 
 Float = npt.NDArray[np.float64]
 
+Mergeable = TypeVar("Mergeable", bound="_Adds")
+
 PANEL = 4096  # rows a first QR: small enough to stay in the cache
+
+
+class _Adds(Protocol):
+    """A record: it adds up with others of its kind."""
+
+    def __add__(self: Mergeable, other: Mergeable) -> Mergeable: ...
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class Moments:
         if weight_N is not None:
             a *= np.sqrt(w)[:, None]
         logs = float(np.log(w[w > 0]).sum()) if weight_N is not None else 0.0
-        return cls(features, targets, int(np.count_nonzero(w)), total, shift_P, _factor(a), logs)
+        return cls(features, targets, int(np.count_nonzero(w)), total, shift_P, factor(a), logs)
 
     def __add__(self, other: "Moments") -> "Moments":
         """The record of both sets of rows."""
@@ -133,7 +142,7 @@ class Moments:
             return self if self.rows else other
         stacked = np.vstack([self.root_KK, _shifted(other.root_KK, other.shift_P - self.shift_P)])
         rows, weight, logs = (getattr(self, n) + getattr(other, n) for n in ("rows", "weight", "log_weight"))
-        return Moments(self.features, self.targets, rows, weight, self.shift_P, _factor(stacked), logs)
+        return Moments(self.features, self.targets, rows, weight, self.shift_P, factor(stacked), logs)
 
     @property
     def mean_P(self) -> Float:
@@ -154,6 +163,18 @@ class Moments:
     def at(self, centre_P: Float) -> Float:
         """The factor of ``sqrt(w) * [1 | Z - centre]``, shape (K, K)."""
         return _shifted(self.root_KK, self.shift_P - centre_P)
+
+    def mean_squared_error(self, weight_OF: Float, bias_O: Float, mean_F: Float) -> Float:
+        """The weighted mean squared error of ``(x - mean) W' + b`` on the recorded rows; shape (O,).
+
+        The norm of the factor times the model: squares are added and none is subtracted, so it keeps its digits however
+        small it is beside the targets.
+        """
+        o = len(self.targets)
+        root = self.at(np.concatenate([mean_F, bias_O]))
+        f = root.shape[0] - 1 - o
+        residual_KO = root[:, 1 : 1 + f] @ weight_OF.T - root[:, 1 + f :]
+        return np.asarray((residual_KO**2).sum(axis=0) / self.weight)
 
     @cached_property
     def solution(self) -> Solution:
@@ -222,15 +243,17 @@ class Moments:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 
 
-def merge(records: Sequence[Moments]) -> Moments:
+def merge(records: Sequence[Mergeable]) -> Mergeable:
     """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits."""
     while len(records) > 1:
         records = [a + b for a, b in zip(records[::2], records[1::2], strict=False)] + [*records[len(records) & ~1 :]]
     return records[0]
 
 
-def _factor(a_NK: Float) -> Float:
-    """The triangular factor of tall rows: of panels that fit the cache first, then of the panels' factors."""
+def factor(a_NK: Float) -> Float:
+    """The triangular factor of tall rows, (K, K), its diagonal never negative: of panels that fit the cache, then of
+    the panels' factors.
+    """
     while len(a_NK) >= 2 * max(PANEL, 4 * a_NK.shape[1]):
         size = max(PANEL, 4 * a_NK.shape[1])
         whole = len(a_NK) // size * size

@@ -2,12 +2,15 @@
 
 In the trained coordinates ``z = (x - centre) / scale`` the loss of O targets is
 
-    loss(W, b) = 1/(w O) sum_n w_n |z_n W' + b - y_n|^2 + (weight_decay / 2) |W|^2
-               = optimum + |A (theta - theta_opt)|^2 / (w O),        theta = [b; W'], shape (F + 1, O),
+    loss(W, b) = 1/(w O) sum_n w_n |z_n W' + b - y_n|^2 + (weight_decay / 2) |W|^2 + l1 |W|_1
+               = optimum + |A (theta - theta_opt)|^2 / (w O) + kink,    theta = [b; W'], shape (F + 1, O),
 
-with A the triangular factor of the record. The excess over the optimum is a sum of squares, never a difference of two
-losses, so it stays exact however close the descent comes. Weight decay is F more rows under A. The eigenvalues of the
-Hessian come from the singular values of A, never from ``A'A``.
+with A the triangular factor of the record. The excess over the optimum is a sum of terms that are never negative, not a
+difference of two losses, so it stays exact however close the descent comes. Weight decay is F more rows under A. The
+eigenvalues of the Hessian come from the singular values of A, never from ``A'A``.
+
+``kink`` is 0 without L1. With it, the gradient g of the smooth part at the optimum is -l1 sign(w_opt), or between -l1
+and l1 where w_opt is 0, so each weight adds l1 (|w| - sign(w_opt) w), or l1 |w| + g w: both at least 0.
 
 Shapes: F features, O targets, D = F + 1 parameters a target.
 """
@@ -20,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
+from linreg.elastic_net import l1_optimum
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
@@ -33,17 +37,19 @@ class Objective:
     Args:
         factor_DD: A, upper triangular.
         optimum_DO: the parameters that minimise the loss, bias first.
-        optimum_loss: the loss there; with weight decay its penalty is part of it.
+        smooth_DO: those that minimise it without its L1 part: the same where there is none.
+        optimum_loss: the loss at ``optimum_DO``; penalties are part of it.
         least_squares_mse: the mean squared error of exact least squares, without any penalty.
         unit: ``1 / (weight * O)``.
         rank: how many of the D singular values are not zero.
         centre_F, scale_F: the trained coordinates.
         moments: the record all of this comes from.
-        weight_decay: the penalty.
+        weight_decay, l1: the penalties.
     """
 
     factor_DD: Float
     optimum_DO: Float
+    smooth_DO: Float
     optimum_loss: float
     least_squares_mse: float
     unit: float
@@ -52,9 +58,12 @@ class Objective:
     scale_F: Float
     moments: Moments
     weight_decay: float = 0.0
+    l1: float = 0.0
 
     @classmethod
-    def of(cls, moments: Moments, *, standardize: bool = False, weight_decay: float = 0.0) -> "Objective":
+    def of(
+        cls, moments: Moments, *, standardize: bool = False, weight_decay: float = 0.0, l1: float = 0.0
+    ) -> "Objective":
         """The loss of the recorded rows in the coordinates that ``standardize`` asks for."""
         f, o = len(moments.features), len(moments.targets)
         spread = moments.spread_P[:f]
@@ -64,15 +73,39 @@ class Objective:
         solution, unit = moments.solve(), 1 / (moments.weight * o)
         mse = float(solution.residual_O.sum()) * unit
         if weight_decay > 0:
-            optimum, factor, loss = _decayed(root, f, o, math.sqrt(weight_decay / (2 * unit)), unit)
-            return cls(factor, optimum, loss, mse, unit, f + 1, centre, scale, moments, weight_decay)
-        bias = solution.bias_O - solution.weight_OF @ (solution.mean_F - centre)
-        optimum = np.vstack([bias, (solution.weight_OF * scale).T])
-        return cls(root[: f + 1, : f + 1], optimum, mse, mse, unit, solution.rank + 1, centre, scale, moments)
+            smooth, factor, loss = _decayed(root, f, o, math.sqrt(weight_decay / (2 * unit)), unit)
+            rank = f + 1
+        else:
+            bias = solution.bias_O - solution.weight_OF @ (solution.mean_F - centre)
+            smooth = np.vstack([bias, (solution.weight_OF * scale).T])
+            factor, loss, rank = root[: f + 1, : f + 1], mse, solution.rank + 1
+        optimum = _penalised(factor, smooth, l1 / unit) if l1 > 0 else smooth
+        if l1 > 0:
+            loss += float(((factor @ (optimum - smooth)) ** 2).sum()) * unit + l1 * float(np.abs(optimum[1:]).sum())
+        return cls(factor, optimum, smooth, loss, mse, unit, rank, centre, scale, moments, weight_decay, l1)
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the trained loss is more than the mean squared error."""
+        return self.weight_decay > 0 or self.l1 > 0
 
     def excess_loss(self, theta_DO: Float) -> float:
         """The loss at ``theta`` minus the optimum, in the targets' units squared."""
-        return float(((self.factor_DD @ (theta_DO - self.optimum_DO)) ** 2).sum() * self.unit)
+        smooth = float(((self.factor_DD @ (theta_DO - self.optimum_DO)) ** 2).sum() * self.unit)
+        return smooth + (self._kink(theta_DO[1:]) if self.l1 else 0.0)
+
+    def _kink(self, weight_FO: Float) -> float:
+        """What the L1 part adds to the smooth part's excess. See the module."""
+        best_FO = self.optimum_DO[1:]
+        idle = np.abs(weight_FO) * self.l1 + self._gradient_FO * weight_FO
+        active = self.l1 * (np.abs(weight_FO) - np.sign(best_FO) * weight_FO)
+        return float(np.where(best_FO == 0, idle, active).sum())
+
+    @cached_property
+    def _gradient_FO(self) -> Float:
+        """The smooth part's gradient at the optimum, in the weights; at most ``l1``, rounding cut off."""
+        gradient = 2 * self.unit * self.factor_DD.T @ (self.factor_DD @ (self.optimum_DO - self.smooth_DO))
+        return np.clip(gradient[1:], -self.l1, self.l1)
 
     def loss(self, theta_DO: Float) -> float:
         """The loss at ``theta``, in the targets' units squared."""
@@ -80,7 +113,7 @@ class Objective:
 
     def excess_mse(self, theta_DO: Float) -> float:
         """The mean squared error at ``theta`` minus that of exact least squares; no penalty in either."""
-        plain = Objective.of(self.moments) if self.weight_decay else self
+        plain = Objective.of(self.moments) if self.penalised else self
         if plain is self:
             return self.excess_loss(theta_DO)
         weight = theta_DO[1:].T / self.scale_F
@@ -94,7 +127,7 @@ class Objective:
 
     @property
     def eigenvalues_D(self) -> Float:
-        """Eigenvalues of the Hessian of the loss, largest first; exactly 0 where the rank is deficient."""
+        """Eigenvalues of the smooth part's Hessian, largest first; exactly 0 where the rank is deficient."""
         return np.asarray(2 * self.unit * self._svd[1] ** 2)
 
     @property
@@ -105,7 +138,7 @@ class Objective:
     @property
     def slope_DO(self) -> Float:
         """The gradient's constant part in the eigenbasis: ``V' gradient = eigenvalues * (V' theta) - slope``."""
-        return np.asarray(self.eigenvalues_D[:, None] * (self.basis_DD.T @ self.optimum_DO))
+        return np.asarray(self.eigenvalues_D[:, None] * (self.basis_DD.T @ self.smooth_DO))
 
     @property
     def condition_number(self) -> float | None:
@@ -141,3 +174,10 @@ def _decayed(root_KK: Float, f: int, o: int, strength: float, unit: float) -> tu
     r = np.triu(np.linalg.qr(np.vstack([root_KK, rows]), mode="r"))
     factor, response, corner = r[: f + 1, : f + 1], r[: f + 1, f + 1 :], r[f + 1 :, f + 1 :]
     return solve_triangular(factor, response), factor, float((corner**2).sum()) * unit
+
+
+def _penalised(factor_DD: Float, smooth_DO: Float, strength: float) -> Float:
+    """The optimum with L1: the weights by themselves, then the bias that makes the factor's first row zero."""
+    weight_FO = l1_optimum(factor_DD[1:, 1:], smooth_DO[1:], strength)
+    bias_O = smooth_DO[0] - factor_DD[0, 1:] @ (weight_FO - smooth_DO[1:]) / factor_DD[0, 0]
+    return np.vstack([bias_O, weight_FO])

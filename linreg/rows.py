@@ -21,14 +21,18 @@ class Rows:
     """The rows of one role, in the order of the partitions and of the rows in them.
 
     Args:
-        tables: one table a partition, all of the same columns, without nulls.
+        tables: one table a partition, all of the same columns; only features may be null.
         features: names of the F inputs.
         targets: names of the O outputs.
+        weight: the column that says how much a row counts; empty: all count the same.
     """
 
-    def __init__(self, tables: Sequence[pa.Table], features: tuple[str, ...], targets: tuple[str, ...]) -> None:
+    def __init__(
+        self, tables: Sequence[pa.Table], features: tuple[str, ...], targets: tuple[str, ...], weight: str = ""
+    ) -> None:
         self.features = features
         self.targets = targets
+        self.weight = weight
         self._tables = tuple(tables)
 
     def __len__(self) -> int:
@@ -38,12 +42,30 @@ class Rows:
         """Leaves of at most ``LEAF`` rows of one partition: float64, C-contiguous, (n, F + O), targets last."""
         return self._leaves((*self.features, *self.targets))
 
-    def tensors(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows as ``x_NF``, ``y_NO``: contiguous, on the CPU; no float64 copy of the whole is made."""
+    def block_weights(self) -> Iterator[Float] | None:
+        """The weights of the rows of each of ``blocks``, float64 of shape (n,); None where all count the same."""
+        return (block[:, 0] for block in self._leaves([self.weight])) if self.weight else None
+
+    def partitions(self) -> "list[Rows]":
+        """The rows of each partition by themselves; those without any are left out."""
+        return [Rows([t], self.features, self.targets, self.weight) for t in self._tables if len(t)]
+
+    def weights(self) -> Float | None:
+        """How much each row counts, float64 of shape (N,); None where all count the same."""
+        return self.select([self.weight])[:, 0] if self.weight else None
+
+    def tensors(self, dtype: torch.dtype, *, fill_F: Float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows as ``x_NF``, ``y_NO``: contiguous, on the CPU; no float64 copy of the whole is made.
+
+        Args:
+            fill_F: what stands for a missing feature, shape (F,); None: NaN does.
+        """
         f, o = len(self.features), len(self.targets)
         x_NF, y_NO = torch.empty((len(self), f), dtype=dtype), torch.empty((len(self), o), dtype=dtype)
         done = 0
         for block in self.blocks():
+            if fill_F is not None:
+                block[:, :f] = np.where(np.isnan(block[:, :f]), fill_F, block[:, :f])
             rows, leaf = slice(done, done + len(block)), torch.from_numpy(block)
             x_NF[rows], y_NO[rows] = leaf[:, :f], leaf[:, f:]
             done += len(block)

@@ -69,6 +69,13 @@ def roles(
     return out
 
 
+def folds(
+    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, count: int, seed: int = 0
+) -> npt.NDArray[np.int16]:
+    """The fold of each row of one partition, int16 of shape (N,) in ``range(count)``; one key, one fold."""
+    return (unit_hash(name, rows, keys, seed=seed, salt="fold") * count).astype(np.int16)
+
+
 def unit_hash(
     name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, seed: int, salt: str
 ) -> npt.NDArray[np.float64]:

@@ -27,9 +27,24 @@ def choose(config: TrainConfig) -> tuple[Trainer, str]:
         name = "builtin" if config.batch_size else "gram"
         why = "auto: mini batches need the rows" if config.batch_size else "auto: full batches need only the moments"
     cls = TRAINERS[name]
-    if config.batch_size and not cls.mini_batches:
-        able = ", ".join(n for n, t in TRAINERS.items() if t.mini_batches)
-        raise UserError(f"train.trainer '{name}' takes no train.batch_size: set it to 0, or choose one of {able}")
+    _check(cls, config)
     takes = {f.name for f in fields(cls)}
     trainer: Trainer = cls(**{name: getattr(config, name) for name in takes})
     return trainer, why
+
+
+def _check(cls: type[Any], config: TrainConfig) -> None:
+    """Refuse what the trainer cannot do, before anything is read; the line names those that can."""
+    asked = {
+        "batch_size": ("mini_batches", bool(config.batch_size), "set it to 0"),
+        "l1": ("takes_l1", bool(config.l1), "set it to 0"),
+        "schedule": ("iterates", config.schedule != "constant", 'set it to "constant"'),
+        "patience": ("iterates", bool(config.patience), "set it to 0"),
+        "warm_start": ("iterates", bool(config.warm_start), "leave it out"),
+    }
+    for key, (ability, wanted, remedy) in asked.items():
+        if wanted and not getattr(cls, ability):
+            able = ", ".join(n for n, t in TRAINERS.items() if getattr(t, ability))
+            raise UserError(f"train.trainer '{cls.name}' takes no train.{key}: {remedy}, or choose one of {able}")
+    if cls.iterates and config.l1 and config.momentum:
+        raise UserError("train.l1 and train.momentum do not go together: set momentum to 0, or choose trainer exact")

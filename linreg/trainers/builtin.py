@@ -24,12 +24,13 @@ class Builtin(Sgd):
         """One epoch of ``fit``."""
         x_NF, y_NO = problem.rows()
         epoch = int(state["epoch"]) + 1
-        model, optimizer = self._restore(problem, state)
+        model, optimizer = self._restore(problem, state, self.rate(epoch))
         order = list(batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch))
         # The sampler hands out whole batches, so the loader must not gather rows one by one; with a generator of its
         # own it leaves the caller's random state alone.
-        loader = DataLoader(TensorDataset(x_NF, y_NO), sampler=order, batch_size=None, generator=torch.Generator())
-        fit(model, mse_loss, optimizer, loader)
+        columns = (x_NF, y_NO) if problem.weight_N is None else (x_NF, y_NO, problem.weight_N)
+        loader = DataLoader(TensorDataset(*columns), sampler=order, batch_size=None, generator=torch.Generator())
+        fit(model, mse_loss if problem.weight_N is None else weighted_mse_loss, optimizer, loader)
         out = {"weight": model.weight.detach(), "bias": model.bias.detach(), "epoch": torch.tensor(epoch)}
         for name, parameter in (("weight", model.weight), ("bias", model.bias)):
             velocity = optimizer.state[parameter].get("momentum_buffer")
@@ -37,7 +38,7 @@ class Builtin(Sgd):
                 out[f"{name}_velocity"] = velocity
         return out
 
-    def _restore(self, problem: Problem, state: State) -> tuple[nn.Linear, torch.optim.SGD]:
+    def _restore(self, problem: Problem, state: State, rate: float) -> tuple[nn.Linear, torch.optim.SGD]:
         """The module and the optimizer as the state left them; weight decay has a group without the bias."""
         targets, features = state["weight"].shape
         model = nn.utils.skip_init(nn.Linear, features, targets, dtype=problem.dtype, device=problem.device)
@@ -47,7 +48,7 @@ class Builtin(Sgd):
             {"params": [model.bias], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.SGD(
-            groups, lr=self.learning_rate, momentum=self.momentum, dampening=self.dampening, nesterov=self.nesterov
+            groups, lr=rate, momentum=self.momentum, dampening=self.dampening, nesterov=self.nesterov
         )
         for name, parameter in (("weight", model.weight), ("bias", model.bias)):
             if f"{name}_velocity" in state:
@@ -57,14 +58,23 @@ class Builtin(Sgd):
 
 def fit(
     model: nn.Module,
-    loss_fn: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    loss_fn: Callable[..., torch.Tensor],
     optimizer: torch.optim.Optimizer,
     loader: DataLoader[tuple[torch.Tensor, ...]],
 ) -> None:
-    """Walk the loader once, one update a batch. Source: the tutorial, "Model training"."""
-    for x_NF, y_NO in loader:
+    """Walk the loader once, one update a batch. Source: the tutorial, "Model training".
+
+    Args:
+        loss_fn: takes the predictions and what the loader gives beside the features: targets, and weights if any.
+    """
+    for x_NF, *rest in loader:
         prediction = model(x_NF)  # 1. generate predictions
-        loss = loss_fn(prediction, y_NO)  # 2. calculate the loss
+        loss = loss_fn(prediction, *rest)  # 2. calculate the loss
         loss.backward()  # 3. compute gradients
         optimizer.step()  # 4. update the parameters
         optimizer.zero_grad()  # 5. reset the gradients
+
+
+def weighted_mse_loss(prediction_NO: torch.Tensor, target_NO: torch.Tensor, weight_N: torch.Tensor) -> torch.Tensor:
+    """``mse_loss`` of rows that count differently: divided by the number of elements, so weights are 1 on average."""
+    return (weight_N[:, None] * mse_loss(prediction_NO, target_NO, reduction="none")).mean()

@@ -34,6 +34,8 @@ class Problem:
         x_NF, y_NO: the rows in the trained coordinates, on the device; None for trainers that need no rows.
         seed: of the starting parameters and of the batch order.
         dtype, device: of the trained tensors.
+        weight_N: how much each row counts, 1 on average; None where all count the same.
+        warm_DO: the parameters to start from, bias first; None for the seeded ones.
     """
 
     objective: Objective
@@ -42,6 +44,8 @@ class Problem:
     seed: int
     dtype: torch.dtype
     device: torch.device
+    weight_N: torch.Tensor | None = None
+    warm_DO: Float | None = None
 
     def rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows; only for trainers with ``needs_rows``."""
@@ -50,8 +54,11 @@ class Problem:
         return self.x_NF, self.y_NO
 
     def start(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The seeded start, ``weight_OF`` and ``bias_O``, on the CPU."""
-        return seeded_start(self.objective.moments, self.seed, self.dtype)
+        """The start, ``weight_OF`` and ``bias_O``, on the CPU."""
+        if self.warm_DO is None:
+            return seeded_start(self.objective.moments, self.seed, self.dtype)
+        warm = torch.from_numpy(self.warm_DO).to(self.dtype)
+        return warm[1:].T.contiguous(), warm[0].clone()
 
 
 def seeded_start(moments: Moments, seed: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,6 +79,7 @@ class Trainer(Protocol):
     needs_rows: ClassVar[bool]
     mini_batches: ClassVar[bool]
     iterates: ClassVar[bool]
+    takes_l1: ClassVar[bool]
 
     def init(self, problem: Problem) -> State:
         """The state before the first epoch."""

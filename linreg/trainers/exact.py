@@ -12,12 +12,13 @@ from linreg.trainers.contract import Problem, State
 
 @dataclass(frozen=True)
 class Exact:
-    """Least squares, or ridge with weight decay, in closed form and float64."""
+    """Least squares, ridge with weight decay, lasso or elastic net with an L1 penalty, to float64's last digits."""
 
     name: ClassVar[str] = "exact"
     needs_rows: ClassVar[bool] = False
     mini_batches: ClassVar[bool] = False
     iterates: ClassVar[bool] = False
+    takes_l1: ClassVar[bool] = True
 
     def init(self, problem: Problem) -> State:
         """The optimum."""

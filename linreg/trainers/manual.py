@@ -15,8 +15,11 @@ def regression_model(x_NF: torch.Tensor, weight_OF: torch.Tensor, bias_O: torch.
     return x_NF @ weight_OF.T + bias_O
 
 
-def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor) -> torch.Tensor:
+def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor, weight_N: torch.Tensor | None = None) -> torch.Tensor:
     """The mean squared error over all N x O elements, in the targets' units squared.
+
+    Args:
+        weight_N: how much each row counts; the sum is still divided by N x O, so weights are 1 on average.
 
     Raises:
         ValueError: the shapes differ; ``(N,)`` against ``(N, 1)`` would broadcast to ``(N, N)``.
@@ -26,7 +29,8 @@ def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor) -> torch.Tensor:
     if prediction_NO.shape != target_NO.shape:
         raise ValueError(f"prediction {tuple(prediction_NO.shape)} and target {tuple(target_NO.shape)} differ in shape")
     difference = prediction_NO - target_NO
-    return torch.sum(difference * difference) / difference.numel()
+    square = difference * difference
+    return torch.sum(square if weight_N is None else weight_N[:, None] * square) / difference.numel()
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,15 @@ class Manual(Sgd):
         b = state["bias"].clone().requires_grad_()
         velocity = {k: state[k].clone() for k in ("weight_velocity", "bias_velocity") if k in state}
         epoch = int(state["epoch"]) + 1
+        rate, weight_N = self.rate(epoch), problem.weight_N
         for rows in batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch):
             prediction = regression_model(x_NF[rows], w, b)  # 1. generate predictions
-            loss = mse(prediction, y_NO[rows])  # 2. calculate the loss
+            weights = None if weight_N is None else weight_N[rows]
+            loss = mse(prediction, y_NO[rows], weights)  # 2. calculate the loss
             loss.backward()  # 3. compute gradients
             with torch.no_grad():  # 4. adjust the parameters
-                w -= self.learning_rate * self._direction("weight", w, velocity, self.weight_decay)
-                b -= self.learning_rate * self._direction("bias", b, velocity, 0.0)
+                w -= rate * self._direction("weight", w, velocity, self.weight_decay)
+                b -= rate * self._direction("bias", b, velocity, 0.0)
                 _zero(w)  # 5. reset the gradients
                 _zero(b)
         return {"weight": w.detach(), "bias": b.detach(), "epoch": torch.tensor(epoch), **velocity}

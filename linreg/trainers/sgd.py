@@ -8,10 +8,11 @@ import numpy.typing as npt
 import torch
 
 from linreg.trainers.contract import Problem, State, stack
+from linreg.trainers.descent import Descent
 
 
 @dataclass(frozen=True)
-class Sgd:
+class Sgd(Descent):
     """Stochastic gradient descent, full or mini-batch, with the hyperparameters of ``torch.optim.SGD``.
 
     Args:
@@ -19,19 +20,15 @@ class Sgd:
         weight_decay: of the weights alone.
     """
 
-    learning_rate: float
     batch_size: int = 0
-    momentum: float = 0.0
-    dampening: float = 0.0
-    nesterov: bool = False
     weight_decay: float = 0.0
 
     needs_rows: ClassVar[bool] = True
     mini_batches: ClassVar[bool] = True
-    iterates: ClassVar[bool] = True
+    takes_l1: ClassVar[bool] = False
 
     def init(self, problem: Problem) -> State:
-        """The seeded start, the same as every other trainer's; velocities begin with the first gradient."""
+        """The start, the same as every other trainer's; velocities begin with the first gradient."""
         weight, bias = (t.to(problem.device) for t in problem.start())
         return {"weight": weight, "bias": bias, "epoch": torch.tensor(0)}
 

@@ -1,0 +1,70 @@
+"""From rows to their record: the moments of all of them, and of each partition, gaps filled in.
+
+The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``gaps``.
+
+Shapes: N rows, F features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from linreg.errors import UserError
+from linreg.gaps import Gapped
+from linreg.moments import Float, Moments, merge
+from linreg.rows import Rows
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of the training rows.
+
+    Args:
+        moments: of all of them, every gap filled with its column's mean over them.
+        partitions: of each partition that has rows, in order, filled with the same means.
+        filled: how many values were missing.
+    """
+
+    moments: Moments
+    partitions: tuple[Moments, ...]
+    filled: int
+
+    @property
+    def fill_F(self) -> Float:
+        """What stands for a missing feature: the means, shape (F,)."""
+        return self.moments.mean_P[: len(self.moments.features)]
+
+
+def record(rows: Rows) -> Record:
+    """Record the training rows, a partition at a time, the partitions merged in their order.
+
+    Raises:
+        UserError: there is no row, or a column has no value at all.
+    """
+    return joined([gapped(part) for part in rows.partitions()])
+
+
+def joined(parts: Sequence[Gapped]) -> Record:
+    """The record of several sets of rows, gaps filled with the means over all of them.
+
+    Raises:
+        UserError: there is no row, or a column has no value at all.
+    """
+    if not parts:
+        raise UserError("there are no rows to learn from: check data.path and the split")
+    whole = merge(parts)
+    fill_F = whole.mean_F() if whole.gaps else None
+    if fill_F is None:
+        return Record(whole.moments, tuple(p.moments for p in parts), 0)
+    return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing)
+
+
+def gapped(rows: Rows) -> Gapped:
+    """The record of some rows, their gaps still open."""
+    return Gapped.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights())
+
+
+def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:
+    """The moments of rows, gaps filled with ``fill_F``, shape (F,): of validation rows, with the training means."""
+    if fill_F is None:
+        return record(rows).moments
+    return gapped(rows).filled(fill_F)

@@ -1,0 +1,41 @@
+"""The learning rate of each epoch: constant, in steps, or along a cosine, the numbers of ``torch.optim.lr_scheduler``.
+
+    constant   rate
+    step       rate * gamma ^ floor((epoch - 1) / step_size)                              StepLR
+    cosine     eta_min + (rate - eta_min) (1 + cos(pi (epoch - 1) / epochs)) / 2          CosineAnnealingLR
+
+A function of the epoch alone, so that a state taken up again needs none of the epochs before it. No schedule raises
+the rate: the first epoch's is the largest.
+
+Source: Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm restarts" (cosine, without restarts).
+"""
+
+import math
+from typing import Protocol
+
+
+class Scheduled(Protocol):
+    """What holds the keys of a schedule: a config's ``[train]``, or a trainer."""
+
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102 - as in TrainConfig, all of them
+    @property
+    def schedule(self) -> str: ...  # noqa: D102
+    @property
+    def step_size(self) -> int: ...  # noqa: D102
+    @property
+    def gamma(self) -> float: ...  # noqa: D102
+    @property
+    def eta_min(self) -> float: ...  # noqa: D102
+    @property
+    def epochs(self) -> int: ...  # noqa: D102
+
+
+def rate_of(how: Scheduled, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 1."""
+    if how.schedule == "step":
+        return float(how.learning_rate * how.gamma ** ((epoch - 1) // how.step_size))
+    if how.schedule == "cosine":
+        swing = (1 + math.cos(math.pi * (epoch - 1) / how.epochs)) / 2
+        return how.eta_min + (how.learning_rate - how.eta_min) * swing
+    return how.learning_rate
