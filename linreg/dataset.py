@@ -225,7 +225,7 @@ def _complete(part: _Part, column: str, gaps: bool) -> bool:
 def _rows(config: DataConfig, parts: Sequence[_Part], keep: list[str], masks: Sequence[Mask]) -> Rows:
     """The rows of every partition where its mask says so."""
     tables = [_where(part.table.select(keep), mask) for part, mask in zip(parts, masks, strict=True)]
-    return Rows(tables, config.features, config.targets, config.weight)
+    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=config.missing == "mean")
 
 
 def _where(table: pa.Table, mask: Mask) -> pa.Table:

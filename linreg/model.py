@@ -35,6 +35,7 @@ class LinearModel:
         features: the F column names, in the order of the weights.
         targets: the O column names.
         metadata: lineage as text, kept with the parameters.
+        fill_F: what stands for a missing feature; None where none may be missing.
     """
 
     weight_OF: Float
@@ -43,11 +44,12 @@ class LinearModel:
     features: tuple[str, ...]
     targets: tuple[str, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    fill_F: Float | None = None
 
     def __post_init__(self) -> None:
         o, f = len(self.targets), len(self.features)
         shapes = (self.weight_OF.shape, self.bias_O.shape, self.mean_F.shape)
-        if shapes != ((o, f), (o,), (f,)):
+        if shapes != ((o, f), (o,), (f,)) or (self.fill_F is not None and self.fill_F.shape != (f,)):
             raise ValueError(f"parameters of shapes {shapes} do not fit {f} features and {o} targets")
 
     @property
@@ -56,7 +58,7 @@ class LinearModel:
         return self.bias_O - self.weight_OF @ self.mean_F
 
     def predict(self, x_NF: npt.ArrayLike | torch.Tensor) -> Float:
-        """Predict from a design array or tensor, columns in the order of ``features``.
+        """Predict from a design array or tensor, columns in the order of ``features``; NaN is missing.
 
         Returns:
             float64 of shape (N, O).
@@ -69,15 +71,19 @@ class LinearModel:
         x = np.asarray(x_NF, dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.features):
             raise UserError(f"the model takes {len(self.features)} columns {list(self.features)}, not shape {x.shape}")
+        if self.fill_F is not None:
+            x = np.where(np.isnan(x), self.fill_F, x)
         return np.asarray((x - self.mean_F) @ self.weight_OF.T + self.bias_O)
 
     def predict_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Predict from a frame, by column name, in any column order; the index is kept.
 
         Raises:
-            UserError: a feature is missing, is text, or is not finite in some row.
+            UserError: a feature is missing, is text, or is not finite in some row; a null or NaN is taken where the
+                model was made to fill it.
         """
-        columns = [_numbers(_column(frame, name), name) for name in self.features]
+        gaps = self.fill_F is not None
+        columns = [_numbers(_column(frame, name), name, gaps=gaps) for name in self.features]
         x_NF = np.column_stack(columns) if columns else np.empty((len(frame), 0))
         return pd.DataFrame(self.predict(x_NF), columns=list(self.targets), index=frame.index)
 
@@ -94,6 +100,7 @@ class LinearModel:
     def to_bytes(self) -> bytes:
         """The safetensors file as bytes: float64 ``weight``, ``bias``, ``mean``; the names as JSON in the metadata."""
         tensors = {"weight": self.weight_OF, "bias": self.bias_O, "mean": self.mean_F}
+        tensors |= {"fill": self.fill_F} if self.fill_F is not None else {}
         names = {"features": json.dumps(self.features), "targets": json.dumps(self.targets)}
         contiguous = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in tensors.items()}
         return bytes(save(contiguous, metadata={**self.metadata, **names}))
@@ -111,8 +118,9 @@ class LinearModel:
             with safe_open(str(path), framework="numpy") as f:
                 metadata = dict(f.metadata() or {})
                 weight, bias, mean = (f.get_tensor(k) for k in ("weight", "bias", "mean"))
+                fill = f.get_tensor("fill") if "fill" in f.keys() else None  # noqa: SIM118 - no mapping, only keys()
             features, targets = (tuple(json.loads(metadata.pop(k))) for k in ("features", "targets"))
-            return cls(weight, bias, mean, features, targets, metadata)
+            return cls(weight, bias, mean, features, targets, metadata, fill)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole model file ({e}): fetch or train it again") from e
 
@@ -126,7 +134,7 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     return frame[name]
 
 
-def _numbers(column: pd.Series, name: str) -> Float:
+def _numbers(column: pd.Series, name: str, *, gaps: bool = False) -> Float:
     numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
     if not (numeric or pd.api.types.is_object_dtype(column.dtype)):
         raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first")
@@ -140,7 +148,7 @@ def _numbers(column: pd.Series, name: str) -> Float:
         raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first") from e
     except OverflowError as e:
         raise UserError(f"column '{name}' holds a number beyond float64: rescale it first") from e
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
     if bad.size:
         raise UserError(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
     return np.asarray(values)

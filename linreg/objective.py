@@ -24,6 +24,7 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from linreg.elastic_net import l1_optimum
+from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
@@ -145,6 +146,26 @@ class Objective:
         """Largest over smallest eigenvalue; None where the smallest is 0."""
         values = self.eigenvalues_D
         return float(values[0] / values[-1]) if values[-1] > 0 else None
+
+    def theta(self, model: LinearModel) -> Float:
+        """A model's parameters in the trained coordinates, bias first, shape (D, O); its columns in any order.
+
+        Raises:
+            UserError: it has other features or targets.
+        """
+        names = self.moments.features, self.moments.targets
+        for what, own, theirs in zip(("features", "targets"), names, (model.features, model.targets), strict=True):
+            if set(own) != set(theirs):
+                differ = ", ".join(sorted(set(own) ^ set(theirs)))
+                raise UserError(
+                    f"train.warm_start has other {what} than the config ({differ}): name a version with these"
+                )
+        order_F, order_O = (
+            [t.index(n) for n in o] for o, t in zip(names, (model.features, model.targets), strict=True)
+        )
+        weight_OF = model.weight_OF[np.ix_(order_O, order_F)]
+        bias_O = model.bias_O[order_O] + weight_OF @ (self.centre_F - model.mean_F[order_F])
+        return np.vstack([bias_O, (weight_OF * self.scale_F).T])
 
     def model(self, theta_DO: Float) -> LinearModel:
         """The model in the data's own units."""

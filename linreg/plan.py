@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from linreg.config import TrainConfig
-from linreg.fit import minibatch_rate, stable_rate
+from linreg.forecast import minibatch_rate, stable_rate, start_of, walk
+from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.objective import Objective
-from linreg.trainers.contract import seeded_start, stack
 
 Float = npt.NDArray[np.float64]
 
 SHARES = {"1%": 0.01, "0.1%": 0.001}
 _FOREVER = 10**18  # epochs that nobody runs
+_WALKED = 50_000  # epochs that are walked where there is no closed form: a second or two
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,15 @@ class Plan:
     advice: tuple[str, ...]
 
 
-def plan(moments: Moments, config: TrainConfig) -> Plan:
-    """Read the eigenvalues of the trained loss for this config."""
-    objective = Objective.of(moments, standardize=config.standardize, weight_decay=config.weight_decay)
-    epochs_to = {name: epochs_until(objective, config, share) for name, share in SHARES.items()}
+def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None) -> Plan:
+    """Read the eigenvalues of the trained loss for this config.
+
+    Args:
+        start: the model that ``train.warm_start`` names.
+    """
+    penalties = {"weight_decay": config.weight_decay, "l1": config.l1}
+    objective = Objective.of(moments, standardize=config.standardize, **penalties)
+    epochs_to = {name: epochs_until(objective, config, share, start) for name, share in SHARES.items()}
     warnings = _warnings(moments)
     return Plan(
         largest_stable_learning_rate=stable_rate(objective, config),
@@ -59,7 +64,7 @@ def plan(moments: Moments, config: TrainConfig) -> Plan:
         best_learning_rate=best_rate(objective),
         deficient=moments.solve().deficient,
         warnings=tuple(warnings),
-        advice=(*warnings, *_advice(objective, config, epochs_to)),
+        advice=(*warnings, *_advice(objective, config, epochs_to, start)),
     )
 
 
@@ -69,17 +74,35 @@ def best_rate(objective: Objective) -> float:
     return float(2 / (values[0] + values[values > 0][-1]))
 
 
-def epochs_until(objective: Objective, config: TrainConfig, share: float) -> int | None:
+def epochs_until(
+    objective: Objective, config: TrainConfig, share: float, start: LinearModel | None = None
+) -> int | None:
     """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
 
-    None where there is no such number: the rate diverges, the batches are small, or the optimum loss is 0 (to the
-    rounding of the targets). With momentum the loss swings; the answer is then right to within a swing.
+    None where there is no such number: the rate diverges, the batches are small, the optimum loss is 0 (to the rounding
+    of the targets), or a schedule ends before. With momentum the loss swings; the answer is then right to within a
+    swing. With an L1 penalty there is no closed form, and none is given past ``_WALKED`` epochs.
     """
     target = share * objective.optimum_loss
     mini = 0 < config.batch_size < objective.moments.rows
-    if _is_zero(objective) or mini or config.learning_rate >= stable_rate(objective, config):
+    if _is_zero(objective) or mini:
         return None
-    return _first(_excess_after(objective, config), target)
+    if config.schedule != "constant":
+        return _walked(objective, config, start, target, config.epochs)
+    if config.learning_rate >= stable_rate(objective, config):
+        return None
+    if config.l1:
+        return _walked(objective, config, start, target, max(_WALKED, config.epochs))
+    return _first(_excess_after(objective, config, start), target)
+
+
+def _walked(
+    objective: Objective, config: TrainConfig, start: LinearModel | None, target: float, most: int
+) -> int | None:
+    """The first epoch of at most ``most`` at which the excess is at most the target."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = zip(range(most + 1), walk(objective, config, start), strict=False)
+        return next((epoch for epoch, excess in steps if excess <= target), None)
 
 
 def _is_zero(objective: Objective) -> bool:
@@ -105,10 +128,11 @@ def _first(excess_after: Callable[[int], float], target: float) -> int | None:
     return high
 
 
-def _excess_after(objective: Objective, config: TrainConfig) -> Callable[[int], float]:
+def _excess_after(
+    objective: Objective, config: TrainConfig, start: LinearModel | None = None
+) -> Callable[[int], float]:
     """The excess loss after t epochs, each direction by itself: powers of a 2 x 2 recurrence (deviation, velocity)."""
-    start = seeded_start(objective.moments, config.seed, torch.float32 if config.dtype == "float32" else torch.float64)
-    away = objective.basis_DD.T @ (stack(*start) - objective.optimum_DO)
+    away = objective.basis_DD.T @ (start_of(objective, config, start) - objective.optimum_DO)
     values, rate, m = objective.eigenvalues_D, config.learning_rate, config.momentum
     size_D = (away**2).sum(axis=1)
 
@@ -131,24 +155,31 @@ def _excess_after(objective: Objective, config: TrainConfig) -> Callable[[int], 
     return excess
 
 
-def _advice(objective: Objective, config: TrainConfig, epochs_to: dict[str, int | None]) -> list[str]:
+def _advice(
+    objective: Objective, config: TrainConfig, epochs_to: dict[str, int | None], start: LinearModel | None
+) -> list[str]:
+    if config.trainer == "exact":
+        return []
     lines: list[str] = []
     limit, rate = stable_rate(objective, config), config.learning_rate
     mini = 0 < config.batch_size < objective.moments.rows
-    descends = config.trainer != "exact"
     if mini:
         lines.append(
             f"batches of {config.batch_size} bear a learning rate up to about "
             f"{minibatch_rate(objective, config.batch_size):.3g} (an estimate); the epochs are not predicted for them"
         )
-    elif descends and rate >= limit:
+    elif rate >= limit and config.schedule == "constant":
         lines.append(f"learning rate {rate:g} cannot converge: choose one below {limit:.4g}")
     needed = epochs_to["1%"]
-    if descends and needed is not None and needed > config.epochs:
+    if needed is not None and needed > config.epochs:
         lines.append(
             f"within 1% of the optimum takes {needed:,} epochs at this rate; the config runs {config.epochs:,}"
         )
-    return lines + (_faster(objective, config, needed) if descends else [])
+    elif needed is None and not mini and config.schedule != "constant" and not _is_zero(objective):
+        lines.append(
+            f"the schedule {config.schedule} does not come within 1% of the optimum in {config.epochs:,} epochs"
+        )
+    return lines + _faster(objective, config, needed, start)
 
 
 def _warnings(moments: Moments) -> list[str]:
@@ -166,12 +197,20 @@ def _warnings(moments: Moments) -> list[str]:
     return lines
 
 
-def _faster(objective: Objective, config: TrainConfig, needed: int | None) -> list[str]:
-    """The change of coordinates and rate that converges soonest, where it is worth it."""
-    better = Objective.of(objective.moments, standardize=True, weight_decay=config.weight_decay)
-    plain: dict[str, Any] = {"standardize": True, "momentum": 0.0, "nesterov": False, "batch_size": 0}
-    changed = replace(config, **plain, learning_rate=_two_digits(best_rate(better)))
-    soon = epochs_until(better, changed, 0.01)
+def _faster(objective: Objective, config: TrainConfig, needed: int | None, start: LinearModel | None) -> list[str]:
+    """The change of coordinates and rate that converges soonest, where it is worth it and no other model."""
+    if config.standardize is False and objective.penalised:
+        return []  # a penalty on scaled coefficients is another objective
+    better = Objective.of(objective.moments, standardize=True, weight_decay=config.weight_decay, l1=config.l1)
+    plain: dict[str, Any] = {
+        "standardize": True,
+        "momentum": 0.0,
+        "nesterov": False,
+        "batch_size": 0,
+        "schedule": "constant",
+    }
+    changed = replace(config, **plain, eta_min=0.0, learning_rate=_two_digits(best_rate(better)))
+    soon = epochs_until(better, changed, 0.01, start)
     if soon is None or (needed is not None and soon * 2 > needed):
         return []
     other = [f"--set train.{k}={str(v).lower()} " for k, v in plain.items() if getattr(config, k) != v]

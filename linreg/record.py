@@ -60,7 +60,9 @@ def joined(parts: Sequence[Gapped]) -> Record:
 
 def gapped(rows: Rows) -> Gapped:
     """The record of some rows, their gaps still open."""
-    return Gapped.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights())
+    if rows.gaps:
+        return Gapped.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights())
+    return Gapped(Moments.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights()), (), 0)
 
 
 def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:

@@ -25,14 +25,22 @@ class Rows:
         features: names of the F inputs.
         targets: names of the O outputs.
         weight: the column that says how much a row counts; empty: all count the same.
+        gaps: whether features may be missing, to be filled with their means over the training rows.
     """
 
     def __init__(
-        self, tables: Sequence[pa.Table], features: tuple[str, ...], targets: tuple[str, ...], weight: str = ""
+        self,
+        tables: Sequence[pa.Table],
+        features: tuple[str, ...],
+        targets: tuple[str, ...],
+        *,
+        weight: str = "",
+        gaps: bool = False,
     ) -> None:
         self.features = features
         self.targets = targets
         self.weight = weight
+        self.gaps = gaps
         self._tables = tuple(tables)
 
     def __len__(self) -> int:
@@ -48,7 +56,8 @@ class Rows:
 
     def partitions(self) -> "list[Rows]":
         """The rows of each partition by themselves; those without any are left out."""
-        return [Rows([t], self.features, self.targets, self.weight) for t in self._tables if len(t)]
+        names = self.features, self.targets
+        return [Rows([t], *names, weight=self.weight, gaps=self.gaps) for t in self._tables if len(t)]
 
     def weights(self) -> Float | None:
         """How much each row counts, float64 of shape (N,); None where all count the same."""

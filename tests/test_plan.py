@@ -103,7 +103,7 @@ def test_the_first_table_takes_ten_million_epochs_unscaled_from_the_printed_weig
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     printed = torch.tensor(PRINTED_WEIGHT), torch.tensor(PRINTED_BIAS)
-    monkeypatch.setattr(importlib.import_module("linreg.plan"), "seeded_start", lambda *_: printed)
+    monkeypatch.setattr(importlib.import_module("linreg.forecast"), "seeded_start", lambda *_: printed)
     said = plan(moments_of(X5, Y5), TrainConfig(standardize=False, learning_rate=1e-5))
     assert said.largest_stable_learning_rate == pytest.approx(1.117e-4, abs=5e-8)
     assert said.optimum_loss == pytest.approx(0.4831, abs=5e-5)

@@ -1,0 +1,68 @@
+"""What full-batch descent will do, told from the record before any row is touched.
+
+The trainer that needs no rows walks ahead: for what has no closed form, a schedule or an L1 penalty, it is run as it
+is, epoch by epoch. It reads no file and no row.
+
+Shapes: F features, O targets, D = F + 1.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import torch
+
+from linreg.config import TrainConfig
+from linreg.model import LinearModel
+from linreg.objective import Float, Objective, largest_stable_rate
+from linreg.trainers.contract import Problem, seeded_start, stack
+from linreg.trainers.gram import Gram
+
+
+def start_of(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Float:
+    """The parameters that this config's descent starts from, bias first, shape (D, O), as the trainer rounds them."""
+    dtype = torch.float64 if config.dtype == "float64" else torch.float32
+    if warm is None:
+        return stack(*seeded_start(objective.moments, config.seed, dtype))
+    return torch.from_numpy(objective.theta(warm)).to(dtype).double().numpy()
+
+
+def walk(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Iterator[float]:
+    """The excess loss after 0, 1, 2, ... epochs, without end; in the targets' units squared."""
+    gram = Gram(**{f.name: getattr(config, f.name) for f in fields(Gram)})
+    start = start_of(objective, config, warm)
+    problem = Problem(objective, None, None, config.seed, torch.float64, torch.device("cpu"), warm_DO=start)
+    state = gram.init(problem)
+    while True:
+        yield objective.excess_loss(gram.theta(problem, state))
+        state = gram.step(problem, state)
+
+
+def stable_rate(objective: Objective, config: TrainConfig) -> float:
+    """The full-batch rate from which this config's descent cannot converge."""
+    top = float(objective.eigenvalues_D[0])
+    return largest_stable_rate(top, momentum=config.momentum, dampening=config.dampening, nesterov=config.nesterov)
+
+
+def minibatch_rate(objective: Objective, batch_size: int) -> float:
+    """The rate that batches of B rows should bear: ``2 / (largest eigenvalue + trace(H) / B)``, an estimate."""
+    values = objective.eigenvalues_D
+    return float(2 / (values[0] + values.sum() / batch_size))
+
+
+def converges(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> bool:
+    """Whether full-batch descent at this config's rates ends below its start.
+
+    No schedule raises the rate, so one that begins below the largest stable rate stays there. One that begins above it
+    is walked to its end: it may come down soon enough.
+    """
+    limit = stable_rate(objective, config)
+    if config.learning_rate < limit:
+        return True
+    if config.schedule == "constant":
+        return False
+    ahead = walk(objective, config, warm)
+    start = next(ahead)
+    for _, excess in zip(range(config.epochs), ahead, strict=False):
+        if not excess < float("inf"):
+            return False
+    return excess <= start
