@@ -4,7 +4,7 @@ The baselines: the mean of the training rows, exact least squares, and the champ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from linreg.metrics import Float, regression_metrics, row_losses
 from linreg.model import LinearModel
 from linreg.objective import Objective
 from linreg.plan import Plan
+from linreg.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,22 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
     dataset, model = ingested.dataset, fitted.model
     rows = dataset.test
     x_NF, y_NO = rows.arrays()
-    predicted_NO = model.predict(x_NF)
-    metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets)
+    predicted_NO, weight_N = model.predict(x_NF), rows.weights()
+    metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets, weight_N=weight_N)
     for name, baseline_NO in _baselines(fitted, ingested, x_NF, y_NO, data).items():
-        metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=f"baseline.{name}.test_")
+        prefix = f"baseline.{name}.test_"
+        metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
     if data.validation_fraction:
-        x_valid, y_valid = dataset.validation.arrays()
-        metrics |= regression_metrics(y_valid, model.predict(x_valid), rows.targets, prefix="validation_")
+        metrics |= _validation(fitted, dataset.validation)
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
     pictures = _pictures(fitted, ingested, y_NO, predicted_NO, judged_on)
     return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on)
+
+
+def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
+    x_NF, y_NO = rows.arrays()
+    predicted_NO = fitted.model.predict(x_NF)
+    return regression_metrics(y_NO, predicted_NO, rows.targets, prefix="validation_", weight_N=rows.weights())
 
 
 def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
@@ -68,6 +75,8 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
     if not rows.has(model.features):
         lacking = [f for f in model.features if not rows.has([f])]
         return f"version {version.version} needs the columns {', '.join(lacking)}, which are not in today's data"
+    if model.fill_F is None and np.isnan(rows.select(model.features)).any():
+        return f"version {version.version} takes no missing values, and today's rows have some"
     return row_losses(rows.select(rows.targets), _predict(model, ingested))
 
 
@@ -89,7 +98,7 @@ def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
         "largest_stable_learning_rate": plan.largest_stable_learning_rate,
         "condition_number": plan.condition_number,
         "epochs_to_1pct": plan.epochs_to["1%"],
-        "excess_mse": fitted.excess_mse if fitted.objective.weight_decay else None,
+        "excess_mse": fitted.excess_mse if fitted.objective.penalised else None,
     }
     return {name: float(value) for name, value in out.items() if value is not None}
 
@@ -98,7 +107,8 @@ def _baselines(fitted: Fit, ingested: Ingested, x_NF: Float, y_NO: Float, data: 
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
-    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": exact.model(exact.optimum_DO).predict(x_NF)}
+    best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
+    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": best.predict(x_NF)}
     champion = ingested.champion
     if champion and champion.model and not isinstance(champion_losses(champion, ingested, data), str):
         out["champion"] = _predict(champion.model, ingested)
@@ -116,7 +126,7 @@ def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float,
     model, moments = fitted.model, ingested.moments
     spread_F = moments.spread_P[: len(model.features)]
     figures = {
-        "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss),
+        "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss, fitted.validation_loss),
         "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on),
         "coefficients.png": plots.coefficients(model.weight_OF, spread_F, model.features, model.targets),
     }

@@ -6,19 +6,20 @@ needs to be judged on the same rows.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store
 from linreg import source
-from linreg.config import Config
-from linreg.config_file import to_dict
+from linreg.config import Config, DataConfig, TrainConfig
 from linreg.dataset import Dataset, load
 from linreg.device import resolve
 from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments
+from linreg.record import Record, moments_of, record
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Champion:
 
 
 @dataclass(frozen=True)
+class WarmStart:
+    """The version that a training starts from, and its parameters."""
+
+    version: Version
+    model: LinearModel
+
+
+@dataclass(frozen=True)
 class Ingested:
     """What the later steps work on.
 
@@ -44,15 +53,24 @@ class Ingested:
         digest: of the content of all partitions.
         content_key: see ``content_key``.
         dataset: the rows.
-        moments: the record of the training rows.
+        record: the record of the training rows.
+        validation: that of the validation rows, gaps filled with the training means; None where there are none.
         champion: the version in use; None where there is none yet.
+        warm: the version that ``train.warm_start`` names; None for a cold start.
     """
 
     digest: str
     content_key: str
     dataset: Dataset
-    moments: Moments
+    record: Record
+    validation: Moments | None
     champion: Champion | None
+    warm: WarmStart | None = None
+
+    @property
+    def moments(self) -> Moments:
+        """The moments of the training rows."""
+        return self.record.moments
 
 
 @dataclass(frozen=True)
@@ -71,11 +89,20 @@ class Unchanged:
 
 
 def content_key(config: Config, digest: str) -> str:
-    """SHA-256 of the data digest, ``[data]``, ``[train]`` but for the device, and the model's name; of nothing else."""
-    table = to_dict(config)
-    del table["train"]["device"]  # where it ran is not what it is
-    content = {"digest": digest, "data": table["data"], "train": table["train"], "model": config.model}
+    """SHA-256 of the data digest, ``[data]``, ``[train]`` but for the device, and the model's name; of nothing else.
+
+    What stands at its default is left out, so that a release with a new key makes no old version a stranger.
+    """
+    data, train = (_told(section) for section in (config.data, config.train))
+    train.pop("device", None)  # where it ran is not what it is
+    content = {"digest": digest, "data": data, "train": train, "model": config.model}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _told(section: DataConfig | TrainConfig) -> dict[str, Any]:
+    """The keys of a section that are not at their defaults."""
+    values = {f.name: (getattr(section, f.name), f.default) for f in fields(section)}
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
 def ingest(config: Config, store: Store) -> Ingested | Unchanged:
@@ -91,12 +118,31 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     known = registry.by_content_key(store, config.model, key)
     if known is not None:
         return Unchanged(known, digest, len(partitions))
+    warm = warm_start(store, config)
     champion = current_champion(store, config.model)
     wanted = champion.model.features if champion and champion.model else ()
     dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, optional=wanted)
-    rows = dataset.train
-    moments = Moments.of(rows.blocks(), rows.features, rows.targets)
-    return Ingested(digest, key, dataset, moments, champion)
+    known_rows = record(dataset.train)
+    validation = moments_of(dataset.validation, known_rows.fill_F) if len(dataset.validation) else None
+    return Ingested(digest, key, dataset, known_rows, validation, champion, warm)
+
+
+def warm_start(store: Store, config: Config) -> WarmStart | None:
+    """The version that ``train.warm_start`` names; None where it names none.
+
+    A model that has no version yet has nothing to start from but the seed: the first night of a schedule that names its
+    own champion is a cold start.
+
+    Raises:
+        UserError: no such version, or its files cannot be read.
+    """
+    if not config.train.warm_start:
+        return None
+    name = registry.parse_ref(config.train.warm_start).name
+    if name == config.model and not registry.exists(store, name):
+        return None
+    version = registry.lookup(store, config.train.warm_start)
+    return WarmStart(version, registry.load(store, version))
 
 
 def current_champion(store: Store, name: str) -> Champion | None:

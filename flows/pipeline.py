@@ -105,7 +105,11 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
     data = found.dataset
     log.info("read %d rows of %d files (digest %s)", data.rows, len(data.partitions), found.digest[:12])
     if data.dropped:
-        log.warning("left out %d rows with missing values (data.missing = drop)", data.dropped)
+        log.warning("left out %d rows with missing values (data.missing = %s)", data.dropped, config.data.missing)
+    if data.weightless:
+        log.info("left out %d rows that weigh 0 (data.weight = %s)", data.weightless, config.data.weight)
+    if found.record.filled:
+        log.info("filled %d missing values of the training rows with the means of their columns", found.record.filled)
     return found
 
 
@@ -113,11 +117,24 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
 def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
     log = get_run_logger()
-    expected = plan(found.moments, config.train)
+    start = found.warm.model if found.warm else None
+    how = config.train if start else replace(config.train, warm_start="")
+    if found.warm:
+        log.info("warm start from %s: what that version learned stays in", found.warm.version.ref)
+    elif config.train.warm_start:
+        log.info("cold start: %s has no version yet to start from", config.model)
+    expected = plan(found.moments, how, start)
     for line in expected.advice:
         log.log(WARNING if line in expected.warnings else INFO, "plan: %s", line)
     with progress(config.train.epochs, log.info) as on_epoch:
-        fitted = fit(found.dataset.train, config.train, moments=found.moments, on_epoch=on_epoch)
+        fitted = fit(
+            found.dataset.train,
+            how,
+            moments=found.moments,
+            validation=found.validation,
+            start=start,
+            on_epoch=on_epoch,
+        )
     log.info(
         "%s on %s (%s): loss %.6g after %d epochs, %.6g above the optimum; %s",
         fitted.trainer,
@@ -128,7 +145,7 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
         fitted.excess_loss[-1],
         fitted.stopped,
     )
-    log_training(run, fitted)
+    log_training(run, fitted, found)
     return fitted, expected
 
 

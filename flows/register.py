@@ -125,6 +125,7 @@ def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champio
         version=number,
         margin=config.gate.margin,
         held_out=config.data.test_fraction > 0,
+        weight_N=ingested.dataset.test.weights(),
     )
 
 
@@ -140,4 +141,5 @@ def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluati
         "targets": list(fitted.model.targets),
         "split": split_of(config.data),
         "judged_on": evaluation.judged_on,
+        "start": ingested.warm.version.ref if ingested.warm else None,
     }

@@ -4,6 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flows.evaluate import Evaluation
 from flows.ingest import Ingested
 from flows.outcome import Outcome
@@ -23,11 +25,15 @@ def log_start(run: TrackedRun, config: Config, found: Ingested) -> None:
     run.log_dataset(config.data.path, config.data.path, found.digest, data.rows, columns)
 
 
-def log_training(run: TrackedRun, fitted: Fit) -> None:
-    """Every epoch's loss, and which trainer made them."""
+def log_training(run: TrackedRun, fitted: Fit, found: Ingested) -> None:
+    """Every epoch's loss, and which trainer made them from what."""
     run.set_tags({"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device})
     run.set_tags({"epochs": fitted.epochs, "stopped": fitted.stopped})
-    run.log_history({"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss})
+    run.set_tags({"start": f"warm, from {found.warm.version.ref}" if found.warm else "cold, seeded"})
+    counts = {"dropped": found.dataset.dropped, "weightless": found.dataset.weightless, "filled": found.record.filled}
+    run.set_tags({f"rows.{name}": count for name, count in counts.items() if count})
+    history = {"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss}
+    run.log_history(history | ({"validation_loss": fitted.validation_loss} if fitted.validation_loss else {}))
 
 
 def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
@@ -37,6 +43,8 @@ def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, eva
             (Path(folder) / name).write_bytes(png)
         run.log_artifacts(folder)
     example_NF = next(found.dataset.train.blocks())[:5, : len(config.data.features)]
+    if fitted.model.fill_F is not None:
+        example_NF = np.where(np.isnan(example_NF), fitted.model.fill_F, example_NF)  # JSON has no NaN
     metadata: dict[str, Any] = {"digest": found.digest, "content_key": found.content_key, "trainer": fitted.trainer}
     logged = run.log_model(fitted.model, example_NF=example_NF, metadata=metadata)
     curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch

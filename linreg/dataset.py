@@ -91,14 +91,19 @@ def load(
     return Dataset(tuple(found), source.digest(found), rows, dropped, weightless, train, validation, judged, apart)
 
 
-def read_complete(partition: Partition, columns: Sequence[str]) -> pa.Table:
+def read_complete(partition: Partition, columns: Sequence[str], *, gaps: bool = False) -> pa.Table:
     """Read columns of which every value must be there and finite, as for scoring; rows in file order.
+
+    Args:
+        gaps: a value may be missing: whoever scores the rows fills it.
 
     Raises:
         UserError: the file is not as it must be, or a value is missing or infinite.
     """
     table = source.read(partition, columns)
-    _refuse(partition, _missing(partition, table, "float64"), "fill it, or leave the row out")
+    missing = _missing(partition, table, "float64")
+    if not gaps:
+        _refuse(partition, missing, "fill it, or leave the row out")
     return table
 
 

@@ -47,7 +47,13 @@ def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
 
 
 def against_champion(
-    new_N: Float, old_N: Float, *, version: int, margin: float = 0.0, held_out: bool = True
+    new_N: Float,
+    old_N: Float,
+    *,
+    version: int,
+    margin: float = 0.0,
+    held_out: bool = True,
+    weight_N: Float | None = None,
 ) -> Verdict:
     """Compare two models by their losses on the same rows.
 
@@ -56,9 +62,11 @@ def against_champion(
         version: the champion's, for the words.
         margin: the gain that has to be passed, as a share of the champion's loss.
         held_out: the rows are test rows; False: both models were judged on training rows.
+        weight_N: how much each row counts; None: all the same.
     """
-    old = float(old_N.mean())
-    gain = float((old_N - new_N).mean())
+    w_N = np.ones(len(new_N)) if weight_N is None else weight_N
+    old = float(np.average(old_N, weights=w_N))
+    gain = float(np.average(old_N - new_N, weights=w_N))
     if old == 0:
         return Verdict("kept", f"kept version {version}: its loss is 0 on these rows, nothing is better")
     needed = max(margin, PLAINLY)
@@ -66,19 +74,29 @@ def against_champion(
         verdict: Literal["promoted", "kept"] = "promoted" if gain / old > needed else "kept"
         words = f"{_percent(gain / old)}, judged on {len(new_N)} training rows (data.test_fraction = 0), no interval"
         return Verdict(verdict, f"{_opening(verdict, version)}: {words}")
-    if len(new_N) < 2:
+    if len(new_N) < 2 or _effective(w_N) < 2:
         return Verdict("kept", f"kept version {version}: {len(new_N)} test row is too few to tell; more are needed")
-    half = _half_width(old_N - new_N)
+    half = _half_width(old_N - new_N, w_N)
     low, high = (gain - half) / old, (gain + half) / old
     verdict = "promoted" if low > needed else "kept"
     words = f"{_percent(gain / old)}, 95% interval {low:.2%} to {high:.2%} on {len(new_N)} test rows"
     return Verdict(verdict, f"{_opening(verdict, version)}: {words}" + (f", margin {margin:.2%}" if margin else ""))
 
 
-def _half_width(difference_N: Float) -> float:
-    n = len(difference_N)
+def _half_width(difference_N: Float, w_N: Float) -> float:
+    """Half the t interval of a weighted mean; with equal weights the textbook's ``t s / sqrt(n)``.
+
+    Source: Cochran 1977, Sampling Techniques, chapter 6 (the variance of a ratio of two sums).
+    """
+    away = w_N * (difference_N - np.average(difference_N, weights=w_N)) / w_N.sum()
+    n = _effective(w_N)
     quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return quantile * float(difference_N.std(ddof=1)) / math.sqrt(n)
+    return quantile * math.sqrt(float(away @ away) * n / (n - 1))
+
+
+def _effective(w_N: Float) -> float:
+    """How many equal rows say as much (Kish): N where all weigh the same, near 1 where one has all the weight."""
+    return float(w_N.sum() ** 2 / (w_N @ w_N))
 
 
 def _opening(verdict: str, version: int) -> str:

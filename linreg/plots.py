@@ -17,17 +17,26 @@ from matplotlib.figure import Figure
 Float = npt.NDArray[np.float64]
 
 _INK, _SHADE, _LINE = "#1b4965", "#9fb8c6", "#d1495b"
+_VALID = "#e09f3e"
 _MOST_POINTS = 5_000  # of a scatter; more would only make the file large
 
 
-def loss_curve(train_loss: Sequence[float], optimum: float) -> Figure:
-    """The loss after each epoch, on a log scale, with the best possible loss as a line."""
+def loss_curve(train_loss: Sequence[float], optimum: float, validation_loss: Sequence[float] = ()) -> Figure:
+    """The loss after each epoch, on a log scale, with the best possible loss as a line.
+
+    Args:
+        validation_loss: of the validation rows; it may go on past the epoch whose parameters were kept.
+    """
     figure, axes = _figure()
     axes.plot(np.arange(len(train_loss)), train_loss, color=_INK, linewidth=2, label="train loss")
+    if validation_loss:
+        axes.plot(np.arange(len(validation_loss)), validation_loss, color=_VALID, linewidth=2, label="validation loss")
+    if len(validation_loss) > len(train_loss):
+        axes.axvline(len(train_loss) - 1, color=_SHADE, linewidth=1, label=f"kept: epoch {len(train_loss) - 1:,}")
     if len(train_loss) == 1:
         axes.plot([0], train_loss, "o", color=_INK)
     axes.axhline(optimum, color=_LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
-    if min([optimum, *train_loss]) > 0:
+    if min([optimum, *train_loss, *validation_loss]) > 0:
         axes.set_yscale("log")
     axes.set(
         xlabel="epoch", ylabel="mean squared error", title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}"

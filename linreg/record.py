@@ -8,6 +8,8 @@ Shapes: N rows, F features.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from threadpoolctl import threadpool_limits
+
 from linreg.errors import UserError
 from linreg.gaps import Gapped
 from linreg.moments import Float, Moments, merge
@@ -51,11 +53,12 @@ def joined(parts: Sequence[Gapped]) -> Record:
     """
     if not parts:
         raise UserError("there are no rows to learn from: check data.path and the split")
-    whole = merge(parts)
-    fill_F = whole.mean_F() if whole.gaps else None
-    if fill_F is None:
-        return Record(whole.moments, tuple(p.moments for p in parts), 0)
-    return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing)
+    with threadpool_limits(limits=1, user_api="blas"):  # the bits must not hang on how many threads there are
+        whole = merge(parts)
+        if not whole.gaps:
+            return Record(whole.moments, tuple(p.moments for p in parts), 0)
+        fill_F = whole.mean_F()
+        return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing)
 
 
 def gapped(rows: Rows) -> Gapped:

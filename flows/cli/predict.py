@@ -53,7 +53,8 @@ def _writer(output: Path) -> Callable[[pa.Table, str], None]:
 
 def _scored(model: LinearModel, path: str) -> pa.Table:
     """The rows in their order: features as they were read, then the predictions."""
-    tables = [read_complete(partition, model.features) for partition in source.find(path)]
+    gaps = model.fill_F is not None
+    tables = [read_complete(partition, model.features, gaps=gaps) for partition in source.find(path)]
     features = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     predicted = model.predict_table(features)
     for target in model.targets:

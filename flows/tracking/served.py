@@ -126,11 +126,17 @@ class _Program(torch.nn.Module):
 
     def __init__(self, model: LinearModel) -> None:
         super().__init__()
-        for name, value in (("mean", model.mean_F), ("weight", model.weight_OF), ("bias", model.bias_O)):
-            self.register_buffer(name, torch.from_numpy(np.array(value, dtype=np.float64)))
+        self.fills = model.fill_F is not None
+        named = {"mean": model.mean_F, "weight": model.weight_OF, "bias": model.bias_O, "fill": model.fill_F}
+        for name, value in named.items():
+            if value is not None:
+                self.register_buffer(name, torch.from_numpy(np.array(value, dtype=np.float64)))
 
     def forward(self, x_NF: torch.Tensor) -> torch.Tensor:
-        y_NO = (x_NF.double() - self.get_buffer("mean")) @ self.get_buffer("weight").T + self.get_buffer("bias")
+        x_NF = x_NF.double()
+        if self.fills:
+            x_NF = torch.where(torch.isnan(x_NF), self.get_buffer("fill"), x_NF)
+        y_NO = (x_NF - self.get_buffer("mean")) @ self.get_buffer("weight").T + self.get_buffer("bias")
         return y_NO.float()
 
 

@@ -35,6 +35,8 @@ class ServedLinearModel(PythonModel):
             names = weights.metadata()
             self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
             self.weight_OF, self.bias_O, self.mean_F = (weights.get_tensor(k) for k in ("weight", "bias", "mean"))
+            # what stands for a missing value; a model without it takes none
+            self.fill_F = weights.get_tensor("fill") if "fill" in weights.keys() else None  # noqa: SIM118
 
     def predict(
         self,
@@ -44,7 +46,9 @@ class ServedLinearModel(PythonModel):
     ) -> pd.DataFrame:
         """Named targets for each row of a frame (or of a dict of columns); shape (N, O), float64."""
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
-        x_NF = np.column_stack([numbers(frame, name) for name in self.features])
+        x_NF = np.column_stack([numbers(frame, name, gaps=self.fill_F is not None) for name in self.features])
+        if self.fill_F is not None:
+            x_NF = np.where(np.isnan(x_NF), self.fill_F, x_NF)
         y_NO = (x_NF - self.mean_F) @ self.weight_OF.T + self.bias_O
         return pd.DataFrame(y_NO, columns=self.targets, index=frame.index)
 
@@ -58,15 +62,18 @@ def check(root: Path) -> None:
             raise refuse(f"{name} of this model is not the file that was logged ({found[:16]}): fetch the model again")
 
 
-def numbers(frame: pd.DataFrame, name: str) -> Float:
-    """The column of that name as float64, shape (N,); raises where it is missing, text, or not finite."""
+def numbers(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
+    """The column of that name as float64, shape (N,); raises where it is missing, text, or not finite.
+
+    With ``gaps`` a null or NaN is taken: the model fills it.
+    """
     if name not in frame.columns:
         raise refuse(f"column '{name}' is missing; there are {[str(c) for c in frame.columns][:20]}")
     times = list(frame.columns).count(name)
     if times > 1:
         raise refuse(f"column '{name}' stands {times} times: keep one")
     values = floats(frame[name], name)
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
     if bad.size:
         raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
     return values
