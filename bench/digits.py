@@ -74,7 +74,7 @@ def digits(found: Sequence[float] | Float, truth: Sequence[Decimal]) -> float:
 
 
 def _judge(reference: Reference, orders: int) -> list[Result]:
-    found = {name: [] for name in _contenders(reference)}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in _contenders(reference)}
     x_NF, y_N = reference.arrays()
     for seed in range(orders):
         order = np.random.default_rng(seed).permutation(len(y_N)) if seed else np.arange(len(y_N))
@@ -152,7 +152,8 @@ def _exact(x_NF: Float, y_N: Float, *, standardize: bool) -> Fitted:
 def _ours(parameters_P: Float, moments: Moments, solution: Solution) -> Fitted:
     """R2 from the record: the explained share of the squares, so that a small one keeps its digits."""
     response = moments.centred_PP[:, -1]
-    return Fitted(parameters_P, float(solution.residual_O[0]), float(response[:-1] @ response[:-1] / (response @ response)))
+    r2 = float(response[:-1] @ response[:-1] / (response @ response))
+    return Fitted(parameters_P, float(solution.residual_O[0]), r2)
 
 
 def _design(x_NF: Float, intercept: bool) -> Float:
@@ -178,7 +179,7 @@ def _sklearn(x_NF: Float, y_N: Float, intercept: bool, **settings: float) -> Fit
 
 def _statsmodels(x_NF: Float, y_N: Float, intercept: bool, *, method: str) -> Fitted:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a square root where it has no residual left
+        warnings.simplefilter("ignore")  # it warns of Filip's condition, and rightly: its digits tell
         model = sm.OLS(y_N, _design(x_NF, intercept)).fit(method=method)
         return Fitted(np.asarray(model.params), float(model.ssr), float(model.rsquared))
 
