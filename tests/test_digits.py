@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tutorial import moments_of
 
+from bench import __main__ as command
 from bench import digits, exact, strd
 from bench.harness import Result
 from linreg.moments import Moments, merge
@@ -54,7 +55,7 @@ def test_exact_arithmetic_gives_the_certified_values_to_the_last_digit(name):
         assert half_a_unit(ours, published), (ours, published)
 
 
-def test_a_wrong_digit_anywhere_would_be_noticed():
+def test_a_wrong_digit_in_an_observation_would_be_noticed():
     longley = SETS["Longley"]
     first = longley.y_N[0] + Decimal("0.1")
     tampered = strd.Reference(**{**vars(longley), "y_N": (first, *longley.y_N[1:])})
@@ -95,7 +96,7 @@ def slopes_digits(record: Moments, reference: strd.Reference) -> float:
 
 
 @pytest.mark.parametrize("name", ["Filip", "Longley", "Wampler2", "Wampler5"])
-def test_no_order_of_merging_is_worse_than_lapack_by_more_than_a_digit(name):
+def test_no_order_of_merging_four_leaves_is_worse_than_lapack_by_more_than_a_digit(name):
     x, y = SETS[name].arrays()
     columns = tuple(f"x{i}" for i in range(x.shape[1])), ("y",)
     leaves = [Moments.leaf(b, *columns) for b in np.array_split(np.column_stack([x, y]), 4)]
@@ -117,7 +118,7 @@ def test_no_reference_set_counts_as_deficient(name):
 
 def test_through_the_origin_bias_and_means_are_zero_and_residuals_about_it():
     rng = np.random.default_rng(11)
-    x, y = rng.normal(size=(40, 3)) + [0, 5, 1e4], rng.normal(size=(40, 2)) + 3
+    x, y = rng.normal(size=(40, 3)) + np.array([0, 5, 1e4]), rng.normal(size=(40, 2)) + 3
     weight, residual, *_ = np.linalg.lstsq(x, y, rcond=None)
     record = moments_of(x, y)
     solution = record.solve(intercept=False)
@@ -147,11 +148,11 @@ def test_weights_count_through_the_origin():
     assert found.weight_OF[0, 0] == pytest.approx((w * x[:, 0]) @ y[:, 0] / ((w * x[:, 0]) @ x[:, 0]), rel=1e-15)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     rows=st.integers(8, 24),
     features=st.integers(1, 3),
-    cuts=st.lists(st.integers(1, 23), max_size=4),
+    cuts=st.lists(st.integers(1, 7), max_size=4, unique=True),
     far=st.sampled_from([0.0, 1e3, 1e6]),
     near=st.sampled_from([1.0, 1e-3, 1e-6]),
     seed=st.integers(0, 2**32 - 1),
@@ -162,12 +163,15 @@ def test_leaves_cut_anywhere_stay_within_a_digit_of_lapack(rows, features, cuts,
     x = np.column_stack([x, x[:, 0] + near * rng.normal(size=rows)]) + far
     y = x @ rng.normal(size=features + 1) + rng.normal(size=rows)
     truth = exact.of_arrays(x, y).parameters_P[1:]
-    blocks = np.split(np.column_stack([x, y]), sorted({min(c, rows) for c in cuts}))
     columns = tuple(f"x{i}" for i in range(features + 1)), ("y",)
-    ours = Moments.of(blocks, *columns).solve().weight_OF[0]
-    lapack = np.linalg.lstsq(np.column_stack([np.ones(rows), x]), y, rcond=0)[0][1:]
-    # on so few rows LAPACK is lucky at times by more than a digit: to be right to 13 is as good
-    assert digits.digits(ours, truth) >= min(digits.digits(lapack, truth), 13.0) - 1
+    ours, lapack = [], []
+    for _ in range(9):  # medians: in a single order of so few rows either is lucky by more than a digit at times
+        order = rng.permutation(rows)
+        leaves = np.split(np.column_stack([x, y])[order], sorted(cuts))
+        ours.append(digits.digits(Moments.of(leaves, *columns).solve().weight_OF[0], truth))
+        design = np.column_stack([np.ones(rows), x])[order]
+        lapack.append(digits.digits(np.linalg.lstsq(design, y[order], rcond=0)[0][1:], truth))
+    assert np.median(ours) >= min(float(np.median(lapack)), 13.0) - 1
 
 
 RECORD = """
@@ -197,6 +201,14 @@ def _record_with(threads: str) -> str:
         [sys.executable, "-c", RECORD], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
     return done.stdout.strip()
+
+
+def test_the_ratio_is_their_error_over_ours_and_a_tenth_is_within_a_digit(results):
+    found = results["Longley, parameters"]
+    assert found.ratio["numpy"] == pytest.approx(10 ** (found.ours - found.against["numpy"]))
+    assert found.target == dict.fromkeys(digits.PEERS, 0.1)
+    assert set(found.to_json()) == {"case", "unit", "ours", "against", "ratio", "target"}
+    assert (command.CASES["digits"], command.TABLES["digits"]) == (digits.run, digits.table)
 
 
 def tables(text: str) -> dict[tuple[str, str, str], float]:
