@@ -5,10 +5,11 @@ import json
 import sys
 from pathlib import Path
 
-from bench import fullbatch, pipeline
+from bench import digits, fullbatch, pipeline
 from bench.harness import Result, machine, table
 
-CASES = {"fullbatch": fullbatch.run, "pipeline": pipeline.run}
+CASES = {"fullbatch": fullbatch.run, "pipeline": pipeline.run, "digits": digits.run}
+TABLES = {"digits": digits.table}  # cases with a table of their own
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -21,24 +22,24 @@ def main(argv: list[str] | None = None) -> None:
     if unknown:
         parser.error(f"unknown case {unknown[0]}: one of {', '.join(CASES)}")
     results: list[Result] = []
+    tables: list[str] = []
     for case in args.cases or CASES:
         sys.stderr.write(f"{case} ...\n")
         found = CASES[case]()
-        _keep(case, found)
+        text = TABLES.get(case, table)(found)
+        _keep(case, found, text)
         results += found
-    print(json.dumps([r.to_json() for r in results], allow_nan=False) if args.json else _with_machine(results))
+        tables.append(text)
+    text = "\n\n".join([machine(), *tables])
+    print(json.dumps([r.to_json() for r in results], allow_nan=False) if args.json else text)
 
 
-def _keep(case: str, results: list[Result]) -> None:
+def _keep(case: str, results: list[Result], text: str) -> None:
     """The case's table, and its numbers with all that was measured."""
     RESULTS.mkdir(exist_ok=True)
     kept = [{**r.to_json(), "spread": r.spread, "note": r.note, "machine": machine()} for r in results]
     (RESULTS / f"{case}.json").write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n")
-    (RESULTS / f"{case}.txt").write_text(_with_machine(results) + "\n")
-
-
-def _with_machine(results: list[Result]) -> str:
-    return f"{machine()}\n\n{table(results)}"
+    (RESULTS / f"{case}.txt").write_text(f"{machine()}\n\n{text}\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ LeVeque 1983 (merging centred sums).
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -196,9 +196,23 @@ class Moments:
         weight_OF = np.ascontiguousarray(weight_FO.T)
         return Solution(weight_OF, mean[f:], mean[:f], int(kept.sum()), deficient, residual_O)
 
-    def solve(self) -> Solution:
-        """The least-squares optimum of all targets, with the rank and the columns that make it deficient."""
-        return self.solution
+    def solve(self, *, intercept: bool = True) -> Solution:
+        """The least-squares optimum of all targets, with the rank and the columns that make it deficient.
+
+        Args:
+            intercept: False: through the origin, so that bias and means are 0 and residuals and rank are about zero.
+        """
+        return self.solution if intercept else self.through_origin().solution
+
+    def through_origin(self) -> "Moments":
+        """The record of the rows and of their mirror images ``-z``, each at half its weight.
+
+        Its means are 0 and its products are those about zero, so its ordinary optimum is the one without an intercept.
+        """
+        root = np.zeros_like(self.root_KK)
+        root[0, 0] = self.root_KK[0, 0]
+        root[1:, 1:] = _factor(self.at(np.zeros_like(self.shift_P))[:, 1:])
+        return replace(self, shift_P=np.zeros_like(self.shift_P), root_KK=root)
 
     def _scale(self) -> Float:
         """The norms of the centred feature columns, 1 where a column is constant."""

@@ -53,7 +53,7 @@ def test_the_readme_names_every_command_and_no_other():
     assert told == commands
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/config.md"])
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/config.md", "docs/digits.md"])
 def test_linked_files_exist(page):
     text = (ROOT / page).read_text()
     for link in re.findall(r"\]\(([\w./-]+)\)", text):

@@ -9,39 +9,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 from tutorial import X5, X15, Y5, Y15, moments_of
 
+from bench import strd
 from linreg.errors import UserError
 from linreg.moments import PANEL, Moments, merge
-
-# NIST StRD, data set Longley (1967): employment, then deflator, GNP, unemployed, armed forces, population, year.
-LONGLEY = np.array(
-    [
-        [60323, 83.0, 234289, 2356, 1590, 107608, 1947],
-        [61122, 88.5, 259426, 2325, 1456, 108632, 1948],
-        [60171, 88.2, 258054, 3682, 1616, 109773, 1949],
-        [61187, 89.5, 284599, 3351, 1650, 110929, 1950],
-        [63221, 96.2, 328975, 2099, 3099, 112075, 1951],
-        [63639, 98.1, 346999, 1932, 3594, 113270, 1952],
-        [64989, 99.0, 365385, 1870, 3547, 115094, 1953],
-        [63761, 100.0, 363112, 3578, 3350, 116219, 1954],
-        [66019, 101.2, 397469, 2904, 3048, 117388, 1955],
-        [67857, 104.6, 419180, 2822, 2857, 118734, 1956],
-        [68169, 108.4, 442769, 2936, 2798, 120445, 1957],
-        [66513, 110.8, 444546, 4681, 2637, 121950, 1958],
-        [68655, 112.6, 482704, 3813, 2552, 123366, 1959],
-        [69564, 114.2, 502601, 3931, 2514, 125368, 1960],
-        [69331, 115.7, 518173, 4806, 2572, 127852, 1961],
-        [70551, 116.9, 554894, 4007, 2827, 130081, 1962],
-    ]
-)
-LONGLEY_SLOPES = [
-    15.0618722713733,
-    -0.0358191792925910,
-    -2.02022980381683,
-    -1.03322686717359,
-    -0.0511041056535807,
-    1829.15146461355,
-]
-LONGLEY_RESIDUAL = 836424.055505915
 
 
 def exact_least_squares(x_NF: np.ndarray, y_N: np.ndarray) -> tuple[np.ndarray, float]:
@@ -85,9 +55,11 @@ def test_hard_slopes_keep_as_many_digits_as_lapack_on_the_rows(case: str) -> Non
 
 
 def test_longley_agrees_with_the_certified_values() -> None:
-    solution = moments_of(LONGLEY[:, 1:], LONGLEY[:, :1]).solve()
-    assert digits(solution.weight_OF[0], np.array(LONGLEY_SLOPES)) >= 10.9 - 1
-    assert solution.residual_O[0] == pytest.approx(LONGLEY_RESIDUAL, rel=1e-11)
+    longley = strd.load()["Longley"]
+    x, y = longley.arrays()
+    solution = moments_of(x, y[:, None]).solve()
+    assert digits(solution.weight_OF[0], np.array(longley.certified.parameters_P[1:], dtype=float)) >= 10.9 - 1
+    assert solution.residual_O[0] == pytest.approx(float(longley.certified.residual_squares), rel=1e-11)
 
 
 def test_a_column_a_million_spreads_from_zero_loses_nothing_over_many_leaves() -> None:
