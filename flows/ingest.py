@@ -111,6 +111,8 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     Raises:
         UserError: a file, a column or a value is not as it must be, or the device is not there.
     """
+    if config.train.patience and not config.data.validation_fraction:
+        raise UserError("train.patience needs validation rows: set data.validation_fraction")
     resolve(config.train.device, config.train.dtype)  # wrong on this machine even where nothing is left to train
     partitions = source.find(config.data.path)
     digest = source.digest(partitions)

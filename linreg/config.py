@@ -213,8 +213,6 @@ class Config:
                 f"gate.{name}",
                 f"names no target of data.targets{nearest(target, known)}",
             )
-        remedy = "needs validation rows: set data.validation_fraction"
-        _require(not self.train.patience or self.data.validation_fraction > 0, "train.patience", remedy)
 
     def flat(self) -> dict[str, Any]:
         """Every key with its value, ``{"data.path": ..., "train.epochs": ...}``."""

@@ -211,7 +211,7 @@ class Moments:
         """
         root = np.zeros_like(self.root_KK)
         root[0, 0] = self.root_KK[0, 0]
-        root[1:, 1:] = _factor(self.at(np.zeros_like(self.shift_P))[:, 1:])
+        root[1:, 1:] = factor(self.at(np.zeros_like(self.shift_P))[:, 1:])
         return replace(self, shift_P=np.zeros_like(self.shift_P), root_KK=root)
 
     def _scale(self) -> Float:
