@@ -78,6 +78,10 @@ class Objective:
         """The loss at ``theta``, in the targets' units squared."""
         return self.optimum_loss + self.excess_loss(theta_DO)
 
+    def gradient(self, theta_DO: Float) -> Float:
+        """The gradient ``H (theta - theta_opt)``, which is ``H theta - s``; shape (D, O), in loss per unit of each."""
+        return np.asarray(2 * self.unit * (self.factor_DD.T @ (self.factor_DD @ (theta_DO - self.optimum_DO))))
+
     def excess_mse(self, theta_DO: Float) -> float:
         """The mean squared error at ``theta`` minus that of exact least squares; no penalty in either."""
         plain = Objective.of(self.moments) if self.weight_decay else self
@@ -96,6 +100,11 @@ class Objective:
     def eigenvalues_D(self) -> Float:
         """Eigenvalues of the Hessian of the loss, largest first; exactly 0 where the rank is deficient."""
         return np.asarray(2 * self.unit * self._svd[1] ** 2)
+
+    @property
+    def curvature_D(self) -> Float:
+        """The Hessian's diagonal: the second derivative of the loss in each parameter alone; one for all targets."""
+        return np.asarray(2 * self.unit * (self.factor_DD**2).sum(axis=0))
 
     @property
     def basis_DD(self) -> Float:
