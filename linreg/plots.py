@@ -1,5 +1,5 @@
-"""The pictures of a run: the loss on its way to the optimum and as a parabola in each parameter, predictions against the
-truth, and what each feature does.
+"""The pictures of a run: the loss on its way to the optimum, and as a parabola in each parameter; predictions against
+the truth; and what each feature does.
 
 Each function draws one figure from plain arrays and returns it; ``png`` turns it into bytes. No window is opened and no
 global state is touched.

@@ -26,7 +26,7 @@ def recorded_epochs(epochs: int, *, most: int = 60) -> list[int]:
 
     Args:
         epochs: how many the descent runs; 0 is the start.
-        most: how many to keep at most, at least 2.
+        most: how many to keep at most; 3 or more.
 
     Returns:
         rising numbers from 0 to ``epochs``, both among them.

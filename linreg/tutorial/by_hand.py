@@ -175,8 +175,7 @@ def _grid(values: npt.ArrayLike, what: str) -> torch.Tensor:
     except (TypeError, ValueError) as e:
         raise UserError(f"{what} are not a grid of numbers ({e}): every row needs the same number of values") from e
     if table.ndim != 2 or not table.size:
-        shape = " x ".join(map(str, table.shape)) or "a single number"
-        raise UserError(f"{what} are {shape}, not rows x columns: one column is values.reshape(-1, 1)")
+        raise UserError(f"{what} have shape {table.shape}, not (rows, columns): one column is values.reshape(-1, 1)")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told on the next line
         out = torch.from_numpy(table.astype(np.float32))
     if not torch.isfinite(out).all():

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import lsq_linear
-from torch.func import grad, jacfwd
+from torch.func import grad, jacrev
 
 from linreg.rows import Rows
 from linreg.tutorial import printed
@@ -93,7 +93,7 @@ def restored(first: Rows) -> tuple[Float, Float]:
     unit_Q = np.maximum(_HALF_UNIT, 4 * _EPS * np.abs(printed_numbers()))
     theta_P = start_P
     for _ in range(3):
-        jacobian_QP = jacfwd(numbers)(theta_P).numpy() / unit_Q[:, None]
+        jacobian_QP = jacrev(numbers)(theta_P).numpy() / unit_Q[:, None]
         left_Q = (printed_numbers() - numbers(theta_P).numpy()) / unit_Q
         low_P, high_P = ((start_P - theta_P).numpy() + side * _HALF_UNIT for side in (-1, 1))
         theta_P = theta_P + torch.from_numpy(lsq_linear(jacobian_QP, left_Q, (low_P, high_P)).x)
@@ -137,7 +137,7 @@ def _apart(theta_P: torch.Tensor, targets: int) -> tuple[torch.Tensor, torch.Ten
 
 def _allowed(numbers: Callable[[torch.Tensor], torch.Tensor], theta_P: torch.Tensor) -> Float:
     """The module's bound; float32 arithmetic stays below a hundredth of it."""
-    first_QP, second_QPP = jacfwd(numbers)(theta_P), jacfwd(jacfwd(numbers))(theta_P)
+    first_QP, second_QPP = jacrev(numbers)(theta_P), jacrev(jacrev(numbers))(theta_P)
     moved_Q = _HALF_UNIT * first_QP.abs().sum(1) + _HALF_UNIT**2 / 2 * second_QPP.abs().sum((1, 2))
     return np.asarray(moved_Q.numpy() + _HALF_UNIT)
 
