@@ -144,15 +144,23 @@ class _Parabola:
         """The value with the smallest loss; the end itself where the loss does not depend on the parameter."""
         return self.end - self.gradient / self.curvature if self.curvature > 0 else self.end
 
+    @property
+    def doubled(self) -> float:
+        """How far from the minimum the loss is twice as large: a walk shorter than that has hardly moved the loss."""
+        lowest = max(self(self.minimum), 0.0)
+        return float(np.sqrt(2 * lowest / self.curvature)) if self.curvature > 0 else 0.0
+
+    @property
+    def gain(self) -> float:
+        """The share of the loss that this parameter alone could still take away."""
+        return (self.loss - self(self.minimum)) / self.loss if self.loss > 0 else 0.0
+
 
 def _walked(axes: Any, curve: _Parabola, walk_T: Float, label: str) -> None:
     """One panel: the parabola, the walk on it, where it began and ended, and the parabola's own minimum."""
     lowest = curve.minimum
     left, right = min(lowest, float(walk_T.min())), max(lowest, float(walk_T.max()))
-    doubled = (
-        np.sqrt(2 * curve(lowest) / curve.curvature) if curve.curvature > 0 else 0.0
-    )  # from here to twice the loss
-    reach = 1.15 * max(right - lowest, lowest - left, doubled) or max(abs(lowest), 1.0)
+    reach = 1.15 * max(right - lowest, lowest - left, curve.doubled) or max(abs(lowest), 1.0)
     values = np.linspace(lowest - reach, lowest + reach, 201)
     axes.plot(values, curve(values), color=_SHADE, linewidth=1.5, zorder=1)
     axes.axvline(lowest, ymax=0.8, color=_LINE, linestyle="--", linewidth=1, zorder=0)
@@ -166,21 +174,10 @@ def _walked(axes: Any, curve: _Parabola, walk_T: Float, label: str) -> None:
 
 def _say(axes: Any, curve: _Parabola, label: str) -> None:
     """Title, ticks, and in the parabola's mouth whether the parameter has anything left to gain by itself."""
-    gain = curve.loss - curve(curve.minimum)
-    rests = gain <= _AT_REST * curve.loss
-    verdict = (
-        "within 1% of its minimum" if rests else f"on the slope:\n{100 * gain / curve.loss:.1f}% of the loss to gain"
-    )
-    axes.text(
-        0.5,
-        0.96,
-        verdict,
-        transform=axes.transAxes,
-        ha="center",
-        va="top",
-        size="small",
-        color=_INK if rests else _LINE,
-    )
+    rests = curve.gain <= _AT_REST
+    verdict = "within 1% of its minimum" if rests else f"on the slope:\n{100 * curve.gain:.1f}% of the loss to gain"
+    where = {"transform": axes.transAxes, "ha": "center", "va": "top"}
+    axes.text(0.5, 0.96, verdict, size="small", color=_INK if rests else _LINE, **where)
     axes.set_title(label, fontsize="medium")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=4))

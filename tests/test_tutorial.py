@@ -511,6 +511,7 @@ def test_the_page_runs_as_a_script_from_anywhere_and_leaves_nothing(folder, monk
     monkeypatch.chdir(where)
     with torch.random.fork_rng():
         page = runpy.run_path(str(ROOT / "docs/tutorial.py"))
+    torch.set_printoptions(profile="default")  # the page sets them for its own process
     assert_same_text(capsys.readouterr().out, streams(stored))
     after = {p.name for f in (ROOT, ROOT / "docs", tmp_path) for p in f.iterdir() if p.name != "__pycache__"}
     assert after == before
