@@ -1,12 +1,13 @@
 # make run    sets up .venv and runs the main job on the embedded defaults
 # make test   sets up and passes the tests
+# make notebook  runs docs/tutorial.py and keeps what it shows: docs/tutorial.ipynb, docs/parabolas.png
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 export DO_NOT_TRACK := true
 
-.PHONY: run test test-long lint types bench ui clean
+.PHONY: run test test-long lint types bench notebook ui clean
 
 run: .venv/run.stamp
 	@$(BIN)/linreg run configs/crops.toml
@@ -25,6 +26,9 @@ types: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m bench
+
+notebook: .venv/dev.stamp
+	@$(BIN)/python -m docs.build
 
 ui: .venv/run.stamp
 	@$(BIN)/linreg ui

@@ -128,6 +128,22 @@ def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float,
     figures = {
         "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss, fitted.validation_loss),
         "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on),
+        "parabolas.png": _parabolas(fitted),
         "coefficients.png": plots.coefficients(model.weight_OF, spread_F, model.features, model.targets),
     }
     return {name: plots.png(figure) for name, figure in figures.items()}
+
+
+def _parabolas(fitted: Fit) -> plots.Figure:
+    """The walk in the data's own units on the mean squared error, whatever was trained: the picture of the tutorial."""
+    epochs, path_TDO = list(fitted.path), np.stack(list(fitted.path.values()))
+    plain, moments = Objective.of(fitted.objective.moments), fitted.objective.moments
+    return plots.parabolas(
+        path_TDO,
+        epochs,
+        curvature_D=plain.curvature_D,
+        gradient_DO=plain.gradient(path_TDO[-1]),
+        loss=plain.loss(path_TDO[-1]),
+        features=moments.features,
+        targets=moments.targets,
+    )

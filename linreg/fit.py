@@ -21,6 +21,7 @@ from linreg.moments import Moments
 from linreg.objective import Float, Objective
 from linreg.record import record
 from linreg.trainers import Problem, State, Trainer, choose
+from linreg.walk import recorded_epochs
 
 OnEpoch = Callable[[int, float], None]
 
@@ -44,6 +45,8 @@ class Fit:
         device: where its tensors were.
         epochs: how many the model has had; 0 where the trainer does not iterate.
         stopped: why the loop ended.
+        path: parameters in the data's own units, bias first, (1 + F, O), by the epoch after which they were noted: all
+            of few epochs, else ever farther apart; the last are the model's.
         state: the trainer's whole state after them.
         objective: the loss that was trained.
     """
@@ -58,15 +61,20 @@ class Fit:
     device: str
     epochs: int
     stopped: str
+    path: dict[int, Float]
     state: State
     objective: Objective
 
 
 @dataclass
 class _Walk:
-    """The way so far: the losses of every epoch, the start included, and the best state on the validation rows."""
+    """The way so far: the losses of every epoch, the start included, some of the parameters, and the best state on the
+    validation rows.
+    """
 
-    excess: list[float]
+    noted: frozenset[int]
+    excess: list[float] = field(default_factory=list)
+    path: dict[int, Float] = field(default_factory=dict)
     validation: list[float] = field(default_factory=list)
     best: int = 0
     best_state: State | None = None
@@ -118,6 +126,7 @@ def fit(
         device=str(device) if trainer.needs_rows else "cpu",
         epochs=len(way.excess) - 1,
         stopped=stopped,
+        path=way.path | {len(way.excess) - 1: _own(model)},
         state=state,
         objective=objective,
     )
@@ -190,7 +199,7 @@ def _loop(
     """Run the epochs; the parameters to keep, the way there, and why it ended."""
     objective = problem.objective
     state = trainer.init(problem)
-    way = _Walk([])
+    way = _Walk(frozenset(recorded_epochs(config.epochs if trainer.iterates else 0)))
     _measure(way, objective, trainer.theta(problem, state), state, validation)
     if not trainer.iterates:
         return state, way, "closed form"
@@ -212,6 +221,7 @@ def _loop(
     if config.patience and way.best_state is not None:
         state, stopped = way.best_state, f"{stopped}; the parameters of epoch {way.best} had the lowest, and are kept"
         del way.excess[way.best + 1 :]
+        way.path = {epoch: theta for epoch, theta in way.path.items() if epoch <= way.best}
     if objective.optimum_loss + way.excess[-1] > _nothing(objective, way.excess[0]):
         raise UserError(_diverged(way.excess, objective.optimum_loss + way.excess[-1], config, objective))
     return state, way, stopped
@@ -219,6 +229,8 @@ def _loop(
 
 def _measure(way: _Walk, objective: Objective, theta_DO: Float, state: State, validation: Moments | None) -> float:
     """Note the losses of the parameters as they are, and whether they are the best yet; returns the trained loss."""
+    if len(way.excess) in way.noted:
+        way.path[len(way.excess)] = _own(objective.model(theta_DO))
     way.excess.append(objective.excess_loss(theta_DO))
     if validation is not None:
         model = objective.model(theta_DO)
@@ -227,6 +239,11 @@ def _measure(way: _Walk, objective: Objective, theta_DO: Float, state: State, va
             way.best, way.best_state = len(way.validation), state
         way.validation.append(error)
     return objective.optimum_loss + way.excess[-1]
+
+
+def _own(model: LinearModel) -> Float:
+    """The parameters in the data's own units, bias first, shape (1 + F, O)."""
+    return np.vstack([model.intercept_O, model.weight_OF.T])
 
 
 def _lost(objective: Objective, config: TrainConfig, start: float) -> float:

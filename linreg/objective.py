@@ -105,12 +105,15 @@ class Objective:
     @cached_property
     def _gradient_FO(self) -> Float:
         """The smooth part's gradient at the optimum, in the weights; at most ``l1``, rounding cut off."""
-        gradient = 2 * self.unit * self.factor_DD.T @ (self.factor_DD @ (self.optimum_DO - self.smooth_DO))
-        return np.clip(gradient[1:], -self.l1, self.l1)
+        return np.clip(self.gradient(self.optimum_DO)[1:], -self.l1, self.l1)
 
     def loss(self, theta_DO: Float) -> float:
         """The loss at ``theta``, in the targets' units squared."""
         return self.optimum_loss + self.excess_loss(theta_DO)
+
+    def gradient(self, theta_DO: Float) -> Float:
+        """The gradient of the smooth part, ``H theta - s``; shape (D, O), in loss per unit of each parameter."""
+        return np.asarray(2 * self.unit * (self.factor_DD.T @ (self.factor_DD @ (theta_DO - self.smooth_DO))))
 
     def excess_mse(self, theta_DO: Float) -> float:
         """The mean squared error at ``theta`` minus that of exact least squares; no penalty in either."""
@@ -130,6 +133,11 @@ class Objective:
     def eigenvalues_D(self) -> Float:
         """Eigenvalues of the smooth part's Hessian, largest first; exactly 0 where the rank is deficient."""
         return np.asarray(2 * self.unit * self._svd[1] ** 2)
+
+    @property
+    def curvature_D(self) -> Float:
+        """The Hessian's diagonal: the second derivative of the loss in each parameter alone; one for all targets."""
+        return np.asarray(2 * self.unit * (self.factor_DD**2).sum(axis=0))
 
     @property
     def basis_DD(self) -> Float:

@@ -6,6 +6,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
 from flows.cli.main import _parser
@@ -13,6 +14,10 @@ from linreg import config_file
 from linreg.config import Config, TrainConfig
 from linreg.dataset import load
 from linreg.fit import fit
+from linreg.moments import Moments
+from linreg.objective import Objective
+from linreg.tutorial import check, crops, printed
+from linreg.walk import theta_after
 
 ROOT = Path(__file__).parent.parent
 
@@ -83,6 +88,26 @@ def test_the_python_example_of_the_readme_runs(monkeypatch, capsys):
     exec(example, {})
     loss, excess = map(float, capsys.readouterr().out.split()[:2])
     assert excess < 1e-9 < loss
+
+
+def test_the_readme_shows_lines_of_the_tutorials_table_as_it_is():
+    lines = {line.what: line for line in check.table(crops.first_table(), crops.second_table())}
+    text = (ROOT / "README.md").read_text()
+    shown = re.search(r"linreg\.tutorial .*?```\n.*?\n(.*?)```\n\n\((\d+) of its (\d+) lines", text, re.S)
+    body = [re.split(r"\s{2,}", line) for line in shown[1].splitlines()]
+    assert (len(body), len(lines)) == (int(shown[2]), int(shown[3]))
+    for what, *numbers in body:
+        line = lines[what]
+        wanted = line.printed, line.ours, line.difference, line.allowed
+        assert [float(n) for n in numbers] == pytest.approx(wanted, abs=0.01)  # float32 elsewhere rounds otherwise
+
+
+def test_the_readme_says_where_the_tutorials_descent_ends():
+    objective = Objective.of(Moments.of(crops.first_table().blocks(), crops.FEATURES, crops.TARGETS))
+    start = np.vstack([printed.BIAS_O, printed.WEIGHT_OF.T])
+    loss = objective.loss(theta_after(objective, start, learning_rate=printed.LEARNING_RATE, epochs=printed.EPOCHS))
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"the loss is {loss:.2f} where {objective.optimum_loss:.4f} is possible" in text
 
 
 def test_the_config_that_ships_is_the_tutorials_run():

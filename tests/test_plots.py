@@ -64,6 +64,138 @@ def test_a_hundred_features_and_ten_targets_are_drawn() -> None:
     assert len(figure.axes[0].patches) == 20
 
 
+def quadratic(features: int, targets: int, *, epochs: int = 5, seed: int = 0) -> dict[str, object]:
+    """What ``parabolas`` takes, of a descent on random rows, and the loss itself to check it by."""
+    rng = np.random.default_rng(seed)
+    design = np.column_stack([np.ones(30), rng.normal(size=(30, features)) + 1])
+    y = rng.normal(size=(30, targets))
+    hessian = 2 / y.size * design.T @ design
+    theta, path = rng.normal(size=(features + 1, targets)), []
+    for _ in range(epochs + 1):
+        path.append(theta)
+        theta = theta - 0.5 / np.linalg.eigvalsh(hessian)[-1] * 2 / y.size * design.T @ (design @ theta - y)
+    gradient = 2 / y.size * design.T @ (design @ path[-1] - y)
+    pieces = {
+        "path_TDO": np.array(path),
+        "epochs_T": range(epochs + 1),
+        "curvature_D": np.diag(hessian),
+        "gradient_DO": gradient,
+        "loss": float(((design @ path[-1] - y) ** 2).mean()),
+        "features": [f"f{i}" for i in range(features)],
+        "targets": [f"t{i}" for i in range(targets)],
+    }
+    return {"pieces": pieces, "loss": lambda t: float(((design @ t - y) ** 2).mean())}
+
+
+def parabolas(**pieces):
+    return plots.parabolas(pieces.pop("path_TDO"), pieces.pop("epochs_T"), **pieces)
+
+
+def verdicts(figure) -> list[str]:
+    return [axes.texts[0].get_text() for axes in figure.axes if axes.axison]
+
+
+def test_each_parabola_is_the_loss_in_one_parameter_with_the_others_where_the_descent_ended() -> None:
+    made = quadratic(3, 2)
+    figure = parabolas(**made["pieces"])
+    assert len(figure.axes) == 8
+    path = made["pieces"]["path_TDO"]
+    for k, axes in enumerate(figure.axes):
+        i, j = k % 4, k // 4
+        curve = axes.get_lines()[0]
+        for value, height in list(zip(*curve.get_data(), strict=True))[::50]:
+            theta = path[-1].copy()
+            theta[i, j] = value
+            assert height == pytest.approx(made["loss"](theta), rel=1e-9)
+
+
+def test_the_dots_are_the_walk_light_to_dark_with_its_start_its_end_and_the_minimum_marked() -> None:
+    made = quadratic(3, 2)
+    path = made["pieces"]["path_TDO"]
+    axes = parabolas(**made["pieces"]).axes[5]
+    dots = axes.collections[0]
+    curve, _, start, end, lowest = axes.get_lines()[:5]
+    assert dots.get_offsets()[:, 0].tolist() == path[:, 1, 1].tolist()
+    assert list(start.get_xdata()) == [path[0, 1, 1]]
+    assert list(end.get_xdata()) == [path[-1, 1, 1]]
+    assert end.get_ydata()[0] == pytest.approx(made["pieces"]["loss"])
+    assert lowest.get_ydata()[0] <= min(curve.get_ydata())
+    assert list(dots.get_array()) == sorted(dots.get_array())
+    brightness = plots._WALK(np.linspace(0, 1, 9))[:, :3].sum(axis=1)
+    assert (np.diff(brightness) < 0).all()
+
+
+def test_the_panels_are_named_a_row_a_target() -> None:
+    figure = parabolas(**quadratic(2, 2)["pieces"])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["bias → t0", "f0 → t0", "f1 → t0", "bias → t1", "f0 → t1", "f1 → t1"]
+    assert "epoch 5" in figure.get_suptitle()
+
+
+def test_a_parameter_at_its_own_minimum_is_told_from_one_on_the_slope() -> None:
+    pieces = {"path_TDO": np.array([[[0.0], [0.0]], [[1.0], [1.0]]]), "epochs_T": [0, 1], "curvature_D": np.ones(2)}
+    names = {"features": ["f"], "targets": ["t"]}
+    figure = parabolas(**pieces, **names, gradient_DO=np.array([[0.1], [-1.0]]), loss=1.0)
+    assert verdicts(figure) == ["within 1% of its minimum", "on the slope:\n50.0% of the loss to gain"]
+
+
+@pytest.mark.parametrize(
+    ("features", "targets", "panels"), [(0, 1, 1), (5, 2, 12), (11, 1, 12), (6, 2, 12), (40, 3, 12)]
+)
+def test_one_grid_holds_at_most_twelve_parameters_and_says_what_is_left_out(features, targets, panels) -> None:
+    made = quadratic(features, targets)
+    figure = parabolas(**made["pieces"])
+    assert len(verdicts(figure)) == panels
+    total = (features + 1) * targets
+    assert (f"the {panels} of {total} parameters" in figure.get_suptitle()) == (total > panels)
+    assert plots.png(figure).startswith(PNG)
+
+
+def test_of_many_parameters_those_are_shown_that_walked_through_the_most_loss() -> None:
+    path = np.zeros((2, 20, 1))
+    path[0, :, 0] = np.arange(20)
+    pieces = {"curvature_D": np.ones(20), "gradient_DO": np.zeros((20, 1)), "loss": 1.0}
+    figure = parabolas(
+        path_TDO=path, epochs_T=[0, 9], features=[f"f{i}" for i in range(1, 20)], targets=["t"], **pieces
+    )
+    assert [axes.get_title() for axes in figure.axes] == [f"f{i} → t" for i in range(8, 20)]
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-300, 3.0, 1e200])
+@pytest.mark.parametrize("curvature", [0.0, 1e-12, 1.0, 1e12])
+def test_a_flat_loss_a_perfect_fit_and_a_walk_that_goes_nowhere_are_drawn(curvature: float, loss: float) -> None:
+    path = np.full((3, 1, 1), 7.0)
+    pieces = {"curvature_D": np.array([curvature]), "gradient_DO": np.zeros((1, 1)), "loss": loss}
+    figure = parabolas(path_TDO=path, epochs_T=[0, 1, 2], features=[], targets=["t"], **pieces)
+    assert verdicts(figure) == ["within 1% of its minimum"]
+    assert plots.png(figure).startswith(PNG)
+
+
+def test_a_minimum_that_rounding_puts_below_zero_is_drawn() -> None:
+    path = np.array([[[1.0]], [[1e-9]]])
+    pieces = {"curvature_D": np.ones(1), "gradient_DO": np.array([[1.1e-9]]), "loss": 0.5e-18}
+    figure = parabolas(path_TDO=path, epochs_T=[0, 1], features=[], targets=["t"], **pieces)
+    assert plots.png(figure).startswith(PNG)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_panels_take_any_column_name(name: str) -> None:
+    pieces = quadratic(1, 1)["pieces"] | {"features": [name], "targets": [name]}
+    figure = parabolas(**pieces)
+    assert plots.png(figure).startswith(PNG)
+    assert len(figure.axes[1].get_title().replace("\\", "")) <= 2 * 14 + 3
+
+
+def test_the_parts_of_the_grid_do_not_cover_each_other() -> None:
+    figure = parabolas(**quadratic(3, 2)["pieces"])
+    plots.png(figure)
+    renderer = figure.canvas.get_renderer()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    boxes += [figure.legends[0].get_window_extent(renderer), figure._suptitle.get_window_extent(renderer)]
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
 def test_drawing_leaves_no_figure_behind() -> None:
     from matplotlib import pyplot
 

@@ -1,5 +1,7 @@
 """The learning rates against ``torch.optim.lr_scheduler``'s own, and what a schedule does to every trainer."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
@@ -44,5 +46,5 @@ def test_every_epochs_rate_is_torchs(how: str) -> None:
 def test_no_schedule_raises_the_rate(how: str) -> None:
     config = TrainConfig(learning_rate=0.05, epochs=40, **HOW[how])
     rates = [rate_of(config, e) for e in range(1, 41)]
-    assert all(a >= b for a, b in zip(rates, rates[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates))
     assert rates[0] == config.learning_rate

@@ -1,6 +1,5 @@
 """The tutorial's second half: ``nn.Linear``, ``TensorDataset``, ``DataLoader``, ``mse_loss``, ``torch.optim.SGD``."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from linreg.batches import batches
 from linreg.trainers.contract import Problem, State
 from linreg.trainers.sgd import Sgd
+from linreg.tutorial import one_epoch as fit
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,6 @@ class Builtin(Sgd):
             if f"{name}_velocity" in state:
                 optimizer.state[parameter]["momentum_buffer"] = state[f"{name}_velocity"].clone()
         return model, optimizer
-
-
-def fit(
-    model: nn.Module,
-    loss_fn: Callable[..., torch.Tensor],
-    optimizer: torch.optim.Optimizer,
-    loader: DataLoader[tuple[torch.Tensor, ...]],
-) -> None:
-    """Walk the loader once, one update a batch. Source: the tutorial, "Model training".
-
-    Args:
-        loss_fn: takes the predictions and what the loader gives beside the features: targets, and weights if any.
-    """
-    for x_NF, *rest in loader:
-        prediction = model(x_NF)  # 1. generate predictions
-        loss = loss_fn(prediction, *rest)  # 2. calculate the loss
-        loss.backward()  # 3. compute gradients
-        optimizer.step()  # 4. update the parameters
-        optimizer.zero_grad()  # 5. reset the gradients
 
 
 def weighted_mse_loss(prediction_NO: torch.Tensor, target_NO: torch.Tensor, weight_N: torch.Tensor) -> torch.Tensor:

@@ -8,29 +8,9 @@ import torch
 from linreg.batches import batches
 from linreg.trainers.contract import Problem, State
 from linreg.trainers.sgd import Sgd
+from linreg.tutorial import mse, regression_model
 
-
-def regression_model(x_NF: torch.Tensor, weight_OF: torch.Tensor, bias_O: torch.Tensor) -> torch.Tensor:
-    """The model ``x W' + b``; (N, F), (O, F), (O,) to (N, O). Source: the tutorial, "The model"."""
-    return x_NF @ weight_OF.T + bias_O
-
-
-def mse(prediction_NO: torch.Tensor, target_NO: torch.Tensor, weight_N: torch.Tensor | None = None) -> torch.Tensor:
-    """The mean squared error over all N x O elements, in the targets' units squared.
-
-    Args:
-        weight_N: how much each row counts; the sum is still divided by N x O, so weights are 1 on average.
-
-    Raises:
-        ValueError: the shapes differ; ``(N,)`` against ``(N, 1)`` would broadcast to ``(N, N)``.
-
-    Source: the tutorial, "Definition of a Loss function".
-    """
-    if prediction_NO.shape != target_NO.shape:
-        raise ValueError(f"prediction {tuple(prediction_NO.shape)} and target {tuple(target_NO.shape)} differ in shape")
-    difference = prediction_NO - target_NO
-    square = difference * difference
-    return torch.sum(square if weight_N is None else weight_N[:, None] * square) / difference.numel()
+__all__ = ["Manual", "mse", "regression_model"]
 
 
 @dataclass(frozen=True)
