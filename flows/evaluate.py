@@ -5,6 +5,7 @@ The baselines: the mean of the training rows, exact least squares, and the champ
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from linreg.model import LinearModel
 from linreg.objective import Objective
 from linreg.plan import Plan
 from linreg.rows import Rows
+
+if TYPE_CHECKING:  # only plots loads matplotlib
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float,
     return {name: plots.png(figure) for name, figure in figures.items()}
 
 
-def _parabolas(fitted: Fit) -> plots.Figure:
+def _parabolas(fitted: Fit) -> "Figure":
     """The walk in the data's own units on the mean squared error, whatever was trained: the picture of the tutorial."""
     epochs, path_TDO = list(fitted.path), np.stack(list(fitted.path.values()))
     plain, moments = Objective.of(fitted.objective.moments), fitted.objective.moments
