@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from linreg.config import TrainConfig
 from linreg.folds import MOST_FOLDS, FoldErrors, fold_count, fold_mean, parts, regroup, test_error, why_not
 from linreg.model import LinearModel
 from linreg.moments import Moments, merge
 from linreg.objective import Objective
-from linreg.ridge import RidgePath, grid, ridge_path
+from linreg.ridge import RidgePath, eigenvalues, grid, path_of, ridge_path
 from linreg.rows import Rows
 
 Float = npt.NDArray[np.float64]
@@ -99,15 +100,16 @@ def cross_validation(folds: Sequence[Moments], config: TrainConfig) -> CrossVali
     reason = why_not(used)
     if reason:
         return f"k-fold validation is not possible: {reason}"
-    whole = merge(used)
-    decays = np.append(grid(whole, standardize=config.standardize), config.weight_decay)
-    return CrossValidation(
-        trained=kfold_error(used, config),
-        mean=kfold_error(used, config, solver=mean_predictor),
-        in_sample_O=test_error(optimum(config)(whole), whole),
-        path=ridge_path(used, standardize=config.standardize, weight_decays=list(decays)),
-        weight_decay=config.weight_decay,
-    )
+    with threadpool_limits(limits=1, user_api="blas"):
+        pairs, whole, solve = parts(used), merge(used), optimum(config)
+        value_F = eigenvalues(whole, standardize=config.standardize)
+        return CrossValidation(
+            trained=FoldErrors.of(pairs, solve),
+            mean=FoldErrors.of(pairs, mean_predictor),
+            in_sample_O=test_error(solve(whole), whole),
+            path=path_of(pairs, value_F, [*grid(value_F), config.weight_decay], config.standardize),
+            weight_decay=config.weight_decay,
+        )
 
 
 def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver | None = None) -> FoldErrors:
@@ -121,11 +123,8 @@ def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver
     Raises:
         UserError: the folds cannot validate.
     """
-    solve = solver or optimum(config)
-    errors = [test_error(solve(train), test) for train, test in parts(folds)]
-    weight_K = np.array([fold.weight for fold in folds])
-    whole = merge(folds)
-    return FoldErrors(whole.targets, weight_K, np.stack(errors), whole.spread_P[len(whole.features) :] ** 2)
+    with threadpool_limits(limits=1, user_api="blas"):  # the bits must not hang on how many threads there are
+        return FoldErrors.of(parts(folds), solver or optimum(config))
 
 
 def optimum(config: TrainConfig) -> Solver:

@@ -7,19 +7,19 @@ by which the whole outweighs the rest. The error of a model on a fold is the nor
 Shapes: K folds, F features, O targets, G models at once, P = F + O columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments, merge
 
 Float = npt.NDArray[np.float64]
+Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on
 
 MOST_FOLDS = 10  # what rows are dealt into; fewer are made by joining neighbours
 
@@ -46,6 +46,14 @@ class FoldErrors:
     weight_K: Float
     error_KO: Float
     variance_O: Float
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], solver: Callable[[Moments], LinearModel]) -> "FoldErrors":
+        """The errors of the models that ``solver`` makes of the training records of ``parts``."""
+        whole = pairs[0][0] + pairs[0][1]
+        weight_K = np.array([test.weight for _, test in pairs])
+        error_KO = np.stack([test_error(solver(train), test) for train, test in pairs])
+        return cls(whole.targets, weight_K, error_KO, whole.spread_P[len(whole.features) :] ** 2)
 
     @property
     def mse(self) -> float:
@@ -148,10 +156,11 @@ def why_not(folds: Sequence[Moments]) -> str | None:
     return None
 
 
-def parts(folds: Sequence[Moments]) -> list[tuple[Moments, Moments]]:
+def parts(folds: Sequence[Moments]) -> list[Pair]:
     """For each fold the record of all others, and its own: (train, test), in the folds' order.
 
     3 K merges: the record before each fold and the record after it, each built up in order, then the two of them.
+    Call it with one BLAS thread, so that the bits do not hang on how many there are.
 
     Raises:
         UserError: the folds cannot validate; the reason is ``why_not``'s.
@@ -159,10 +168,9 @@ def parts(folds: Sequence[Moments]) -> list[tuple[Moments, Moments]]:
     reason = why_not(folds)
     if reason:
         raise UserError(f"k-fold validation is not possible: {reason}")
-    with threadpool_limits(limits=1, user_api="blas"):  # the bits must not hang on how many threads there are
-        before = list(accumulate(folds[:-1]))
-        after = list(accumulate(folds[:0:-1], lambda done, fold: fold + done))[::-1]
-        middle = [a + b for a, b in zip(before[:-1], after[1:], strict=True)]
+    before = list(accumulate(folds[:-1]))
+    after = list(accumulate(folds[:0:-1], lambda done, fold: fold + done))[::-1]
+    middle = [a + b for a, b in zip(before[:-1], after[1:], strict=True)]
     return list(zip([after[0], *middle, before[-1]], folds, strict=True))
 
 

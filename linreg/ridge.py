@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import qr
 from scipy.optimize import brentq
+from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
-from linreg.folds import fold_mean, parts, root_error, squared_errors
+from linreg.folds import Pair, fold_mean, parts, root_error, squared_errors
 from linreg.moments import Moments, merge
 
 Float = npt.NDArray[np.float64]
@@ -127,27 +128,39 @@ def ridge_path(
     Args:
         folds: the record of each fold.
         standardize: weight decay acts on coefficients scaled by each training part's own spread.
-        weight_decays: the grid; None: ``grid(merge(folds))``.
+        weight_decays: the grid; None: ``grid`` of all rows.
 
     Raises:
         UserError: the folds cannot validate, or a weight decay is below 0.
     """
-    pairs, whole = parts(folds), merge(folds)
-    decays = grid(whole, standardize=standardize) if weight_decays is None else np.unique(weight_decays)
+    with threadpool_limits(limits=1, user_api="blas"):  # small factors: a second thread only waits, and moves the bits
+        value_F = eigenvalues(merge(folds), standardize=standardize)
+        return path_of(parts(folds), value_F, grid(value_F) if weight_decays is None else weight_decays, standardize)
+
+
+def path_of(pairs: Sequence[Pair], value_F: Float, weight_decays: npt.ArrayLike, standardize: bool) -> RidgePath:
+    """The path from the records of ``parts`` and the ``eigenvalues`` of all rows, where they are at hand.
+
+    Raises:
+        UserError: a weight decay is below 0.
+    """
+    decays = np.unique(np.asarray(weight_decays, dtype=np.float64))
     if decays[0] < 0:
         raise UserError(f"weight decay {decays[0]:g} is below 0: leave it out")
     errors = [_errors(train, test, decays, standardize=standardize) for train, test in pairs]
-    weight_K = np.array([fold.weight for fold in folds])
-    return RidgePath(decays, degrees_of_freedom(whole, decays, standardize=standardize), weight_K, np.stack(errors))
+    weight_K = np.array([test.weight for _, test in pairs])
+    return RidgePath(decays, degrees_of_freedom(value_F, decays), weight_K, np.stack(errors))
 
 
-def grid(moments: Moments, *, standardize: bool) -> Float:
+def grid(value_F: Float) -> Float:
     """The default grid: no weight decay, then ``POINTS`` in equal ratios, chosen by what they leave free.
 
     The first is a hundredth of the Hessian's smallest eigenvalue and shrinks no direction by more than a hundredth; at
     the last, half a degree of freedom is left beside the bias.
+
+    Args:
+        value_F: as from ``eigenvalues``, largest first.
     """
-    value_F = _eigenvalues(moments, standardize=standardize)
     if not len(value_F):
         return np.zeros(1)
 
@@ -160,14 +173,13 @@ def grid(moments: Moments, *, standardize: bool) -> Float:
     return np.concatenate([[0.0], np.geomspace(value_F[-1] / 100, top, POINTS)])
 
 
-def degrees_of_freedom(moments: Moments, weight_decay_G: Float, *, standardize: bool) -> Float:
-    """The trace of the hat matrix of the recorded rows at each weight decay, bias included; shape (G,)."""
-    value_F = _eigenvalues(moments, standardize=standardize)
+def degrees_of_freedom(value_F: Float, weight_decay_G: Float) -> Float:
+    """The trace of the hat matrix at each weight decay, bias included; shape (G,)."""
     return np.asarray(1 + (value_F[:, None] / (value_F[:, None] + weight_decay_G)).sum(axis=0))
 
 
-def _eigenvalues(moments: Moments, *, standardize: bool) -> Float:
-    """Of the Hessian of the centred features, largest first; as many as the features' rank."""
+def eigenvalues(moments: Moments, *, standardize: bool) -> Float:
+    """Of the Hessian of the centred features, largest first; as many as the features' rank, so none is 0."""
     value_F = _Spectrum.of(moments, standardize=standardize).s_F[: moments.solve().rank] ** 2
     return value_F[value_F > 0]
 
@@ -185,8 +197,8 @@ def _errors(train: Moments, test: Moments, weight_decay_G: Float, *, standardize
 def _graded_svd(r_FF: Float) -> tuple[Float, Float, Float]:
     """Singular values, left and right vectors (one a column), small ones right however different the columns' sizes.
 
-    Two QR decompositions, the first with pivots, bring the scales into order first; without them, columns from 1e-6 to
-    1e9 left 4 digits. One thread's time is twice that of the bare SVD.
+    Two QR decompositions, the first with pivots, bring the scales into order first, for as much time again; without
+    them, columns from 1e-6 to 1e9 left 4 digits.
 
     Source: Drmac and Veselic 2008 (the preconditioning of one-sided Jacobi).
     """
