@@ -2,7 +2,7 @@
 
 All of it comes from the record of each fold; no row is read again, and each model is an exact optimum.
 
-    folds = fold_records(load(config.data, folds=MOST_FOLDS).folds)
+    folds = fold_records(load(config.data, folds=fold_count).folds)
     cross_validation(folds, config.train)
 
 Shapes: K folds, F features, O targets.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linreg.config import TrainConfig
-from linreg.folds import MOST_FOLDS, FoldErrors, fold_count, fold_mean, parts, regroup, test_error, why_not
+from linreg.folds import FoldErrors, fold_count, fold_mean, parts, test_error, why_not
 from linreg.model import LinearModel
 from linreg.moments import Moments, merge
 from linreg.objective import Objective
@@ -27,7 +27,6 @@ Float = npt.NDArray[np.float64]
 Solver = Callable[[Moments], LinearModel]
 
 __all__ = [
-    "MOST_FOLDS",
     "CrossValidation",
     "FoldErrors",
     "RidgePath",
@@ -77,7 +76,7 @@ class CrossValidation:
         beaten = _gain(self.mean, self.trained)
         lines = [_on_weight_decay(self)]
         if beaten[0] <= NOISE * beaten[1]:
-            lines.append("the features do not beat the mean of the targets by more than the noise of the folds")
+            lines.append("the config's model does not beat the mean of the targets by more than the noise of the folds")
         return tuple(lines)
 
     @property
@@ -93,10 +92,10 @@ def cross_validation(folds: Sequence[Moments], config: TrainConfig) -> CrossVali
     """Validate a config on the records of its folds; where that is not possible, the reason in words.
 
     Args:
-        folds: as dealt, ``MOST_FOLDS`` as a rule, empty ones included; neighbours are joined where rows are few.
+        folds: the record of each; those that hold no row are left out.
         config: the training; its optimum is judged, not the descent towards it.
     """
-    used = regroup(folds)
+    used = [fold for fold in folds if fold.rows]
     reason = why_not(used)
     if reason:
         return f"k-fold validation is not possible: {reason}"

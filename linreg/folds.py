@@ -16,12 +16,10 @@ import numpy.typing as npt
 
 from linreg.errors import UserError
 from linreg.model import LinearModel
-from linreg.moments import Moments, merge
+from linreg.moments import Moments
 
 Float = npt.NDArray[np.float64]
 Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on
-
-MOST_FOLDS = 10  # what rows are dealt into; fewer are made by joining neighbours
 
 
 @dataclass(frozen=True)
@@ -122,21 +120,14 @@ def root_error(mse: Float, standard_error: Float) -> Float:
 
 
 def fold_count(rows: int) -> int:
-    """How many folds for so many rows: 10, below 100 rows 5.
+    """How many folds for so many training rows: 10, below 100 rows 5; what ``dataset.load`` takes as ``folds``.
 
     Ten leave nine tenths for training, so the error is hardly pessimistic, and vary less than leaving out one row at a
     time. Below 100 rows ten folds would hold fewer than ten rows each, and, dealt by a hash, some of them none.
 
     Source: Kohavi 1995; The Elements of Statistical Learning, 7.10.
     """
-    return MOST_FOLDS if rows >= 100 else 5
-
-
-def regroup(folds: Sequence[Moments]) -> list[Moments]:
-    """As many folds as suit the rows, by joining neighbours; folds that hold no row are left out."""
-    size = max(1, len(folds) // fold_count(sum(fold.rows for fold in folds)))
-    joined = [merge(folds[i : i + size]) for i in range(0, len(folds), size)]
-    return [fold for fold in joined if fold.rows]
+    return 10 if rows >= 100 else 5
 
 
 def why_not(folds: Sequence[Moments]) -> str | None:

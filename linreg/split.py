@@ -74,8 +74,6 @@ def folds(
 ) -> npt.NDArray[np.int16]:
     """The fold of each row of one partition, for k-fold validation; rows of one key share theirs.
 
-    Folds nest: ``folds(count=10) // 2`` is ``folds(count=5)``.
-
     Args:
         name: the partition's name.
         rows: N, how many rows it has.

@@ -192,11 +192,6 @@ def test_rows_of_one_key_share_a_fold_whatever_the_file() -> None:
     assert len(np.unique(fold)) == 10
 
 
-def test_folds_nest_so_that_neighbours_can_be_joined() -> None:
-    ten = split.folds("a.csv", 100_000, count=10)
-    assert (ten // 2 == split.folds("a.csv", 100_000, count=5)).all()
-
-
 @pytest.mark.parametrize("count", [2, 3, 5, 10, 127, 128, 32767])
 def test_the_largest_hash_falls_into_the_last_fold(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split, "unit_hash", lambda *_, **__: np.array([0.0, 1 - 2.0**-53]))
