@@ -98,7 +98,7 @@ def ridge_path(
     )
     limit = float(rmse_G[best] + standard_error_G[best])
     axes.axhline(limit, color=_LINE, linewidth=1, linestyle=":", label="best + one standard error")
-    for g, marker, words in [(best, "o", "best"), (within, "s", "one standard error"), (own, "x", "this config")]:
+    for g, marker, words in [(best, "o", "best"), (within, "s", "largest within it"), (own, "x", "this config")]:
         if g is not None:
             label = f"{words}: {weight_decay_G[g]:.3g}, RMSE {rmse_G[g]:.4g}"
             axes.plot(place_G[g], rmse_G[g], marker, color=_LINE, markersize=8, fillstyle="none", label=label)
