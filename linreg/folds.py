@@ -151,7 +151,7 @@ def parts(folds: Sequence[Moments]) -> list[Pair]:
     """For each fold the record of all others, and its own: (train, test), in the folds' order.
 
     3 K merges: the record before each fold and the record after it, each built up in order, then the two of them.
-    Call it with one BLAS thread, so that the bits do not hang on how many there are.
+    Called under one BLAS thread, it gives the same bits on any machine's number of threads.
 
     Raises:
         UserError: the folds cannot validate; the reason is ``why_not``'s.

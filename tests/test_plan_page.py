@@ -1,6 +1,7 @@
 """What ``linreg plan`` says of k-fold validation, on its page and in its document."""
 
 import argparse
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,12 +11,16 @@ from tutorial import X15, Y15, rows_of
 
 from flows.cli import plan as command
 from flows.cli.plan_page import drawing, page, shown_points
+from linreg import config_file, source, split
 from linreg.config import TrainConfig
 from linreg.crossval import CrossValidation, cross_validation, fold_records
+from linreg.dataset import load
 from linreg.moments import merge
 from linreg.plan import plan
 
-CROPS = Path(__file__).parent.parent / "configs" / "crops.toml"
+ROOT = Path(__file__).parent.parent
+CROPS = ROOT / "configs" / "crops.toml"
+TOLD = (ROOT / "docs" / "validation.md").read_text()
 
 
 def planned(x: np.ndarray, y: np.ndarray, **settings: object) -> tuple[str, CrossValidation]:
@@ -103,3 +108,26 @@ def test_a_plan_for_few_rows_says_why_there_is_no_validation(monkeypatch: pytest
     document, text = run(monkeypatch, count)
     assert str(document["advice"][-1]).startswith(f"k-fold validation is not possible: {count} rows are too few")
     assert document["advice"][-1] in text
+
+
+def test_the_documents_page_is_what_the_tutorials_table_gives() -> None:
+    config = config_file.load(CROPS, [f"data.path={ROOT / 'data' / 'crops-15.csv'}"])
+    x, y = load(config.data).train.arrays()
+    fold = split.folds(source.find(config.data.path)[0].name, len(x), count=5, seed=config.data.split_seed)
+    records = fold_records([rows_of(x[fold == k], y[fold == k]) for k in range(5)])
+    text = page(
+        plan(merge(records), config.train), 15, config.train.learning_rate, cross_validation(records, config.train)
+    )
+    told = re.search(r"```\n(training rows.*?)\n  \.\.\.\n", TOLD, re.S)
+    assert told
+    assert text.startswith(told[1])
+    grouped = cross_validation(fold_records([rows_of(x[k::5], y[k::5]) for k in range(5)]), config.train)
+    assert isinstance(grouped, CrossValidation)
+    assert f"the 5-fold error is {grouped.trained.rmse:.2f}" in TOLD
+
+
+def test_the_documents_example_prints_what_the_document_says(capsys: pytest.CaptureFixture[str]) -> None:
+    example = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", TOLD, re.S)
+    assert example
+    exec(example[1], {})
+    assert capsys.readouterr().out == example[2]
