@@ -60,6 +60,11 @@ class Gapped:
         """The F features."""
         return self.moments.features[len(self.gaps) :]
 
+    @property
+    def rows(self) -> int:
+        """Count of rows with a weight above zero."""
+        return self.moments.rows
+
     def __add__(self, other: "Gapped") -> "Gapped":
         """The record of both sets of rows."""
         both = {*self.gaps, *other.gaps}

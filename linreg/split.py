@@ -1,8 +1,8 @@
-"""Which row trains, validates or tests: decided by the row's key and the seed, never by what else is there.
+"""Which row trains, validates or tests, and its fold: decided by its key and the seed, never by what else is there.
 
 The key is the text of the columns in ``data.key``, else the partition's name (extension aside) and the row's number
 in it. So added files, appended rows and other features move no row, and CSV and Parquet of one name agree.
-It reads no file. Salts are apart, so the validation share never moves a test row.
+It reads no file. Salts are apart, so the validation share never moves a test row, and a fold hangs on neither.
 
 The generator is splitmix64 (Steele, Lea, Flood, OOPSLA 2014): integers only, the same on every machine.
 """
@@ -72,7 +72,24 @@ def roles(
 def folds(
     name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, count: int, seed: int = 0
 ) -> npt.NDArray[np.int16]:
-    """The fold of each row of one partition, int16 of shape (N,) in ``range(count)``; one key, one fold."""
+    """The fold of each row of one partition, for k-fold validation; rows of one key share theirs.
+
+    Args:
+        name: the partition's name.
+        rows: N, how many rows it has.
+        keys: the key columns, N long each; none: partition and row number.
+        count: K, how many folds there are.
+        seed: of the folds; ``data.split_seed`` for a run.
+
+    Returns:
+        int16 of shape (N,), each in ``range(count)``.
+
+    Raises:
+        UserError: a key column's type cannot identify a row, or the count is not in 2 to 32767.
+    """
+    if not 2 <= count <= np.iinfo(np.int16).max:
+        raise UserError(f"{count} folds are not possible: ask for 2 to {np.iinfo(np.int16).max}")
+    # the largest hash, 1 - 2^-53, times the count is rounded to just below the count: no row falls past the last fold
     return (unit_hash(name, rows, keys, seed=seed, salt="fold") * count).astype(np.int16)
 
 

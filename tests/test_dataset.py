@@ -289,3 +289,74 @@ def test_a_key_of_the_wrong_kind_names_the_file(tmp_path: Path) -> None:
     data = frame(5).assign(k=[[1]] * 5)
     with pytest.raises(UserError, match=r"x\.parquet: a column of type list<.* cannot be in data\.key"):
         load(config(write(data, tmp_path / "x.parquet"), key=("k",), test_fraction=0.5))
+
+
+def test_weights_are_held_beside_the_rows_and_a_row_that_weighs_nothing_is_not_there(tmp_path: Path) -> None:
+    path = text(tmp_path, "a,b,y,w\n1,2,3,1\n,nan,,0\n4,5,6,2.5\n7,8,9,0\n1,3,4,1e9\n0,1,2,3\n")
+    found = load(config(path, weight="w"))
+    assert (found.rows, found.weightless, found.dropped) == (4, 2, 0)
+    assert found.train.weights() == pytest.approx([1, 2.5, 1e9, 3])
+    assert together(found.train)[:, 2].tolist() == [3, 6, 4, 2]
+    assert load(config(path, missing="drop")).train.weights() is None
+
+
+WEIGHT_FAULTS = {
+    "negative": ("1,2,3,-1", "line 3, column 'w': the value '-1' is negative: a row weighs 0 or more (data.weight)"),
+    "missing": ("1,2,3,", "line 3, column 'w': the value is missing: fill it, or set data.missing = \"drop\""),
+    "text": ("1,2,3,heavy", "column 'w'"),
+    "infinite": ("1,2,3,inf", "line 3, column 'w': the value 'inf' is infinite"),
+}
+
+
+@pytest.mark.parametrize(("row", "line"), WEIGHT_FAULTS.values(), ids=WEIGHT_FAULTS)
+@pytest.mark.parametrize("missing", ["error", "mean"])
+def test_a_weight_that_is_none_is_refused_with_its_place(tmp_path: Path, missing: str, row: str, line: str) -> None:
+    path = text(tmp_path, f"a,b,y,w\n1,2,3,1\n{row}\n1,2,4,1\n5,2,4,1\n")
+    with pytest.raises(UserError) as caught:
+        load(config(path, weight="w", missing=missing))
+    assert line in str(caught.value)
+
+
+def test_all_rows_without_weight_are_too_few(tmp_path: Path) -> None:
+    path = text(tmp_path, "a,b,y,w\n" + "1,2,3,0\n" * 5)
+    with pytest.raises(UserError, match=r"0 training rows, of 0 rows \(5 more were dropped\), are too few"):
+        load(config(path, weight="w"))
+
+
+def test_mean_keeps_rows_without_a_feature_and_leaves_out_those_without_a_target(tmp_path: Path) -> None:
+    path = text(tmp_path, "a,b,y\n1,,3\n2,5,\n,6,4\n3,7,5\n4,8,6\n")
+    found = load(config(path, missing="mean"))
+    assert (found.rows, found.dropped) == (4, 1)
+    rows = together(found.train)
+    assert np.isnan(rows).sum() == 2
+    assert np.isnan(rows[0, 1])
+    assert np.isnan(rows[1, 0])
+    assert found.train.gaps
+    x_NF, _ = found.train.tensors(torch.float32, fill_F=np.array([10.0, 20.0]))
+    assert x_NF.tolist() == [[1, 20], [10, 6], [3, 7], [4, 8]]
+
+
+def test_infinite_values_are_refused_where_gaps_are_filled(tmp_path: Path) -> None:
+    path = text(tmp_path, "a,b,y\n1,,3\n2,inf,4\n1,6,4\n3,7,5\n4,8,6\n")
+    with pytest.raises(UserError, match="line 3, column 'b': the value 'inf' is infinite"):
+        load(config(path, missing="mean"))
+
+
+def test_a_fault_below_a_row_that_weighs_nothing_is_told_with_its_own_line(tmp_path: Path) -> None:
+    path = text(tmp_path, "a,b,y,w\n1,2,3,0\n1,2,3,0\n1,inf,3,1\n1,2,3,1\n")
+    with pytest.raises(UserError, match="line 4, column 'b'"):
+        load(config(path, weight="w"))
+
+
+def test_folds_part_the_training_rows_and_move_nothing_else(tmp_path: Path) -> None:
+    for name, seed in (("a.csv", 0), ("b.csv", 1)):
+        write(frame(80, seed), tmp_path / name)
+    plain = load(config(tmp_path, test_fraction=0.2), optional=["id"])
+    found = load(config(tmp_path, test_fraction=0.2), optional=["id"], folds=lambda rows: 7 if rows > 100 else 0)
+    assert plain.folds == ()
+    assert len(found.folds) == 7
+    assert set().union(*map(ids, found.folds)) == ids(plain.train) == ids(found.train)
+    assert sum(map(len, found.folds)) == len(found.train)
+    write(frame(50, 2), tmp_path / "c.csv")
+    grown = load(config(tmp_path, test_fraction=0.2), optional=["id"], folds=lambda _: 7)
+    assert all(ids(a) <= ids(b) for a, b in zip(found.folds, grown.folds, strict=True))

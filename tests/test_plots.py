@@ -51,6 +51,27 @@ def test_coefficients_are_slopes_times_spreads_the_largest_on_top() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "c", "b"]
 
 
+def test_the_ridge_path_shows_every_weight_decay_none_apart_and_the_marked_ones() -> None:
+    decays, rmse = np.array([0.0, 0.1, 1.0, 10.0]), np.array([3.0, 2.0, 1.0, 4.0])
+    figure = plots.ridge_path(decays, rmse, rmse / 10, np.array([5.0, 4.0, 3.0, 1.5]), folds=5, best=2, within=3, own=0)
+    axes, top = figure.axes
+    path, none, limit, best, within, own = axes.get_lines()
+    assert (list(path.get_xdata()), list(path.get_ydata())) == (decays[1:].tolist(), rmse[1:].tolist())
+    assert 0 < none.get_xdata()[0] < 0.1
+    assert axes.get_xticklabels()[0].get_text() == "0"
+    assert limit.get_ydata()[0] == pytest.approx(1.1)
+    assert [float(line.get_ydata()[0]) for line in (best, within, own)] == [1.0, 4.0, 3.0]
+    assert axes.get_ylabel() == "5-fold RMSE"
+    assert [top.get_xticklabels()[i].get_text() for i in (0, -1)] == ["5", "1.5"]
+    assert top.get_xlim() == axes.get_xlim()
+
+
+@pytest.mark.parametrize("decays", [[0.0], [0.5], [0.0, 1e-30, 1e30], [1.0, 2.0, 3.0]])
+def test_a_ridge_path_is_drawn_for_any_grid(decays: list[float]) -> None:
+    one = np.ones(len(decays))
+    assert plots.png(plots.ridge_path(np.array(decays), one, 0 * one, one, folds=3, best=0, within=0)).startswith(PNG)
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_any_column_name_is_drawn_as_it_stands(name: str) -> None:
     one = np.ones((3, 1))

@@ -165,3 +165,40 @@ def test_key_texts_are_what_a_person_would_write() -> None:
 def test_a_list_cannot_be_a_key() -> None:
     with pytest.raises(UserError, match=r"a column of type list<.*> cannot be in data\.key"):
         split.roles("a", 1, [column([[1]])], test_fraction=0.5)
+
+
+def test_folds_are_even_and_apart_from_roles() -> None:
+    fold = split.folds("a.csv", 100_000, count=10, seed=1)
+    assert fold.dtype == np.int16
+    role = split.roles("a.csv", 100_000, test_fraction=0.5, seed=1)
+    cells = np.histogram2d(fold, role == split.TEST, bins=[10, 2])[0]
+    assert 3 < ((cells - 5000) ** 2 / 5000).sum() < 55  # 19 degrees of freedom: 1e-5 on either side
+
+
+def test_added_rows_and_files_move_no_row_to_another_fold() -> None:
+    before = split.folds("x/a.csv", 70_000, count=10)
+    assert (split.folds("x/a.parquet", 90_000, count=10)[:70_000] == before).all()
+    assert (split.folds("x/b.csv", 70_000, count=10) != before).any()
+    assert (split.folds("x/a.csv", 70_000, count=10, seed=1) != before).any()
+
+
+def test_rows_of_one_key_share_a_fold_whatever_the_file() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 200, 5000)
+    fold = split.folds("a.csv", 5000, [column(groups)], count=10)
+    other = split.folds("b.parquet", 5000, [column(groups.astype(str).tolist())], count=10)
+    assert (fold == other).all()
+    assert all(len(np.unique(fold[groups == g])) == 1 for g in range(200))
+    assert len(np.unique(fold)) == 10
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 127, 128, 32767])
+def test_the_largest_hash_falls_into_the_last_fold(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "unit_hash", lambda *_, **__: np.array([0.0, 1 - 2.0**-53]))
+    assert split.folds("a.csv", 2, count=count).tolist() == [0, count - 1]
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 32768])
+def test_folds_that_are_none_are_refused(count: int) -> None:
+    with pytest.raises(UserError, match=f"{count} folds are not possible"):
+        split.folds("a.csv", 5, count=count)

@@ -1,14 +1,15 @@
-"""``linreg plan``: what the eigenvalues say before the first epoch."""
+"""``linreg plan``: what the eigenvalues say before the first epoch, and what k-fold validation says of the optimum."""
 
 import argparse
 from dataclasses import asdict, replace
 
+from flows.cli.plan_page import page
 from linreg import config_file
 from linreg.config import Config
+from linreg.crossval import CrossValidation, cross_validation, fold_count, fold_records
 from linreg.dataset import load
 from linreg.device import resolve
 from linreg.model import LinearModel
-from linreg.plan import Plan
 from linreg.plan import plan as make_plan
 from linreg.record import record
 from linreg.trainers import choose
@@ -21,12 +22,14 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     config = config_file.load(args.config, args.settings)
     choose(config.train)
     resolve(config.train.device, config.train.dtype)
-    rows = load(config.data, dtype=config.train.dtype).train
     start = _start(config)
     how = config.train if start else replace(config.train, warm_start="")
-    found = make_plan(record(rows).moments, how, start)
-    everything = asdict(found)
-    return {name: everything[name] for name in _SHOWN}, _page(found, len(rows), config.train.learning_rate)
+    dataset = load(config.data, dtype=config.train.dtype, folds=fold_count)
+    found = make_plan(record(dataset.train).moments, how, start)
+    validated = cross_validation(fold_records(dataset.folds), config.train)
+    everything = asdict(found) | {"advice": [*found.advice, *_lines(validated)]}
+    text = page(found, len(dataset.train), config.train.learning_rate, validated)
+    return {name: everything[name] for name in _SHOWN}, text
 
 
 def _start(config: Config) -> LinearModel | None:
@@ -40,16 +43,6 @@ def _start(config: Config) -> LinearModel | None:
     return warm.model if warm else None
 
 
-def _page(found: Plan, rows: int, rate: float) -> str:
-    condition = "infinite: columns are constant or determine each other"
-    if found.condition_number is not None:
-        condition = f"{found.condition_number:.4g}"
-    lines = [
-        ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {rate:g})"),
-        ("condition number", condition),
-        ("best possible loss", f"{found.optimum_loss:.6g}"),
-        *((f"epochs to {share}", "never" if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
-    ]
-    table = "\n".join(f"{name:<22}{text}" for name, text in lines)
-    return table + "".join(f"\n  {line}" for line in found.advice)
+def _lines(validated: CrossValidation | str) -> list[str]:
+    """What the document has room for: the findings as lines of advice."""
+    return [validated] if isinstance(validated, str) else [validated.findings, *validated.advice]
