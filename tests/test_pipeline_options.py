@@ -1,0 +1,232 @@
+"""Weights, gaps, L1, patience, schedules and warm starts through the whole flow: logged, registered, answered."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from flow_fixtures import OPTIMUM, crops
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Lasso, LinearRegression
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+
+from flows.cli.main import main
+from flows.ingest import content_key
+from flows.pipeline import run_flow
+from flows.tracking import registry
+from flows.tracking.store import open_store
+from linreg.config import Config, DataConfig, TrainConfig
+from linreg.errors import UserError
+
+# mlflow.pyfunc warns of its own types while it is first imported; nothing of ours is said by it
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+
+EXACT = TrainConfig(trainer="exact", device="cpu")
+
+
+def noisy(path: Path, rows: int = 200, *, gaps: bool = False, seed: int = 0) -> pd.DataFrame:
+    """Three features, a target with noise, weights of which some are 0; on request with gaps in two features."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)) * [1, 10, 0.1] + [0, 50, 3]
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    frame["y"] = 2 * frame["a"] - 0.3 * frame["b"] + 4 + rng.normal(size=rows)
+    frame["w"] = rng.integers(0, 4, size=rows).astype(float)
+    if gaps:
+        for name in ("a", "b"):
+            frame.loc[rng.random(rows) < 0.2, name] = np.nan
+        frame.loc[3, "y"] = np.nan
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def config(path: Path, train: TrainConfig = EXACT, **data: object) -> Config:
+    return Config(
+        model="noisy", data=DataConfig(path=str(path), features=("a", "b", "c"), targets=("y",), **data), train=train
+    )
+
+
+def history(run_id: str, name: str) -> list[float]:
+    points = open_store(create=False).client.get_metric_history(run_id, name)
+    return [m.value for m in sorted(points, key=lambda m: m.step)]
+
+
+def tags(run_id: str) -> dict[str, str]:
+    return open_store(create=False).client.get_run(run_id).data.tags
+
+
+def test_gaps_from_the_file_to_every_way_the_version_answers(work, tmp_path):
+    frame = noisy(work / "noisy.csv", gaps=True)
+    outcome = run_flow(config(work / "noisy.csv", missing="mean"))
+    assert outcome.decision == "promoted"
+    assert outcome.data["train_rows"] == 199
+    whole = frame.dropna(subset=["y"])
+    peer = make_pipeline(SimpleImputer(), LinearRegression()).fit(whole[["a", "b", "c"]].to_numpy(), whole["y"])
+    expected = peer.predict(frame[["a", "b", "c"]].to_numpy())
+
+    told = tags(outcome.run_id)
+    assert told["rows.filled"] == str(int(whole[["a", "b", "c"]].isna().sum().sum()))
+    assert told["rows.dropped"] == "1"
+
+    store = open_store(create=False)
+    mlflow.set_tracking_uri(store.uri)
+    answer = mlflow.pyfunc.load_model("models:/noisy@champion").predict(frame[["c", "a", "b"]])
+    np.testing.assert_allclose(answer["y"], expected, rtol=1e-9)
+    module = mlflow.pytorch.load_model("models:/noisy@champion")
+    design = torch.tensor(frame[["a", "b", "c"]].to_numpy(), dtype=torch.float32)
+    np.testing.assert_allclose(module(design).numpy()[:, 0], expected, rtol=1e-4)
+
+    version = registry.lookup(store, "noisy")
+    folder = Path(mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path)))
+    example = json.loads((folder / "input_example.json").read_text(), parse_constant=lambda c: pytest.fail(c))
+    assert all(np.isfinite(row).all() for row in example["data"])
+
+    for name in ("scored.csv", "scored.parquet"):
+        source = work / f"in-{name}"
+        table = pa.Table.from_pandas(frame[["a", "b", "c"]], preserve_index=False)
+        pq.write_table(table, source) if source.suffix == ".parquet" else frame.to_csv(source, index=False)
+        assert main(["predict", "noisy", str(source), "-o", name]) == 0
+        scored = pd.read_csv(name) if name.endswith("csv") else pd.read_parquet(name)
+        np.testing.assert_allclose(scored["predicted_y"], expected, rtol=1e-9)
+        assert scored["a"].isna().sum() == frame["a"].isna().sum()
+
+
+def test_a_model_without_gaps_still_refuses_them(work, capsys):
+    noisy(work / "whole.csv")
+    noisy(work / "gaps.csv", gaps=True)
+    run_flow(config(work / "whole.csv"))
+    assert main(["predict", "noisy", "gaps.csv", "-o", "out.csv"]) == 2
+    assert "column 'a': the value is missing" in capsys.readouterr().err
+    assert not Path("out.csv").exists()
+
+
+def test_a_champion_that_takes_no_gaps_is_not_compared_on_rows_that_have_some(work):
+    noisy(work / "noisy.csv")
+    first = run_flow(config(work / "noisy.csv", test_fraction=0.3))
+    noisy(work / "noisy.csv", gaps=True)
+    second = run_flow(config(work / "noisy.csv", test_fraction=0.3, missing="mean"))
+    assert (first.decision, second.decision) == ("promoted", "kept")
+    assert "version 1 takes no missing values, and today's rows have some" in second.reason
+    third = run_flow(config(work / "noisy.csv", replace(EXACT, weight_decay=0.001), test_fraction=0.3, missing="drop"))
+    assert "interval" in third.reason
+
+
+def test_weights_reach_the_loss_the_metrics_and_the_version(work):
+    frame = noisy(work / "noisy.csv")
+    outcome = run_flow(config(work / "noisy.csv", weight="w", test_fraction=0.3))
+    kept = frame[frame["w"] > 0]
+    assert outcome.data["rows"] == len(kept)
+    assert tags(outcome.run_id)["rows.weightless"] == str(int((frame["w"] == 0).sum()))
+    from linreg.dataset import load
+
+    data = load(config(work / "noisy.csv", weight="w", test_fraction=0.3).data)
+    x, y = data.train.arrays()
+    peer = LinearRegression().fit(x, y, sample_weight=data.train.weights())
+    (x_test, y_test), w_test = data.test.arrays(), data.test.weights()
+    error = (peer.predict(x_test) - y_test)[:, 0]
+    assert outcome.metrics["test_mse"] == pytest.approx(np.average(error**2, weights=w_test), rel=1e-9)
+    assert outcome.metrics["test_mae"] == pytest.approx(np.average(np.abs(error), weights=w_test), rel=1e-9)
+    assert outcome.metrics["test_r2"] == pytest.approx(
+        r2_score(y_test, peer.predict(x_test), sample_weight=w_test), rel=1e-9
+    )
+    assert outcome.metrics["baseline.exact.test_mse"] == pytest.approx(outcome.metrics["test_mse"], rel=1e-9)
+
+
+def test_a_lasso_is_registered_with_its_zeros(work):
+    frame = noisy(work / "noisy.csv")
+    outcome = run_flow(config(work / "noisy.csv", replace(EXACT, l1=1.0)))
+    x = frame[["a", "b", "c"]].to_numpy()
+    peer = Lasso(alpha=0.5, tol=1e-14, max_iter=10**6).fit((x - x.mean(axis=0)) / x.std(axis=0), frame["y"])
+    store = open_store(create=False)
+    model = registry.load(store, registry.lookup(store, "noisy"))
+    np.testing.assert_allclose(model.weight_OF[0] * x.std(axis=0), peer.coef_, rtol=1e-7)
+    assert model.weight_OF[0, 2] == 0
+    assert outcome.metrics["excess_loss"] == 0
+    assert outcome.metrics["excess_mse"] > 0
+
+
+def test_patience_logs_the_validation_loss_past_the_epoch_that_is_kept(work):
+    noisy(work / "noisy.csv", rows=40)
+    train = TrainConfig(trainer="gram", learning_rate=0.5, epochs=500, patience=20, dtype="float64", device="cpu")
+    outcome = run_flow(config(work / "noisy.csv", train, validation_fraction=0.4))
+    validation = history(outcome.run_id, "validation_loss")
+    assert outcome.epochs == int(np.argmin(validation)) == len(validation) - 21
+    assert len(history(outcome.run_id, "train_loss")) == outcome.epochs + 1
+    assert outcome.metrics["validation_mse"] == pytest.approx(min(validation), rel=1e-9)
+    assert f"the parameters of epoch {outcome.epochs}" in tags(outcome.run_id)["stopped"]
+
+
+def test_patience_without_validation_rows_is_told_before_anything_is_read(work):
+    train = TrainConfig(trainer="gram", patience=3)
+    with pytest.raises(UserError, match=r"train\.patience needs validation rows: set data\.validation_fraction"):
+        run_flow(config(work / "not-there.csv", train))
+
+
+@pytest.mark.usefixtures("work")
+def test_a_warm_start_goes_on_from_the_champion_and_says_so():
+    weak = {"trainer": "gram", "learning_rate": 0.1, "epochs": 30, "standardize": True, "dtype": "float64"}
+    own = {**weak, "warm_start": "crop-yield"}
+    nights = [run_flow(crops(train={**own, "epochs": 30 + i})) for i in range(3)]
+    assert [n.version for n in nights] == [1, 2, 3]
+    assert tags(nights[0].run_id)["start"] == "cold, seeded"
+    assert [tags(n.run_id)["start"] for n in nights[1:]] == [f"warm, from crop-yield/{v}" for v in (1, 2)]
+    whole = run_flow(crops(model="whole", train={**weak, "epochs": 93}))
+    assert nights[2].metrics["train_loss"] == pytest.approx(whole.metrics["train_loss"], rel=1e-9)
+    assert history(nights[1].run_id, "train_loss")[0] == pytest.approx(nights[0].metrics["train_loss"], rel=1e-9)
+    assert registry.lookup(open_store(create=False), "crop-yield/2").facts["start"] == "crop-yield/1"
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("ref", "line"),
+    [
+        ("other@champion", "no model 'other'"),
+        ("crop-yield/7", "has no version 7"),
+        ("crop-yield@prod", "has no alias 'prod'"),
+        ("a/b/c", "'a/b/c' names no model"),
+    ],
+)
+def test_a_warm_start_from_what_is_not_there_is_the_users_error(ref, line):
+    run_flow(crops(train=OPTIMUM))
+    with pytest.raises(UserError, match=line):
+        run_flow(crops(train={**OPTIMUM, "seed": 5, "warm_start": ref}))
+    assert len(registry.versions(open_store(create=False))) == 1
+
+
+@pytest.mark.usefixtures("work")
+def test_a_schedule_ends_nearer_to_the_optimum_than_its_rate_alone():
+    rough = {"trainer": "builtin", "batch_size": 5, "standardize": True, "learning_rate": 0.2, "epochs": 60, "seed": 1}
+    plain = run_flow(crops(train=rough))
+    cosine = run_flow(crops(train={**rough, "schedule": "cosine"}))
+    assert cosine.metrics["excess_loss"] < 0.25 * plain.metrics["excess_loss"]
+
+
+def test_the_content_key_is_that_of_what_differs_from_the_defaults():
+    base = crops(train={"trainer": "gram"})
+    spelled = crops(train={"trainer": "gram", "l1": 0.0, "schedule": "constant", "patience": 0, "warm_start": ""})
+    assert content_key(base, "d") == content_key(spelled, "d")
+    others = [
+        crops(train={"trainer": "gram", **change})
+        for change in ({"l1": 0.1}, {"schedule": "step"}, {"warm_start": "m"}, {"seed": 1}, {"epochs": 21})
+    ] + [crops(data={"missing": "mean"}), crops(data={"weight": "w"}), crops(model="other")]
+    keys = {content_key(c, "d") for c in [base, *others]} | {content_key(base, "e")}
+    assert len(keys) == len(others) + 2
+    assert content_key(crops(train={"trainer": "gram", "device": "auto"}, gate={"max_rmse": 3.0}), "d") == content_key(
+        base, "d"
+    )
+
+
+@pytest.mark.parametrize("name", ["loss.png", "predicted.png", "coefficients.png", "parabolas.png"])
+def test_the_pictures_of_a_run_with_everything_on_are_there(work, name, tmp_path):
+    noisy(work / "noisy.csv", rows=80, gaps=True)
+    train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=60, l1=0.05, patience=10, schedule="cosine")
+    how = {"missing": "mean", "weight": "w", "test_fraction": 0.2, "validation_fraction": 0.2}
+    outcome = run_flow(config(work / "noisy.csv", train, **how))
+    path = open_store(create=False).client.download_artifacts(outcome.run_id, name, str(tmp_path))
+    assert Path(path).read_bytes().startswith(b"\x89PNG")
