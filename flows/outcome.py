@@ -20,6 +20,7 @@ class Outcome:
         metrics: final ones, by name.
         advice: what to change, one line each; for people.
         judged_on: which rows the test metrics are of; for people.
+        notes: what was done to the rows and where the training started, one line each; for people.
     """
 
     decision: str
@@ -38,6 +39,7 @@ class Outcome:
     data: dict[str, Any]
     advice: tuple[str, ...] = ()
     judged_on: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``linreg run --json`` prints."""
@@ -69,6 +71,22 @@ def data_facts(ingested: Ingested) -> dict[str, Any]:
         "partitions": len(dataset.partitions),
         "read": len(dataset.partitions),
     }
+
+
+def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
+    """What a reader of the result must know of its rows and its start, one line each; often none."""
+    data, lines = ingested.dataset, []
+    if data.dropped:
+        lines.append(f'left out {data.dropped:,} rows with missing values (data.missing = "{config.data.missing}")')
+    if data.weightless:
+        lines.append(f"left out {data.weightless:,} rows that weigh 0 (data.weight = {config.data.weight})")
+    if ingested.record.filled:
+        lines.append(f"filled {ingested.record.filled:,} missing values of the training rows with their columns' means")
+    if ingested.warm:
+        lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
+    elif config.train.warm_start:
+        lines.append(f"cold start: {config.model} has no version yet to start from")
+    return tuple(lines)
 
 
 def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seconds: float) -> Outcome:

@@ -30,7 +30,7 @@ from prefect.settings import get_current_settings
 from flows import evaluate as evaluating
 from flows import ingest as ingesting
 from flows import register as registering
-from flows.outcome import Outcome, data_facts, unchanged
+from flows.outcome import Outcome, data_facts, notes, unchanged
 from flows.progress import progress
 from flows.report import log_model, log_start, log_training, markdown
 from flows.tracking import registry
@@ -104,12 +104,8 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
         return found
     data = found.dataset
     log.info("read %d rows of %d files (digest %s)", data.rows, len(data.partitions), found.digest[:12])
-    if data.dropped:
-        log.warning("left out %d rows with missing values (data.missing = %s)", data.dropped, config.data.missing)
-    if data.weightless:
-        log.info("left out %d rows that weigh 0 (data.weight = %s)", data.weightless, config.data.weight)
-    if found.record.filled:
-        log.info("filled %d missing values of the training rows with the means of their columns", found.record.filled)
+    for line in notes(config, found):
+        log.info(line)
     return found
 
 
@@ -119,10 +115,6 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
     log = get_run_logger()
     start = found.warm.model if found.warm else None
     how = config.train if start else replace(config.train, warm_start="")
-    if found.warm:
-        log.info("warm start from %s: what that version learned stays in", found.warm.version.ref)
-    elif config.train.warm_start:
-        log.info("cold start: %s has no version yet to start from", config.model)
     expected = plan(found.moments, how, start)
     for line in expected.advice:
         log.log(WARNING if line in expected.warnings else INFO, "plan: %s", line)
@@ -246,6 +238,7 @@ def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: 
         data=data_facts(found),
         advice=expected.advice,
         judged_on=evaluation.judged_on,
+        notes=notes(config, found),
     )
 
 

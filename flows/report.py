@@ -66,6 +66,8 @@ def markdown(outcome: Outcome, where: str) -> str:
             f"{version}, trainer {outcome.trainer}, {outcome.data.get('train_rows')} training rows of digest "
             f"`{outcome.data.get('digest')}`, judged on {outcome.judged_on}.",
             "",
+            *[f"- {line}" for line in outcome.notes],
+            "",
             "| metric | value |",
             "|---|---|",
             *rows,

@@ -31,6 +31,7 @@ def _facts(outcome: Outcome) -> str:
     files = f"{data['partitions']} file" + ("s" if data["partitions"] != 1 else "")
     lines = [
         ("read", f"{data.get('rows', 0):,} rows of {files}, digest {data['digest'][:12]}"),
+        *(("", note) for note in outcome.notes),
         (
             "trained",
             f"{outcome.trainer} on {outcome.device}, {outcome.epochs:,} epochs, {outcome.seconds:.1f} s in all",
