@@ -77,16 +77,23 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
     """What a reader of the result must know of its rows and its start, one line each; often none."""
     data, lines = ingested.dataset, []
     if data.dropped:
-        lines.append(f'left out {data.dropped:,} rows with missing values (data.missing = "{config.data.missing}")')
+        lines.append(
+            f'left out {_count(data.dropped, "row")} with missing values (data.missing = "{config.data.missing}")'
+        )
     if data.weightless:
-        lines.append(f"left out {data.weightless:,} rows that weigh 0 (data.weight = {config.data.weight})")
+        lines.append(f"left out {_count(data.weightless, 'row')} that weigh 0 (data.weight = {config.data.weight})")
     if ingested.record.filled:
-        lines.append(f"filled {ingested.record.filled:,} missing values of the training rows with their columns' means")
+        values = _count(ingested.record.filled, "missing value")
+        lines.append(f"filled {values} of the training rows with the means of their columns")
     if ingested.warm:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no version yet to start from")
     return tuple(lines)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seconds: float) -> Outcome:

@@ -38,7 +38,10 @@ def _facts(outcome: Outcome) -> str:
         ),
     ]
     if "train_loss" in m:
-        lines.append(("loss", f"{m['train_loss']:.6g}, of which {m['excess_loss']:.4g} is above the best possible"))
+        whole = "with its penalties, " if "excess_mse" in m else ""
+        lines.append(
+            ("loss", f"{m['train_loss']:.6g}, {whole}of which {m['excess_loss']:.4g} is above the best possible")
+        )
     if "optimum_loss" in m:
         lines.append(("best possible", f"{m['optimum_loss']:.6g}{_how_far(outcome)}"))
     return "\n".join(f"  {name:<14}{text}" for name, text in lines)
