@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.ingest import Champion, Ingested
-from linreg import plots
+from linreg import plots, refusals
 from linreg.config import DataConfig
+from linreg.estimates import Coefficient, Inference
 from linreg.fit import Fit
+from linreg.inference import infer, intervals
 from linreg.metrics import Float, regression_metrics, row_losses
 from linreg.model import LinearModel
 from linreg.objective import Objective
@@ -27,12 +29,14 @@ class Evaluation:
         losses_N: mean squared error of each judged row.
         pictures: PNG files by name.
         judged_on: which rows, in words.
+        inference: what the training rows say about the parameters.
     """
 
     metrics: dict[str, float]
     losses_N: Float
     pictures: dict[str, bytes]
     judged_on: str
+    inference: Inference
 
 
 def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> Evaluation:
@@ -47,9 +51,13 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
     if data.validation_fraction:
         x_valid, y_valid = dataset.validation.arrays()
         metrics |= regression_metrics(y_valid, model.predict(x_valid), rows.targets, prefix="validation_")
+    # what the record cannot show: filled values, a warm start, a selection are told here
+    known = refusals.known(weight_decay=fitted.objective.weight_decay)
+    inference = infer(model, ingested.moments, reasons=known)
+    metrics |= inference.metrics()
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
-    pictures = _pictures(fitted, ingested, y_NO, predicted_NO, judged_on)
-    return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on)
+    pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
+    return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on, inference)
 
 
 def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
@@ -112,12 +120,25 @@ def _predict(model: LinearModel, ingested: Ingested) -> Float:
     return model.predict(rows.select(model.features))[:, order]
 
 
-def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str) -> dict[str, bytes]:
+def _pictures(
+    fitted: Fit, inference: Inference, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
+) -> dict[str, bytes]:
     model, moments = fitted.model, ingested.moments
-    spread_F = moments.spread_P[: len(model.features)]
+    f, half_OF, band_O = len(model.features), None, None
+    if inference.valid:
+        half_OF = np.array([[_half(c) for c in t.coefficients.values()] for t in inference.targets.values()])
+        low, high = intervals(model, moments, moments.mean_P[None, :f], kind="prediction")
+        band_O = (high - low)[0] / 2
+    names, effects = (model.features, model.targets), (model.weight_OF, moments.spread_P[:f])
     figures = {
         "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss),
-        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on),
-        "coefficients.png": plots.coefficients(model.weight_OF, spread_F, model.features, model.targets),
+        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on, band_O=band_O),
+        "coefficients.png": plots.coefficients(*effects, *names, half_OF=half_OF, why_not=inference.inference),
     }
     return {name: plots.png(figure) for name, figure in figures.items()}
+
+
+def _half(coefficient: Coefficient) -> float:
+    """Half the width of a coefficient's interval."""
+    low, high = coefficient.errors.low, coefficient.errors.high
+    return (high - low) / 2 if low is not None and high is not None else 0.0

@@ -5,6 +5,7 @@ global state is touched.
 """
 
 import io
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 
 Float = npt.NDArray[np.float64]
 
-_INK, _SHADE, _LINE = "#1b4965", "#9fb8c6", "#d1495b"
+_INK, _SHADE, _LINE, _WHISKER = "#1b4965", "#9fb8c6", "#d1495b", "#e9a23b"
 _MOST_POINTS = 5_000  # of a scatter; more would only make the file large
 
 
@@ -36,14 +37,27 @@ def loss_curve(train_loss: Sequence[float], optimum: float) -> Figure:
     return figure
 
 
-def predicted_against_actual(actual_NO: Float, predicted_NO: Float, targets: Sequence[str], rows: str) -> Figure:
-    """One panel a target, with the line on which a perfect model would lie; ``rows`` says which rows these are."""
+def predicted_against_actual(
+    actual_NO: Float, predicted_NO: Float, targets: Sequence[str], rows: str, *, band_O: Float | None = None
+) -> Figure:
+    """One panel a target, with the line on which a perfect model would lie.
+
+    Args:
+        actual_NO, predicted_NO: of the same rows.
+        targets: their names; the first six are drawn.
+        rows: which rows these are, in words.
+        band_O: half the width of a 95% prediction interval, drawn around the line.
+    """
     shown = targets[:6]
     figure, panels = _figure(columns=len(shown))
     step = max(1, len(actual_NO) // _MOST_POINTS)
     for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), shown, strict=True)):
         y, p = actual_NO[::step, o], predicted_NO[::step, o]
-        ends = [float(min(y.min(), p.min())), float(max(y.max(), p.max()))]
+        ends = np.array([min(y.min(), p.min()), max(y.max(), p.max())], dtype=float)
+        if band_O is not None:
+            label = f"95% of new rows: ± {band_O[o]:.3g}"
+            axes.fill_between(ends, ends - band_O[o], ends + band_O[o], color=_SHADE, alpha=0.4, lw=0, label=label)
+            axes.legend(frameon=False, loc="upper left")
         axes.plot(ends, ends, color=_LINE, linestyle="--", linewidth=1)
         axes.plot(y, p, "o", color=_INK, alpha=0.6, markersize=5, markeredgewidth=0)
         name = _literal(target)
@@ -52,18 +66,49 @@ def predicted_against_actual(actual_NO: Float, predicted_NO: Float, targets: Seq
     return figure
 
 
-def coefficients(weight_OF: Float, spread_F: Float, features: Sequence[str], targets: Sequence[str]) -> Figure:
-    """Each slope times its feature's spread: how far the target moves when the feature moves by its usual amount."""
+def coefficients(
+    weight_OF: Float,
+    spread_F: Float,
+    features: Sequence[str],
+    targets: Sequence[str],
+    *,
+    half_OF: Float | None = None,
+    why_not: str = "",
+) -> Figure:
+    """Each slope times its feature's spread: how far the target moves when the feature moves by its usual amount.
+
+    Args:
+        weight_OF: the slopes.
+        spread_F: the features' standard deviations.
+        features: their names; the 20 with the largest effects are drawn.
+        targets: their names; the first six are drawn.
+        half_OF: half the width of each slope's 95% interval, drawn as whiskers.
+        why_not: why there are no intervals, said where there are none.
+    """
     effect_OF = weight_OF * spread_F
     order = np.argsort(np.abs(effect_OF).max(axis=0))[-20:]
-    figure, panels = _figure(columns=len(targets[:6]), height=1.6 + 0.3 * len(order))
+    figure, panels = _figure(columns=len(targets[:6]), height=1.8 + 0.3 * len(order))
     for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), targets[:6], strict=True)):
         values = effect_OF[o, order]
         axes.barh(np.arange(len(order)), values, color=np.where(values < 0, _LINE, _INK))
+        if half_OF is not None:
+            half = half_OF[o, order] * spread_F[order]
+            axes.errorbar(values, np.arange(len(order)), xerr=half, fmt="none", ecolor=_WHISKER, capsize=4)
         axes.set_yticks(np.arange(len(order)), [_literal(features[i]) for i in order])
         axes.axvline(0, color=_SHADE, linewidth=1)
         axes.set(title=_literal(target), xlabel="change per standard deviation of the feature")
+    figure.suptitle(_coefficients_title(figure, half_OF is not None, why_not))
     return figure
+
+
+def _coefficients_title(figure: Figure, whiskers: bool, why_not: str) -> str:
+    """What the whiskers are; or that there are none and why, in lines that fit."""
+    if whiskers:
+        return "Coefficients and their 95% intervals"
+    words = f"Coefficients; no intervals: {why_not}" if why_not else "Coefficients"
+    return _literal(
+        "\n".join(textwrap.wrap(words, int(figure.get_figwidth() * 9), max_lines=4, placeholder=" …")), 1000
+    )
 
 
 def png(figure: Figure) -> bytes:
@@ -76,9 +121,9 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _literal(name: str) -> str:
-    """The name as it stands, cut off past 40 letters; between two dollar signs it would be read as a formula."""
-    return (name if len(name) <= 40 else f"{name[:39]}…").replace("$", r"\$")
+def _literal(name: str, most: int = 40) -> str:
+    """The name as it stands, cut off past so many letters; between two dollar signs it would be read as a formula."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
 
 
 def _figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:

@@ -18,6 +18,7 @@ from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
 from flows.tracking.versions import (
     by_content_key,
     champion,
+    contents,
     load,
     lookup,
     pages,
@@ -34,6 +35,7 @@ __all__ = [
     "Version",
     "by_content_key",
     "champion",
+    "contents",
     "history",
     "load",
     "lookup",
