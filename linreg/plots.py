@@ -55,7 +55,7 @@ def predicted_against_actual(
         y, p = actual_NO[::step, o], predicted_NO[::step, o]
         ends = np.array([min(y.min(), p.min()), max(y.max(), p.max())], dtype=float)
         if band_O is not None:
-            label = f"95% of new rows: ± {band_O[o]:.3g}"
+            label = f"95% prediction interval: ± {band_O[o]:.3g}"
             axes.fill_between(ends, ends - band_O[o], ends + band_O[o], color=_SHADE, alpha=0.4, lw=0, label=label)
             axes.legend(frameon=False, loc="upper left")
         axes.plot(ends, ends, color=_LINE, linestyle="--", linewidth=1)
@@ -97,17 +97,18 @@ def coefficients(
         axes.set_yticks(np.arange(len(order)), [_literal(features[i]) for i in order])
         axes.axvline(0, color=_SHADE, linewidth=1)
         axes.set(title=_literal(target), xlabel="change per standard deviation of the feature")
-    figure.suptitle(_coefficients_title(figure, half_OF is not None, why_not))
+    if half_OF is None:
+        figure.suptitle(_without(why_not, figure), fontsize="medium")
+    else:
+        figure.suptitle("Coefficients and their 95% intervals")
     return figure
 
 
-def _coefficients_title(figure: Figure, whiskers: bool, why_not: str) -> str:
-    """What the whiskers are; or that there are none and why, in lines that fit."""
-    if whiskers:
-        return "Coefficients and their 95% intervals"
-    words = f"Coefficients; no intervals: {why_not}" if why_not else "Coefficients"
+def _without(why_not: str, figure: Figure) -> str:
+    """That there are no whiskers and why, in lines that fit."""
+    words = f"Coefficients without intervals: {why_not}" if why_not else "Coefficients"
     return _literal(
-        "\n".join(textwrap.wrap(words, int(figure.get_figwidth() * 9), max_lines=4, placeholder=" …")), 1000
+        "\n".join(textwrap.wrap(words, int(figure.get_figwidth() * 11), max_lines=4, placeholder=" …")), 1000
     )
 
 

@@ -51,6 +51,32 @@ def test_coefficients_are_slopes_times_spreads_the_largest_on_top() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "c", "b"]
 
 
+def test_whiskers_are_the_intervals_in_the_same_units() -> None:
+    weight, spread, half = np.array([[1.0, -2.0]]), np.array([1.0, 10.0]), np.array([[0.5, 0.25]])
+    figure = plots.coefficients(weight, spread, ["a", "b"], ["y"], half_OF=half)
+    (lines,) = (figure.axes[0].collections[0].get_segments(),)
+    assert [[x for x, _ in line] for line in lines] == [[0.5, 1.5], [-22.5, -17.5]]
+    assert "95% intervals" in figure.get_suptitle()
+
+
+def test_without_intervals_the_title_says_why_in_lines_that_fit() -> None:
+    why = "the parameters are up to 32 standard errors from the optimum ($0.01 is allowed$): more epochs " * 20
+    figure = plots.coefficients(np.ones((1, 2)), np.ones(2), ["a", "b"], ["y"], why_not=why)
+    assert not figure.axes[0].collections
+    lines = figure.get_suptitle().splitlines()
+    assert lines[0].startswith("Coefficients without intervals: the parameters are up to 32")
+    assert (len(lines), max(map(len, lines)) <= 80) == (4, True)
+    assert plots.png(figure).startswith(PNG)
+
+
+def test_a_band_of_prediction_lies_around_the_line() -> None:
+    y = np.arange(5.0)[:, None]
+    axes = plots.predicted_against_actual(y, y, ["y"], "test rows", band_O=np.array([1.5])).axes[0]
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (-1.5, 5.5)
+    assert "± 1.5" in axes.get_legend().get_texts()[0].get_text()
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_any_column_name_is_drawn_as_it_stands(name: str) -> None:
     one = np.ones((3, 1))

@@ -75,7 +75,7 @@ def _target(name: str, target: "TargetInference", found: "Inference") -> Iterato
     if found.partitions:
         head.insert(3, "clustered")
     rows = [("intercept", target.intercept), *_chosen(target.coefficients)]
-    yield textwrap.indent(grid(head, [[_short(n), *_cells(c)] for n, c in rows]), "  ")
+    yield textwrap.indent(_fitted(head, [[_short(n), *_cells(c)] for n, c in rows]), "  ")
     yield from _rest(len(target.coefficients), "with smaller t")
     q = target.quality
     yield (
@@ -86,12 +86,19 @@ def _target(name: str, target: "TargetInference", found: "Inference") -> Iterato
     yield from _clustered(target, found)
 
 
+def _fitted(head: list[str], rows: list[list[str]]) -> str:
+    """The grid, its names cut as far as the width asks for."""
+    over = max(len(line) for line in grid(head, rows).splitlines()) - (WIDTH - 2)
+    most = max(12, max(len(name) for name, *_ in rows) - max(over, 0))
+    return grid(head, [[_short(name, most), *cells] for name, *cells in rows])
+
+
 def _clustered(target: "TargetInference", found: "Inference") -> Iterator[str]:
     """Which of the two errors to go by."""
     pairs = [(c.errors.standard_error, c.clustered) for c in (target.intercept, *target.coefficients.values())]
     ratios = [c.standard_error / s for s, c in pairs if c and s and c.standard_error]
     if ratios and max(ratios) > 1.5:
-        yield f"  clustered by {found.partitions:,} partitions the errors are up to {max(ratios):.1f} times as large: rows"
+        yield f"  clustered by {found.partitions:,} partitions, errors are up to {max(ratios):.1f} times as large: rows"
         yield "  of a partition depend on each other, so go by the clustered ones (t, p, intervals: --json)"
 
 
@@ -125,8 +132,8 @@ def _cells(c: "Coefficient") -> list[str]:
     e, clustered = c.errors, [c.clustered.standard_error] if c.clustered else []
     numbers = [v for v in (c.estimate, e.standard_error, *clustered, e.low, e.high) if v is not None]
     decimals = 3 - math.floor(math.log10(e.standard_error)) if e.standard_error else 99
-    plain = decimals <= 7 and max(map(abs, numbers)) < 1e9
-    texts = [f"{v:.{max(decimals, 0)}f}" if plain else f"{v:.5g}" for v in numbers]
+    width = max(len(f"{v:.{max(decimals, 0)}f}") for v in numbers) if decimals < 12 else 99
+    texts = [f"{v:.{max(decimals, 0)}f}" if width <= 12 else f"{v:.6g}" for v in numbers]
     return [*texts[:-2], "" if e.t is None else f"{e.t:.2f}" if abs(e.t) < 1e6 else f"{e.t:.3g}", _p(e.p), *texts[-2:]]
 
 
