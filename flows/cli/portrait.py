@@ -98,8 +98,11 @@ def _clustered(target: "TargetInference", found: "Inference") -> Iterator[str]:
     pairs = [(c.errors.standard_error, c.clustered) for c in (target.intercept, *target.coefficients.values())]
     ratios = [c.standard_error / s for s, c in pairs if c and s and c.standard_error]
     if ratios and max(ratios) > 1.5:
-        yield f"  clustered by {found.partitions:,} partitions, errors are up to {max(ratios):.1f} times as large: rows"
-        yield "  of a partition depend on each other, so go by the clustered ones (t, p, intervals: --json)"
+        words = (
+            f"errors clustered by {found.partitions:,} partitions are up to {max(ratios):.1f} times as large: rows of "
+            "a partition depend on each other, so go by the clustered ones (their t, p and intervals: --json)"
+        )
+        yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _bare(found: "Inference") -> Iterator[str]:
