@@ -15,7 +15,7 @@ from linreg.precision import distance
 
 NEAR = 0.01  # standard errors that the parameters may be from the optimum: 1/200 of a 95% interval's half-width
 REGULARISED = "regularised"
-_ROUNDING = 64 * float(np.finfo(float).eps)  # of the numbers that a residual is made of
+_EPS = float(np.finfo(float).eps)
 _MOST_NAMES = 10
 
 
@@ -95,8 +95,9 @@ def _exact(moments: Moments) -> Iterable[str]:
     """Targets met to rounding, whose noise cannot be told."""
     f, solution = len(moments.features), moments.solve()
     size_P = np.hypot(moments.spread_P, moments.mean_P)
-    size_O = size_P[f:] + np.abs(solution.weight_OF) @ size_P[:f]
-    met = np.sqrt(solution.residual_O / moments.weight) <= _ROUNDING * size_O
+    # of the target what the factorisation leaves, of the terms that make it up what their own last digits do
+    rounding_O = _EPS * (64 * size_P[f:] + 16 * np.abs(solution.weight_OF) @ size_P[:f])
+    met = np.sqrt(solution.residual_O / moments.weight) <= rounding_O
     names = [target for target, zero in zip(moments.targets, met, strict=True) if zero]
     if names:
         yield (

@@ -312,6 +312,13 @@ def test_noise_a_hundred_millionth_of_the_signal_is_noise() -> None:
     assert column(found.targets["y0"], "standard_error") == pytest.approx(judge.bse, rel=1e-6)
 
 
+def test_a_column_that_hardly_varies_leaves_the_noise_what_it_is() -> None:
+    rng = np.random.default_rng(5)
+    x = 1e9 + 1e-5 * rng.normal(size=(50, 1))  # some 100 values that differ
+    moments = record(x, rng.normal(size=(50, 1)))
+    assert infer(optimum(moments), moments).inference == "valid"
+
+
 @pytest.mark.parametrize("parameter", ["x0", "x1", "bias"])
 @pytest.mark.parametrize("case", ["a million from zero", "weights spread over a million", "badly scaled"])
 def test_parameters_are_within_a_hundredth_of_a_standard_error_or_refused(case: str, parameter: str) -> None:
