@@ -3,7 +3,7 @@
 The baselines: the mean of the training rows, exact least squares, and the champion. All are judged on the same rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from linreg.fit import Fit
 from linreg.inference import infer, intervals
 from linreg.metrics import Float, regression_metrics, row_losses
 from linreg.model import LinearModel
+from linreg.moments import Moments
 from linreg.objective import Objective
 from linreg.plan import Plan
 
@@ -39,8 +40,17 @@ class Evaluation:
     inference: Inference
 
 
-def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> Evaluation:
-    """Judge the model on the test rows; on the training rows where none are held out."""
+def evaluate(
+    fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig, *, partitions: Sequence[Moments] = ()
+) -> Evaluation:
+    """Judge the model on the test rows; on the training rows where none are held out.
+
+    Args:
+        fitted, plan: the training, and what was expected of it.
+        ingested: the rows.
+        data: how they were read and split.
+        partitions: the records of the training rows of each partition; from 30 on, errors clustered by them are given.
+    """
     dataset, model = ingested.dataset, fitted.model
     rows = dataset.test
     x_NF, y_NO = rows.arrays()
@@ -53,7 +63,7 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
         metrics |= regression_metrics(y_valid, model.predict(x_valid), rows.targets, prefix="validation_")
     # what the record cannot show: filled values, a warm start, a selection are told here
     known = refusals.known(weight_decay=fitted.objective.weight_decay)
-    inference = infer(model, ingested.moments, reasons=known)
+    inference = infer(model, ingested.moments, reasons=known, partitions=partitions)
     metrics |= inference.metrics()
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
     pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)

@@ -22,6 +22,7 @@ from tracked import FACTS, MODEL, X_NF, logged_run, new_store
 
 from flows.tracking import directory, registry, served
 from linreg.errors import UserError
+from linreg.estimates import Inference
 from linreg.inference import infer
 from linreg.model import LinearModel
 from linreg.moments import Moments
@@ -272,6 +273,14 @@ def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole,
         directory.read_contents(copy)
     with pytest.raises(MlflowException, match=f"{file} of this model"):
         mlflow.pyfunc.load_model(str(copy))
+
+
+def test_an_inference_of_another_release_is_told(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(Inference, "to_json", lambda _: {"inference": "valid"})
+    path = tmp_path / "model"
+    served.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=infer(MODEL, record))
+    with pytest.raises(UserError, match="another release"):
+        directory.read_contents(path)
 
 
 # --- where this package is not installed

@@ -55,8 +55,15 @@ def read_contents(folder: Path, *, manifest: str | None = None) -> Contents:
     verify(folder, manifest=manifest)
     listed = _listed(folder)
     moments = Moments.load(folder / MOMENTS) if MOMENTS in listed else None
-    inference = Inference.from_json(json.loads((folder / INFERENCE).read_text())) if INFERENCE in listed else None
+    inference = _inference(folder / INFERENCE) if INFERENCE in listed else None
     return Contents(LinearModel.load(folder / WEIGHTS), moments, inference)
+
+
+def _inference(path: Path) -> Inference:
+    try:
+        return Inference.from_json(json.loads(path.read_text()))
+    except (KeyError, TypeError, ValueError) as e:  # whole, as the manifest says: another release wrote it
+        raise UserError(f"{path} is of another release of linreg ({e!r}): use that one, or train again") from e
 
 
 def verify(folder: Path, *, manifest: str | None = None) -> None:
