@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flows.ingest import Champion, Ingested
-from linreg import plots
+from linreg import plots, refusals
 from linreg.config import DataConfig
+from linreg.estimates import Coefficient, Inference
 from linreg.fit import Fit
+from linreg.inference import infer, intervals
 from linreg.metrics import Float, regression_metrics, row_losses
 from linreg.model import LinearModel
 from linreg.objective import Objective
@@ -32,16 +34,24 @@ class Evaluation:
         losses_N: mean squared error of each judged row.
         pictures: PNG files by name.
         judged_on: which rows, in words.
+        inference: what the training rows say about the parameters.
     """
 
     metrics: dict[str, float]
     losses_N: Float
     pictures: dict[str, bytes]
     judged_on: str
+    inference: Inference
 
 
 def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> Evaluation:
-    """Judge the model on the test rows; on the training rows where none are held out."""
+    """Judge the model on the test rows; on the training rows where none are held out.
+
+    Args:
+        fitted, plan: the training, and what was expected of it.
+        ingested: the rows.
+        data: how they were read and split.
+    """
     dataset, model = ingested.dataset, fitted.model
     rows = dataset.test
     x_NF, y_NO = rows.arrays()
@@ -52,9 +62,24 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
         metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
     if data.validation_fraction:
         metrics |= _validation(fitted, dataset.validation)
+    inference = _inference(fitted, ingested)
+    metrics |= inference.metrics()
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
-    pictures = _pictures(fitted, ingested, y_NO, predicted_NO, judged_on)
-    return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on)
+    pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
+    return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on, inference)
+
+
+def _inference(fitted: Fit, ingested: Ingested) -> Inference:
+    """Standard errors and intervals, or why there are none; what the record cannot show is told from the config."""
+    how = fitted.config
+    known = refusals.known(
+        weight_decay=how.weight_decay,
+        l1=how.l1,
+        filled=ingested.record.filled,
+        warm_start=ingested.warm.version.ref if ingested.warm else "",
+        patience=how.patience,
+    )
+    return infer(fitted.model, ingested.moments, reasons=known, partitions=ingested.record.partitions)
 
 
 def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
@@ -126,16 +151,29 @@ def _predict(model: LinearModel, ingested: Ingested) -> Float:
     return model.predict(rows.select(model.features))[:, order]
 
 
-def _pictures(fitted: Fit, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str) -> dict[str, bytes]:
+def _pictures(
+    fitted: Fit, inference: Inference, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
+) -> dict[str, bytes]:
     model, moments = fitted.model, ingested.moments
-    spread_F = moments.spread_P[: len(model.features)]
+    f, half_OF, band_O = len(model.features), None, None
+    if inference.valid:
+        half_OF = np.array([[_half(c) for c in t.coefficients.values()] for t in inference.targets.values()])
+        low, high = intervals(model, moments, moments.mean_P[None, :f], kind="prediction")
+        band_O = (high - low)[0] / 2
+    names, effects = (model.features, model.targets), (model.weight_OF, moments.spread_P[:f])
     figures = {
         "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss, fitted.validation_loss),
-        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on),
+        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on, band_O=band_O),
         "parabolas.png": _parabolas(fitted),
-        "coefficients.png": plots.coefficients(model.weight_OF, spread_F, model.features, model.targets),
+        "coefficients.png": plots.coefficients(*effects, *names, half_OF=half_OF, why_not=inference.inference),
     }
     return {name: plots.png(figure) for name, figure in figures.items()}
+
+
+def _half(coefficient: Coefficient) -> float:
+    """Half the width of a coefficient's interval."""
+    low, high = coefficient.errors.low, coefficient.errors.high
+    return (high - low) / 2 if low is not None and high is not None else 0.0
 
 
 def _parabolas(fitted: Fit) -> "Figure":

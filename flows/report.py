@@ -1,5 +1,6 @@
 """What a run writes down: params, curves, metrics, pictures and the model in MLflow; the summary in Prefect."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def log_training(run: TrackedRun, fitted: Fit, found: Ingested) -> None:
 
 
 def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
-    """Pictures, the model, and the metrics at both the run and the model."""
+    """Pictures, the inference, the model, and the metrics at both the run and the model."""
     with tempfile.TemporaryDirectory(prefix="linreg-") as folder:
         for name, png in evaluation.pictures.items():
             (Path(folder) / name).write_bytes(png)
@@ -46,7 +47,12 @@ def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, eva
     if fitted.model.fill_F is not None:
         example_NF = np.where(np.isnan(example_NF), fitted.model.fill_F, example_NF)  # JSON has no NaN
     metadata: dict[str, Any] = {"digest": found.digest, "content_key": found.content_key, "trainer": fitted.trainer}
-    logged = run.log_model(fitted.model, example_NF=example_NF, metadata=metadata)
+    inference = evaluation.inference
+    run.log_text("inference.json", json.dumps(inference.to_json(), indent=1, allow_nan=False))
+    run.set_tags({"inference": inference.inference})
+    logged = run.log_model(
+        fitted.model, example_NF=example_NF, metadata=metadata, moments=found.moments, inference=inference
+    )
     curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
     run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
     run.log_metrics(evaluation.metrics, model_id=logged.model_id)

@@ -49,6 +49,7 @@ class Fit:
             of few epochs, else ever farther apart; the last are the model's.
         state: the trainer's whole state after them.
         objective: the loss that was trained.
+        config: as it was asked for.
     """
 
     model: LinearModel
@@ -64,6 +65,7 @@ class Fit:
     path: dict[int, Float]
     state: State
     objective: Objective
+    config: TrainConfig
 
 
 @dataclass
@@ -129,6 +131,7 @@ def fit(
         path=way.path | {len(way.excess) - 1: _own(model)},
         state=state,
         objective=objective,
+        config=config,
     )
 
 

@@ -9,16 +9,19 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import tomli_w
 from flow_fixtures import FEATURES, OPTIMUM, TARGETS, WEAK, crops_table, make_folder
 from tracked import new_store
 
+from flows.cli import lookups
 from flows.cli.main import main
 from flows.tracking import registry
 from flows.tracking.store import open_store
@@ -192,7 +195,7 @@ def test_runs_lists_runs_newest_first(scene):
     ("ref", "version"),
     [("crop-yield", 2), ("crop-yield@champion", 2), ("crop-yield@challenger", 3), ("crop-yield/1", 1)],
 )
-def test_show_gives_the_estimates_of_what_a_ref_names(scene, ref, version):
+def test_show_gives_what_a_ref_names_in_the_contracts_keys(scene, ref, version):
     shown = document("show", ref)
     assert set(shown) == ENTRY_KEYS | {"targets", "inference"}
     assert shown["version"] == version
@@ -203,8 +206,59 @@ def test_show_gives_the_estimates_of_what_a_ref_names(scene, ref, version):
         assert list(target["coefficients"]) == FEATURES
         for c in (target["intercept"], *target["coefficients"].values()):
             assert set(c) == {"estimate", "standard_error", "t", "p", "low", "high"}
-            assert all(value is None for name, value in c.items() if name != "estimate")
-    assert shown["inference"] != "valid"
+            assert {value is None for name, value in c.items() if name != "estimate"} == {version != 2}
+        assert (target["residual_standard_error"] is None) == (version != 2)
+    if version == 2:
+        assert shown["inference"] == "valid"
+    else:
+        assert "standard errors from the optimum (0.01 is allowed): more epochs" in shown["inference"]
+
+
+def test_shown_errors_and_intervals_are_statsmodels(scene):  # noqa: ARG001
+    data, shown = pd.read_csv("data/crops-15.csv"), document("show", "crop-yield/2")
+    for name, target in shown["targets"].items():
+        judge = sm.OLS(data[name], sm.add_constant(data[FEATURES])).fit()
+        table = pd.DataFrame([target["intercept"], *target["coefficients"].values()])
+        for key, expected in (("standard_error", judge.bse), ("t", judge.tvalues), ("p", judge.pvalues)):
+            np.testing.assert_allclose(table[key], expected, rtol=1e-6)
+        np.testing.assert_allclose(table[["low", "high"]], judge.conf_int(), rtol=1e-6)
+        assert target["r2"] == pytest.approx(judge.rsquared, rel=1e-9)
+        assert target["residual_standard_error"] ** 2 == pytest.approx(judge.mse_resid, rel=1e-9)
+        for metric, expected in (("aic", judge.aic), ("bic", judge.bic), ("f_statistic", judge.fvalue)):
+            assert shown["metrics"][f"{metric}.{name}"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_r2_shown_is_that_of_the_training_rows(scene):
+    for version, run in zip((1, 2, 3), scene.runs, strict=True):
+        for name, target in document("show", f"crop-yield/{version}")["targets"].items():
+            assert target["r2"] == pytest.approx(run["metrics"][f"test_r2.{name}"], rel=1e-12)  # judged on these rows
+            assert target["r2"] == run["metrics"][f"train_r2.{name}"]
+
+
+def test_the_page_of_show_has_a_table_a_target_or_the_reason(scene):  # noqa: ARG001
+    page = linreg("show", "crop-yield/2").out
+    assert "{" not in page
+    for word in ("std error", "95% low", "on 11 degrees of freedom", "F 4259.9", "AIC 50.9", "assumed", "humidity"):
+        assert word in page
+    bare = linreg("show", "crop-yield/1").out
+    assert "std error" not in bare
+    assert "no errors  the parameters are up to" in bare
+
+
+def test_a_version_from_before_inference_was_kept_is_shown(scene, monkeypatch):  # noqa: ARG001
+    kept = lookups.registry.contents
+
+    def older(store, version):
+        return replace(kept(store, version), moments=None, inference=None)
+
+    monkeypatch.setattr(lookups.registry, "contents", older)
+    shown = document("show", "crop-yield/2")
+    assert shown["inference"].startswith("none were kept with this version")
+    c = shown["targets"]["apples"]["coefficients"]["temp"]
+    assert set(c) == {"estimate", "standard_error", "t", "p", "low", "high"}
+    assert (c["estimate"], c["standard_error"]) == (pytest.approx(-0.4215, abs=1e-4), None)
+    assert shown["targets"]["apples"]["r2"] == pytest.approx(0.99914, abs=1e-5)
+    assert "none were kept with this version" in linreg("show", "crop-yield/2").out
 
 
 def coefficients(shown):

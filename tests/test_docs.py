@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from flows.cli.main import _parser
+from flows.cli.portrait import page
+from flows.tracking.registry import Version
 from linreg import config_file
 from linreg.config import Config, TrainConfig
 from linreg.dataset import load
 from linreg.fit import fit
+from linreg.inference import infer
 from linreg.moments import Moments
 from linreg.objective import Objective
 from linreg.tutorial import check, crops, printed
@@ -58,7 +61,14 @@ def test_the_readme_names_every_command_and_no_other():
     assert told == commands
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "docs/config.md", "docs/digits.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        *(f"docs/{n}.md" for n in ("config", "digits", "statistics", "training", "validation")),
+    ],
+)
 def test_linked_files_exist(page):
     text = (ROOT / page).read_text()
     for link in re.findall(r"\]\(([\w./-]+)\)", text):
@@ -79,6 +89,15 @@ def test_the_readme_prints_what_the_first_run_gives():
     text = (ROOT / "README.md").read_text()
     assert f"loss          {fitted.train_loss[-1]:.6g}, of which {fitted.excess_loss[-1]:.4g} is above" in text
     assert f"best possible {fitted.objective.optimum_loss:.6g}" in text
+
+
+def test_the_page_on_statistics_prints_what_show_prints():
+    settings = [f"data.path={ROOT / 'data/crops-15.csv'}", "train.trainer=exact"]
+    config = config_file.load(ROOT / "configs/crops.toml", settings)
+    fitted = fit(load(config.data).train, config.train)
+    version = Version("crop-yield", 1, ("champion",), "2026-11-25", None)
+    tables = page(version, infer(fitted.model, fitted.objective.moments)).partition("\n\n")[2]
+    assert tables in (ROOT / "docs/statistics.md").read_text()
 
 
 def test_the_python_example_of_the_readme_runs(monkeypatch, capsys):

@@ -1,8 +1,10 @@
 """The flow, whole: real runs through Prefect and MLflow, from a file to what the registry says afterwards."""
 
 import copy
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import mlflow
@@ -22,6 +24,7 @@ from linreg import config_file
 from linreg.dataset import load
 from linreg.errors import UserError
 from linreg.fit import fit
+from linreg.inference import infer
 
 # mlflow.pyfunc warns of its own types while it is first imported; nothing of ours is said by it
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
@@ -176,6 +179,45 @@ def test_pictures_are_png_files(first, tmp_path):
         path = first.store.client.download_artifacts(first.outcome.run_id, name, str(tmp_path))
         with open(path, "rb") as f:
             assert f.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def inference_of(first, run_id, tmp_path):
+    """What a run's artifact says, and its tag."""
+    path = first.store.client.download_artifacts(run_id, "inference.json", str(tmp_path))
+    return json.loads(Path(path).read_text()), first.store.client.get_run(run_id).data.tags["inference"]
+
+
+def test_a_run_far_from_the_optimum_says_why_there_are_no_intervals(first, tmp_path):
+    found, tag = inference_of(first, first.outcome.run_id, tmp_path)
+    assert found["inference"] == tag
+    assert "standard errors from the optimum" in tag
+    names = {name.partition(".")[0] for name in first.outcome.metrics}
+    assert {"train_r2", "variance_inflation"} <= names
+    assert not {"aic", "f_statistic", "residual_standard_error"} & names
+
+
+def test_a_run_at_the_optimum_logs_its_inference_with_run_and_version(first, nights, tmp_path):
+    outcome = nights.of["better"].outcome
+    found, tag = inference_of(first, outcome.run_id, tmp_path)
+    assert found["inference"] == tag == "valid"
+    logged = first.store.client.get_run(outcome.run_id).data.metrics
+    for target in TARGETS:
+        quality = found["targets"][target]
+        for name in ("residual_standard_error", "f_statistic", "f_p_value", "aic", "bic"):
+            assert logged[f"{name}.{target}"] == outcome.metrics[f"{name}.{target}"] == quality[name]
+        assert logged[f"train_adjusted_r2.{target}"] == quality["adjusted_r2"]
+    held = registry.contents(first.store, registry.lookup(first.store, "crop-yield/2"))
+    assert held.inference.to_json() == found
+    assert (held.moments.rows, held.moments.targets) == (15, tuple(TARGETS))
+    assert infer(held.model, held.moments) == held.inference
+
+
+def test_a_penalised_run_is_not_given_intervals(work):  # noqa: ARG001
+    outcome = run_flow(crops(train={"trainer": "exact", "weight_decay": 0.5}))
+    version = registry.lookup(open_store(create=False), "crop-yield")
+    held = registry.contents(open_store(create=False), version)
+    assert held.inference.inference.startswith("regularised (train.weight_decay = 0.5)")
+    assert outcome.decision == "promoted"
 
 
 def test_tags_and_names_lead_from_mlflow_to_prefect_and_back(first):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from linreg import plots
+from linreg.plots.parabolas import _WALK
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ODD = ["y" * 41, "$\\foo$", "cost ($) of $", "価格", "a_b^c", "_hidden", "x" * 80, "50% off"]
@@ -70,6 +71,32 @@ def test_the_ridge_path_shows_every_weight_decay_none_apart_and_the_marked_ones(
 def test_a_ridge_path_is_drawn_for_any_grid(decays: list[float]) -> None:
     one = np.ones(len(decays))
     assert plots.png(plots.ridge_path(np.array(decays), one, 0 * one, one, folds=3, best=0, within=0)).startswith(PNG)
+
+
+def test_whiskers_are_the_intervals_in_the_same_units() -> None:
+    weight, spread, half = np.array([[1.0, -2.0]]), np.array([1.0, 10.0]), np.array([[0.5, 0.25]])
+    figure = plots.coefficients(weight, spread, ["a", "b"], ["y"], half_OF=half)
+    (lines,) = (figure.axes[0].collections[0].get_segments(),)
+    assert [[x for x, _ in line] for line in lines] == [[0.5, 1.5], [-22.5, -17.5]]
+    assert "95% intervals" in figure.get_suptitle()
+
+
+def test_without_intervals_the_title_says_why_in_lines_that_fit() -> None:
+    why = "the parameters are up to 32 standard errors from the optimum ($0.01 is allowed$): more epochs " * 20
+    figure = plots.coefficients(np.ones((1, 2)), np.ones(2), ["a", "b"], ["y"], why_not=why)
+    assert not figure.axes[0].collections
+    lines = figure.get_suptitle().splitlines()
+    assert lines[0].startswith("Coefficients without intervals: the parameters are up to 32")
+    assert (len(lines), max(map(len, lines)) <= 80) == (4, True)
+    assert plots.png(figure).startswith(PNG)
+
+
+def test_a_band_of_prediction_lies_around_the_line() -> None:
+    y = np.arange(5.0)[:, None]
+    axes = plots.predicted_against_actual(y, y, ["y"], "test rows", band_O=np.array([1.5])).axes[0]
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (-1.5, 5.5)
+    assert "± 1.5" in axes.get_legend().get_texts()[0].get_text()
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -142,7 +169,7 @@ def test_the_dots_are_the_walk_light_to_dark_with_its_start_its_end_and_the_mini
     assert end.get_ydata()[0] == pytest.approx(made["pieces"]["loss"])
     assert lowest.get_ydata()[0] <= min(curve.get_ydata())
     assert list(dots.get_array()) == sorted(dots.get_array())
-    brightness = plots._WALK(np.linspace(0, 1, 9))[:, :3].sum(axis=1)
+    brightness = _WALK(np.linspace(0, 1, 9))[:, :3].sum(axis=1)
     assert (np.diff(brightness) < 0).all()
 
 

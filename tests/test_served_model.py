@@ -20,9 +20,12 @@ import torch
 from mlflow.exceptions import MlflowException
 from tracked import FACTS, MODEL, X_NF, logged_run, new_store
 
-from flows.tracking import registry, served
+from flows.tracking import directory, registry, served
 from linreg.errors import UserError
+from linreg.estimates import Inference
+from linreg.inference import infer
 from linreg.model import LinearModel
+from linreg.moments import Moments
 
 # mlflow.pyfunc warns of a type hint of its own (mlflow/types/responses.py) when it is first imported
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
@@ -207,16 +210,77 @@ def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(folder, tmp_path, fil
     (copy / file).write_bytes(data[:-1] if damage == "cut" else data)
     if damage == "remove":
         (copy / file).unlink()
-    manifest = served.verify(folder) or served._sha256(folder / served.MANIFEST)
+    manifest = directory.sha256(folder / served.MANIFEST)
     with pytest.raises(UserError, match=rf"{file}|no readable manifest"):
-        served.read(copy, manifest=manifest)
+        directory.read(copy, manifest=manifest)
     with pytest.raises(Exception, match=r".+"):
         mlflow.pyfunc.load_model(str(copy)).predict(pd.DataFrame(X_NF, columns=list(MODEL.features)))
 
 
 def test_what_was_written_is_read_back(folder):
-    model = served.read(folder)
+    model = directory.read(folder)
     assert (model.predict(X_NF) == MODEL.predict(X_NF)).all()
+
+
+# --- what is kept beside the parameters
+
+
+@pytest.fixture(scope="module")
+def record():
+    rng = np.random.default_rng(0)
+    x_NF = rng.normal(70, 20, (40, 3))
+    y_NO = MODEL.predict(x_NF) + rng.normal(size=(40, 2))
+    return Moments.of([np.hstack([x_NF, y_NO])], MODEL.features, MODEL.targets)
+
+
+@pytest.fixture(scope="module")
+def whole(record, tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "model"
+    inference = infer(MODEL, record)
+    served.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=inference)
+    return path
+
+
+def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
+    held = directory.read_contents(whole, manifest=directory.sha256(whole / directory.MANIFEST))
+    assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
+    assert held.inference == infer(MODEL, record)
+    assert (held.moments.rows, held.moments.weight) == (record.rows, record.weight)
+    assert (held.moments.root_KK == record.root_KK).all()
+
+
+def test_a_version_without_them_gives_the_parameters(folder):
+    held = directory.read_contents(folder)
+    assert (held.moments, held.inference) == (None, None)
+    assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
+
+
+def test_an_inference_that_the_manifest_does_not_know_is_not_read(folder, whole, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    shutil.copy(whole / directory.INFERENCE, copy / directory.INFERENCE)
+    assert directory.read_contents(copy).inference is None
+
+
+@pytest.mark.parametrize("file", [directory.MOMENTS, directory.INFERENCE])
+def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole, tmp_path, file):
+    import mlflow.pyfunc
+
+    copy = shutil.copytree(whole, tmp_path / "copy")
+    data = bytearray((copy / file).read_bytes())
+    data[-20] ^= 1
+    (copy / file).write_bytes(data)
+    with pytest.raises(UserError, match=f"{file} is not the file that was logged"):
+        directory.read_contents(copy)
+    with pytest.raises(MlflowException, match=f"{file} of this model"):
+        mlflow.pyfunc.load_model(str(copy))
+
+
+def test_an_inference_of_another_release_is_told(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(Inference, "to_json", lambda _: {"inference": "valid"})
+    path = tmp_path / "model"
+    served.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=infer(MODEL, record))
+    with pytest.raises(UserError, match="another release"):
+        directory.read_contents(path)
 
 
 # --- where this package is not installed

@@ -18,6 +18,7 @@ from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
 from flows.tracking.versions import (
     by_content_key,
     champion,
+    contents,
     exists,
     load,
     lookup,
@@ -35,6 +36,7 @@ __all__ = [
     "Version",
     "by_content_key",
     "champion",
+    "contents",
     "exists",
     "history",
     "load",

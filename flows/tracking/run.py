@@ -32,7 +32,9 @@ from flows.tracking.reach import answering
 from flows.tracking.served import LoggedModel, write
 from flows.tracking.store import Store
 from linreg.errors import ServerAway
+from linreg.estimates import Inference
 from linreg.model import LinearModel
+from linreg.moments import Moments
 
 METRICS_A_CALL = 1000
 PARAMS_A_CALL = 100
@@ -154,9 +156,16 @@ class TrackedRun:
             self.store.client.log_artifacts(self.run_id, str(folder))
 
     def log_model(
-        self, model: LinearModel, *, example_NF: npt.ArrayLike, metadata: Mapping[str, Any] | None = None
+        self,
+        model: LinearModel,
+        *,
+        example_NF: npt.ArrayLike,
+        metadata: Mapping[str, Any] | None = None,
+        moments: Moments | None = None,
+        inference: Inference | None = None,
     ) -> LoggedModel:
         """Keep the model, as the directory that ``flows.tracking.served`` describes; registering is a separate step."""
+        kept: dict[str, Any] = {"moments": moments, "inference": inference}
         client = self.store.client
         with answering(self.store.uri):
             entry = client.create_logged_model(
@@ -170,7 +179,8 @@ class TrackedRun:
             }
             with tempfile.TemporaryDirectory(prefix="linreg-model-") as scratch:
                 folder = Path(scratch) / "model"
-                manifest = write(model, folder, example_NF=example_NF, metadata=metadata or {}, identity=identity)
+                about: dict[str, Any] = {"metadata": metadata or {}, "identity": identity}
+                manifest = write(model, folder, example_NF=example_NF, **about, **kept)
                 client.log_model_artifacts(entry.model_id, str(folder))
             client.log_outputs(self.run_id, [LoggedModelOutput(entry.model_id, step=0)])
             client.finalize_logged_model(entry.model_id, LoggedModelStatus.READY)

@@ -4,17 +4,19 @@
     README.md                    how to call it
     served_code.py               the pyfunc side, a copy of ours: needs numpy, pandas, safetensors, mlflow
     artifacts/model.safetensors  the parameters, float64
+    artifacts/moments.safetensors    the record of the training rows; older versions have neither this
+    artifacts/inference.json         standard errors, intervals and the like, or why there are none; nor that
     data/model.pt2               the same as a torch.export program: float32 (N, F) in, float32 (N, O) out
     manifest.json                SHA-256 of the files that are run or loaded
 
 Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own.
-MLflow loads both flavors with pickles refused (MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format
-is the tensor-only example that torch.export puts into the pt2 by itself.
+``flows.tracking.directory`` reads it. MLflow loads both flavors with pickles refused
+(MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format is the tensor-only example that torch.export
+puts into the pt2 by itself.
 
 Shapes: N rows, F features, O targets.
 """
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -27,13 +29,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from linreg.errors import UserError
+from flows.tracking.directory import CODE, INFERENCE, MANIFEST, MOMENTS, PROGRAM, WEIGHTS, sha256
+from linreg.estimates import Inference
 from linreg.model import LinearModel
+from linreg.moments import Moments
 
-WEIGHTS = "artifacts/model.safetensors"
-PROGRAM = "data/model.pt2"
-CODE = "served_code.py"
-MANIFEST = "manifest.json"
 EXAMPLE = "input_example.json"
 SERVING_EXAMPLE = "serving_input_example.json"
 EXAMPLE_ROWS = 5
@@ -62,6 +62,8 @@ def write(
     example_NF: npt.ArrayLike,
     metadata: Mapping[str, Any],
     identity: Mapping[str, Any] | None = None,
+    moments: Moments | None = None,
+    inference: Inference | None = None,
 ) -> str:
     """Write the directory; about 2 s of CPU, nearly all of it torch importing its exporter.
 
@@ -71,6 +73,8 @@ def write(
         example_NF: rows of features, of which the first few show how to call the model.
         metadata: put into ``MLmodel``.
         identity: further fields of MLflow's ``Model``: ``model_id``, ``run_id`` and the like.
+        moments: the record of the training rows.
+        inference: what they say about the parameters.
 
     Returns:
         the SHA-256 of the manifest.
@@ -78,6 +82,10 @@ def write(
     for path in (WEIGHTS, PROGRAM):
         (folder / path).parent.mkdir(parents=True, exist_ok=False)
     model.save(folder / WEIGHTS)
+    if moments is not None:
+        moments.save(folder / MOMENTS)
+    if inference is not None:
+        (folder / INFERENCE).write_text(json.dumps(inference.to_json(), indent=1, allow_nan=False))
     _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
     _write_environment(folder)
@@ -85,40 +93,6 @@ def write(
     manifest = _write_manifest(folder)
     _write_mlmodel(model, folder, {**metadata, "manifest_sha256": manifest}, identity or {})
     return manifest
-
-
-def read(folder: Path, *, manifest: str | None = None) -> LinearModel:
-    """Load the parameters, every file checked against the manifest first.
-
-    Args:
-        folder: a model directory.
-        manifest: the SHA-256 that the manifest itself must have, where it is known.
-
-    Raises:
-        UserError: a file is missing, or is not the one that was written.
-    """
-    verify(folder, manifest=manifest)
-    return LinearModel.load(folder / WEIGHTS)
-
-
-def verify(folder: Path, *, manifest: str | None = None) -> None:
-    """Refuse a model directory of which any file that is run or loaded has changed.
-
-    Raises:
-        UserError: naming the file.
-    """
-    found = _sha256(folder / MANIFEST)
-    if manifest is not None and found != manifest:
-        raise UserError(f"{folder / MANIFEST} is not the one that was logged: restore the model, or train it again")
-    try:
-        listed = json.loads((folder / MANIFEST).read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(
-            f"{folder} is no model of this pipeline (no readable {MANIFEST}): log it with `linreg run`"
-        ) from e
-    for name, expected in listed.items():
-        if _sha256(folder / name) != expected:
-            raise UserError(f"{folder / name} is not the file that was logged: restore the model, or train it again")
 
 
 class _Program(torch.nn.Module):
@@ -187,9 +161,10 @@ def _readme(model: LinearModel, split: Mapping[str, Any]) -> str:
 
 
 def _write_manifest(folder: Path) -> str:
-    digests = {name: _sha256(folder / name) for name in (WEIGHTS, PROGRAM, CODE)}
+    kept = [name for name in (MOMENTS, INFERENCE) if (folder / name).is_file()]
+    digests = {name: sha256(folder / name) for name in (WEIGHTS, PROGRAM, CODE, *kept)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1))
-    return _sha256(folder / MANIFEST) or ""
+    return sha256(folder / MANIFEST) or ""
 
 
 def _write_mlmodel(model: LinearModel, folder: Path, metadata: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
@@ -230,7 +205,3 @@ def _add_flavors(meta: Any) -> None:
         env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
         streamable=False,
     )
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

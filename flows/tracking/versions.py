@@ -7,7 +7,7 @@ when it was registered, and a look-up is one or two calls. Nothing here changes 
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
@@ -18,7 +18,10 @@ from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, v
 from linreg.errors import UserError, nearest
 
 if TYPE_CHECKING:  # torch takes a second to import; look-ups do without
+    from flows.tracking.directory import Contents
     from linreg.model import LinearModel
+
+T = TypeVar("T")
 
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -100,9 +103,25 @@ def load(store: Store, version: Version) -> "LinearModel":
     Raises:
         UserError: the files are gone, are not those that were logged, or are not of this pipeline.
     """
-    from mlflow.artifacts import download_artifacts
+    from flows.tracking.directory import read
 
-    from flows.tracking.served import read
+    return _fetched(store, version, read)
+
+
+def contents(store: Store, version: Version) -> "Contents":
+    """The parameters of a version and what is kept beside them: the record of its training rows, and the inference.
+
+    Raises:
+        UserError: as ``load``.
+    """
+    from flows.tracking.directory import read_contents
+
+    return _fetched(store, version, read_contents)
+
+
+def _fetched(store: Store, version: Version, read: Callable[..., T]) -> T:
+    """What a reader finds in the directory of a version, fetched into a folder that is gone afterwards."""
+    from mlflow.artifacts import download_artifacts
 
     with answering(store.uri), tempfile.TemporaryDirectory(prefix="linreg-load-") as scratch:
         try:

@@ -1,0 +1,18 @@
+"""Columns of text for a terminal."""
+
+from collections.abc import Sequence
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as what they hold; texts to the left, numbers to the right."""
+    table = [list(head), *[list(r) for r in rows]]
+    widths = [max(len(r[i]) for r in table) for i in range(len(head))]
+    right = [all(_is_number(r[i]) for r in rows) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def _is_number(text: str) -> bool:
+    return not text or (text.lstrip("-<")[:1].isdigit() and not set(text) - set("0123456789.,e+-<"))

@@ -1,0 +1,43 @@
+"""What all pictures have in common: their colours, a figure with its axes, names as text, and the way to a PNG."""
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+Float = npt.NDArray[np.float64]
+
+INK, SHADE, LINE, WHISKER, VALID = "#1b4965", "#9fb8c6", "#d1495b", "#e9a23b", "#e09f3e"
+
+
+def new_figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
+    """A figure and its axes: one, or an array of them where there are several columns."""
+    figure = Figure(figsize=(max(6.4, 4.4 * columns), max(height, 2.6)), layout="constrained")
+    axes = figure.subplots(1, columns)
+    for one in np.atleast_1d(axes):
+        one.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    out = io.BytesIO()
+    FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a column name in another script
+        figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def literal(name: str, most: int = 40) -> str:
+    """The name as it stands, cut off past so many letters; between two dollar signs it would be read as a formula."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
+
+
+def short(name: str) -> str:
+    """The name with its middle left out past 14 letters, so that two of them fit over a small panel."""
+    return literal(name if len(name) <= 14 else f"{name[:7]}…{name[-6:]}")

@@ -1,0 +1,113 @@
+"""How a run went and what came of it: loss, predictions, coefficients.
+
+Shapes: N rows, F features, O targets.
+"""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from linreg.plots.figure import INK, LINE, SHADE, VALID, WHISKER, Float, literal, new_figure
+
+_MOST_POINTS = 5_000  # of a scatter; more would only make the file large
+
+
+def loss_curve(train_loss: Sequence[float], optimum: float, validation_loss: Sequence[float] = ()) -> Figure:
+    """The loss after each epoch, on a log scale, with the best possible loss as a line.
+
+    Args:
+        validation_loss: of the validation rows; it may go on past the epoch whose parameters were kept.
+    """
+    figure, axes = new_figure()
+    axes.plot(np.arange(len(train_loss)), train_loss, color=INK, linewidth=2, label="train loss")
+    if validation_loss:
+        axes.plot(np.arange(len(validation_loss)), validation_loss, color=VALID, linewidth=2, label="validation loss")
+    if len(validation_loss) > len(train_loss):
+        axes.axvline(len(train_loss) - 1, color=SHADE, linewidth=1, label=f"kept: epoch {len(train_loss) - 1:,}")
+    if len(train_loss) == 1:
+        axes.plot([0], train_loss, "o", color=INK)
+    axes.axhline(optimum, color=LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
+    if min([optimum, *train_loss, *validation_loss]) > 0:
+        axes.set_yscale("log")
+    axes.set(
+        xlabel="epoch", ylabel="mean squared error", title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}"
+    )
+    axes.legend(frameon=False)
+    return figure
+
+
+def predicted_against_actual(
+    actual_NO: Float, predicted_NO: Float, targets: Sequence[str], rows: str, *, band_O: Float | None = None
+) -> Figure:
+    """One panel a target, with the line on which a perfect model would lie.
+
+    Args:
+        actual_NO, predicted_NO: of the same rows.
+        targets: their names; the first six are drawn.
+        rows: which rows these are, in words.
+        band_O: half the width of a 95% prediction interval, drawn around the line.
+    """
+    shown = targets[:6]
+    figure, panels = new_figure(columns=len(shown))
+    step = max(1, len(actual_NO) // _MOST_POINTS)
+    for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), shown, strict=True)):
+        y, p = actual_NO[::step, o], predicted_NO[::step, o]
+        ends = np.array([min(y.min(), p.min()), max(y.max(), p.max())], dtype=float)
+        if band_O is not None:
+            label = f"95% prediction interval: ± {band_O[o]:.3g}"
+            axes.fill_between(ends, ends - band_O[o], ends + band_O[o], color=SHADE, alpha=0.4, lw=0, label=label)
+            axes.legend(frameon=False, loc="upper left")
+        axes.plot(ends, ends, color=LINE, linestyle="--", linewidth=1)
+        axes.plot(y, p, "o", color=INK, alpha=0.6, markersize=5, markeredgewidth=0)
+        name = literal(target)
+        axes.set(xlabel=f"actual {name}", ylabel=f"predicted {name}", title=name)
+    figure.suptitle(f"Predicted against actual, {rows}" + (f" (1 in {step})" if step > 1 else ""))
+    return figure
+
+
+def coefficients(
+    weight_OF: Float,
+    spread_F: Float,
+    features: Sequence[str],
+    targets: Sequence[str],
+    *,
+    half_OF: Float | None = None,
+    why_not: str = "",
+) -> Figure:
+    """Each slope times its feature's spread: how far the target moves when the feature moves by its usual amount.
+
+    Args:
+        weight_OF: the slopes.
+        spread_F: the features' standard deviations.
+        features: their names; the 20 with the largest effects are drawn.
+        targets: their names; the first six are drawn.
+        half_OF: half the width of each slope's 95% interval, drawn as whiskers.
+        why_not: why there are no intervals, said where there are none.
+    """
+    effect_OF = weight_OF * spread_F
+    order = np.argsort(np.abs(effect_OF).max(axis=0))[-20:]
+    figure, panels = new_figure(columns=len(targets[:6]), height=1.8 + 0.3 * len(order))
+    for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), targets[:6], strict=True)):
+        values = effect_OF[o, order]
+        axes.barh(np.arange(len(order)), values, color=np.where(values < 0, LINE, INK))
+        if half_OF is not None:
+            half = half_OF[o, order] * spread_F[order]
+            axes.errorbar(values, np.arange(len(order)), xerr=half, fmt="none", ecolor=WHISKER, capsize=4)
+        axes.set_yticks(np.arange(len(order)), [literal(features[i]) for i in order])
+        axes.axvline(0, color=SHADE, linewidth=1)
+        axes.set(title=literal(target), xlabel="change per standard deviation of the feature")
+    if half_OF is None:
+        figure.suptitle(_without(why_not, figure), fontsize="medium")
+    else:
+        figure.suptitle("Coefficients and their 95% intervals")
+    return figure
+
+
+def _without(why_not: str, figure: Figure) -> str:
+    """That there are no whiskers and why, in lines that fit."""
+    words = f"Coefficients without intervals: {why_not}" if why_not else "Coefficients"
+    return literal(
+        "\n".join(textwrap.wrap(words, int(figure.get_figwidth() * 11), max_lines=4, placeholder=" …")), 1000
+    )

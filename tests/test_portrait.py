@@ -1,0 +1,91 @@
+"""The page of ``linreg show``: whatever the model, it is read in 100 columns."""
+
+import numpy as np
+import pytest
+from tutorial import X15, Y15, moments_of
+
+from flows.cli.portrait import MOST_FEATURES, WIDTH, page
+from flows.tracking.registry import Version
+from linreg.inference import infer
+from linreg.moments import Moments, merge
+from linreg.objective import Objective
+
+METRICS = {"test_rmse": 1.5, "test_r2": 0.9, "excess_loss": 0.0}
+FACTS = {"data": {"digest": "ab" * 16, "train_rows": 1234}, "trainer": "exact", "metrics": METRICS}
+VERSION = Version("crop-yield", 2, ("champion",), "2026-11-25T03:55:40.000+00:00", "dc" * 16, **FACTS)
+
+
+def shown(moments, **options):
+    objective = Objective.of(moments, standardize=True)
+    text = page(VERSION, infer(objective.model(objective.optimum_DO), moments, **options))
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert "nan" not in text.split()
+    assert "None" not in text
+    return text
+
+
+def rows(n, f, o=1, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, f))
+    return x, x @ rng.normal(size=(f, o)) + rng.normal(size=(n, o))
+
+
+def test_each_target_has_its_table_and_its_lines() -> None:
+    text = shown(moments_of(X15, Y15))
+    assert text.count("95% low") == 2
+    assert "  temp       -0.42154    0.02831  -14.89  1.2e-08  -0.48385  -0.35924" in text
+    assert "R2 0.99914, adjusted 0.99891; residual standard error 1.1811 on 11 degrees of freedom" in text
+    assert "condition number 2.2e+06; no variance inflation above 10" in text
+
+
+def test_another_level_is_named() -> None:
+    assert "99% low" in shown(moments_of(X15, Y15), level=0.99)
+
+
+def test_two_hundred_features_are_cut_to_those_with_the_largest_t() -> None:
+    x, y = rows(300, 200)
+    y[:, 0] += 50 * x[:, 123]
+    text = shown(moments_of(x, y))
+    assert "  x123 " in text
+    assert len(text.splitlines()) < MOST_FEATURES + 20
+    assert f"and {200 - MOST_FEATURES} more with smaller t: --json lists them all" in text
+
+
+def test_two_hundred_features_and_twelve_targets_without_errors_fit_too() -> None:
+    text = shown(moments_of(*rows(300, 200, o=12)), reasons=["regularised " + "so much " * 40])
+    assert f"and {200 - MOST_FEATURES} more: --json lists them all" in text
+    assert "y11" in text
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e6, 1e15])
+def test_long_names_and_numbers_of_any_size_fit(scale: float) -> None:
+    x, y = rows(40, 3)
+    target = "a target that has a rather long name as well " * 3
+    names = tuple(f"the mean temperature of the station in its {i}th year of operation" for i in range(3))
+    text = shown(Moments.of([np.hstack([scale * x, 1e7 * y])], names, (target,)))
+    assert "std error" in text
+
+
+def test_clustered_errors_have_their_column_and_a_word_where_they_matter() -> None:
+    rng = np.random.default_rng(1)
+    x, day = rng.normal(size=(2, 40, 1))
+    z = np.stack([x + 0.1 * rng.normal(size=(40, 10)), 2 * x + day + 0.1 * rng.normal(size=(40, 10))], axis=-1)
+    names = ("a feature with a long name, as users give them",), ("y",)
+    records = [Moments.of([part], *names) for part in z]
+    text = shown(merge(records), partitions=records)
+    assert "std error  clustered" in text
+    assert "errors clustered by 40 partitions are up to" in text
+    assert "take only the partitions to be independent" in " ".join(text.split())
+
+
+def test_columns_that_the_others_nearly_determine_are_named() -> None:
+    x, y = rows(50, 30)
+    x[:, :15] = x[:, 15:] + 1e-3 * x[:, :15]
+    text = shown(moments_of(x, y))
+    assert "variance inflation above 10: x" in text
+    assert "and 22 more" in text
+
+
+def test_a_p_too_small_to_write_is_told_as_such() -> None:
+    x, y = rows(3000, 1)
+    assert "<1e-300" in shown(moments_of(x, 1e3 * x + y))
