@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.ingest import Ingested, Unchanged
+from linreg import float32
 from linreg.config import Config
 
 
@@ -89,6 +90,7 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no version yet to start from")
+    lines += filter(None, [float32.note(ingested.moments)])
     return tuple(lines)
 
 

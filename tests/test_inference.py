@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from statsmodels.stats.outliers_influence import variance_inflation_factor
-from test_moments import LONGLEY
 from threadpoolctl import threadpool_limits
 from tutorial import X5, X15, Y5, Y15, moments_of, names
 
+from bench import strd
 from linreg.errors import UserError
 from linreg.estimates import Inference
 from linreg.inference import infer, intervals
@@ -19,15 +19,8 @@ from linreg.objective import Objective
 from linreg.refusals import known
 
 REL = 1e-9
-LONGLEY_ERRORS = [
-    890420.383607373,
-    84.9149257747669,
-    0.0334910077722432,
-    0.488399681651699,
-    0.214274163161675,
-    0.226073200069370,
-    455.478499142212,
-]
+NIST = strd.load()
+DIGITS = {"Norris": 12, "Pontius": 11, "Longley": 12, "Filip": 6, "Wampler3": 11, "Wampler4": 11, "Wampler5": 11}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -212,15 +205,30 @@ def test_partitions_of_other_rows_or_columns_are_a_fault() -> None:
         infer(optimum(record(x[:, :2], y)), moments)
 
 
-def test_longley_has_the_certified_errors() -> None:
-    moments = moments_of(LONGLEY[:, 1:], LONGLEY[:, :1])
-    found = infer(optimum(moments), moments)
+@pytest.mark.parametrize("name", DIGITS)
+def test_nists_problems_have_the_certified_errors(name: str) -> None:
+    reference = NIST[name]
+    x, y = reference.arrays()
+    certified, rel = reference.certified, 10.0 ** -DIGITS[name]
+    found = infer(optimum(moments := moments_of(x, y.reshape(-1, 1))), moments)
     (target,) = found.targets.values()
-    assert column(target, "standard_error") == pytest.approx(LONGLEY_ERRORS, rel=REL)
-    assert column(target, "estimate")[0] == pytest.approx(-3482258.63459582, rel=REL)
-    assert target.quality.residual_standard_error == pytest.approx(304.854073561965, rel=1e-11)
-    assert target.quality.r2 == pytest.approx(0.995479004577296, rel=1e-12)
-    assert target.quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
+    assert column(target, "standard_error") == pytest.approx([float(d) for d in certified.deviations_P], rel=rel)
+    assert column(target, "estimate") == pytest.approx([float(d) for d in certified.parameters_P], rel=1e-5)
+    assert target.quality.residual_standard_error == pytest.approx(float(certified.residual_deviation), rel=rel)
+    assert target.quality.r2 == pytest.approx(float(certified.r2), rel=rel)
+
+
+@pytest.mark.parametrize("name", ["Wampler1", "Wampler2"])
+def test_nists_problems_without_noise_have_no_errors_to_tell(name: str) -> None:
+    x, y = NIST[name].arrays()
+    moments = moments_of(x, y.reshape(-1, 1))
+    assert "zero to rounding" in infer(optimum(moments), moments).inference
+
+
+def test_longley_is_told_to_be_collinear() -> None:
+    moments = moments_of(*(a.reshape(16, -1) for a in NIST["Longley"].arrays()))
+    found = infer(optimum(moments), moments)
+    assert found.targets["y0"].quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
     assert found.condition_number == Objective.of(moments).condition_number
     assert max(found.variance_inflation.values()) > 1000
 

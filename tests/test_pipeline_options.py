@@ -230,3 +230,21 @@ def test_the_pictures_of_a_run_with_everything_on_are_there(work, name, tmp_path
     outcome = run_flow(config(work / "noisy.csv", train, **how))
     path = open_store(create=False).client.download_artifacts(outcome.run_id, name, str(tmp_path))
     assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form_and_says_so(work, capfd):
+    frame = noisy(work / "noisy.csv")
+    frame["a"] += 1e6
+    frame.to_csv(work / "noisy.csv", index=False)
+    outcome = run_flow(config(work / "noisy.csv"))
+    assert outcome.decision == "promoted"
+    assert any("the version has no mlflow.pytorch form" in note for note in outcome.notes)
+    mlflow.set_tracking_uri(open_store(create=False).uri)
+    with pytest.raises(mlflow.MlflowException, match='does not have the "pytorch" flavor'):
+        mlflow.pytorch.load_model("models:/noisy@champion")
+    x = frame[["a", "b", "c"]].to_numpy()
+    expected = LinearRegression().fit(x, frame["y"]).predict(x)
+    answer = mlflow.pyfunc.load_model("models:/noisy@champion").predict(frame)
+    np.testing.assert_allclose(answer["y"], expected, rtol=1e-6)
+    assert main(["show", "noisy"]) == 0
+    assert "noisy/1 @champion" in capfd.readouterr().out

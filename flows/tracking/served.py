@@ -6,7 +6,8 @@
     artifacts/model.safetensors  the parameters, float64
     artifacts/moments.safetensors    the record of the training rows; older versions have neither this
     artifacts/inference.json         standard errors, intervals and the like, or why there are none; nor that
-    data/model.pt2               the same as a torch.export program: float32 (N, F) in, float32 (N, O) out
+    data/model.pt2               the same as a torch.export program: float32 (N, F) in, float32 (N, O) out;
+                                 left out where float32 cannot hold the columns (linreg.float32)
     manifest.json                SHA-256 of the files that are run or loaded
 
 Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own.
@@ -30,6 +31,7 @@ import numpy.typing as npt
 import torch
 
 from flows.tracking.directory import CODE, INFERENCE, MANIFEST, MOMENTS, PROGRAM, WEIGHTS, sha256
+from linreg import float32
 from linreg.estimates import Inference
 from linreg.model import LinearModel
 from linreg.moments import Moments
@@ -73,20 +75,22 @@ def write(
         example_NF: rows of features, of which the first few show how to call the model.
         metadata: put into ``MLmodel``.
         identity: further fields of MLflow's ``Model``: ``model_id``, ``run_id`` and the like.
-        moments: the record of the training rows.
+        moments: the record of the training rows; it tells whether float32 can hold them.
         inference: what they say about the parameters.
 
     Returns:
         the SHA-256 of the manifest.
     """
-    for path in (WEIGHTS, PROGRAM):
+    program = moments is None or float32.fits(moments)
+    for path in (WEIGHTS, *([PROGRAM] if program else [])):
         (folder / path).parent.mkdir(parents=True, exist_ok=False)
     model.save(folder / WEIGHTS)
     if moments is not None:
         moments.save(folder / MOMENTS)
     if inference is not None:
         (folder / INFERENCE).write_text(json.dumps(inference.to_json(), indent=1, allow_nan=False))
-    _export(model, folder / PROGRAM)
+    if program:
+        _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
     _write_environment(folder)
     _write_examples(model, folder, np.asarray(example_NF, dtype=np.float64)[:EXAMPLE_ROWS])
@@ -140,29 +144,30 @@ def _write_examples(model: LinearModel, folder: Path, example_NF: npt.NDArray[np
     split = {"columns": list(model.features), "data": example_NF.tolist()}
     (folder / EXAMPLE).write_text(json.dumps(split))
     (folder / SERVING_EXAMPLE).write_text(json.dumps({"dataframe_split": split}))
-    (folder / "README.md").write_text(_readme(model, split))
+    (folder / "README.md").write_text(_readme(model, split, program=(folder / PROGRAM).is_file()))
 
 
-def _readme(model: LinearModel, split: Mapping[str, Any]) -> str:
+def _readme(model: LinearModel, split: Mapping[str, Any], *, program: bool) -> str:
     row = dict(zip(model.features, split["data"][0], strict=True)) if split["data"] else {}
+    torch_form = f"""
+    x = torch.tensor([{list(row.values())!r}])         # float32, shape (N, {len(model.features)}), in this order
+    mlflow.pytorch.load_model(MODEL)(x)                # shape (N, {len(model.targets)})
+"""
     return f"""# A linear model of {", ".join(model.targets)}
 
 `y = (x - mean) @ weight.T + bias`, features {", ".join(model.features)}. MODEL is `models:/NAME@champion`.
 
     frame = pandas.DataFrame([{row!r}])
     mlflow.pyfunc.load_model(MODEL).predict(frame)     # by column name; extra columns are left out
-
-    x = torch.tensor([{list(row.values())!r}])         # float32, shape (N, {len(model.features)}), in this order
-    mlflow.pytorch.load_model(MODEL)(x)                # shape (N, {len(model.targets)})
-
+{torch_form if program else ""}
     mlflow models serve -m MODEL --env-manager local
     curl -H 'Content-Type: application/json' -d @serving_input_example.json http://127.0.0.1:5000/invocations
 """
 
 
 def _write_manifest(folder: Path) -> str:
-    kept = [name for name in (MOMENTS, INFERENCE) if (folder / name).is_file()]
-    digests = {name: sha256(folder / name) for name in (WEIGHTS, PROGRAM, CODE, *kept)}
+    kept = [name for name in (PROGRAM, MOMENTS, INFERENCE) if (folder / name).is_file()]
+    digests = {name: sha256(folder / name) for name in (WEIGHTS, CODE, *kept)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1))
     return sha256(folder / MANIFEST) or ""
 
@@ -177,7 +182,7 @@ def _write_mlmodel(model: LinearModel, folder: Path, metadata: Mapping[str, Any]
         "pandas_orient": "split",
     }
     meta = Model(signature=_signature(model), saved_input_example_info=example, metadata=dict(metadata), **identity)
-    _add_flavors(meta)
+    _add_flavors(meta, program=(folder / PROGRAM).is_file())
     meta.model_size_bytes = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     meta.save(str(folder / "MLmodel"))
 
@@ -194,8 +199,9 @@ def _signature(model: LinearModel) -> Any:
     )
 
 
-def _add_flavors(meta: Any) -> None:
-    meta.add_flavor("pytorch", model_data="data", pytorch_version=str(torch.__version__), code=None)
+def _add_flavors(meta: Any, *, program: bool) -> None:
+    if program:
+        meta.add_flavor("pytorch", model_data="data", pytorch_version=str(torch.__version__), code=None)
     meta.add_flavor(
         "python_function",
         loader_module="mlflow.pyfunc.loaders.code_model",
