@@ -175,6 +175,8 @@ def _advice(
         lines.append(
             f"within 1% of the optimum takes {needed:,} epochs at this rate; the config runs {config.epochs:,}"
         )
+    elif needed is None and config.l1 and not mini and rate < limit and not _is_zero(objective):
+        lines.append(f"within 1% of the optimum takes more than {max(_WALKED, config.epochs):,} epochs at this rate")
     elif needed is None and not mini and config.schedule != "constant" and not _is_zero(objective):
         lines.append(
             f"the schedule {config.schedule} does not come within 1% of the optimum in {config.epochs:,} epochs"

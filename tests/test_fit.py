@@ -10,7 +10,8 @@ from tutorial import X5, X15, Y5, Y15, moments_of, rows_of
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.fit import fit, minibatch_rate
+from linreg.fit import fit
+from linreg.forecast import minibatch_rate
 from linreg.objective import Objective
 from linreg.trainers import TRAINERS
 

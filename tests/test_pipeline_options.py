@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import statsmodels.api as sm
 import torch
 from flow_fixtures import OPTIMUM, crops
 from sklearn.impute import SimpleImputer
@@ -248,3 +249,62 @@ def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form_and_says_
     np.testing.assert_allclose(answer["y"], expected, rtol=1e-6)
     assert main(["show", "noisy"]) == 0
     assert "noisy/1 @champion" in capfd.readouterr().out
+
+
+def test_thirty_partitions_give_errors_clustered_by_partition_beside_the_classical_ones(work, capfd):
+    """Each day shifts all its rows: the classical errors of the intercept are too small, the clustered ones are not."""
+    (work / "days").mkdir()
+    rng = np.random.default_rng(3)
+    frames = []
+    for day in range(32):
+        x = rng.normal(size=(40, 3))
+        y = x @ [1.0, -2.0, 0.0] + 3 * rng.normal() + 0.5 * rng.normal(size=40)
+        frames.append(pd.DataFrame(np.column_stack([x, y]), columns=["a", "b", "c", "y"]).assign(day=day))
+        frames[-1].to_csv(work / "days" / f"{day:02d}.csv", index=False)
+    assert run_flow(config(work / "days")).decision == "promoted"
+    assert main(["show", "noisy", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out.splitlines()[-1])["targets"]["y"]["intercept"]
+    whole = pd.concat(frames)
+    fitted = sm.OLS(whole["y"].to_numpy(), sm.add_constant(whole[["a", "b", "c"]].to_numpy()))
+    clustered = fitted.fit(cov_type="cluster", cov_kwds={"groups": whole["day"].to_numpy()}, use_t=True)
+    assert found["standard_error"] == pytest.approx(fitted.fit().bse[0], rel=1e-8)
+    assert found["clustered"]["standard_error"] == pytest.approx(clustered.bse[0], rel=1e-8)
+    assert found["clustered"]["standard_error"] > 3 * found["standard_error"]
+    assert [found["clustered"]["low"], found["clustered"]["high"]] == pytest.approx(clustered.conf_int()[0], rel=1e-8)
+    assert main(["show", "noisy"]) == 0
+    assert "clustered" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "data", "words"),
+    [
+        ("ridge", {"weight_decay": 0.1}, {}, "regularised (train.weight_decay = 0.1)"),
+        ("lasso", {"l1": 0.1}, {}, "regularised (train.l1 = 0.1)"),
+        ("gaps", {}, {"missing": "mean"}, "missing values were filled in as if measured"),
+        ("unfinished", {"trainer": "gram", "learning_rate": 0.01, "epochs": 3}, {}, "standard errors from the optimum"),
+        (
+            "patient",
+            {"trainer": "gram", "learning_rate": 0.5, "epochs": 500, "dtype": "float64", "patience": 5},
+            {"validation_fraction": 0.3},
+            "the validation rows chose when to stop (train.patience = 5)",
+        ),
+    ],
+)
+def test_where_errors_would_not_be_valid_the_reason_stands_in_their_place(work, capfd, name, train, data, words):
+    noisy(work / "noisy.csv", gaps=name == "gaps")
+    outcome = run_flow(config(work / "noisy.csv", replace(EXACT, **train), **data))
+    assert words in tags(outcome.run_id)["inference"]
+    assert "residual_standard_error.y" not in outcome.metrics
+    assert main(["show", "noisy", "--json"]) == 0
+    document = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert words in document["inference"]
+    every = [document["targets"]["y"]["intercept"], *document["targets"]["y"]["coefficients"].values()]
+    assert all(c["estimate"] is not None for c in every)
+    assert all(c[k] is None for c in every for k in ("standard_error", "t", "p", "low", "high"))
+
+
+@pytest.mark.usefixtures("work")
+def test_a_warm_start_is_a_reason_too():
+    run_flow(crops(train=OPTIMUM))
+    outcome = run_flow(crops(train={**OPTIMUM, "warm_start": "crop-yield", "seed": 1}))
+    assert "training started from crop-yield/1, whose rows count too" in tags(outcome.run_id)["inference"]
