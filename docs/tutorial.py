@@ -27,9 +27,10 @@ from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
-import linreg.fit
 from linreg import plots
 from linreg.config import TrainConfig
+from linreg.fit import fit as train
+from linreg.forecast import minibatch_rate
 from linreg.moments import Moments
 from linreg.objective import Objective, largest_stable_rate
 from linreg.plan import epochs_until, plan
@@ -345,7 +346,7 @@ print(y_batch)
 # bears a smaller rate: about 2 over the largest eigenvalue plus a batch's share of the trace.
 
 # %%
-batch_rate = linreg.fit.minibatch_rate(objective_15, 5)
+batch_rate = minibatch_rate(objective_15, 5)
 print(f"learning rate that batches of 5 bear (an estimate): {batch_rate:.3g}")
 print(f"learning rate that the whole table bears:           {largest_stable_rate(objective_15.eigenvalues_D[0]):.3g}")
 
@@ -406,7 +407,7 @@ print(f"loss of all 15 rows {objective_15.loss(theta_fitted):.4f}, best possible
 # to choose. And if it is to be descent, `plan` tells what to change: on scaled columns the valley is round.
 
 # %%
-exact = linreg.fit.fit(second, TrainConfig(trainer="exact"))
+exact = train(second, TrainConfig(trainer="exact"))
 print(f"loss {exact.train_loss[-1]:.6f} without an epoch; each target's bias and weights:")
 for name, intercept, slopes in zip(second.targets, exact.model.intercept_O, exact.model.weight_OF, strict=True):
     print(f"  {name:8}", f"{intercept:9.4f}", *(f"{w:9.4f}" for w in slopes))
