@@ -7,8 +7,10 @@ import sys
 import pytest
 
 ALL = """
-import importlib, pkgutil, linreg
-modules = ["linreg", *(m.name for m in pkgutil.walk_packages(linreg.__path__, "linreg."))]
+import importlib, pathlib, linreg
+root = pathlib.Path(linreg.__file__).parent  # from the files: walking packages would import them
+files = sorted(f.relative_to(root.parent).with_suffix("") for f in root.rglob("*.py"))
+modules = [".".join(f.parts).removesuffix(".__init__") for f in files]
 """
 WATCH = """
 import json, sys, threading
