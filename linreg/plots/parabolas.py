@@ -66,7 +66,8 @@ def parabolas(
     for axes, k in zip(panels, shown, strict=True):
         _walked(axes, curves[k], walks[k], labels[k])
     few = f"; the {len(shown)} of {d * o} parameters that it moved through the most loss" if len(shown) < d * o else ""
-    figure.suptitle(f"Loss in one parameter at a time, the others where epoch {epochs_T[-1]:,} left them{few}")
+    others = f"where epoch {epochs_T[-1]:,} left them" if len(epochs_T) > 1 else "as they are"
+    figure.suptitle(f"Loss in one parameter at a time, the others {others}{few}")
     figure.supylabel("mean squared error", fontsize="medium")
     _key(figure, panels[0], epochs_T)
     return figure
@@ -112,7 +113,8 @@ def _walked(axes: Any, curve: _Parabola, walk_T: Float, label: str) -> None:
     axes.axvline(lowest, ymax=0.8, color=LINE, linestyle="--", linewidth=1, zorder=0)
     shade = np.linspace(0, 1, len(walk_T))
     axes.scatter(walk_T, curve(walk_T), c=shade, cmap=_WALK, s=26, linewidths=0, zorder=2)
-    axes.plot(walk_T[:1], curve(walk_T[:1]), "o", **_START)
+    if len(walk_T) > 1:
+        axes.plot(walk_T[:1], curve(walk_T[:1]), "o", **_START)
     axes.plot(walk_T[-1:], curve(walk_T[-1:]), "D", **_END)
     axes.plot([lowest], [curve(lowest)], "x", **_LOWEST)
     _say(axes, curve, label)
@@ -154,6 +156,8 @@ def _key(figure: Figure, axes: Any, epochs_T: Sequence[int]) -> None:
     names = [f"epoch {epochs_T[0]:,}", f"epoch {epochs_T[-1]:,}", "minimum in this parameter alone"]
     handles.insert(1, dots)
     names.insert(1, "between them")
+    if len(epochs_T) == 1:  # nothing was walked: a closed form
+        handles, names = handles[2:], ["the parameters", names[-1]]
     together = {tuple: HandlerTuple(ndivide=None, pad=0.4)}
     columns = 4 if figure.get_figwidth() > 8 else 2
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, handler_map=together)
