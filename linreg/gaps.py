@@ -1,9 +1,10 @@
 """The record of rows with missing features, from which any filling-in can be had afterwards.
 
-What a gap is filled with is known only when all files are read, so each column with gaps keeps its mask beside it: the
-record is that of ``[1 | M | X - c | Y - c]``, M being 1 where X is missing and X - c being 0 there. Filling with v then
-adds ``(v - c) M`` to the column: an operation on the factor alone. Records of other files, other gaps and other shifts
-merge the same way, and nothing is subtracted.
+What a gap is filled with is known only when all files are read, so each column with gaps keeps a mask beside it: the
+record is that of ``[1 | P | X - c | Y - c]``, P being 1 where X is present and X - c being 0 where it is not. Filling
+with v then adds ``(v - c) (1 - P)`` to the column: an operation on the factor alone. Records of other files, other gaps
+and other shifts merge the same way. A record without any value in a column has no shift of its own there: it takes the
+other's, since a column far from zero would lose digits to a shift of 0.
 
 Shapes: N rows, F features, O targets, G columns with gaps. It opens no files.
 """
@@ -12,12 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
 from linreg.moments import Float, Moments, factor, merge
 
-_MASK = "\0missing "  # in front of a mask's name: no column of a file is called that
+_MASK = "\0present "  # in front of a mask's name: no column of a file is called that
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class Gapped:
         both = {*self.gaps, *other.gaps}
         gaps = tuple(f for f in self.features if f in both)
         a, b = self._widened(gaps), other._widened(gaps)
-        return Gapped(a + _moved(b, a.shift_P, len(gaps)), gaps, self.missing + other.missing)
+        shift_P = np.where(_valueless(a, len(gaps)), b.shift_P, a.shift_P)
+        moved = (_moved(m, shift_P, len(gaps)) for m in (a, b))
+        return Gapped(next(moved) + next(moved), gaps, self.missing + other.missing)
 
     def mean_F(self) -> Float:
         """The weighted means of the values that are there, shape (F,).
@@ -79,14 +83,14 @@ class Gapped:
             UserError: a column has none.
         """
         g, f, root = len(self.gaps), len(self.features), self.moments.root_KK
-        observed = np.full(f, root[0, 0])
-        for m, x in self._columns():
-            observed[x - 1 - g] -= root[0, m]
-        for name, share in zip(self.features, observed, strict=True):
-            if share <= 4 * np.finfo(float).eps * root[0, 0]:
+        present = np.full(f, root[0, 0])
+        for p, x in self._columns():
+            present[x - 1 - g] = root[0, p]
+            if not root[0, p] > 0:
+                name = self.moments.features[x - 1]
                 raise UserError(f"column '{name}' has no value in any training row: leave it out of data.features")
         shift_F = self.moments.shift_P[g : g + f]
-        return np.asarray(shift_F + root[0, 1 + g : 1 + g + f] / observed)
+        return np.asarray(shift_F + root[0, 1 + g : 1 + g + f] / present)
 
     def filled(self, fill_F: Float) -> Moments:
         """The record of the rows with every gap filled with its column's value in ``fill_F``, shape (F,)."""
@@ -94,25 +98,25 @@ class Gapped:
         if not g:
             return self.moments
         root, shift = self.moments.root_KK.copy(), self.moments.shift_P
-        for m, x in self._columns():
-            root[:, x] += (fill_F[x - 1 - g] - shift[x - 1]) * root[:, m]
+        for p, x in self._columns():
+            root[:, x] += (fill_F[x - 1 - g] - shift[x - 1]) * (root[:, 0] - root[:, p])
         kept = np.delete(root, np.arange(1, 1 + g), axis=1)
         return replace(self.moments, features=self.features, shift_P=shift[g:], root_KK=factor(kept))
 
     def _columns(self) -> list[tuple[int, int]]:
         """For every gap, which column of the factor is its mask and which its values."""
-        g = len(self.gaps)
-        return [(1 + i, 1 + g + self.features.index(name)) for i, name in enumerate(self.gaps)]
+        return [(p, _values(self.moments, p)) for p in range(1, 1 + len(self.gaps))]
 
     def _widened(self, gaps: tuple[str, ...]) -> Moments:
-        """The record with masks for all of ``gaps``: those that are new are 0 in every row."""
+        """The record with masks for all of ``gaps``: those that are new are 1 in every row, like the first column."""
         if gaps == self.gaps:
             return self.moments
-        old, f = [1 + self.gaps.index(n) if n in self.gaps else -1 for n in gaps], len(self.features)
-        rest = range(1 + len(self.gaps), 1 + len(self.gaps) + f + len(self.moments.targets))
-        take = np.array([0, *old, *rest])
-        root = np.where((take < 0)[:, None] | (take < 0)[None, :], 0.0, self.moments.root_KK[np.ix_(take, take)])
-        shift = np.where(take < 0, 0.0, np.concatenate([[0.0], self.moments.shift_P])[take])[1:]
+        own = {name: 1 + i for i, name in enumerate(self.gaps)}
+        g, k = len(self.gaps), len(self.moments.root_KK)
+        columns = np.array([0, *(own.get(name, 0) for name in gaps), *range(1 + g, k)])
+        rows = np.array([0, *(own.get(name, -1) for name in gaps), *range(1 + g, k)])
+        root = np.where((rows < 0)[:, None], 0.0, self.moments.root_KK[np.ix_(rows, columns)])
+        shift = np.concatenate([np.zeros(len(gaps)), self.moments.shift_P[g:]])
         return replace(self.moments, features=(*_masks(gaps), *self.features), shift_P=shift, root_KK=root)
 
 
@@ -128,21 +132,35 @@ def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weig
     present_NP = np.hstack([~absent_NF, np.ones((len(z_NP), len(targets)), dtype=bool)])
     there = np.where(w @ present_NP > 0, w @ present_NP, 1.0)
     shift = w @ np.where(present_NP, z_NP, 0.0) / there
-    whole = np.hstack([absent_NF[:, with_gaps].astype(np.float64), np.where(present_NP, z_NP, shift)])
+    whole = np.hstack([(~absent_NF[:, with_gaps]).astype(np.float64), np.where(present_NP, z_NP, shift)])
     shift_all = np.concatenate([np.zeros(len(gaps)), shift])
     moments = Moments.leaf(whole, (*_masks(gaps), *features), targets, weight_N, shift_P=shift_all)
     return Gapped(moments, gaps, int(absent_NF.sum()))
 
 
+def _valueless(moments: Moments, g: int) -> npt.NDArray[np.bool_]:
+    """Which of the P columns have no value at all: their masks are 0 in every row."""
+    out = np.zeros(len(moments.shift_P), dtype=bool)
+    for p in range(1, 1 + g):
+        out[_values(moments, p) - 1] = moments.root_KK[0, p] == 0
+    return out
+
+
 def _moved(moments: Moments, shift_P: Float, g: int) -> Moments:
     """The record under another shift: every column moves where it has a value, and a gap stays 0."""
     by = moments.shift_P - shift_P
+    if not by.any():
+        return moments
     root = moments.root_KK.copy()
-    root[0, 1:] += root[0, 0] * by
-    for m in range(1, 1 + g):
-        x = 1 + moments.features.index(moments.features[m - 1].removeprefix(_MASK))
-        root[:, x] -= by[x - 1] * root[:, m]
+    masked = {_values(moments, p): p for p in range(1, 1 + g)}
+    for x in np.flatnonzero(by) + 1:
+        root[:, x] += by[x - 1] * root[:, masked.get(int(x), 0)]
     return replace(moments, shift_P=shift_P, root_KK=root)
+
+
+def _values(moments: Moments, p: int) -> int:
+    """Which column of the factor holds the values that mask ``p`` belongs to."""
+    return 1 + moments.features.index(moments.features[p - 1].removeprefix(_MASK))
 
 
 def _masks(gaps: Sequence[str]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def against_champion(
         held_out: the rows are test rows; False: both models were judged on training rows.
         weight_N: how much each row counts; None: all the same.
     """
-    w_N = np.ones(len(new_N)) if weight_N is None else weight_N
+    w_N = np.ones(len(new_N)) if weight_N is None else weight_N / weight_N.max()  # squared below: no size matters
     old = float(np.average(old_N, weights=w_N))
     gain = float(np.average(old_N - new_N, weights=w_N))
     if old == 0:
@@ -74,8 +74,14 @@ def against_champion(
         verdict: Literal["promoted", "kept"] = "promoted" if gain / old > needed else "kept"
         words = f"{_percent(gain / old)}, judged on {len(new_N)} training rows (data.test_fraction = 0), no interval"
         return Verdict(verdict, f"{_opening(verdict, version)}: {words}")
-    if len(new_N) < 2 or _effective(w_N) < 2:
-        return Verdict("kept", f"kept version {version}: {len(new_N)} test row is too few to tell; more are needed")
+    enough = _effective(w_N)
+    if enough < 2:
+        rows = (
+            f"{len(new_N)} test row is"
+            if len(new_N) == 1
+            else f"{len(new_N)} test rows with the weight of {enough:.2g} are"
+        )
+        return Verdict("kept", f"kept version {version}: {rows} too few to tell; more are needed")
     half = _half_width(old_N - new_N, w_N)
     low, high = (gain - half) / old, (gain + half) / old
     verdict = "promoted" if low > needed else "kept"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mpmath import mp
 from sklearn.impute import SimpleImputer
 
 from linreg.errors import UserError
@@ -97,3 +98,57 @@ def test_a_column_without_any_value_is_an_error_that_names_it() -> None:
 def test_no_rows_are_an_error() -> None:
     with pytest.raises(UserError, match="no rows to learn from"):
         Gapped.of([], FEATURES, TARGETS)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first file", "last file"])
+@pytest.mark.parametrize("far", [1.0, 1e6, 1e9, 1e12])
+def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) -> None:
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=(300, 3)) + np.array([far, 0, 0])
+    y = x @ [[1.0, 0.5], [2.0, 0.0], [-1.0, 1.0]] + rng.normal(size=(300, 2))
+    x[:100, 0] = np.nan
+    z = np.column_stack([x, y])
+    files = np.split(z, 3) if first else np.split(z, 3)[::-1]
+    found = joined([Gapped.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
+    whole = filled(z, np.ones(300))
+    truth = exact_slopes(x, y)
+    ours, plain = (digits_of(w, truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
+    assert ours >= plain - 0.5
+
+
+def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> np.ndarray:
+    """Least-squares slopes (O, F) in 60 digits, NaN filled with the column's mean, which no float64 has to hold."""
+    with mp.workdps(60):
+        columns = [[mp.mpf(v) for v in c if v == v] for c in x_NF.T.tolist()]
+        means = [mp.fsum(c) / len(c) for c in columns]
+        rows = [[1, *(m if v != v else mp.mpf(v) for v, m in zip(row, means, strict=True))] for row in x_NF.tolist()]
+        design, y = mp.matrix(rows), mp.matrix(y_NO.tolist())
+        solved = [mp.lu_solve(design.T * design, design.T * y[:, o]) for o in range(y_NO.shape[1])]
+        return np.array([[float(v) for v in column][1:] for column in solved])
+
+
+def digits_of(found: np.ndarray, truth: np.ndarray) -> float:
+    return float(-np.log10(np.abs(found / truth - 1).max() + 1e-16))
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("empty", [0, 1, 4])
+def test_a_constant_with_gaps_is_constant_though_a_file_has_none_of_it(empty: int, rows: int) -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(size=(5 * rows, 5))
+        z[:, 1] = np.where(rng.random(5 * rows) < 0.3, np.nan, 0.3)
+        z[empty * rows : (empty + 1) * rows, 1] = np.nan
+        record = joined([Gapped.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
+        assert record.spread_P[1] == 0
+        assert record.solve().deficient == ("b",)
+
+
+@pytest.mark.parametrize("heavy", [1e6, 1e10, 1e13, 1e17])
+def test_the_mean_keeps_its_digits_where_the_gaps_have_nearly_all_the_weight(heavy: float) -> None:
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(200, 5)) + np.array([10, 0, 0, 0, 0])
+    z[:3, 0] = np.nan
+    w = np.where(np.isnan(z[:, 0]), heavy, 1.0)
+    found = Gapped.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
+    assert found[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)

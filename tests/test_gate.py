@@ -141,3 +141,48 @@ def test_an_equal_model_is_promoted_in_at_most_two_and_a_half_percent_of_trials(
 
 def test_a_model_with_half_the_error_is_promoted_nearly_always() -> None:
     assert promoted_share(spread=0.5, rows=200, trials=300) > 0.99
+
+
+def weighted(scale: float, rows: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    old = rng.chisquare(1, size=rows)
+    return 0.5 * old + 0.02 * rng.normal(size=rows) ** 2, old, scale * rng.uniform(0.2, 3.0, size=rows)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-9, 1.0, 1e9, 1e150])
+def test_only_the_ratios_of_the_weights_count(scale: float) -> None:
+    new, old, w = weighted(scale)
+    verdict = against_champion(new, old, version=3, weight_N=w)
+    assert verdict == against_champion(new, old, version=3, weight_N=weighted(1.0)[2])
+    assert verdict.decision == "promoted"
+    assert "nan" not in verdict.reason
+
+
+def test_equal_weights_give_the_plain_interval() -> None:
+    new, old, _ = weighted(1.0)
+    assert against_champion(new, old, version=3, weight_N=np.full(80, 7.0)) == against_champion(new, old, version=3)
+
+
+def test_a_weighted_gain_is_the_weighted_means_difference() -> None:
+    new, old, w = weighted(1.0)
+    gain = 1 - np.average(new, weights=w) / np.average(old, weights=w)
+    assert f"{gain:.2%} better" in against_champion(new, old, version=3, weight_N=w).reason
+
+
+def test_one_row_with_all_the_weight_is_too_few_and_told_as_such() -> None:
+    new, old, w = weighted(1.0)
+    w[0] = 1e9
+    verdict = against_champion(new, old, version=3, weight_N=w)
+    assert verdict.decision == "kept"
+    assert "80 test rows with the weight of 1 are too few to tell" in verdict.reason
+
+
+def test_a_model_that_is_no_better_is_seldom_promoted_on_weighted_rows() -> None:
+    rng = np.random.default_rng(8)
+    promoted = 0
+    for _ in range(2000):
+        w = rng.choice([1.0, 5.0], size=60)
+        old = rng.chisquare(1, size=60)
+        new = old + rng.normal(size=60)
+        promoted += against_champion(new, old, version=1, weight_N=w).decision == "promoted"
+    assert 0.015 < promoted / 2000 < 0.037  # 2.5% is what a 95% interval's one side allows
