@@ -12,6 +12,7 @@ import numpy as np
 from flows.ingest import Champion, Ingested
 from linreg import plots, refusals
 from linreg.config import DataConfig
+from linreg.errors import UserError
 from linreg.estimates import Coefficient, Inference
 from linreg.fit import Fit
 from linreg.inference import infer, intervals
@@ -64,9 +65,20 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
         metrics |= _validation(fitted, dataset.validation)
     inference = _inference(fitted, ingested)
     metrics |= inference.metrics()
+    _refuse_infinite(metrics)
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
     pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
     return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on, inference)
+
+
+def _refuse_infinite(metrics: Mapping[str, float]) -> None:
+    """A metric that is not finite falls out of every comparison; it is the rows that are to be mended."""
+    bad = [name for name, value in metrics.items() if not np.isfinite(value)]
+    if bad:
+        raise UserError(
+            f"metric {bad[0]} is {metrics[bad[0]]}: a judged row is too far from the training rows to be squared; "
+            "correct or remove it, or rescale the column"
+        )
 
 
 def _inference(fitted: Fit, ingested: Ingested) -> Inference:
@@ -103,7 +115,9 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
         return f"version {version.version} predicts {', '.join(model.targets)}"
     if not rows.has(model.features):
         lacking = [f for f in model.features if not rows.has([f])]
-        return f"version {version.version} needs the columns {', '.join(lacking)}, which are not in today's data"
+        return (
+            f"version {version.version} needs the columns {', '.join(lacking)}, which today's data lack or have gaps in"
+        )
     if model.fill_F is None and np.isnan(rows.select(model.features)).any():
         return f"version {version.version} takes no missing values, and today's rows have some"
     return row_losses(rows.select(rows.targets), _predict(model, ingested))

@@ -20,6 +20,9 @@ from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.record import Record, moments_of, record
+from linreg.trainers import check
+
+KEY_FORMAT = 2  # of the content key; one more where a default changes its value or a key its meaning
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def content_key(config: Config, digest: str) -> str:
     """
     data, train = (_told(section) for section in (config.data, config.train))
     train.pop("device", None)  # where it ran is not what it is
-    content = {"digest": digest, "data": data, "train": train, "model": config.model}
+    content = {"format": KEY_FORMAT, "digest": digest, "data": data, "train": train, "model": config.model}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -111,8 +114,7 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     Raises:
         UserError: a file, a column or a value is not as it must be, or the device is not there.
     """
-    if config.train.patience and not config.data.validation_fraction:
-        raise UserError("train.patience needs validation rows: set data.validation_fraction")
+    check(config)
     resolve(config.train.device, config.train.dtype)  # wrong on this machine even where nothing is left to train
     partitions = source.find(config.data.path)
     digest = source.digest(partitions)
@@ -122,29 +124,41 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
         return Unchanged(known, digest, len(partitions))
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    wanted = champion.model.features if champion and champion.model else ()
-    dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, optional=wanted)
+    dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, **_wanted(champion))
     known_rows = record(dataset.train)
     validation = moments_of(dataset.validation, known_rows.fill_F) if len(dataset.validation) else None
     return Ingested(digest, key, dataset, known_rows, validation, champion, warm)
 
 
+def _wanted(champion: Champion | None) -> dict[str, Any]:
+    """The columns that the champion needs beside today's, and whether it fills their gaps."""
+    if champion is None or champion.model is None:
+        return {}
+    return {"optional": champion.model.features, "optional_gaps": champion.model.fill_F is not None}
+
+
 def warm_start(store: Store, config: Config) -> WarmStart | None:
     """The version that ``train.warm_start`` names; None where it names none.
 
-    A model that has no version yet has nothing to start from but the seed: the first night of a schedule that names its
-    own champion is a cold start.
+    A model that names its own champion and has none yet starts from the seed: so does the first night of a schedule,
+    and one after a run that was cut off before its promotion.
 
     Raises:
         UserError: no such version, or its files cannot be read.
     """
     if not config.train.warm_start:
         return None
-    name = registry.parse_ref(config.train.warm_start).name
-    if name == config.model and not registry.exists(store, name):
+    ref = registry.parse_ref(config.train.warm_start)
+    if starts_cold(config) and registry.champion(store, ref.name) is None:
         return None
     version = registry.lookup(store, config.train.warm_start)
     return WarmStart(version, registry.load(store, version))
+
+
+def starts_cold(config: Config) -> bool:
+    """Whether ``train.warm_start`` names the model's own champion, which need not be there yet."""
+    ref = registry.parse_ref(config.train.warm_start)
+    return ref == registry.Ref(config.model, alias="champion")
 
 
 def current_champion(store: Store, name: str) -> Champion | None:

@@ -89,7 +89,7 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
     if ingested.warm:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
-        lines.append(f"cold start: {config.model} has no version yet to start from")
+        lines.append(f"cold start: {config.model} has no champion yet to start from")
     lines += filter(None, [float32.note(ingested.moments)])
     return tuple(lines)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
@@ -25,6 +24,7 @@ from linreg.objective import Objective
 from linreg.record import gapped
 from linreg.ridge import RidgePath, eigenvalues, grid, path_of, ridge_path
 from linreg.rows import Rows
+from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
 Solver = Callable[[Moments], LinearModel]
@@ -103,7 +103,7 @@ def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> 
     reason = why_not(used)
     if reason:
         return f"k-fold validation is not possible: {reason}"
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         try:
             pairs, whole = _pairs(used), _whole(used)
         except UserError as e:
@@ -146,7 +146,7 @@ def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver
     Raises:
         UserError: the folds cannot validate.
     """
-    with threadpool_limits(limits=1, user_api="blas"):  # the bits must not hang on how many threads there are
+    with one_thread():  # the bits must not hang on how many threads there are
         return FoldErrors.of(parts(folds), solver or optimum(config))
 
 
@@ -154,8 +154,7 @@ def optimum(config: TrainConfig) -> Solver:
     """From a record to the exact optimum of the config's objective."""
 
     def solve(moments: Moments) -> LinearModel:
-        penalties = {"weight_decay": config.weight_decay, "l1": config.l1}
-        objective = Objective.of(moments, standardize=config.standardize, **penalties)
+        objective = Objective.trained(moments, config)
         return objective.model(objective.optimum_DO)
 
     return solve

@@ -66,6 +66,7 @@ def load(
     partitions: Sequence[Partition] | None = None,
     dtype: str = "float32",
     optional: Sequence[str] = (),
+    optional_gaps: bool = False,
     folds: Callable[[int], int] | None = None,
 ) -> Dataset:
     """Read, check and split the data.
@@ -73,7 +74,8 @@ def load(
     Args:
         partitions: what ``source.find`` gave; None: it is asked.
         dtype: ``float32`` or ``float64``: what every value must fit into.
-        optional: columns to hold where every partition has them, complete (but for ``missing = "mean"``).
+        optional: columns to hold where every partition has them, complete.
+        optional_gaps: they may have gaps.
         folds: how many folds so many training rows are parted into, 0 for none; None: none.
 
     Raises:
@@ -81,7 +83,7 @@ def load(
     """
     found = sorted(source.find(config.path) if partitions is None else partitions, key=lambda p: p.name)
     parts = [_read(p, found[0], config, dtype, optional) for p in found]
-    keep = _kept_columns(config, parts, optional)
+    keep = _kept_columns(config, parts, optional, optional_gaps)
     train, validation, test = (_rows(config, parts, keep, [p.role == r for p in parts]) for r in range(3))
     dropped, weightless = (sum(int((p.role == why).sum()) for p in parts) for why in (_DROPPED, _WEIGHTLESS))
     rows = len(train) + len(validation) + len(test)
@@ -147,6 +149,9 @@ def _weightless(partition: Partition, table: pa.Table, config: DataConfig) -> Ma
     weights = float64(table[config.weight])
     if (weights < 0).any():
         raise _fault(partition, config.weight, weights < 0, "is negative", "a row weighs 0 or more (data.weight)")
+    tiny = (weights > 0) & (weights < 1 / _SQUARED)
+    if tiny.any():
+        raise _fault(partition, config.weight, tiny, "is too small to be squared", "rescale the column")
     return np.asarray(weights == 0)
 
 
@@ -212,9 +217,8 @@ def _fault(partition: Partition, name: str, bad: Mask, what: str, remedy: str) -
     return UserError(f"{partition.label}: {where}, column '{name}': {value} {what}{more}: {remedy}")
 
 
-def _kept_columns(config: DataConfig, parts: Sequence[_Part], optional: Sequence[str]) -> list[str]:
+def _kept_columns(config: DataConfig, parts: Sequence[_Part], optional: Sequence[str], gaps: bool) -> list[str]:
     numbers = [*config.features, *config.targets, *([config.weight] if config.weight else [])]
-    gaps = config.missing == "mean"
     more = [c for c in dict.fromkeys(optional) if c not in numbers and all(_complete(p, c, gaps) for p in parts)]
     return numbers + more
 

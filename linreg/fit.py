@@ -5,6 +5,7 @@ The epochs themselves are ``loop``'s.
 Shapes: N rows, F features, O targets.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.objective import Float, Objective
 from linreg.record import record
+from linreg.threads import one_thread
 from linreg.trainers import Problem, State, Trainer, choose
 
 
@@ -88,11 +90,12 @@ def fit(
     _check_given(config, validation, start)
     if moments is None:
         moments = record(rows).moments
-    penalties = {"weight_decay": config.weight_decay, "l1": config.l1}
-    objective = Objective.of(moments, standardize=config.standardize, **penalties)
-    check_rate(objective, config, trainer, start)
+    with one_thread():
+        objective = Objective.trained(moments, config)
+        check_rate(objective, config, trainer, start)
     problem = _problem(rows, config, trainer, objective, device, start)
-    with np.errstate(over="ignore", invalid="ignore"):  # a descent that is lost is reported below, in words
+    # a descent that is lost is reported in words; one over rows may use all threads, with bits of their number
+    with np.errstate(over="ignore", invalid="ignore"), nullcontext() if trainer.needs_rows else one_thread():
         state, way, stopped = loop(trainer, problem, config, validation, on_epoch)
     theta = trainer.theta(problem, state)
     model = objective.model(theta)

@@ -9,6 +9,7 @@ Shapes: F features, O targets, D = F + 1.
 from collections.abc import Iterator
 from dataclasses import fields
 
+import numpy as np
 import torch
 
 from linreg.config import TrainConfig
@@ -44,9 +45,14 @@ def stable_rate(objective: Objective, config: TrainConfig) -> float:
 
 
 def minibatch_rate(objective: Objective, batch_size: int) -> float:
-    """The rate that batches of B rows should bear: ``2 / (largest eigenvalue + trace(H) / B)``, an estimate."""
-    values = objective.eigenvalues_D
-    return float(2 / (values[0] + values.sum() / batch_size))
+    """The rate that batches of B rows should bear: ``2 / (largest eigenvalue + u trace(H) / B)``, an estimate.
+
+    u is 1 where all rows weigh the same, else ``N sum(w^2) / sum(w)^2`` (Kish): a batch with a heavy row takes a step
+    as much larger.
+    """
+    values, moments = objective.eigenvalues_D, objective.moments
+    uneven = moments.rows * moments.square_weight / moments.weight**2
+    return float(2 / (values[0] + uneven * values.sum() / batch_size))
 
 
 def converges(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> bool:
@@ -60,9 +66,10 @@ def converges(objective: Objective, config: TrainConfig, warm: LinearModel | Non
         return True
     if config.schedule == "constant":
         return False
-    ahead = walk(objective, config, warm)
-    start = next(ahead)
-    for _, excess in zip(range(config.epochs), ahead, strict=False):
-        if not excess < float("inf"):
-            return False
+    with np.errstate(over="ignore", invalid="ignore"):  # a descent that is lost ends in infinity, or in nan after it
+        ahead = walk(objective, config, warm)
+        start = next(ahead)
+        for _, excess in zip(range(config.epochs), ahead, strict=False):
+            if not excess < float("inf"):
+                return False
     return excess <= start

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
 from linreg.moments import Float, Moments, factor, merge
+from linreg.threads import one_thread
 
 _MASK = "\0present "  # in front of a mask's name: no column of a file is called that
 
@@ -51,7 +51,7 @@ class Gapped:
             UserError: there is no row.
         """
         pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             leaves = [_leaf(block, tuple(features), tuple(targets), w) for block, w in pairs if len(block)]
             if not leaves:
                 raise UserError("there are no rows to learn from: check data.path and the split")

@@ -66,7 +66,10 @@ def loop(
         if on_epoch:
             on_epoch(epoch, loss)
     if config.patience and way.best_state is not None:
-        state, stopped = way.best_state, f"{stopped}; the parameters of epoch {way.best} had the lowest, and are kept"
+        state, stopped = (
+            way.best_state,
+            f"{stopped}; the parameters of epoch {way.best} had the lowest validation loss, and are kept",
+        )
         del way.excess[way.best + 1 :]
         way.path = {epoch: theta for epoch, theta in way.path.items() if epoch <= way.best}
     if objective.optimum_loss + way.excess[-1] > _nothing(objective, way.excess[0]):
@@ -82,6 +85,11 @@ def _measure(way: Way, objective: Objective, theta_DO: Float, state: State, vali
     if validation is not None:
         model = objective.model(theta_DO)
         error = float(validation.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F).mean())
+        if not math.isfinite(error) and math.isfinite(way.excess[-1]):
+            raise UserError(
+                f"the loss on the validation rows is {error} at epoch {len(way.excess) - 1}: a row there is too far "
+                "from the training rows to be squared; correct or remove it"
+            )
         if not way.validation or error < way.validation[way.best]:
             way.best, way.best_state = len(way.validation), state
         way.validation.append(error)

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.linalg import solve_triangular
-from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
+from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
 
@@ -71,6 +71,7 @@ class Moments:
         shift_P: what was subtracted from the columns.
         root_KK: the factor R, with a diagonal that is never negative.
         log_weight: sum of the logarithms of the weights above zero; a likelihood needs it.
+        square_weight: sum of the squared weights; equals ``rows`` where none are given.
     """
 
     features: tuple[str, ...]
@@ -80,6 +81,7 @@ class Moments:
     shift_P: Float
     root_KK: Float
     log_weight: float = 0.0
+    square_weight: float = 0.0
 
     @classmethod
     def of(
@@ -103,7 +105,7 @@ class Moments:
         names = tuple(features), tuple(targets)
         pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
         # one thread: narrow panels lose time to a second, and the bits must not hang on how many there are
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             leaves = [cls.leaf(block, *names, weight_N) for block, weight_N in pairs if len(block)]
         if not leaves:
             raise UserError("there are no rows to learn from: check data.path and the split")
@@ -132,7 +134,7 @@ class Moments:
         if weight_N is not None:
             a *= np.sqrt(w)[:, None]
         logs = float(np.log(w[w > 0]).sum()) if weight_N is not None else 0.0
-        return cls(features, targets, int(np.count_nonzero(w)), total, shift_P, factor(a), logs)
+        return cls(features, targets, int(np.count_nonzero(w)), total, shift_P, factor(a), logs, float(w @ w))
 
     def __add__(self, other: "Moments") -> "Moments":
         """The record of both sets of rows."""
@@ -141,8 +143,8 @@ class Moments:
         if not other.rows or not self.rows:
             return self if self.rows else other
         stacked = np.vstack([self.root_KK, _shifted(other.root_KK, other.shift_P - self.shift_P)])
-        rows, weight, logs = (getattr(self, n) + getattr(other, n) for n in ("rows", "weight", "log_weight"))
-        return Moments(self.features, self.targets, rows, weight, self.shift_P, factor(stacked), logs)
+        sums = {n: getattr(self, n) + getattr(other, n) for n in ("rows", "weight", "log_weight", "square_weight")}
+        return Moments(self.features, self.targets, shift_P=self.shift_P, root_KK=factor(stacked), **sums)
 
     @property
     def mean_P(self) -> Float:
@@ -236,7 +238,7 @@ class Moments:
     def save(self, path: str | Path) -> None:
         """Write the record as one safetensors file."""
         about = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
-        weight = np.array([self.weight, self.log_weight])
+        weight = np.array([self.weight, self.log_weight, self.square_weight])
         tensors = {"weight": weight, "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
         save_file(tensors, str(path), metadata=about)
 
@@ -252,8 +254,9 @@ class Moments:
                 about = dict(f.metadata() or {})
                 weight, shift, root = (f.get_tensor(k) for k in ("weight", "shift", "root"))
             features, targets = (tuple(json.loads(about[k])) for k in ("features", "targets"))
-            return cls(features, targets, int(about["rows"]), float(weight[0]), shift, root, float(weight[1]))
-        except (OSError, SafetensorError, KeyError, IndexError, ValueError) as e:
+            total, logs, squares = map(float, weight)
+            return cls(features, targets, int(about["rows"]), total, shift, root, logs, squares)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
+from linreg.config import TrainConfig
 from linreg.elastic_net import l1_optimum
 from linreg.errors import UserError
 from linreg.model import LinearModel
@@ -71,6 +72,7 @@ class Objective:
         centre = moments.mean_P[:f] if standardize else np.zeros(f)
         scale = np.where(spread > 0, spread, 1.0) if standardize else np.ones(f)
         root = moments.at(np.concatenate([centre, np.zeros(o)])) / np.concatenate([[1.0], scale, np.ones(o)])
+        root[1:, 1 : 1 + f][:, spread == 0] = 0.0  # rounding of a constant, which no penalty must take for a column
         solution, unit = moments.solve(), 1 / (moments.weight * o)
         mse = float(solution.residual_O.sum()) * unit
         if weight_decay > 0:
@@ -84,6 +86,11 @@ class Objective:
         if l1 > 0:
             loss += float(((factor @ (optimum - smooth)) ** 2).sum()) * unit + l1 * float(np.abs(optimum[1:]).sum())
         return cls(factor, optimum, smooth, loss, mse, unit, rank, centre, scale, moments, weight_decay, l1)
+
+    @classmethod
+    def trained(cls, moments: Moments, config: TrainConfig) -> "Objective":
+        """The loss that a config trains on the recorded rows."""
+        return cls.of(moments, standardize=config.standardize, weight_decay=config.weight_decay, l1=config.l1)
 
     @property
     def penalised(self) -> bool:

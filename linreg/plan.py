@@ -1,7 +1,7 @@
 """What the eigenvalues say before the first epoch: the largest stable rate, the condition, how long it will take."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from linreg.forecast import minibatch_rate, stable_rate, start_of, walk
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.objective import Objective
+from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
 
@@ -52,9 +53,13 @@ def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None
     Args:
         start: the model that ``train.warm_start`` names.
     """
-    penalties = {"weight_decay": config.weight_decay, "l1": config.l1}
-    objective = Objective.of(moments, standardize=config.standardize, **penalties)
-    epochs_to = {name: epochs_until(objective, config, share, start) for name, share in SHARES.items()}
+    with one_thread():
+        return _plan(moments, config, start)
+
+
+def _plan(moments: Moments, config: TrainConfig, start: LinearModel | None) -> Plan:
+    objective = Objective.trained(moments, config)
+    epochs_to = dict(zip(SHARES, _epochs_to(objective, config, list(SHARES.values()), start), strict=True))
     warnings = _warnings(moments)
     return Plan(
         largest_stable_learning_rate=stable_rate(objective, config),
@@ -79,30 +84,44 @@ def epochs_until(
 ) -> int | None:
     """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
 
-    None where there is no such number: the rate diverges, the batches are small, the optimum loss is 0 (to the rounding
-    of the targets), or a schedule ends before. With momentum the loss swings; the answer is then right to within a
-    swing. With an L1 penalty there is no closed form, and none is given past ``_WALKED`` epochs.
+    None where there is no such number: the trainer does not iterate, the rate diverges, the batches are small, the
+    optimum loss is 0 (to the rounding of the targets), or a schedule ends before. With momentum the loss swings; the
+    answer is then right to within a swing. With an L1 penalty there is no closed form, and none is given past
+    ``_WALKED`` epochs.
     """
-    target = share * objective.optimum_loss
+    return _epochs_to(objective, config, (share,), start)[0]
+
+
+def _epochs_to(
+    objective: Objective, config: TrainConfig, shares: Sequence[float], start: LinearModel | None
+) -> list[int | None]:
+    """``epochs_until`` for several shares: what has to be walked is walked once."""
+    targets = [share * objective.optimum_loss for share in shares]
     mini = 0 < config.batch_size < objective.moments.rows
-    if _is_zero(objective) or mini:
-        return None
+    never: list[int | None] = [None] * len(targets)
+    if config.trainer == "exact" or mini or _is_zero(objective):
+        return never
     if config.schedule != "constant":
-        return _walked(objective, config, start, target, config.epochs)
+        return _walked(objective, config, start, targets, config.epochs)
     if config.learning_rate >= stable_rate(objective, config):
-        return None
+        return never
     if config.l1:
-        return _walked(objective, config, start, target, max(_WALKED, config.epochs))
-    return _first(_excess_after(objective, config, start), target)
+        return _walked(objective, config, start, targets, max(_WALKED, config.epochs))
+    excess_after = _excess_after(objective, config, start)
+    return [_first(excess_after, target) for target in targets]
 
 
 def _walked(
-    objective: Objective, config: TrainConfig, start: LinearModel | None, target: float, most: int
-) -> int | None:
-    """The first epoch of at most ``most`` at which the excess is at most the target."""
+    objective: Objective, config: TrainConfig, start: LinearModel | None, targets: Sequence[float], most: int
+) -> list[int | None]:
+    """The first of at most ``most`` epochs at which the excess is at most each target."""
+    found: list[int | None] = [None] * len(targets)
     with np.errstate(over="ignore", invalid="ignore"):
-        steps = zip(range(most + 1), walk(objective, config, start), strict=False)
-        return next((epoch for epoch, excess in steps if excess <= target), None)
+        for epoch, excess in zip(range(most + 1), walk(objective, config, start), strict=False):
+            found = [epoch if f is None and excess <= t else f for f, t in zip(found, targets, strict=True)]
+            if None not in found or not excess < math.inf:
+                break
+    return found
 
 
 def _is_zero(objective: Objective) -> bool:

@@ -8,12 +8,11 @@ Shapes: N rows, F features.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from threadpoolctl import threadpool_limits
-
 from linreg.errors import UserError
 from linreg.gaps import Gapped
 from linreg.moments import Float, Moments, merge
 from linreg.rows import Rows
+from linreg.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def joined(parts: Sequence[Gapped]) -> Record:
     """
     if not parts:
         raise UserError("there are no rows to learn from: check data.path and the split")
-    with threadpool_limits(limits=1, user_api="blas"):  # the bits must not hang on how many threads there are
+    with one_thread():  # the bits must not hang on how many threads there are
         whole = merge(parts)
         if not whole.gaps:
             return Record(whole.moments, tuple(p.moments for p in parts), 0)

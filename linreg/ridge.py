@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import qr
 from scipy.optimize import brentq
-from threadpoolctl import threadpool_limits
 
 from linreg.errors import UserError
 from linreg.folds import Pair, fold_mean, parts, root_error, squared_errors
 from linreg.moments import Moments, merge
+from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
 
@@ -133,7 +133,7 @@ def ridge_path(
     Raises:
         UserError: the folds cannot validate, or a weight decay is below 0.
     """
-    with threadpool_limits(limits=1, user_api="blas"):  # small factors: a second thread only waits, and moves the bits
+    with one_thread():  # small factors: a second thread only waits, and moves the bits
         value_F = eigenvalues(merge(folds), standardize=standardize)
         return path_of(parts(folds), value_F, grid(value_F) if weight_decays is None else weight_decays, standardize)
 

@@ -9,10 +9,11 @@ from linreg.config import Config
 from linreg.crossval import CrossValidation, cross_validation, fold_count, fold_records
 from linreg.dataset import load
 from linreg.device import resolve
+from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.plan import plan as make_plan
 from linreg.record import record
-from linreg.trainers import choose
+from linreg.trainers import check
 
 _SHOWN = ("largest_stable_learning_rate", "condition_number", "optimum_loss", "epochs_to", "advice")
 
@@ -20,7 +21,7 @@ _SHOWN = ("largest_stable_learning_rate", "condition_number", "optimum_loss", "e
 def plan(args: argparse.Namespace) -> tuple[object, str]:
     """Read the data once and tell what to expect."""
     config = config_file.load(args.config, args.settings)
-    choose(config.train)
+    check(config)
     resolve(config.train.device, config.train.dtype)
     start = _start(config)
     how = config.train if start else replace(config.train, warm_start="")
@@ -36,10 +37,16 @@ def _start(config: Config) -> LinearModel | None:
     """The model that ``train.warm_start`` names; a plan without one needs no store."""
     if not config.train.warm_start:
         return None
-    from flows.ingest import warm_start
+    from flows.ingest import starts_cold, warm_start
     from flows.tracking.store import open_store
 
-    warm = warm_start(open_store(create=False), config)
+    try:
+        store = open_store(create=False)
+    except UserError:
+        if starts_cold(config):  # as the run will, which makes the store
+            return None
+        raise
+    warm = warm_start(store, config)
     return warm.model if warm else None
 
 

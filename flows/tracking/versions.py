@@ -60,12 +60,6 @@ def find(store: Store, ref: Ref) -> Version | None:
         return None
 
 
-def exists(store: Store, name: str) -> bool:
-    """Whether a model of that name has any version."""
-    with answering(store.uri):
-        return any(v.name == name for v in search(store, of(name)))
-
-
 def champion(store: Store, name: str) -> Version | None:
     """The version that has the alias ``champion``; none where there is no such model, or no champion yet."""
     with answering(store.uri):

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from linreg.config import TrainConfig
+from linreg.config import Config, TrainConfig
 from linreg.errors import UserError
 from linreg.trainers.builtin import Builtin
 from linreg.trainers.contract import Problem, State, Trainer
@@ -11,7 +11,7 @@ from linreg.trainers.exact import Exact
 from linreg.trainers.gram import Gram
 from linreg.trainers.manual import Manual
 
-__all__ = ["TRAINERS", "Problem", "State", "Trainer", "choose"]
+__all__ = ["TRAINERS", "Problem", "State", "Trainer", "check", "choose"]
 
 TRAINERS: dict[str, type[Any]] = {t.name: t for t in (Manual, Builtin, Gram, Exact)}
 
@@ -31,6 +31,17 @@ def choose(config: TrainConfig) -> tuple[Trainer, str]:
     takes = {f.name for f in fields(cls)}
     trainer: Trainer = cls(**{name: getattr(config, name) for name in takes})
     return trainer, why
+
+
+def check(config: Config) -> None:
+    """Refuse a config that asks for what cannot be, before anything is read.
+
+    Raises:
+        UserError: the trainer cannot do what is asked of it, or patience has no rows to watch.
+    """
+    choose(config.train)
+    if config.train.patience and not config.data.validation_fraction:
+        raise UserError("train.patience needs validation rows: set data.validation_fraction")
 
 
 def _check(cls: type[Any], config: TrainConfig) -> None:
