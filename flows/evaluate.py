@@ -176,7 +176,12 @@ def _pictures(
         band_O = (high - low)[0] / 2
     names, effects = (model.features, model.targets), (model.weight_OF, moments.spread_P[:f])
     figures = {
-        "loss.png": plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss, fitted.validation_loss),
+        "loss.png": plots.loss_curve(
+            fitted.train_loss,
+            fitted.objective.optimum_loss,
+            fitted.validation_loss,
+            penalised=fitted.objective.penalised,
+        ),
         "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on, band_O=band_O),
         "parabolas.png": _parabolas(fitted),
         "coefficients.png": plots.coefficients(*effects, *names, half_OF=half_OF, why_not=inference.inference),

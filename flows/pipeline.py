@@ -182,8 +182,8 @@ def linreg_flow(
     data: DataConfig,
     experiment: str = "linreg",
     train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
-    gate: GateConfig = GateConfig(),  # noqa: B008
-    engine: EngineConfig = EngineConfig(),  # noqa: B008
+    gate: GateConfig = GateConfig(),  # noqa: B008 - likewise
+    engine: EngineConfig = EngineConfig(),  # noqa: B008 - likewise
 ) -> Outcome:
     """Train, judge and register a linear model on the data as they are now."""
     config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)

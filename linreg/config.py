@@ -14,7 +14,7 @@ TRAINERS = ("auto", "manual", "builtin", "gram", "exact")
 DTYPES = ("float32", "float64")
 MISSING = ("error", "drop", "mean")
 SCHEDULES = ("constant", "step", "cosine")
-_LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
+LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
 _FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
 
 
@@ -85,7 +85,7 @@ class TrainConfig:
         weight_decay: adds (weight_decay / 2) |W|^2 to the loss; the bias is left alone.
         l1: adds l1 |W|_1 to the loss: the lasso, and with ``weight_decay`` the elastic net; the bias is left alone.
         schedule: how the rate goes on: ``constant``; ``step``: times ``gamma`` after every ``step_size`` epochs, as
-            ``StepLR``; ``cosine``: down to ``eta_min`` at the last epoch, as ``CosineAnnealingLR``.
+            ``StepLR``; ``cosine``: down towards ``eta_min`` over all epochs, as ``CosineAnnealingLR``.
         step_size, gamma, eta_min: of the schedules, as in ``torch.optim.lr_scheduler``.
         tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs.
         patience: stop after so many epochs without a lower loss on the validation rows, and keep the parameters that
@@ -122,7 +122,7 @@ class TrainConfig:
         _choice(self.trainer, TRAINERS, "train.trainer")
         _choice(self.dtype, DTYPES, "train.dtype")
         rate = self.learning_rate
-        _require(0 < rate <= _LARGEST, "train.learning_rate", f"must be above 0 and at most {_LARGEST:g}", rate)
+        _require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
         _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
         _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
         _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
@@ -130,7 +130,7 @@ class TrainConfig:
         _require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
         for name in ("weight_decay", "l1", "tolerance"):
             value = getattr(self, name)
-            _require(0 <= value <= _LARGEST, f"train.{name}", f"must be at least 0 and at most {_LARGEST:g}", value)
+            _require(0 <= value <= LARGEST, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
         _choice(self.schedule, SCHEDULES, "train.schedule")
         _require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
         _require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linreg.config import TrainConfig
+from linreg.config import LARGEST, TrainConfig
 from linreg.errors import UserError
 from linreg.folds import FoldErrors, Pair, closed, fold_count, fold_mean, parts, test_error, why_not
 from linreg.gaps import Gapped
@@ -113,26 +113,30 @@ def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> 
             trained=FoldErrors.of(pairs, solve),
             mean=FoldErrors.of(pairs, mean_predictor),
             in_sample_O=test_error(solve(whole), whole),
-            path=path_of(pairs, value_F, [*grid(value_F), config.weight_decay], config.standardize),
+            path=path_of(pairs, value_F, _decays(value_F, config), config.standardize),
             weight_decay=config.weight_decay,
             l1=config.l1,
         )
 
 
+def _decays(value_F: Float, config: TrainConfig) -> list[float]:
+    """The default grid as far as a config takes it, and the config's own."""
+    return [*(float(d) for d in grid(value_F) if d <= LARGEST), config.weight_decay]
+
+
 def _pairs(folds: Sequence[Moments | Gapped]) -> list[Pair]:
     """Each fold's training and test record, gaps filled with the training part's means."""
-    gapped = [f for f in folds if isinstance(f, Gapped)]
-    plain = [f for f in folds if isinstance(f, Moments)]
-    return [closed(*pair) for pair in parts(gapped)] if gapped else parts(plain)
+    return [closed(*pair) for pair in parts([_open(f) for f in folds])]
 
 
 def _whole(folds: Sequence[Moments | Gapped]) -> Moments:
     """The record of all folds."""
-    gapped = [f for f in folds if isinstance(f, Gapped)]
-    if not gapped:
-        return merge([f for f in folds if isinstance(f, Moments)])
-    whole = merge(gapped)
+    whole = merge([_open(f) for f in folds])
     return whole.filled(whole.mean_F())
+
+
+def _open(fold: Moments | Gapped) -> Gapped:
+    return fold if isinstance(fold, Gapped) else Gapped(fold, (), 0)
 
 
 def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver | None = None) -> FoldErrors:

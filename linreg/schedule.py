@@ -15,20 +15,31 @@ from typing import Protocol
 
 
 class Scheduled(Protocol):
-    """What holds the keys of a schedule: a config's ``[train]``, or a trainer."""
+    """What holds the keys of a schedule: a config's ``[train]``, or a trainer; meanings as in ``TrainConfig``."""
 
     @property
-    def learning_rate(self) -> float: ...  # noqa: D102 - as in TrainConfig, all of them
+    def learning_rate(self) -> float:
+        """Of the first epoch."""
+
     @property
-    def schedule(self) -> str: ...  # noqa: D102
+    def schedule(self) -> str:
+        """``constant``, ``step`` or ``cosine``."""
+
     @property
-    def step_size(self) -> int: ...  # noqa: D102
+    def step_size(self) -> int:
+        """Epochs of a step."""
+
     @property
-    def gamma(self) -> float: ...  # noqa: D102
+    def gamma(self) -> float:
+        """The factor of a step."""
+
     @property
-    def eta_min(self) -> float: ...  # noqa: D102
+    def eta_min(self) -> float:
+        """What the cosine goes down towards."""
+
     @property
-    def epochs(self) -> int: ...  # noqa: D102
+    def epochs(self) -> int:
+        """How many the cosine takes."""
 
 
 def rate_of(how: Scheduled, epoch: int) -> float:

@@ -4,6 +4,11 @@ It walks ``TRAINERS`` like the first half: weights, gaps, schedules, warm start 
 mini batches. The L1 penalty, which not every trainer takes, is in ``test_elastic_net``.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,6 +23,7 @@ from tutorial import FEATURES, TARGETS, X15, Y15, moments_of, rows_of
 from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.fit import Fit, fit
+from linreg.forecast import minibatch_rate
 from linreg.model import LinearModel
 from linreg.objective import Objective
 from linreg.record import moments_of as record_of
@@ -297,3 +303,55 @@ def test_the_record_of_validation_rows_is_filled_with_the_training_means() -> No
     truth = moments_of(np.where(np.isnan(x), fill, x), Y15)
     found = record_of(gappy_rows(x, Y15), fill)
     assert found.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
+
+
+def test_a_rate_far_above_its_limit_is_refused_without_a_warning() -> None:
+    with pytest.raises(UserError, match="cannot converge"):
+        fit(rows_of(X15, Y15), config_of("gram", "float64", learning_rate=8.0, schedule="cosine", epochs=600))
+
+
+def test_a_constant_gets_no_weight_however_small_the_weight_decay() -> None:
+    x = np.column_stack([X15[:, 0], np.full(15, 3.3e14), X15[:, 2]])
+    for decay in (1e-12, 1e-6, 1.0):
+        how = TrainConfig(trainer="exact", weight_decay=decay, standardize=True)
+        assert not fit(rows_of(x, Y15), how).model.weight_OF[:, 1].any()
+
+
+def test_the_rate_for_mini_batches_knows_of_a_heavy_row() -> None:
+    even = minibatch_rate(Objective.of(record_of(weighted_rows(X15, Y15, np.full(15, 3.0)))), 5)
+    assert even == pytest.approx(minibatch_rate(Objective.of(moments_of(X15, Y15)), 5), rel=1e-12)
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(64, 3)), np.where(np.arange(64) == 7, 1000.0, 1.0)
+    y = x @ rng.normal(size=(3, 2)) + rng.normal(size=(64, 2))
+    rate = minibatch_rate(Objective.of(record_of(weighted_rows(x, y, w)), standardize=True), 8)
+    config = config_of("manual", "float64", batch_size=8, learning_rate=rate / 2, epochs=100)
+    assert fit(weighted_rows(x, y, w), config).epochs == 100
+    with pytest.raises(UserError, match="training diverged"):
+        fit(weighted_rows(x, y, w), TrainConfig(**{**config.__dict__, "learning_rate": 20 * rate}))
+
+
+def test_bits_of_exact_and_gram_do_not_hang_on_the_number_of_threads() -> None:
+    code = """
+import hashlib, sys
+import numpy as np
+sys.path.insert(0, "tests")
+from tutorial import rows_of
+from linreg.config import TrainConfig
+from linreg.fit import fit
+rng = np.random.default_rng(0)
+x = rng.normal(size=(1500, 200)); y = x[:, :2] + rng.normal(size=(1500, 2))
+bits = hashlib.sha256()
+for how in ({}, {"weight_decay": 0.1}, {"l1": 0.1}, {"trainer": "gram", "learning_rate": 0.2, "epochs": 20}):
+    model = fit(rows_of(x, y), TrainConfig(**{"trainer": "exact", **how})).model
+    bits.update(model.weight_OF.tobytes() + model.bias_O.tobytes())
+print(bits.hexdigest())
+"""
+    found = set()
+    for threads in ("1", "2", "4"):
+        env = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        root = Path(__file__).parent.parent
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True
+        )
+        found.add(done.stdout)
+    assert len(found) == 1

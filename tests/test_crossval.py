@@ -163,7 +163,7 @@ def test_the_standard_error_of_equal_folds_is_their_spread_over_the_root_of_thei
     np.testing.assert_allclose(found.standard_error_O, found.error_KO.std(axis=0, ddof=1) / np.sqrt(10), rtol=1e-12)
 
 
-def test_standard_errors_cover_the_truth_as_they_should() -> None:
+def test_the_standard_error_of_a_weighted_mean_covers_the_truth_as_it_should() -> None:
     """The error of fixed models, fold by fold: 10 independent folds, so a t interval of 95% holds the truth in 95%."""
     rng, inside = np.random.default_rng(4), 0
     for _ in range(400):

@@ -1,7 +1,8 @@
 """Weights, gaps, L1, patience, schedules and warm starts through the whole flow: logged, registered, answered."""
 
+import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import mlflow
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import statsmodels.api as sm
+import tomli_w
 import torch
 from flow_fixtures import OPTIMUM, crops
 from sklearn.impute import SimpleImputer
@@ -19,7 +21,7 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
 from flows.cli.main import main
-from flows.ingest import content_key
+from flows.ingest import KEY_FORMAT, content_key
 from flows.pipeline import run_flow
 from flows.tracking import registry
 from flows.tracking.store import open_store
@@ -308,3 +310,63 @@ def test_a_warm_start_is_a_reason_too():
     run_flow(crops(train=OPTIMUM))
     outcome = run_flow(crops(train={**OPTIMUM, "warm_start": "crop-yield", "seed": 1}))
     assert "training started from crop-yield/1, whose rows count too" in tags(outcome.run_id)["inference"]
+
+
+def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder, capfd):
+    noisy(folder / "noisy.csv")
+    table = {"path": "noisy.csv", "features": ["a", "b", "c"], "targets": ["y"]}
+    Path("c.toml").write_text(tomli_w.dumps({"model": "noisy", "data": table, "train": {"warm_start": "noisy"}}))
+    assert main(["plan", "c.toml"]) == 0
+    assert not Path("mlruns").exists()
+    assert main(["plan", "c.toml", "--set", "train.warm_start=noisy/1"]) == 2
+    assert "there is no store" in capfd.readouterr().err
+
+
+def test_versions_without_a_champion_are_no_reason_to_stay_dead(work):
+    frame = noisy(work / "noisy.csv")
+    warm = TrainConfig(trainer="gram", learning_rate=0.3, epochs=50, warm_start="noisy", device="cpu")
+    run_flow(config(work / "noisy.csv", warm))
+    store = open_store(create=False)
+    store.client.delete_registered_model_alias("noisy", "champion")
+    pd.concat([frame, frame]).to_csv(work / "noisy.csv", index=False)
+    outcome = run_flow(config(work / "noisy.csv", warm))
+    assert outcome.decision == "promoted"
+    assert "cold start: noisy has no champion yet to start from" in outcome.notes
+    with pytest.raises(UserError, match="has no version 7"):
+        run_flow(config(work / "noisy.csv", replace(warm, warm_start="noisy/7", seed=3)))
+
+
+def test_what_the_trainer_cannot_do_is_told_before_a_file_is_opened(work):
+    with pytest.raises(UserError, match=r"'manual' takes no train\.l1"):
+        run_flow(config(work / "not-there.csv", TrainConfig(trainer="manual", l1=1.0)))
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_a_row_too_far_to_be_squared_is_the_users_error(work, role):
+    from linreg.dataset import load
+
+    frame = noisy(work / "noisy.csv")
+    how = {f"{role}_fraction": 0.3}
+    rows = getattr(load(config(work / "noisy.csv", **how).data), role).select(["a"])[0, 0]
+    frame.loc[frame["a"] == rows, "a"] = 9e149
+    frame.to_csv(work / "noisy.csv", index=False)
+    train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=50, device="cpu", dtype="float64")
+    with pytest.raises(UserError, match=r"too far from the training rows to be squared; correct or remove it"):
+        run_flow(config(work / "noisy.csv", train, **how))
+
+
+def test_a_champion_that_fills_gaps_is_compared_on_a_column_that_has_some(work):
+    noisy(work / "noisy.csv", gaps=True)
+    run_flow(config(work / "noisy.csv", missing="mean", test_fraction=0.3))
+    narrow = config(work / "noisy.csv", missing="drop", test_fraction=0.3)
+    second = run_flow(replace(narrow, data=replace(narrow.data, features=("c",))))
+    assert second.decision == "kept"
+    assert "95% interval" in second.reason
+    assert "baseline.champion.test_mse" in second.metrics
+
+
+def test_the_defaults_that_content_keys_leave_out_are_these():
+    """A default that changes its value makes other content of an old key: raise ``flows.ingest.KEY_FORMAT`` with it."""
+    data = DataConfig(path="p", features=("a",), targets=("y",))
+    values = json.dumps([asdict(data), asdict(TrainConfig())], sort_keys=True)
+    assert (KEY_FORMAT, hashlib.sha256(values.encode()).hexdigest()[:16]) == (2, "63024d7e69e42c15")

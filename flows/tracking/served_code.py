@@ -36,7 +36,7 @@ class ServedLinearModel(PythonModel):
             self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
             self.weight_OF, self.bias_O, self.mean_F = (weights.get_tensor(k) for k in ("weight", "bias", "mean"))
             # what stands for a missing value; a model without it takes none
-            self.fill_F = weights.get_tensor("fill") if "fill" in weights.keys() else None  # noqa: SIM118
+            self.fill_F = weights.get_tensor("fill") if "fill" in weights.keys() else None  # noqa: SIM118 - no mapping
 
     def predict(
         self,

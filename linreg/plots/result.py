@@ -14,11 +14,14 @@ from linreg.plots.figure import INK, LINE, SHADE, VALID, WHISKER, Float, literal
 _MOST_POINTS = 5_000  # of a scatter; more would only make the file large
 
 
-def loss_curve(train_loss: Sequence[float], optimum: float, validation_loss: Sequence[float] = ()) -> Figure:
+def loss_curve(
+    train_loss: Sequence[float], optimum: float, validation_loss: Sequence[float] = (), *, penalised: bool = False
+) -> Figure:
     """The loss after each epoch, on a log scale, with the best possible loss as a line.
 
     Args:
         validation_loss: of the validation rows; it may go on past the epoch whose parameters were kept.
+        penalised: penalties are part of the loss.
     """
     figure, axes = new_figure()
     axes.plot(np.arange(len(train_loss)), train_loss, color=INK, linewidth=2, label="train loss")
@@ -32,7 +35,9 @@ def loss_curve(train_loss: Sequence[float], optimum: float, validation_loss: Seq
     if min([optimum, *train_loss, *validation_loss]) > 0:
         axes.set_yscale("log")
     axes.set(
-        xlabel="epoch", ylabel="mean squared error", title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}"
+        xlabel="epoch",
+        ylabel=f"mean squared error{' + penalties' if penalised else ''}",
+        title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}",
     )
     axes.legend(frameon=False)
     return figure
