@@ -348,6 +348,7 @@ def test_a_row_too_far_to_be_squared_is_the_users_error(work, role):
     frame = noisy(work / "noisy.csv")
     how = {f"{role}_fraction": 0.3}
     rows = getattr(load(config(work / "noisy.csv", **how).data), role).select(["a"])[0, 0]
+    frame["y"] *= 1e6
     frame.loc[frame["a"] == rows, "a"] = 9e149
     frame.to_csv(work / "noisy.csv", index=False)
     train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=50, device="cpu", dtype="float64")

@@ -250,3 +250,8 @@ def test_drawing_leaves_no_figure_behind() -> None:
     before = pyplot.get_fignums()
     plots.png(plots.loss_curve([2.0, 1.0], 0.5))
     assert pyplot.get_fignums() == before
+
+
+@pytest.mark.parametrize("loss", [[1.0], [1.0, 1.0], [1e299, 1.0], [1e-300, 1e-301], [0.0], [3.7]])
+def test_a_loss_of_any_size_is_drawn_where_it_is_the_optimum_too(loss: list[float]) -> None:
+    assert plots.png(plots.loss_curve(loss, loss[-1], loss)).startswith(PNG)

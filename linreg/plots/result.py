@@ -32,7 +32,9 @@ def loss_curve(
     if len(train_loss) == 1:
         axes.plot([0], train_loss, "o", color=INK)
     axes.axhline(optimum, color=LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
-    if min([optimum, *train_loss, *validation_loss]) > 0:
+    shown = [optimum, *train_loss, *validation_loss]
+    # a log scale needs room between its ends, and some beyond them
+    if 0 < min(shown) * (1 + 1e-9) < max(shown) < 1e250:
         axes.set_yscale("log")
     axes.set(
         xlabel="epoch",
