@@ -57,15 +57,16 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
     rows = dataset.test
     x_NF, y_NO = rows.arrays()
     predicted_NO, weight_N = model.predict(x_NF), rows.weights()
-    metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets, weight_N=weight_N)
-    for name, baseline_NO in _baselines(fitted, ingested, x_NF, y_NO, data).items():
-        prefix = f"baseline.{name}.test_"
-        metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
-    if data.validation_fraction:
-        metrics |= _validation(fitted, dataset.validation)
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
+        metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets, weight_N=weight_N)
+        for name, baseline_NO in _baselines(fitted, ingested, x_NF, y_NO, data).items():
+            prefix = f"baseline.{name}.test_"
+            metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
+        if data.validation_fraction:
+            metrics |= _validation(fitted, dataset.validation)
+    _refuse_infinite(metrics)
     inference = _inference(fitted, ingested)
     metrics |= inference.metrics()
-    _refuse_infinite(metrics)
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
     pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
     return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on, inference)
