@@ -77,8 +77,8 @@ def _refuse_infinite(metrics: Mapping[str, float]) -> None:
     bad = [name for name, value in metrics.items() if not np.isfinite(value)]
     if bad:
         raise UserError(
-            f"metric {bad[0]} is {metrics[bad[0]]}: a judged row is too far from the training rows to be squared; "
-            "correct or remove it, or rescale the column"
+            f"metric {bad[0]} is {metrics[bad[0]]}: a judged row is too far from the training rows to be squared, or a "
+            "target too small; correct or remove the row, or rescale the column"
         )
 
 
@@ -110,8 +110,10 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
     if dict(version.split) != today:
         return (
             f"version {version.version} was split with {_words(version.split)}, today's split is {_words(today)}: "
-            "its training rows may be among today's test rows"
+            "its training rows may be among those that judge today"
         )
+    if version.facts.get("saw_test_rows"):
+        return f"version {version.version} may know today's test rows: {version.facts['saw_test_rows']}"
     if set(model.targets) != set(rows.targets):
         return f"version {version.version} predicts {', '.join(model.targets)}"
     if not rows.has(model.features):
@@ -125,12 +127,30 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
 
 
 def split_of(data: DataConfig) -> dict[str, object]:
-    """What decides which rows are test rows, as it is kept with a version."""
-    return {"seed": data.split_seed, "key": list(data.key), "fraction": data.test_fraction}
+    """What decides which rows a model is judged on, as it is kept with a version.
+
+    Where the training rows judge, what is held out of them for validation counts too: the optimum of fewer rows is
+    better on just these, whatever it is worth.
+    """
+    split: dict[str, object] = {"seed": data.split_seed, "key": list(data.key), "fraction": data.test_fraction}
+    judges = data.test_fraction == 0 and data.validation_fraction > 0
+    return split | ({"validation": data.validation_fraction} if judges else {})
+
+
+def saw_test_rows(ingested: Ingested, data: DataConfig) -> str:
+    """Why the model's start may know today's test rows, in words; empty where it cannot."""
+    warm = ingested.warm
+    if warm is None or not data.test_fraction:
+        return ""
+    if dict(warm.version.split) != split_of(data):
+        return f"it started from {warm.version.ref}, which was split with {_words(warm.version.split)}"
+    return str(warm.version.facts.get("saw_test_rows") or "")
 
 
 def _words(split: Mapping[str, object]) -> str:
-    return f"seed {split.get('seed')}, key {split.get('key') or 'row number'}, fraction {split.get('fraction')}"
+    return f"seed {split.get('seed')}, key {split.get('key') or 'row number'}, fraction {split.get('fraction')}" + (
+        f", validation fraction {split['validation']}" if "validation" in split else ""
+    )
 
 
 def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from flows.ingest import Ingested, Unchanged
 from linreg import float32
 from linreg.config import Config
@@ -86,6 +88,10 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
     if ingested.record.filled:
         values = _count(ingested.record.filled, "missing value")
         lines.append(f"filled {values} of the training rows with the means of their columns")
+    judged = data.test.select(config.data.features) if config.data.test_fraction and data.test.gaps else None
+    if judged is not None and np.isnan(judged).any():
+        values = _count(int(np.isnan(judged).sum()), "missing value")
+        lines.append(f"filled {values} of the test rows with the same means")
     if ingested.warm:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:

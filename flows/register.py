@@ -7,7 +7,7 @@ together, the second is compared with the first.
 from dataclasses import dataclass
 from typing import Any
 
-from flows.evaluate import Evaluation, champion_losses, split_of
+from flows.evaluate import Evaluation, champion_losses, saw_test_rows, split_of
 from flows.ingest import Champion, Ingested, current_champion
 from flows.outcome import data_facts
 from flows.tracking import registry
@@ -115,8 +115,9 @@ def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champio
     if champion is None:
         limits = "within the limits" if config.gate.limits() else "no limits are set"
         return Verdict("promoted", f"the first version; {limits}, judged on {evaluation.judged_on}")
-    old = champion_losses(champion, ingested, config.data)
     number = champion.version.version
+    seen = saw_test_rows(ingested, config.data)
+    old = (seen and f"its test rows may be known to it: {seen}") or champion_losses(champion, ingested, config.data)
     if isinstance(old, str):
         return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
     return against_champion(
@@ -141,5 +142,6 @@ def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluati
         "targets": list(fitted.model.targets),
         "split": split_of(config.data),
         "judged_on": evaluation.judged_on,
+        "saw_test_rows": saw_test_rows(ingested, config.data) or None,
         "start": ingested.warm.version.ref if ingested.warm else None,
     }

@@ -15,6 +15,7 @@ DTYPES = ("float32", "float64")
 MISSING = ("error", "drop", "mean")
 SCHEDULES = ("constant", "step", "cosine")
 LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
+MOST_EPOCHS = 10**15  # nobody runs more, and float64 counts them
 _FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
 
 
@@ -62,7 +63,7 @@ class DataConfig:
                 0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name)
             )
         _choice(self.missing, MISSING, "data.missing")
-        clash = self.weight in (*self.features, *self.targets)
+        clash = bool(self.weight) and self.weight in (*self.features, *self.targets)
         _require(
             not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other"
         )
@@ -123,7 +124,12 @@ class TrainConfig:
         _choice(self.dtype, DTYPES, "train.dtype")
         rate = self.learning_rate
         _require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
-        _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
+        _require(
+            1 <= self.epochs <= MOST_EPOCHS,
+            "train.epochs",
+            f"must be at least 1 and at most {MOST_EPOCHS:,}",
+            self.epochs,
+        )
         _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
         _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
         _require(0 <= self.momentum < 1, "train.momentum", "must be at least 0 and below 1", self.momentum)

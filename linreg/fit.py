@@ -15,7 +15,7 @@ from linreg.config import TrainConfig
 from linreg.dataset import Rows
 from linreg.device import resolve
 from linreg.errors import UserError
-from linreg.forecast import converges, stable_rate
+from linreg.forecast import converges, stable_rate, start_of
 from linreg.loop import OnEpoch, loop, or_standardize, own_units
 from linreg.model import LinearModel
 from linreg.moments import Moments
@@ -93,6 +93,7 @@ def fit(
     with one_thread():
         objective = Objective.trained(moments, config)
         check_rate(objective, config, trainer, start)
+        start_of(objective, config, start)  # refused where the dtype cannot hold it
     problem = _problem(rows, config, trainer, objective, device, start)
     # a descent that is lost is reported in words; one over rows may use all threads, with bits of their number
     with np.errstate(over="ignore", invalid="ignore"), nullcontext() if trainer.needs_rows else one_thread():
@@ -136,6 +137,8 @@ def check_rate(objective: Objective, config: TrainConfig, trainer: Trainer, star
     if full and not config.force and not converges(objective, config, start):
         limit = stable_rate(objective, config)
         falls = "" if config.schedule == "constant" else f", and the schedule {config.schedule} comes down too late"
+        if config.patience and falls:
+            falls = f", and train.patience may stop before the schedule {config.schedule} comes down"
         raise UserError(
             f"train.learning_rate {config.learning_rate:g} cannot converge: the largest stable rate is {limit:.4g}"
             f"{falls}; choose one below it (half of it is a good start{or_standardize(config)}), "

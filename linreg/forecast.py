@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from linreg.config import TrainConfig
+from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.objective import Float, Objective, largest_stable_rate
 from linreg.trainers.contract import Problem, seeded_start, stack
@@ -20,11 +21,21 @@ from linreg.trainers.gram import Gram
 
 
 def start_of(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Float:
-    """The parameters that this config's descent starts from, bias first, shape (D, O), as the trainer rounds them."""
+    """The parameters that this config's descent starts from, bias first, shape (D, O), as the trainer rounds them.
+
+    Raises:
+        UserError: those of a warm start are beyond the dtype.
+    """
     dtype = torch.float64 if config.dtype == "float64" else torch.float32
     if warm is None:
         return stack(*seeded_start(objective.moments, config.seed, dtype))
-    return torch.from_numpy(objective.theta(warm)).to(dtype).double().numpy()
+    start = torch.from_numpy(objective.theta(warm)).to(dtype).double().numpy()
+    if not np.isfinite(start).all():
+        raise UserError(
+            f"train.warm_start has parameters beyond {config.dtype} in the trained coordinates: "
+            'set train.dtype = "float64" or train.standardize = true'
+        )
+    return start
 
 
 def walk(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Iterator[float]:
@@ -64,12 +75,13 @@ def converges(objective: Objective, config: TrainConfig, warm: LinearModel | Non
     limit = stable_rate(objective, config)
     if config.learning_rate < limit:
         return True
-    if config.schedule == "constant":
+    if config.schedule == "constant" or config.patience:
         return False
+    most = 1e30 if config.dtype == "float32" else float("inf")  # far below float32's end: gradients are larger
     with np.errstate(over="ignore", invalid="ignore"):  # a descent that is lost ends in infinity, or in nan after it
         ahead = walk(objective, config, warm)
         start = next(ahead)
         for _, excess in zip(range(config.epochs), ahead, strict=False):
-            if not excess < float("inf"):
+            if not excess < most:
                 return False
     return excess <= start

@@ -67,6 +67,11 @@ class Gapped:
         """Count of rows with a weight above zero."""
         return self.moments.rows
 
+    @property
+    def weight(self) -> float:
+        """Sum of their weights."""
+        return self.moments.weight
+
     def __add__(self, other: "Gapped") -> "Gapped":
         """The record of both sets of rows."""
         both = {*self.gaps, *other.gaps}

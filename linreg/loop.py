@@ -120,7 +120,12 @@ def _diverged(excess: list[float], loss: float, config: TrainConfig, objective: 
     lowest = int(np.argmin([e if math.isfinite(e) else math.inf for e in excess]))
     full = not 0 < config.batch_size < objective.moments.rows
     limit = stable_rate(objective, config)
-    if full:
+    if full and config.learning_rate < limit and config.schedule == "constant":
+        advice = (
+            f"train.learning_rate {config.learning_rate:g} is below the largest stable rate {limit:.4g}, so it is "
+            f'{config.dtype} that does not hold the numbers: set train.dtype = "float64"'
+        )
+    elif full:
         advice = (
             f"train.learning_rate {config.learning_rate:g} is not below the largest stable rate {limit:.4g}: lower it"
         )

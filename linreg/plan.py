@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linreg.config import TrainConfig
-from linreg.forecast import minibatch_rate, stable_rate, start_of, walk
+from linreg.forecast import converges, minibatch_rate, stable_rate, start_of, walk
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.objective import Objective
@@ -187,7 +187,7 @@ def _advice(
             f"batches of {config.batch_size} bear a learning rate up to about "
             f"{minibatch_rate(objective, config.batch_size):.3g} (an estimate); the epochs are not predicted for them"
         )
-    elif rate >= limit and config.schedule == "constant":
+    elif rate >= limit and not converges(objective, config, start):
         lines.append(f"learning rate {rate:g} cannot converge: choose one below {limit:.4g}")
     needed = epochs_to["1%"]
     if needed is not None and needed > config.epochs:

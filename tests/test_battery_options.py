@@ -355,3 +355,24 @@ print(bits.hexdigest())
         )
         found.add(done.stdout)
     assert len(found) == 1
+
+
+def test_patience_takes_no_rate_that_only_its_schedule_could_mend() -> None:
+    x, y, v, u = split_rows()
+    config = config_of("gram", "float64", learning_rate=0.95, schedule="cosine", epochs=400, patience=3)
+    with pytest.raises(UserError, match=r"train\.patience may stop before the schedule cosine comes down"):
+        fit(rows_of(x, y), config, validation=moments_of(v, u))
+
+
+def test_a_walk_that_leaves_float32_on_its_way_is_refused_before_it_starts() -> None:
+    x, y, _, _ = split_rows()
+    how = {"learning_rate": 1.5, "schedule": "cosine", "epochs": 4000}
+    with pytest.raises(UserError, match="cannot converge"):
+        fit(rows_of(x, y), config_of("manual", "float32", **how))
+
+
+def test_a_warm_start_beyond_float32_is_refused_with_the_remedy() -> None:
+    big = LinearModel(np.full((2, 3), 1e60), np.ones(2), np.zeros(3), FEATURES, TARGETS)
+    config = config_of("manual", "float32", standardize=False, learning_rate=1e-5, warm_start="m/1")
+    with pytest.raises(UserError, match=r"beyond float32 in the trained coordinates: set train\.dtype"):
+        fit(rows_of(X15, Y15), config, start=big)

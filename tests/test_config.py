@@ -195,6 +195,7 @@ REFUSED = {
     "[train]\nepochs = true": "train.epochs must be a whole number, not True",
     "[train]\nepochs = 5.0": "train.epochs must be a whole number, not 5.0",
     "[train]\nepochs = 0": "train.epochs must be at least 1, not 0",
+    "[train]\nepochs = 1000000000000000000000": "train.epochs must be at least 1 and at most 1,000,000,000,000,000",
     "[train]\nepochs = [5]": "train.epochs must be a whole number, not [5]",
     '[train]\nlearning_rate = "fast"': "train.learning_rate must be a number, not 'fast'",
     "[train]\nlearning_rate = true": "train.learning_rate must be a number, not True",

@@ -483,3 +483,11 @@ def test_rows_of_one_key_are_in_one_fold(tmp_path) -> None:
     dataset = load(how, folds=fold_count)
     farms = [set(np.flatnonzero(np.isin(x[:, 0], rows.arrays()[0])) // 5) for rows in dataset.folds]
     assert sum(map(len, farms)) == len(set().union(*farms)) == 40
+
+
+def test_one_row_with_nearly_all_the_weight_is_a_reason_not_to_validate() -> None:
+    x, y = data(200)
+    w = np.where(np.arange(200) == 3, 1e6, 1.0)
+    found = cross_validation(records(x, y, np.arange(200) % 10, w), TrainConfig())
+    assert isinstance(found, str)
+    assert "one of 10 folds has 100% of the weight" in found

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -371,3 +372,40 @@ def test_the_defaults_that_content_keys_leave_out_are_these():
     data = DataConfig(path="p", features=("a",), targets=("y",))
     values = json.dumps([asdict(data), asdict(TrainConfig())], sort_keys=True)
     assert (KEY_FORMAT, hashlib.sha256(values.encode()).hexdigest()[:16]) == (2, "63024d7e69e42c15")
+
+
+def test_a_model_that_may_know_the_test_rows_is_not_compared_nor_one_that_starts_from_it(work):
+    noisy(work / "noisy.csv", rows=80)
+    held_out = {"test_fraction": 0.4}
+    run_flow(config(work / "noisy.csv", **held_out))
+    run_flow(replace(config(work / "noisy.csv"), model="other"))
+    step = TrainConfig(trainer="gram", epochs=1, learning_rate=1e-3, device="cpu")
+    knows = run_flow(config(work / "noisy.csv", replace(step, warm_start="other"), **held_out))
+    assert knows.decision == "kept"
+    assert "its test rows may be known to it: it started from other/1, which was split with" in knows.reason
+    again = run_flow(config(work / "noisy.csv", replace(step, warm_start="noisy/2"), **held_out))
+    assert again.decision == "kept"
+    assert "it started from other/1" in again.reason
+    fair = run_flow(config(work / "noisy.csv", replace(step, warm_start="noisy/1"), **held_out))
+    assert "95% interval" in fair.reason
+
+
+def test_fewer_training_rows_do_not_win_on_just_these(work):
+    noisy(work / "noisy.csv", rows=40)
+    run_flow(config(work / "noisy.csv"))
+    fewer = run_flow(config(work / "noisy.csv", validation_fraction=0.5))
+    assert fewer.decision == "kept"
+    assert "validation fraction 0.5" in fewer.reason
+
+
+@pytest.mark.parametrize("scale", [1e-155, 1e-200])
+def test_a_version_of_columns_near_the_end_of_float64_can_be_shown(work, scale, capfd):
+    frame = noisy(work / "noisy.csv", rows=40)
+    frame["a"] *= scale
+    frame.to_csv(work / "noisy.csv", index=False)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert run_flow(config(work / "noisy.csv", replace(EXACT, dtype="float64"))).decision == "promoted"
+        assert main(["show", "noisy"]) == 0
+        assert main(["show", "noisy", "--json"]) == 0
+    json.loads(capfd.readouterr().out.splitlines()[-1], parse_constant=pytest.fail)

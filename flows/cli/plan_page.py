@@ -85,6 +85,8 @@ def shown_points(path: RidgePath, own: int) -> list[int]:
 
 def drawing(centre: np.ndarray, error: np.ndarray) -> list[str]:
     """Each centre as an o between its standard errors as dashes, all on one scale."""
+    if not np.isfinite(centre + error).all():  # squares beyond float64: nothing to draw to scale
+        return [""] * len(centre)
     low, high = float((centre - error).min()), float((centre + error).max())
     scale = (_WIDTH - 1) / (high - low) if high > low else 0.0
     lines = []

@@ -133,10 +133,11 @@ def _rest(features: int, which: str) -> Iterator[str]:
 def _cells(c: "Coefficient") -> list[str]:
     """One row, all to the digits that the standard error leaves meaning in."""
     e, clustered = c.errors, [c.clustered.standard_error] if c.clustered else []
-    numbers = [v for v in (c.estimate, e.standard_error, *clustered, e.low, e.high) if v is not None]
+    numbers = [c.estimate, e.standard_error, *clustered, e.low, e.high]  # one that float64 cannot hold is None
+    there = [v for v in numbers if v is not None]
     decimals = 3 - math.floor(math.log10(e.standard_error)) if e.standard_error else 99
-    width = max(len(f"{v:.{max(decimals, 0)}f}") for v in numbers) if decimals < 12 else 99
-    texts = [f"{v:.{max(decimals, 0)}f}" if width <= 12 else f"{v:.6g}" for v in numbers]
+    width = max(len(f"{v:.{max(decimals, 0)}f}") for v in there) if decimals < 12 else 99
+    texts = ["" if v is None else f"{v:.{max(decimals, 0)}f}" if width <= 12 else f"{v:.6g}" for v in numbers]
     return [*texts[:-2], "" if e.t is None else f"{e.t:.2f}" if abs(e.t) < 1e6 else f"{e.t:.3g}", _p(e.p), *texts[-2:]]
 
 
