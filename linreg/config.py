@@ -124,12 +124,8 @@ class TrainConfig:
         _choice(self.dtype, DTYPES, "train.dtype")
         rate = self.learning_rate
         _require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
-        _require(
-            1 <= self.epochs <= MOST_EPOCHS,
-            "train.epochs",
-            f"must be at least 1 and at most {MOST_EPOCHS:,}",
-            self.epochs,
-        )
+        _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
+        _require(self.epochs <= MOST_EPOCHS, "train.epochs", f"must be at most {MOST_EPOCHS:,}", self.epochs)
         _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
         _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
         _require(0 <= self.momentum < 1, "train.momentum", "must be at least 0 and below 1", self.momentum)

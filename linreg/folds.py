@@ -21,6 +21,7 @@ from linreg.model import LinearModel
 from linreg.moments import Moments
 
 Float = npt.NDArray[np.float64]
+MOST_WEIGHT = 0.9  # of one fold: the others together then say little of what it says
 Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on
 Record = TypeVar("Record", Moments, Gapped)
 
@@ -144,13 +145,14 @@ def why_not(folds: Sequence[Moments | Gapped]) -> str | None:
         return f"{len(folds) - count} of {len(folds)} folds hold no row: leave them out"
     if rows < 2 * count:
         return f"{rows} rows are too few for {count} folds of two rows or more: add rows"
-    weight = np.array([fold.weight for fold in folds])
-    share = weight / weight.sum()
-    if 1 / float(share @ share) < 2:  # Kish: as many equal folds say as much
-        return f"one of {count} folds has {share.max():.0%} of the weight: the rows weigh too unevenly"
     least, needed = rows - max(fold.rows for fold in folds), len(folds[0].features) + 1
     if least < needed:
         return f"a training part has {least} rows, fewer than the {needed} parameters a target: add rows"
+    share = max(fold.weight for fold in folds) / sum(fold.weight for fold in folds)
+    if share > MOST_WEIGHT:
+        return (
+            f"one of {count} folds has {share:.0%} of the weight, and would speak for all: the rows weigh too unevenly"
+        )
     return None
 
 

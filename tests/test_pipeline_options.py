@@ -353,7 +353,7 @@ def test_a_row_too_far_to_be_squared_is_the_users_error(work, role):
     frame.loc[frame["a"] == rows, "a"] = 9e149
     frame.to_csv(work / "noisy.csv", index=False)
     train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=50, device="cpu", dtype="float64")
-    with pytest.raises(UserError, match=r"too far from the training rows to be squared; correct or remove it"):
+    with pytest.raises(UserError, match="too far from the training rows to be squared"):
         run_flow(config(work / "noisy.csv", train, **how))
 
 
