@@ -10,13 +10,17 @@ tracebacks.
 """
 
 import re
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import wraps
 from logging import INFO, WARNING
 from typing import Any, ParamSpec, TypeVar, cast
+from unittest import mock
 
 import httpx
 from prefect import Task, flow, get_run_logger, task
@@ -25,6 +29,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
+from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
 from flows import evaluate as evaluating
@@ -279,6 +284,26 @@ def check_server() -> None:
         raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
 
 
+@contextmanager
+def _server_apart() -> Iterator[None]:
+    """Keep Ctrl-C from the temporary server, which a terminal sends to all of its group.
+
+    Were the server gone first, Prefect would try for minutes to tell it that the run was stopped. A blocked signal is
+    blocked too in the process that is started meanwhile; that one is ended by SIGTERM when this one ends.
+    """
+    start = SubprocessASGIServer._run_uvicorn_command
+
+    def shielded(server: SubprocessASGIServer) -> "subprocess.Popen[Any]":
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return start(server)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    with mock.patch.object(SubprocessASGIServer, "_run_uvicorn_command", shielded):
+        yield
+
+
 def run_flow(config: Config) -> Outcome:
     """Run the flow once, here, and return what it came to.
 
@@ -288,7 +313,8 @@ def run_flow(config: Config) -> Outcome:
     """
     check_server()
     try:
-        state = linreg_flow(**parameters(config), return_state=True)
+        with _server_apart():
+            state = linreg_flow(**parameters(config), return_state=True)
     except httpx.HTTPError as e:
         url = get_current_settings().api.url or "of this run"
         raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
