@@ -497,12 +497,24 @@ def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_
     assert (folder / "mlruns" / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize(("number", "whom"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)])
-def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(work, prefect_api, tmp_path, number, whom):  # noqa: ARG001
+@pytest.mark.parametrize(
+    ("number", "whom", "own_server"),
+    [(signal.SIGINT, os.killpg, False), (signal.SIGTERM, os.kill, False), (signal.SIGINT, os.killpg, True)],
+)
+def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(
+    work,  # noqa: ARG001 - the folder it runs in
+    prefect_api,
+    tmp_path,
+    number,
+    whom,
+    own_server,
+):
+    """With Prefect's temporary server too, which is in the group that a terminal's Ctrl-C goes to."""
+    server = {} if own_server else {"PREFECT_API_URL": prefect_api}
     config = write_config(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8})
     running = subprocess.Popen(
         [LINREG, "run", config, "--json"],
-        env=environment(tmp_path, PREFECT_API_URL=prefect_api),
+        env=environment(tmp_path, **server),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -516,7 +528,7 @@ def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(work, prefect_a
             time.sleep(0.2)
         time.sleep(1)
         whom(running.pid, number)
-        out, err = running.communicate(timeout=180)
+        out, err = running.communicate(timeout=60)
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
