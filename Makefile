@@ -25,6 +25,7 @@ types: .venv/dev.stamp
 	@$(BIN)/mypy
 
 bench: .venv/dev.stamp
+	@$(PIP) -e '.[dev,bench]'
 	@$(BIN)/python -m bench
 
 notebook: .venv/dev.stamp
