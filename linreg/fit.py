@@ -7,10 +7,12 @@ Shapes: N rows, F features, O targets.
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from linreg.batches import mixes
 from linreg.config import TrainConfig
 from linreg.dataset import Rows
 from linreg.device import resolve
@@ -87,6 +89,7 @@ def fit(
     """
     trainer, why = choose(config)
     device = resolve(config.device, config.dtype)
+    device = device if trainer.on_cards else torch.device("cpu")
     _check_given(config, validation, start)
     if moments is None:
         moments = record(rows).moments
@@ -164,18 +167,15 @@ def _problem(
     warm_DO = None if start is None else objective.theta(start)
     if not trainer.needs_rows:
         return Problem(objective, None, None, config.seed, dtype, device, warm_DO=warm_DO)
-    fill_F = _means(objective) if rows.gaps else None
+    how: dict[str, Any] = {"mixed": config.shuffle and mixes(len(rows), config.batch_size)}
+    how["fill_F"] = _means(objective) if rows.gaps else None
     if config.standardize:
-        x, y = rows.arrays()
-        x = x if fill_F is None else np.where(np.isnan(x), fill_F, x)
-        scaled = (x - objective.centre_F) / objective.scale_F
-        x_NF, y_NO = torch.from_numpy(scaled).to(device, dtype), torch.from_numpy(y).to(device, dtype)
-    else:
-        x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype, fill_F=fill_F))
-    return Problem(objective, x_NF, y_NO, config.seed, dtype, device, _row_weights(rows, device, dtype), warm_DO)
+        how |= {"centre_F": objective.centre_F, "scale_F": objective.scale_F}
+    x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype, **how))
+    weight_N = _row_weights(rows.weights(mixed=how["mixed"]), device, dtype)
+    return Problem(objective, x_NF, y_NO, config.seed, dtype, device, weight_N, warm_DO)
 
 
-def _row_weights(rows: Rows, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
+def _row_weights(weight_N: Float | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
     """How much each row counts, 1 on average, shape (N,): a batch is then divided by its size, whatever the weights."""
-    weights = rows.weights()
-    return None if weights is None else torch.from_numpy(weights / weights.mean()).to(device, dtype)
+    return None if weight_N is None else torch.from_numpy(weight_N / weight_N.mean()).to(device, dtype)
