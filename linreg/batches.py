@@ -126,7 +126,7 @@ def _scattered(word: npt.NDArray[np.uint64], rows: int) -> npt.NDArray[np.uint64
 
 
 def _tail(rows: int, keys: Words, stream: npt.NDArray[np.uint64]) -> Words:
-    """Where each row of a block that is not whole goes: by the rank of its random word, or of its place in a whole one."""
+    """Where each row of a block that is not whole goes: by rank, of a random word or of its place in a whole one."""
     if rows <= BLOCK:
         rank = splitmix64(np.arange(rows, dtype=np.uint64) ^ stream)
     else:

@@ -170,7 +170,7 @@ def _problem(
     how: dict[str, Any] = {"mixed": config.shuffle and mixes(len(rows), config.batch_size)}
     how["fill_F"] = _means(objective) if rows.gaps else None
     if config.standardize:
-        how |= {"centre_F": objective.centre_F, "scale_F": objective.scale_F}
+        how["scaled"] = objective.centre_F, objective.scale_F
     x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype, **how))
     weight_N = _row_weights(rows.weights(mixed=how["mixed"]), device, dtype)
     return Problem(objective, x_NF, y_NO, config.seed, dtype, device, weight_N, warm_DO)

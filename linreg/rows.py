@@ -79,15 +79,14 @@ class Rows:
         dtype: torch.dtype,
         *,
         fill_F: Float | None = None,
-        centre_F: Float | None = None,
-        scale_F: Float | None = None,
+        scaled: tuple[Float, Float] | None = None,
         mixed: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows as ``x_NF``, ``y_NO``: contiguous, on the CPU; no float64 copy of the whole is made.
 
         Args:
             fill_F: what stands for a missing feature, shape (F,); None: NaN does.
-            centre_F, scale_F: the features become ``(x - centre) / scale``, in float64 before any rounding.
+            scaled: centre and scale, shape (F,) each: the features become ``(x - centre) / scale``, in float64 before any rounding.
             mixed: whether each row goes to its random place (``batches.place``).
         """
         f, o = len(self.features), len(self.targets)
@@ -98,8 +97,8 @@ class Rows:
             x = block[:, :f]
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
-            if scale_F is not None:
-                x = (x - centre_F) / scale_F
+            if scaled is not None:
+                x = (x - scaled[0]) / scaled[1]
             rows = self._places(done, len(block), mixed)
             x_NF[rows], y_NO[rows] = x, block[:, f:]
             done += len(block)

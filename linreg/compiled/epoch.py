@@ -21,11 +21,14 @@ from linreg.compiled.staging import filler, places
 
 @cache
 def epoch(dtype: np.dtype[Any], features: int, targets: int, *, short: bool, momentum: bool, weighted: bool) -> Any:
-    """A compiled function ``(source, order_C, keys_C3, tail, block, batch, shuffled, theta, velocity, how, first)``.
+    """A compiled epoch: ``(source, order_C, keys_C3, tail, block, batch, shuffled, theta, velocity, how, first)``.
 
-    ``short`` says that a batch has at most ``narrow.FEW`` rows. ``source`` is x, y and the weights (empty without), flat. ``theta`` and ``velocity`` are changed in place, in the
-    layout of ``pack``. ``how`` holds rate, momentum, 1 - dampening, nesterov (0 or 1), weight decay, and 1 - rate *
-    weight decay. ``first`` says that there is no velocity yet.
+    Args:
+        short: a batch has at most ``FEW`` rows.
+
+    Of the compiled function's, ``source`` is x, y and the weights (empty without); ``theta`` and ``velocity`` are
+    changed in place, in the layout of ``pack``; ``how`` holds rate, momentum, 1 - dampening, nesterov (0 or 1), weight
+    decay, and 1 - rate * weight decay; ``first`` says that there is no velocity yet.
     """
     small, options = narrow.fits(features, targets), {"momentum": momentum, "weighted": weighted}
     fill = filler(dtype, features, targets, weighted=weighted, by_column=small)
@@ -103,6 +106,9 @@ def epoch(dtype: np.dtype[Any], features: int, targets: int, *, short: bool, mom
             stage, other, here = other, stage, coming
 
     return walk
+
+
+FEW = narrow.FEW  # rows of a short batch
 
 
 def pack(weight_OF: Any, bias_O: Any) -> Any:

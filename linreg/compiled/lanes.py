@@ -1,4 +1,4 @@
-"""Vectors of a fixed number of lanes inside compiled loops: what is summed with what is written, not left to a compiler.
+"""Vectors of a fixed number of lanes inside compiled loops: what is summed with what is written out.
 
     vector = lanes(numba.float32, 16)
     load, fma, everywhere = vector.load, vector.fma, vector.everywhere
@@ -18,17 +18,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
+
+intrinsic: Any = numba.extending.intrinsic  # its own types count the compiler's argument among the caller's
 
 _I32 = ir.IntType(32)
 _LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: _I32}
 _STACK = 64  # vectors a stack can hold at most
 
 
-class Vector(types.Type):  # type: ignore[misc] # numba has no types
+class Vector(types.Type):
     """The type of a vector."""
 
     def __init__(self, scalar: Any, count: int) -> None:
@@ -36,7 +39,7 @@ class Vector(types.Type):  # type: ignore[misc] # numba has no types
         super().__init__(name=f"Vector({scalar}, {count})")
 
 
-class Stack(types.Type):  # type: ignore[misc] # numba has no types
+class Stack(types.Type):
     """The type of a stack of vectors."""
 
     def __init__(self, vector: Vector) -> None:
@@ -45,13 +48,13 @@ class Stack(types.Type):  # type: ignore[misc] # numba has no types
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc] # numba has no types
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
         super().__init__(manager, vector, _llvm(vector))
 
 
 @register_model(Stack)
-class _StackModel(models.PrimitiveModel):  # type: ignore[misc] # numba has no types
+class _StackModel(models.PrimitiveModel):
     def __init__(self, manager: Any, stack: Stack) -> None:
         super().__init__(manager, stack, _llvm(stack.vector).as_pointer())
 
@@ -102,7 +105,7 @@ def lanes(scalar: Any, count: int) -> Lanes:
     return Lanes(count, *memory, _fma(vector), add, sub, mul, _below(vector), *sums, *stacks)
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba has no types
+@intrinsic
 def at(_context: Any, array: Any, _index: Any) -> Any:
     """The element of a flat array at an index that is not negative."""
 
@@ -113,7 +116,7 @@ def at(_context: Any, array: Any, _index: Any) -> Any:
     return array.dtype(array, types.intp), code
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba has no types
+@intrinsic
 def set_at(_context: Any, array: Any, _index: Any, _value: Any) -> Any:
     """Set the element of a flat array at an index that is not negative."""
 
@@ -125,7 +128,7 @@ def set_at(_context: Any, array: Any, _index: Any, _value: Any) -> Any:
     return types.none(array, types.intp, array.dtype), code
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba has no types
+@intrinsic
 def fetch(_context: Any, array: Any, _index: Any) -> Any:
     """Ask for the cache line of an element that is read soon; nothing happens where there is none."""
 
@@ -143,7 +146,7 @@ def fetch(_context: Any, array: Any, _index: Any) -> Any:
 def _memory(vector: Vector) -> tuple[Any, Any, Any, Any]:
     kind, align = _llvm(vector), vector.scalar.bitwidth // 8
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def load(_context: Any, array: Any, _index: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             out = builder.load(_address(context, builder, signature.args[0], args, kind))
@@ -152,7 +155,7 @@ def _memory(vector: Vector) -> tuple[Any, Any, Any, Any]:
 
         return vector(array, types.intp), code
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def store(_context: Any, array: Any, _index: Any, _value: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             builder.store(args[2], _address(context, builder, signature.args[0], args, kind)).align = align
@@ -160,7 +163,7 @@ def _memory(vector: Vector) -> tuple[Any, Any, Any, Any]:
 
         return types.none(array, types.intp, vector), code
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def splat(_context: Any, _value: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return _splat(builder, args[0], kind)
@@ -173,7 +176,7 @@ def _memory(vector: Vector) -> tuple[Any, Any, Any, Any]:
 def _load_first(vector: Vector) -> Any:
     kind, bits = _llvm(vector), vector.scalar.bitwidth
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def load_first(_context: Any, array: Any, _index: Any, _n: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             where = _address(context, builder, signature.args[0], args, kind)
@@ -189,7 +192,7 @@ def _load_first(vector: Vector) -> Any:
 
 
 def _binary(vector: Vector, name: str) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def operation(_context: Any, _a: Any, _b: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return getattr(builder, name)(*args)
@@ -203,7 +206,7 @@ def _fma(vector: Vector) -> Any:
     kind = _llvm(vector)
     name = f"llvm.fma.v{vector.count}f{vector.scalar.bitwidth}"
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def fma(_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
@@ -217,7 +220,7 @@ def _fma(vector: Vector) -> Any:
 def _below(vector: Vector) -> Any:
     kind = _llvm(vector)
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def below(_context: Any, _value: Any, _n: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             keep = _first(builder, args[1], vector.count)
@@ -229,21 +232,21 @@ def _below(vector: Vector) -> Any:
 
 
 def _sums(vector: Vector) -> tuple[Any, Any, Any]:
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def total(_context: Any, _value: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return builder.extract_element(_halves(builder, args[0], vector.count), _I32(0))
 
         return vector.scalar(vector), code
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def everywhere(_context: Any, _value: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return _halves(builder, args[0], vector.count)
 
         return vector(vector), code
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def lane0(_context: Any, _value: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return builder.extract_element(args[0], _I32(0))
@@ -265,21 +268,21 @@ def _halves(builder: Any, value: Any, count: int) -> Any:
 def _stacks(vector: Vector) -> tuple[Any, Any, Any]:
     kind, stack_type = _llvm(vector), Stack(vector)
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def stack(_context: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
             return cgutils.alloca_once(builder, kind, size=ir.Constant(ir.IntType(64), _STACK))
 
         return stack_type(), code
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def get(_context: Any, _stack: Any, _index: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             return builder.load(builder.gep(args[0], [args[1]]))
 
         return vector(stack_type, types.intp), code
 
-    @intrinsic  # type: ignore[untyped-decorator] # numba has no types
+    @intrinsic
     def put(_context: Any, _stack: Any, _index: Any, _value: Any) -> Any:
         def code(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             builder.store(args[2], builder.gep(args[0], [args[1]]))

@@ -4,6 +4,7 @@ numba keeps the code beside the source, or in the user's cache folder; where nei
 a process. What it keeps is trusted like Python's own ``__pycache__``.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from functools import cache
@@ -27,10 +28,8 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
 
     def make(function: Function) -> Function:
         out: Any = numba.njit(function, **_HOW)
-        try:
+        with contextlib.suppress(RuntimeError):  # no folder can be written
             out._cache = _Kept(function, constants)  # what njit(cache=True) does, with a key that lasts
-        except RuntimeError:
-            pass  # no folder can be written
         made: Function = out
         return made
 
@@ -43,7 +42,7 @@ def inlined(function: Function) -> Function:
     return out
 
 
-class _Kept(FunctionCache):  # type: ignore[misc] # numba has no types
+class _Kept(FunctionCache):
     """numba's cache under our own key: its own hashes the closures, whose functions have other names each process.
 
     The sources of this folder are a part of the key: numba itself looks at the one file alone.

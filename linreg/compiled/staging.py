@@ -39,7 +39,7 @@ def places(out: Any, keys: Any, tail: Any, rows: int, block: int, shuffled: bool
 
 @cache
 def filler(dtype: np.dtype[Any], features: int, targets: int, *, weighted: bool, by_column: bool) -> Any:
-    """A compiled ``fill``: rows ``start`` to ``stop`` of a block into a stage; those ``ahead`` of them are asked for."""
+    """``fill``: rows ``start`` to ``stop`` of a block into a stage; the rows ``ahead`` of them are asked for."""
     return _by_column(features, targets, weighted) if by_column else _by_row(dtype, features, targets, weighted)
 
 

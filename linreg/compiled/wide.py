@@ -28,7 +28,7 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, momentum: bool, 
     count = vector_lanes(dtype)
     chunks = -(-f // count)
     v = lanes(numba_type(dtype), count)
-    load, store, splat, fma, mul, total = v.load, v.store, v.splat, v.fma, v.mul, v.total
+    load, store, splat, fma, mul = v.load, v.store, v.splat, v.fma, v.mul
     kind, zero, two, length = numba_type(dtype), dtype.type(0), dtype.type(2), o * chunks * count
     few = chunks * o <= FEW
     some = SLICE if few else LONG_SLICE
@@ -136,7 +136,7 @@ def _by_row(v: Any, chunks: int, o: int, weighted: bool) -> Any:
 
 def _by_tile(v: Any, chunks: int, o: int, weighted: bool, dtype: np.dtype[Any]) -> Any:
     """Many weights: residuals of a panel of L rows first, then their part of the gradient."""
-    load, store, sub, mul, count, zero = v.load, v.store, v.sub, v.mul, v.count, dtype.type(0)
+    load, store, sub, mul, count = v.load, v.store, v.sub, v.mul, v.count
     below, splat, total = v.below, v.splat, v.total
     length = o * chunks * count
     whole_o, rest_o = o // TILE * TILE, o % TILE

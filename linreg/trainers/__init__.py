@@ -23,9 +23,7 @@ def choose(config: TrainConfig) -> tuple[Trainer, str]:
     Raises:
         UserError: the trainer cannot do what the config asks of it.
     """
-    name, why = config.trainer, "named in train.trainer"
-    if name == "auto":
-        name, why = _automatic(config)
+    name, why = _automatic(config) if config.trainer == "auto" else (config.trainer, "named in train.trainer")
     cls = TRAINERS[name]
     _check(cls, config)
     takes = {f.name for f in fields(cls)}

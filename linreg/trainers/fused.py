@@ -56,7 +56,7 @@ class Fused(Sgd):
             x.dtype,
             features,
             targets,
-            short=size <= kernel.narrow.FEW,
+            short=size <= kernel.FEW,
             momentum=self.momentum > 0,
             weighted=w.size > 0,
         )
