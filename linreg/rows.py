@@ -45,10 +45,10 @@ class Rows:
         self.targets = targets
         self.weight = weight
         self.gaps = gaps
-        self._tables = tuple(tables)
+        self.tables = tuple(tables)
 
     def __len__(self) -> int:
-        return sum(len(t) for t in self._tables)
+        return sum(len(t) for t in self.tables)
 
     def blocks(self) -> Iterator[Float]:
         """Leaves of at most ``LEAF`` rows of one partition: float64, C-contiguous, (n, F + O), targets last."""
@@ -61,7 +61,7 @@ class Rows:
     def partitions(self) -> "list[Rows]":
         """The rows of each partition by themselves; those without any are left out."""
         names = self.features, self.targets
-        return [Rows([t], *names, weight=self.weight, gaps=self.gaps) for t in self._tables if len(t)]
+        return [Rows([t], *names, weight=self.weight, gaps=self.gaps) for t in self.tables if len(t)]
 
     def weights(self, *, mixed: bool = False) -> Float | None:
         """How much each row counts, float64 of shape (N,), in the order of ``tensors``; None where all do the same."""
@@ -86,7 +86,8 @@ class Rows:
 
         Args:
             fill_F: what stands for a missing feature, shape (F,); None: NaN does.
-            scaled: centre and scale, shape (F,) each: the features become ``(x - centre) / scale``, in float64 before any rounding.
+            scaled: centre and scale, shape (F,) each: the features become ``(x - centre) / scale``, in float64 before
+                any rounding.
             mixed: whether each row goes to its random place (``batches.place``).
         """
         f, o = len(self.features), len(self.targets)
@@ -128,11 +129,11 @@ class Rows:
 
     def has(self, columns: Sequence[str]) -> bool:
         """Whether all these columns are held."""
-        held = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
+        held = set(self.tables[0].column_names) if self.tables else {*self.features, *self.targets}
         return set(columns) <= held
 
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        for table in self._tables:
+        for table in self.tables:
             for start in range(0, len(table), LEAF):
                 piece = table.slice(start, LEAF)
                 out = np.empty((len(piece), len(columns)))

@@ -76,6 +76,7 @@ def test_ours_is_within_a_digit_of_the_best_that_lapack_does_on_the_rows(name, q
     found = results[f"{name}, {quantity}"]
     assert found.ours >= max(found.against[peer] for peer in digits.PEERS) - 1
     assert found.against["ours, standardized"] >= found.ours - 1
+    assert found.against["ours, compiled"] >= max(found.against[peer] for peer in digits.PEERS) - 1
 
 
 def test_ours_is_at_least_as_good_as_numpys_on_most_sets(results):
