@@ -83,7 +83,7 @@ def _row(axes: Axes, i: int, ratio: float, target: float) -> None:
     axes.plot(target, i, marker="|", color="black", markersize=11, markeredgewidth=1.6)
     axes.plot(ratio, i, marker="o", color=colour, markersize=7)
     place = axes.get_yaxis_transform()
-    style = {"transform": place, "va": "center", "fontsize": 9}
+    style: dict[str, Any] = {"transform": place, "va": "center", "fontsize": 9}
     axes.text(1.1, i, _number(ratio), ha="right", color=colour, weight="bold", **style)
     axes.text(1.115, i, f"of {_number(target)}", **style)
 
@@ -99,7 +99,7 @@ def _scale(axes: Axes) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    dot = {"marker": "o", "linestyle": "none", "markersize": 7}
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 7}
     handles = [
         Line2D([], [], color=_colour(True), label="target reached", **dot),
         Line2D([], [], color=_colour(False), label="not reached", **dot),

@@ -8,14 +8,14 @@ Shapes: N rows, F features.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from bench import data, limits
 from bench.data import Array
-from bench.harness import Measured, Result, in_turn, less_is_better, load, peer, seconds, without
-from linreg.moments import Solution
+from bench.harness import Contender, Measured, Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.record import Record, record
 from linreg.rows import Rows
 
@@ -23,7 +23,7 @@ ROWS = {3: 1 << 22, 32: 1 << 21, 256: 1 << 18}  # by F: far beyond the caches, a
 ONEDAL, SKLEARN, READ = "oneDAL", "scikit-learn", "read"
 # The kinds of record, each by what makes it. Plain moments get their line here when records have them.
 KINDS: dict[str, Callable[[Rows], Record]] = {"R": record}
-TARGETS = {
+TARGETS: dict[tuple[str, int], dict[str, float]] = {
     ("plain", 3): {ONEDAL: 2, SKLEARN: 20},
     ("plain", 32): {ONEDAL: 1, SKLEARN: 20},
     ("plain", 256): {ONEDAL: 0.8, SKLEARN: 15},
@@ -43,13 +43,10 @@ def _measure(features: int, n: int, memory: limits.Words, rounds: int) -> list[R
     busy, (x_NF, y_NO) = load(), data.arrays(n, features, dtype=np.float64)
     contenders = _contenders(x_NF, y_NO, data.rows(x_NF, y_NO))
     _check_the_same(contenders)
-    timed: dict[str, Callable[[], tuple[float, ...]]] = {
-        name: lambda work=work: seconds(work) for name, work in contenders.items()
-    }
     threads = os.cpu_count() or 1
     size = x_NF.nbytes + y_NO.nbytes
-    timed[READ] = lambda: (size / 1e9 / limits.read_bandwidth(memory, threads=threads),)
-    measured = in_turn(timed, rounds)
+    read: dict[str, Contender] = {READ: lambda: (size / 1e9 / limits.read_bandwidth(memory, threads=threads),)}
+    measured = in_turn(timed(contenders) | read, rounds)
     note = (
         f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, the peers from "
         f"a row-major array; same coefficients; each with its own number of threads, of {threads}; {READ}: all threads "
@@ -71,19 +68,18 @@ def _peers() -> dict[str, Any]:
 def _contenders(x_NF: Array, y_NO: Array, rows: Rows) -> dict[str, Callable[[], Array]]:
     """Each gives the intercept and the coefficients, shape (1 + F,)."""
     y_N = np.ascontiguousarray(y_NO[:, 0])
-    out = {kind: lambda make=make: _coefficients(make(rows).moments.solve()) for kind, make in KINDS.items()}
-    for name, module in _peers().items():
-        if module is not None:
-            out[name] = lambda module=module: _fitted(module.LinearRegression(), x_NF, y_N)
-    return out
+    ours = {kind: partial(_recorded, make, rows) for kind, make in KINDS.items()}
+    peers = {name: partial(_fitted, module, x_NF, y_N) for name, module in _peers().items() if module is not None}
+    return {**ours, **peers}
 
 
-def _coefficients(solution: Solution) -> Array:
+def _recorded(make: Callable[[Rows], Record], rows: Rows) -> Array:
+    solution = make(rows).moments.solve()
     return np.concatenate([solution.bias_O - solution.weight_OF @ solution.mean_F, solution.weight_OF[0]])
 
 
-def _fitted(model: Any, x_NF: Array, y_N: Array) -> Array:
-    model.fit(x_NF, y_N)
+def _fitted(module: Any, x_NF: Array, y_N: Array) -> Array:
+    model = module.LinearRegression().fit(x_NF, y_N)
     return np.concatenate([[model.intercept_], model.coef_])
 
 

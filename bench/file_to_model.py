@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from bench import data
 from bench.data import Array
-from bench.harness import Result, in_turn, less_is_better, load, peer, seconds, without
+from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.config import DataConfig, TrainConfig
 from linreg.dataset import load as load_dataset
 from linreg.fit import fit
@@ -49,10 +49,7 @@ def run(*, rows: int = 10_000_000, rounds: int = 5) -> list[Result]:
             contenders[PEER] = partial(_peer, path, polars, sklearn)
             _check_the_same(contenders["ours"](), contenders[PEER](), rows)
         contenders[LIMIT] = partial(pq.read_table, path)
-        timed: dict[str, Callable[[], tuple[float, ...]]] = {
-            name: lambda work=work: seconds(work) for name, work in contenders.items()
-        }
-        measured = in_turn(timed, rounds)
+        measured = in_turn(timed(contenders), rounds)
         size = path.stat().st_size
     note = (
         f"{rows:,} rows x {len(FEATURES)} features, float32, {size / 1e6:.0f} MB of Parquet in the page cache; digest, "

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench import data
@@ -42,12 +43,8 @@ def run(*, rows: int = 100_000, rounds: int = 3, widths: tuple[int, ...] = WIDTH
     busy = load()
     with tempfile.TemporaryDirectory(prefix="linreg-bench-") as folder:
         sizes = _files(Path(folder), rows, widths)
-        contenders = {
-            (work, size): lambda work=work, path=path, f=f: _cost(work, path, f)
-            for work in WORK
-            for size, (path, f) in sizes.items()
-        }
-        measured = in_turn({f"{work} {size}": contender for (work, size), contender in contenders.items()}, rounds)
+        contenders = {f"{work} {size}": partial(_cost, work, *what) for work in WORK for size, what in sizes.items()}
+        measured = in_turn(contenders, rounds)
     note = (
         f"{rows:,} rows x {FEATURES} features a file where files are added, float32 Parquet, read, checked and "
         f"recorded in a process each, whose whole peak memory is counted; medians of {rounds} taken in turn; {busy}"
@@ -69,14 +66,14 @@ def _results(work: str, measured: Measured, widths: tuple[int, ...], note: str) 
     out = []
     for times in TIMES:
         own, one = {"ours": measured[f"{work} x{times}"]}, measured[f"{work} x1"]
-        linear = {} if times == 1 else {f"{times} times x1": [(times * elapsed, mb) for elapsed, mb in one]}
-        flat = {} if times == 1 else {"x1": one}
+        linear: Measured = {} if times == 1 else {f"{times} times x1": [(times * elapsed, mb) for elapsed, mb in one]}
+        flat: Measured = {} if times == 1 else {"x1": one}
         name = f"growth {work}, rows x{times}"
         out.append(less_is_better(name, "s", own | linear, dict.fromkeys(linear, LINEAR), note=note))
         out.append(less_is_better(name, MEGABYTES, own | flat, dict.fromkeys(flat, FLAT), note=note, column=1))
     for narrow, f in zip((None, *widths), widths, strict=False):
         own = {"ours": measured[f"{work} F={f}"]}
-        before = {} if narrow is None else {f"F={narrow}": measured[f"{work} F={narrow}"]}
+        before: Measured = {} if narrow is None else {f"F={narrow}": measured[f"{work} F={narrow}"]}
         name = f"growth {work}, F={f}"
         out.append(less_is_better(name, "s", own | before, {}, note=note))
         out.append(less_is_better(name, MEGABYTES, own | before, {}, note=note, column=1))

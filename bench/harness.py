@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -40,10 +41,11 @@ class Result:
         return {name: value for name, value in asdict(self).items() if name not in ("note", "spread")}
 
 
+Contender = Callable[[], tuple[float, ...]]
 Measured = dict[str, list[tuple[float, ...]]]
 
 
-def in_turn(contenders: Mapping[str, Callable[[], tuple[float, ...]]], rounds: int) -> Measured:
+def in_turn(contenders: Mapping[str, Contender], rounds: int) -> Measured:
     """What each contender measures, all of them run once a round, so that all meet the same machine.
 
     Each round begins with another one: what a contender leaves behind (threads that still spin, pages that are free)
@@ -95,6 +97,11 @@ def seconds(work: Callable[[], object], *, times: float = 1) -> tuple[float]:
     began = time.perf_counter()
     work()
     return ((time.perf_counter() - began) * times,)
+
+
+def timed(contenders: Mapping[str, Callable[[], object]]) -> dict[str, Contender]:
+    """Contenders that do their work, as such that measure how long it takes."""
+    return {name: partial(seconds, work) for name, work in contenders.items()}
 
 
 def peer(module: str) -> ModuleType | None:
@@ -150,7 +157,7 @@ def _lines(r: Result) -> list[tuple[str, ...]]:
     """A line for each that it is held against; one without them where it stands alone."""
     if not r.against:
         return [(r.case, "", f"{r.ours:.4g}", "", r.unit, "", "", "")]
-    out = []
+    out: list[tuple[str, ...]] = []
     for name, value in r.against.items():
         goal, reached = "", ""
         if name in r.target:

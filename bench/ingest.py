@@ -19,7 +19,7 @@ import torch
 
 from bench import data
 from bench.data import Array
-from bench.harness import Result, in_turn, less_is_better, load, peer, seconds, without
+from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg import source
 from linreg.config import DataConfig
 from linreg.dataset import load as load_dataset
@@ -77,11 +77,8 @@ def _decode(path: Path) -> Any:
 def _measure(name: str, path: Path, contenders: Work, target: float, rounds: int) -> Result:
     busy = load()
     _check_the_same(contenders)
-    timed: dict[str, Callable[[], tuple[float, ...]]] = {
-        who: lambda work=work: seconds(work) for who, work in contenders.items()
-    }
-    digest = partial(seconds, partial(source.find, str(path)))
-    measured = in_turn(timed | {"digest": digest}, rounds)
+    digest = partial(source.find, str(path))
+    measured = in_turn(timed(contenders | {"digest": digest}), rounds)
     hashed, ours = (float(np.median(measured[k])) for k in ("digest", "ours"))
     del measured["digest"]  # a part of ours, and nobody's measure
     note = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import chart, data, exact, file_to_model, growth, ingest, limits, minibatch
+from bench import chart, data, descents, exact, file_to_model, growth, ingest, limits, minibatch
 from linreg import batches
 from linreg.trainers import builtin
 
@@ -33,7 +33,7 @@ class Ordered(builtin.Builtin):
 
 
 def ordered(monkeypatch):
-    monkeypatch.setattr(minibatch, "choose", lambda c: (Ordered(c.learning_rate, batch_size=c.batch_size), ""))
+    monkeypatch.setattr(descents, "choose", lambda c: (Ordered(c.learning_rate, batch_size=c.batch_size), ""))
 
 
 def small(shape, rows=2000):
@@ -51,30 +51,29 @@ def test_minibatch_runs_all_contenders_at_every_shape(monkeypatch):
     assert [r.target[minibatch.READ] for r in found[1:3]] == [0.25, 0.5]
 
 
-def test_minibatch_leaves_the_rows_in_order_to_a_trainer_that_can():
-    in_order = small(minibatch.SHAPES[2])
-    assert not in_order.shuffle
-    can = any(f == "shuffle" for f in minibatch.TRAINERS[minibatch.NAME].__dataclass_fields__)
-    assert (minibatch._ours(in_order) is not None) == can
-
-
-def test_a_trainer_that_walks_other_batches_stops_minibatch(monkeypatch):
+def test_minibatch_leaves_the_rows_in_order_to_a_trainer_that_can(monkeypatch):
+    in_order = minibatch.SHAPES[2]
+    monkeypatch.setattr(descents, "NAME", "builtin")
+    assert descents.ours(in_order) is None
     ordered(monkeypatch)
-    monkeypatch.setattr(Ordered, "shuffle", False, raising=False)
+    assert descents.ours(in_order).shuffle is False
+
+
+def test_a_trainer_that_walks_other_batches_stops_minibatch():
     shape = small(minibatch.SHAPES[0])
-    trainer = Ordered(shape.learning_rate, batch_size=shape.batch_size, shuffle=False)
-    minibatch._check_the_loop(shape)
-    monkeypatch.setattr(minibatch, "_ours", lambda _: trainer)
-    with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        minibatch._check_the_loop(shape)
+    for shuffle in (True, False):
+        trainer = Ordered(shape.learning_rate, batch_size=shape.batch_size, shuffle=shuffle)
+        descents.same_loop(replace(shape, shuffle=shuffle), trainer)
+        with pytest.raises(AssertionError, match="Not equal to tolerance"):
+            descents.same_loop(replace(shape, shuffle=not shuffle), trainer)
 
 
 def test_an_sgd_regressor_that_learns_nothing_stops_minibatch(monkeypatch):
     shape = small(minibatch.SHAPES[0])
     idle = SimpleNamespace(coef_=np.zeros(3), intercept_=np.zeros(1))
-    monkeypatch.setattr(minibatch, "_sgd", lambda *_, **__: idle)
+    monkeypatch.setattr(descents, "sgd", lambda *_, **__: idle)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        minibatch._check_sgd(shape, minibatch._problem(shape, shape.rows), None)
+        descents.same_loss(shape, descents.ours(shape), descents.prepared(shape, shape.rows), None)
 
 
 def test_minibatch_runs_without_scikit_learn(monkeypatch):
@@ -87,7 +86,7 @@ def test_minibatch_runs_without_scikit_learn(monkeypatch):
 
 def test_the_torch_threads_are_as_before_after_minibatch():
     before = torch.get_num_threads()
-    with minibatch.one_torch_thread():
+    with descents.one_torch_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
 
