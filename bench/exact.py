@@ -1,7 +1,8 @@
 """Exact least squares on float64 rows in memory: ours from its record, beside oneDAL and scikit-learn.
 
-Ours takes Arrow columns, as they come out of a file; the peers take a row-major array, as their users hand it over.
-Each runs with the threads it takes by default. No reading of files is in it.
+Ours takes Arrow columns, as they come out of a file; oneDAL a row-major array and scikit-learn a column-major one:
+what suits each best. None looks for values that are not finite. Each runs with the threads it takes by default. No
+reading of files is in it.
 
 Shapes: N rows, F features.
 """
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import sklearn
 
 from bench import data, limits
 from bench.data import Array
@@ -41,16 +43,16 @@ def run(*, rows: int | None = None, rounds: int = 7, read_bytes: int = limits.GI
 
 def _measure(features: int, n: int, memory: limits.Words, rounds: int) -> list[Result]:
     busy, (x_NF, y_NO) = load(), data.arrays(n, features, dtype=np.float64)
-    contenders = _contenders(x_NF, y_NO, data.rows(x_NF, y_NO))
+    contenders = _contenders(x_NF, y_NO)
     _check_the_same(contenders)
     threads = os.cpu_count() or 1
     size = x_NF.nbytes + y_NO.nbytes
     read: dict[str, Contender] = {READ: lambda: (size / 1e9 / limits.read_bandwidth(memory, threads=threads),)}
     measured = in_turn(timed(contenders) | read, rounds)
     note = (
-        f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, the peers from "
-        f"a row-major array; same coefficients; each with its own number of threads, of {threads}; {READ}: all threads "
-        f"read the rows once; medians of {rounds} taken in turn; {busy}{without(**_peers())}"
+        f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, oneDAL "
+        f"from a row-major array, scikit-learn from a column-major one, both with assume_finite; same coefficients; each "
+        f"with its own number of threads, of {threads}; {READ}: all threads read the rows once; medians of {rounds} taken in turn; {busy}{without(**_peers())}"
     )
     return [_result(kind, features, measured, note) for kind in KINDS]
 
@@ -65,11 +67,14 @@ def _peers() -> dict[str, Any]:
     return {ONEDAL: peer("sklearnex.linear_model"), SKLEARN: peer("sklearn.linear_model")}
 
 
-def _contenders(x_NF: Array, y_NO: Array, rows: Rows) -> dict[str, Callable[[], Array]]:
+def _contenders(x_NF: Array, y_NO: Array) -> dict[str, Callable[[], Array]]:
     """Each gives the intercept and the coefficients, shape (1 + F,)."""
-    y_N = np.ascontiguousarray(y_NO[:, 0])
+    y_N, columns_NF = np.ascontiguousarray(y_NO[:, 0]), np.asfortranarray(x_NF)
+    rows, layout = data.rows(columns_NF, y_NO), {ONEDAL: x_NF, SKLEARN: columns_NF}  # ours is the columns, uncopied
     ours = {kind: partial(_recorded, make, rows) for kind, make in KINDS.items()}
-    peers = {name: partial(_fitted, module, x_NF, y_N) for name, module in _peers().items() if module is not None}
+    peers = {
+        name: partial(_fitted, module, layout[name], y_N) for name, module in _peers().items() if module is not None
+    }
     return {**ours, **peers}
 
 
@@ -79,7 +84,8 @@ def _recorded(make: Callable[[Rows], Record], rows: Rows) -> Array:
 
 
 def _fitted(module: Any, x_NF: Array, y_N: Array) -> Array:
-    model = module.LinearRegression().fit(x_NF, y_N)
+    with sklearn.config_context(assume_finite=True):
+        model = module.LinearRegression().fit(x_NF, y_N)
     return np.concatenate([[model.intercept_], model.coef_])
 
 
