@@ -50,9 +50,10 @@ def _measure(features: int, n: int, memory: limits.Words, rounds: int) -> list[R
     read: dict[str, Contender] = {READ: lambda: (size / 1e9 / limits.read_bandwidth(memory, threads=threads),)}
     measured = in_turn(timed(contenders) | read, rounds)
     note = (
-        f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, oneDAL "
-        f"from a row-major array, scikit-learn from a column-major one, both with assume_finite; same coefficients; each "
-        f"with its own number of threads, of {threads}; {READ}: all threads read the rows once; medians of {rounds} taken in turn; {busy}{without(**_peers())}"
+        f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, oneDAL from a "
+        f"row-major array, scikit-learn from a column-major one, both with assume_finite; same coefficients; each on "
+        f"its own number of threads, of {threads}; {READ}: all threads read the rows once; medians of {rounds} in "
+        f"turn; {busy}{without(**_peers())}"
     )
     return [_result(kind, features, measured, note) for kind in KINDS]
 
