@@ -141,7 +141,7 @@ def table(results: list[Result]) -> str:
     wide, peer_wide = (max([8, *(len(c[i]) for c in cells)]) + 2 for i in (0, 1))
     head = ("case", "against", "ours", "theirs", "unit", "ratio", "target", "reached")
     lines = [
-        f"{a:<{wide}}{b:<{peer_wide}}{c:>10}{d:>10}  {e:<8}{f:>8}{g:>8}  {h}".rstrip()
+        f"{a:<{wide}}{b:<{peer_wide}}{c:>10}{d:>10}  {e:<8}{f:>10}{g:>8}  {h}".rstrip()
         for a, b, c, d, e, f, g, h in [head, *cells]
     ]
     return "\n".join([*lines, "", *_notes(results)])
