@@ -26,7 +26,7 @@ types: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@$(PIP) -e '.[dev,bench]'
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench && $(BIN)/python -m bench --chart
 
 notebook: .venv/dev.stamp
 	@$(BIN)/python -m docs.build

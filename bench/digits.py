@@ -19,7 +19,7 @@ import pyarrow as pa
 import statsmodels.api as sm
 from sklearn.linear_model import LinearRegression
 
-from bench import exact, strd
+from bench import rational, strd
 from bench.harness import Result
 from bench.strd import Float, Reference
 from linreg import leaves
@@ -81,7 +81,7 @@ def _judge(reference: Reference, orders: int) -> list[Result]:
         order = np.random.default_rng(seed).permutation(len(y_N)) if seed else np.arange(len(y_N))
         for name, contender in _contenders(reference).items():
             found[name].append(_score(contender(x_NF[order], y_N[order]), reference))
-    rounded = exact.of_arrays(x_NF, y_N, intercept=reference.intercept)
+    rounded = rational.of_arrays(x_NF, y_N, intercept=reference.intercept)
     best = Fitted(np.array(rounded.parameters_P, dtype=float), float(rounded.residual_squares), float(rounded.r2))
     found["rounded columns"] = [_score(best, reference)]
     return [_result(reference.name, quantity, i, found, orders) for i, quantity in enumerate(QUANTITIES)]
@@ -201,7 +201,7 @@ def _normal_equations(x_NF: Float, y_N: Float, intercept: bool) -> Fitted:
 
 def _reference(name: str, x_NF: Float, y_N: Float) -> Reference:
     rows = tuple(tuple(map(Decimal, row)) for row in x_NF.tolist())
-    return Reference(name, "made here", True, 1, tuple(map(Decimal, y_N.tolist())), rows, exact.of_arrays(x_NF, y_N))
+    return Reference(name, "made here", True, 1, tuple(map(Decimal, y_N.tolist())), rows, rational.of_arrays(x_NF, y_N))
 
 
 def table(results: list[Result]) -> str:
