@@ -13,24 +13,40 @@ Small partitions are left to numpy (``Moments.of``): a compiler does not pay the
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.moments import Float, Moments, merge_by, shifted
-from linreg.rows import LEAF, Rows, float64
+from linreg.rows import Chosen, Rows, float64
+from linreg.threads import in_threads
 
 PAYS = 1e8  # rows times K squared from which a compiled pass is the faster one
 LONG = 8e9  # from which R takes about 0.2 s
 UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
 
-Leaf = tuple[list[npt.NDArray[Any]], Float | None]  # columns, and weights
+_ALL = np.empty(0, np.uint32)
+
+
+class Leaf(NamedTuple):
+    """Up to ``LEAF`` rows.
+
+    Args:
+        columns: P of them, float64 or float32, contiguous.
+        chosen_N: the numbers of the rows that count; empty: all do.
+        weight_N: their weights; None: all 1.
+    """
+
+    columns: list[npt.NDArray[Any]]
+    chosen_N: Chosen
+    weight_N: Float | None
+
+    def __len__(self) -> int:
+        return len(self.chosen_N) or len(self.columns[0])
 
 
 def pays(rows: Rows) -> bool:
@@ -60,20 +76,17 @@ def _work(rows: Rows) -> float:
 
 
 def _merged(rows: Rows, way: Callable[..., tuple[Float, Float]], threads: int) -> Moments:
-    workers = threads or os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        records = list(pool.map(lambda leaf: _recorded(rows, way, leaf), _leaves(rows)))
-        return merge_by(_sum, records)
+    records = in_threads(lambda leaf: _recorded(rows, way, leaf), _leaves(rows), threads=threads)
+    return merge_by(_sum, records)
 
 
 def _leaves(rows: Rows) -> Iterator[Leaf]:
     """The columns of every leaf: views of what is there, float64 copies of integers and booleans."""
     names = (*rows.features, *rows.targets)
-    for table in rows.tables:
-        for start in range(0, len(table), LEAF):
-            piece = table.slice(start, LEAF)
-            weight_N = float64(piece[rows.weight]) if rows.weight else None
-            yield [_values(piece[name]) for name in names], weight_N
+    for piece, some in rows.pieces():
+        weight_N = float64(piece[rows.weight]) if rows.weight else None
+        weight_N = weight_N if weight_N is None or some is None else weight_N[some]
+        yield Leaf([_values(piece[name]) for name in names], _ALL if some is None else some, weight_N)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -82,42 +95,39 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], leaf: Leaf) -> Moments:
-    columns, weight_N = leaf
-    n, names = len(columns[0]), (rows.features, rows.targets)
+    n, names, weight_N = len(leaf), (rows.features, rows.targets), leaf.weight_N
     if weight_N is None:
-        root, shift = _root(way, columns, np.empty(0))
+        root, shift = _root(way, leaf, np.empty(0))
         return Moments(*names, n, float(n), shift, root, 0.0, float(n))
     counts = int(np.count_nonzero(weight_N)), float(weight_N.sum())
-    root, shift = _root(way, columns, np.sqrt(weight_N))
+    root, shift = _root(way, leaf, np.sqrt(weight_N))
     logs = float(np.log(weight_N[weight_N > 0]).sum())
     return Moments(*names, *counts, shift, root, logs, float(weight_N @ weight_N))
 
 
-def _root(
-    way: Callable[..., tuple[Float, Float]], columns: Sequence[npt.NDArray[Any]], root_N: Float
-) -> tuple[Any, Any]:
-    addresses = np.array([c.ctypes.data for c in columns], np.int64)
-    single = np.array([c.dtype == np.float32 for c in columns])
-    return way(addresses, single, root_N, len(columns[0]))
+def _root(way: Callable[..., tuple[Float, Float]], leaf: Leaf, root_N: Float) -> tuple[Float, Float]:
+    addresses = np.array([c.ctypes.data for c in leaf.columns], np.int64)
+    single = np.array([c.dtype == np.float32 for c in leaf.columns])
+    return way(addresses, single, leaf.chosen_N, root_N, len(leaf))
 
 
-def _factor(addresses: Any, single: Any, root_N: Float, n: int) -> tuple[Float, Float]:
+def _factor(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
     """R, its diagonal never negative, and the shift."""
     from linreg.compiled import householder  # numba is loaded where it pays
 
-    root, shift = householder.leaf(addresses, single, root_N, 0, n)
+    root, shift = householder.leaf(addresses, single, chosen_N, root_N, n)
     return _upright(root), shift
 
 
-def _plain(addresses: Any, single: Any, root_N: Float, n: int) -> tuple[Float, Float]:
+def _plain(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
     """The same from sums of products; by reflections where they have no factor."""
     from linreg.compiled import products
 
-    gram, shift = products.leaf(addresses, single, root_N, 0, n)
+    gram, shift = products.leaf(addresses, single, chosen_N, root_N, n)
     try:
         return np.linalg.cholesky(gram, upper=True), shift
     except np.linalg.LinAlgError:
-        return _factor(addresses, single, root_N, n)
+        return _factor(addresses, single, chosen_N, root_N, n)
 
 
 def _sum(a: Moments, b: Moments) -> Moments:

@@ -29,6 +29,10 @@ def rows_of(n: int, f: int, o: int = 1, *, weighted: bool = False, seed: int = 0
     return Rows([pa.table(columns)], *names, weight="w" if weighted else "")
 
 
+def table_of(rows: Rows) -> pa.Table:
+    return pa.concat_tables([piece for piece, _ in rows.pieces()]).combine_chunks()
+
+
 def by_numpy(rows: Rows) -> Moments:
     return Moments.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights())
 
@@ -74,7 +78,7 @@ def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None
 
 def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
     whole = rows_of(2000, 3)
-    table = whole.tables[0]
+    table = table_of(whole)
     pieces = pa.concat_tables([table.slice(0, 700), table.slice(700, 1), table.slice(701)])
     parted = Rows([pieces], whole.features, whole.targets)
     offset = Rows(
@@ -83,6 +87,20 @@ def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
     expected = leaves.moments(whole)[0].root_KK.tobytes()
     assert leaves.moments(parted)[0].root_KK.tobytes() == expected
     assert leaves.moments(offset)[0].root_KK.tobytes() == expected
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
+@pytest.mark.parametrize("way", WAYS)
+def test_chosen_rows_give_the_bits_of_a_table_that_has_no_others(way: str, weighted: bool) -> None:
+    rows = rows_of(LEAF + 9000, 3, weighted=weighted)
+    table, names = table_of(rows), (rows.features, rows.targets)
+    chosen = np.flatnonzero(np.random.default_rng(1).uniform(size=len(table)) < 0.95).astype(np.uint32)
+    some = Rows([table, table], *names, weight=rows.weight, chosen=[chosen, None])
+    alone = Rows([table.take(chosen), table], *names, weight=rows.weight)
+    assert len(some) == len(alone)
+    a, b = (leaves.moments(r, way=way)[0] for r in (some, alone))
+    assert a.root_KK.tobytes() == b.root_KK.tobytes()
+    assert a.shift_P.tobytes() == b.shift_P.tobytes()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -164,7 +182,7 @@ def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and
     monkeypatch.setattr(leaves, "PAYS", 0)
     close(record(rows).moments, small.moments, 1e-12)
     assert seen == [3000]
-    gappy = Rows(rows.tables, rows.features, rows.targets, gaps=True)
+    gappy = Rows([table_of(rows)], rows.features, rows.targets, gaps=True)
     assert (
         record(gappy).moments.root_KK.tobytes()
         == Gapped.of(rows.blocks(), rows.features, rows.targets).moments.root_KK.tobytes()

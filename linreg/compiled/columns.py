@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from linreg.compiled.lanes import Vector, at, intrinsic, lanes
+from linreg.compiled.lanes import Vector, at, intrinsic, lanes, set_at
 from linreg.compiled.machine_code import inlined
 
 LANES = 8  # of float64
@@ -48,29 +48,37 @@ def _floats(_context: Any, _address: Any) -> Any:
 
 
 @inlined
-def chunk(out: Any, addresses: Any, single: Any, shift: Any, root: Any, start: int, rows: int) -> None:
+def chunk(out: Any, addresses: Any, single: Any, chosen: Any, shift: Any, root: Any, start: int, rows: int) -> None:
     """Fill ``out`` with up to M rows from ``start`` on.
 
-    ``addresses`` are those of the columns' first values, ``single`` says which are float32, ``root`` holds the square
-    roots of the weights (empty: all 1). The last values are copied one by one: nothing behind a column is read.
+    ``addresses`` are those of the columns' first values, ``single`` says which are float32, ``chosen`` which rows count
+    (empty: all), ``root`` holds the square roots of their weights (empty: all 1). What is no whole vector is copied
+    one by one: nothing behind a column is read.
     """
-    whole = rows // LANES * LANES
+    whole = 0 if chosen.size else rows // LANES * LANES
     for i in range(0, CHUNK, LANES):
         _store(out, i, _below(_splat(1.0), rows - i))
     for i in range(rows if root.size else 0):
         out[i] = root[start + i]
     for p in range(addresses.size):
-        to, c = (p + 1) * CHUNK, _splat(shift[p])
+        to, c, address = (p + 1) * CHUNK, _splat(shift[p]), addresses[p]
         if single[p]:
             for i in range(0, whole, LANES):
-                _store(out, to + i, _mul(_sub(_floats(addresses[p] + (start + i) * 4), c), _load(out, i)))
+                _store(out, to + i, _mul(_sub(_floats(address + (start + i) * 4), c), _load(out, i)))
+            for i in range(whole, rows):
+                set_at(out, to + i, (_float_at(address + _row(chosen, start + i) * 4) - shift[p]) * at(out, i))
         else:
             for i in range(0, whole, LANES):
-                _store(out, to + i, _mul(_sub(_doubles(addresses[p] + (start + i) * 8), c), _load(out, i)))
-        for i in range(whole, CHUNK):
-            out[to + i] = 0.0
-        for i in range(whole, rows):
-            out[to + i] = (_value(addresses[p], single[p], start + i) - shift[p]) * at(out, i)
+                _store(out, to + i, _mul(_sub(_doubles(address + (start + i) * 8), c), _load(out, i)))
+            for i in range(whole, rows):
+                set_at(out, to + i, (_double_at(address + _row(chosen, start + i) * 8) - shift[p]) * at(out, i))
+        for i in range(rows, CHUNK):
+            set_at(out, to + i, 0.0)
+
+
+@inlined
+def _row(chosen: Any, i: int) -> Any:
+    return np.int64(at(chosen, i)) if chosen.size else i
 
 
 @inlined
@@ -96,12 +104,12 @@ def _float_at(_context: Any, _address: Any) -> Any:
 
 
 @inlined
-def means(addresses: Any, single: Any, start: int, rows: int) -> Any:
-    """The plain means of a few rows, column by column: what the others are shifted by."""
+def means(addresses: Any, single: Any, chosen: Any, rows: int) -> Any:
+    """The plain means of the first rows, column by column: what all of them are shifted by."""
     out = np.empty(addresses.size)
     for p in range(addresses.size):
         total = 0.0
-        for i in range(start, start + rows):
-            total += _value(addresses[p], single[p], i)
+        for i in range(rows):
+            total += _value(addresses[p], single[p], _row(chosen, i))
         out[p] = total / rows
     return out

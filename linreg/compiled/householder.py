@@ -138,13 +138,13 @@ def absorb(r: Any, z: Any, k: int) -> None:
 
 
 @compiled()
-def leaf(addresses: Any, single: Any, root: Any, start: int, rows: int) -> Any:
-    """``(R, shift)`` of rows ``start`` and on; see ``columns`` for the arguments. R is (K, K)."""
+def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
+    """``(R, shift)`` of rows; see ``columns`` for the arguments. R is (K, K)."""
     k = addresses.size + 1
-    shift = means(addresses, single, start, min(rows, SAMPLE))
+    shift = means(addresses, single, chosen, min(rows, SAMPLE))
     r, z = np.zeros(k * k), np.zeros(k * CHUNK)
-    for i in range(start, start + rows, CHUNK):
-        chunk(z, addresses, single, shift, root, i, min(CHUNK, start + rows - i))
+    for i in range(0, rows, CHUNK):
+        chunk(z, addresses, single, chosen, shift, root, i, min(CHUNK, rows - i))
         absorb(r, z, k)
     return r.reshape(k, k), shift
 

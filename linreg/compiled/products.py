@@ -40,14 +40,14 @@ def _tile(g: Any, z: Any, room: int, i: int, j: int) -> None:
 
 
 @compiled()
-def leaf(addresses: Any, single: Any, root: Any, start: int, rows: int) -> Any:
-    """``(G, shift)`` of rows ``start`` and on, the ones first; the upper triangle of G counts. See ``columns``."""
+def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
+    """``(G, shift)`` of rows, the ones first; the upper triangle of G counts. See ``columns``."""
     k = addresses.size + 1
     room = (k + TILE - 1) // TILE * TILE
-    shift = means(addresses, single, start, min(rows, SAMPLE))
+    shift = means(addresses, single, chosen, min(rows, SAMPLE))
     g, z = np.zeros(room * room), np.zeros(room * CHUNK)
-    for row in range(start, start + rows, CHUNK):
-        chunk(z, addresses, single, shift, root, row, min(CHUNK, start + rows - row))
+    for row in range(0, rows, CHUNK):
+        chunk(z, addresses, single, chosen, shift, root, row, min(CHUNK, rows - row))
         for i in range(0, room, TILE):
             for j in range(i, room, TILE):
                 _tile(g, z, room, i, j)
