@@ -24,6 +24,8 @@ def choose(config: TrainConfig) -> tuple[Trainer, str]:
     """
     name, why = config.trainer, "named in train.trainer"
     if name == "auto":
+        if config.batch_size and config.l1:
+            raise UserError("train.l1 and train.batch_size do not go together: set one of the two to 0")
         name = "builtin" if config.batch_size else "gram"
         why = "auto: mini batches need the rows" if config.batch_size else "auto: full batches need only the moments"
     cls = TRAINERS[name]
