@@ -181,6 +181,22 @@ def test_models_for_people_holds_the_record_of_promotions(scene):  # noqa: ARG00
     assert "version 1 -> version 2" in text
 
 
+def test_the_tables_say_which_rows_trained_and_which_judged(scene):  # noqa: ARG001
+    models, runs = linreg("models").out.splitlines(), linreg("runs").out.splitlines()
+    assert models[0].split("  ")[-1] == runs[0].split("  ")[-1] == "judged on"
+    assert "test rmse" not in models[0] + runs[0]
+    for line in (*models[1:4], *runs[1:4]):
+        assert line.endswith("  its 15 training rows")
+    assert all("  15 rows  " in line for line in models[1:4])
+    assert "R2 0.9992, judged on its 15 training rows; loss" in linreg("show", "crop-yield").out
+
+
+def test_rows_held_out_are_not_counted_among_those_that_trained(scene, monkeypatch):  # noqa: ARG001
+    held_out = [replace(v, data={"rows": 15, "train_rows": 11}) for v in registry.versions(open_store(create=False))]
+    monkeypatch.setattr(lookups.registry, "versions", lambda *_: held_out)
+    assert "  11 of 15 rows  " in linreg("models").out
+
+
 def test_runs_lists_runs_newest_first(scene):
     found = document("runs", "crops")
     assert found == document("runs")
@@ -376,7 +392,9 @@ UNKNOWN = {
     "rollback nope": "nope",
     "rollback crop-yield/1": "crop-yield",
     "predict nope data/crops.csv -o out.csv": "nope",
-    "predict crop-yield no.csv -o out.csv": "no.csv",
+    "predict crop-yield no.csv -o out.csv": "check the INPUT path",
+    "predict crop-yield no/in.csv -o out.csv": "check the INPUT path",
+    "run best.toml --set data.path=no/in.csv": "check data.path",
     "predict crop-yield data/crops.csv -o out.txt": ".parquet",
     "predict crop-yield data/crops.csv -o no/out.csv": "folder",
     "predict crop-yield data/crops.csv -o data": "data",

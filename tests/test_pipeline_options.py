@@ -382,7 +382,8 @@ def test_a_model_that_may_know_the_test_rows_is_not_compared_nor_one_that_starts
     step = TrainConfig(trainer="gram", epochs=1, learning_rate=1e-3, device="cpu")
     knows = run_flow(config(work / "noisy.csv", replace(step, warm_start="other"), **held_out))
     assert knows.decision == "kept"
-    assert "its test rows may be known to it: it started from other/1, which was split with" in knows.reason
+    told = "it started from other/1, which was split with data.test_fraction 0, today's with 0.4; `linreg promote`"
+    assert f"its test rows may be known to it: {told}" in knows.reason
     again = run_flow(config(work / "noisy.csv", replace(step, warm_start="noisy/2"), **held_out))
     assert again.decision == "kept"
     assert "it started from other/1" in again.reason
@@ -395,7 +396,8 @@ def test_fewer_training_rows_do_not_win_on_just_these(work):
     run_flow(config(work / "noisy.csv"))
     fewer = run_flow(config(work / "noisy.csv", validation_fraction=0.5))
     assert fewer.decision == "kept"
-    assert "validation fraction 0.5" in fewer.reason
+    told = "version 1 was split with data.validation_fraction 0, today's with 0.5: the two had different training rows;"
+    assert told in fewer.reason
 
 
 @pytest.mark.parametrize("scale", [1e-155, 1e-200])
