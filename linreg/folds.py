@@ -143,7 +143,7 @@ def why_not(folds: Sequence[Moments | Gapped]) -> str | None:
     if count < len(folds):
         return f"{len(folds) - count} of {len(folds)} folds hold no row: leave them out"
     if rows < 2 * count:
-        return f"{rows} rows are too few for {count} folds of two rows or more: add rows"
+        return f"{rows} rows are too few: {count} folds need {2 * count} or more, two each: add rows"
     least, needed = rows - max(fold.rows for fold in folds), len(folds[0].features) + 1
     if least < needed:
         return f"a training part has {least} rows, fewer than the {needed} parameters a target: add rows"

@@ -23,6 +23,7 @@ from tracked import new_store
 
 from flows.cli import lookups
 from flows.cli.main import main
+from flows.outcome import Outcome
 from flows.tracking import registry
 from flows.tracking.store import open_store
 
@@ -149,6 +150,21 @@ def test_run_for_people_says_what_came_of_it(scene):  # noqa: ARG001
     assert "crop-yield version 2 (@champion): unchanged" in done.out
     assert "show crop-yield/2" in done.out
     assert "{" not in done.out
+
+
+def test_advice_is_added_to_the_command_as_it_was_typed(scene, monkeypatch):  # noqa: ARG001
+    metrics = {f"test_{m}{of}": 1.0 for m in ("rmse", "r2") for of in ("", ".line\nbreak")}
+    data = {"partitions": 1, "digest": "0" * 32}
+    advice = ("--set train.epochs=9 helps", "line\nbreak is constant")
+    facts = {"decision": "refused", "reason": "why", "run_id": "", "experiment": "e", "flow_run_id": None, "model": "m"}
+    facts |= {"version": None, "aliases": (), "trainer": "gram", "device": "cpu", "epochs": 1, "seconds": 0.0}
+    monkeypatch.setattr(
+        "flows.pipeline.run_flow", lambda _: Outcome(**facts, metrics=metrics, data=data, advice=advice)
+    )
+    text = linreg("run", "crops.toml", "--set", 'data.features=["temp"]', "--set", "train.epochs=5").out
+    typed = """run crops.toml --set 'data.features=["temp"]' --set train.epochs=5"""
+    assert f"{typed} --set train.epochs=9 helps\n" in text
+    assert text.count(r"line\nbreak") == 2
 
 
 def test_a_refusal_by_the_gate_is_done(work):  # noqa: ARG001

@@ -339,7 +339,7 @@ def fold_rows(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> list[Moments]:
 
 
 IMPOSSIBLE = {
-    "five rows": (np.array([0, 2, 4, 6, 8]), "5 rows are too few for 5 folds of two rows or more"),
+    "five rows": (np.array([0, 2, 4, 6, 8]), "5 rows are too few: 5 folds need 10 or more, two each: add rows"),
     "one key": (np.full(15, 3), "all 15 rows lie in one fold"),
     "too few to train on": (np.array([0] * 12 + [5] * 3), "has 3 rows, fewer than the 4 parameters"),
     "nothing": (np.array([], int), "there are no rows"),

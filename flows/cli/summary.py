@@ -13,7 +13,11 @@ _BASELINES = {"mean": "always the mean", "exact": "exact least squares", "champi
 
 
 def summary(outcome: Outcome, config: str) -> str:
-    """The whole page."""
+    """The whole page.
+
+    Args:
+        config: the config and its settings as they were typed; what is advised is added to them.
+    """
     parts = [_head(outcome), _facts(outcome), "", *_table(outcome), ""]
     if outcome.advice:
         parts += ["What would help", *(f"  {line}" for line in _advice(outcome, config)), ""]
