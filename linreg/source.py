@@ -45,18 +45,19 @@ class Partition:
         return listing.label(self.path)
 
 
-def find(path: str) -> list[Partition]:
+def find(path: str, *, asked: str = "data.path") -> list[Partition]:
     """List and hash the files of a data set, sorted by name.
 
     Args:
         path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, .parquet and .pq; hidden files
             and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
+        asked: what the caller calls the path, for the advice to check it.
 
     Raises:
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
-    return [_hashed(name, opens) for name, opens in listing.files(path)]
+    return [_hashed(name, opens) for name, opens in listing.files(path, asked=asked)]
 
 
 def digest(partitions: Iterable[Partition]) -> str:
