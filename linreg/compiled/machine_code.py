@@ -7,9 +7,9 @@ a process. What it keeps is trusted like Python's own ``__pycache__``.
 import contextlib
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
@@ -27,11 +27,17 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
     """
 
     def make(function: Function) -> Function:
-        out: Any = numba.njit(function, **_HOW)
-        with contextlib.suppress(RuntimeError):  # no folder can be written
-            out._cache = _Kept(function, constants)  # what njit(cache=True) does, with a key that lasts
-        made: Function = out
-        return made
+        @cache
+        def dispatcher() -> Any:  # made at the first call: making it looks for a folder to write to
+            out: Any = numba.njit(function, **_HOW)
+            with contextlib.suppress(RuntimeError):  # there is none
+                out._cache = _Kept(function, constants)  # what njit(cache=True) does, with a key that lasts
+            return out
+
+        def call(*args: Any) -> Any:
+            return dispatcher()(*args)
+
+        return cast(Function, wraps(function)(call))
 
     return make
 
