@@ -9,7 +9,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -32,7 +32,7 @@ _MAGIC = {
     b"SQLite format 3": "an SQLite database",
 }
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'"}
-Text = bytes | pa.NativeFile  # a CSV's bytes, or a stream that stands at their beginning and is read to its end
+Text: TypeAlias = bytes | pa.NativeFile  # a CSV's bytes, or a stream of them that stands at the beginning
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf|infinity|nan)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 BLANK = b" \t\r\n\x1a"
 

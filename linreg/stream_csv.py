@@ -38,6 +38,7 @@ class CsvStream:
         with file.open() as source, listing.advice(file.path):
             self._survey = survey(file.label, source)
             self._check_header(source, columns)
+        self._seen: dict[str, pa.DataType] = {}  # by a second look at all lines
         self.schema = pa.schema([(c, t) for c, t in self._types(columns).items()])
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -48,13 +49,14 @@ class CsvStream:
         """
         done = 0
         try:
-            if set(self.schema.types) <= {_FLOAT}:
+            if not self._seen:
                 for batch in self._read(dict.fromkeys(columns, _FLOAT), _BLOCK):
                     yield batch
                     done += len(batch)
                 return
         except pa.ArrowInvalid:
             self.file.check()
+            self._seen = self._look_again(self.schema.names)
         yield from self._converted(columns, skip=done)
 
     def place(self, row: int, column: str) -> tuple[str, str]:
@@ -79,8 +81,8 @@ class CsvStream:
             next(self._read(types, _BLOCK), None)
         except pa.ArrowInvalid:
             self.file.check()
-            return self._look_again(columns)
-        return types
+            self._seen = self._look_again(columns)
+        return self._seen or types
 
     def _look_again(self, columns: Sequence[str]) -> dict[str, pa.DataType]:
         """Numbers or truth values, by the text of every line; raises where a line is neither."""
@@ -98,20 +100,18 @@ class CsvStream:
 
     def _converted(self, columns: Sequence[str], *, skip: int) -> Iterator[pa.RecordBatch]:
         """The slow way, after the first ``skip`` rows; of the types that were told."""
-        seen = self._look_again(columns)
         for batch in self._read(dict.fromkeys(columns, _TEXT), _LARGE):
             fresh = batch.slice(min(skip, len(batch)))
             skip -= len(batch) - len(fresh)
             if len(fresh):
-                yield self._numbers(fresh, seen)
+                yield self._numbers(fresh)
 
-    def _numbers(self, text: pa.RecordBatch, seen: Mapping[str, pa.DataType]) -> pa.RecordBatch:
-        found = [
-            (tables.as_floats if type_ == _FLOAT else tables.as_truth)(text.column(c)) for c, type_ in seen.items()
-        ]
-        told = [self.schema.field(c).type for c in seen]
-        arrays = [pc.cast(values, type_) for values, type_ in zip(found, told, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, names=list(seen))
+    def _numbers(self, text: pa.RecordBatch) -> pa.RecordBatch:
+        names = text.schema.names
+        read = [tables.as_floats if self._seen[c] == _FLOAT else tables.as_truth for c in names]
+        found = [as_numbers(text.column(c)) for c, as_numbers in zip(names, read, strict=True)]
+        told = [self.schema.field(c).type for c in names]
+        return pa.RecordBatch.from_arrays([pc.cast(v, t) for v, t in zip(found, told, strict=True)], names=names)
 
     def _read(self, types: Mapping[str, pa.DataType], block: int) -> Iterator[pa.RecordBatch]:
         with self.file.open() as source, listing.advice(self.file.path):

@@ -31,7 +31,8 @@ class ParquetStream:
     def __init__(self, file: DataFile, columns: Sequence[str]) -> None:
         self.file = file
         with file.open() as source:
-            tables.check_magic(file.label, source.read_at(65_536, 0), source.read_at(4, max(0, file.size - 4)), file.size)
+            head, tail = source.read_at(65_536, 0), source.read_at(4, max(0, file.size - 4))
+            tables.check_magic(file.label, head, tail, file.size)
             try:
                 opened = pq.ParquetFile(source)
                 found, self.rows = opened.schema_arrow, opened.metadata.num_rows
