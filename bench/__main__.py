@@ -5,10 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from bench import digits, fullbatch, pipeline
+from bench import digits, fullbatch, pipeline, predict
 from bench.harness import Result, machine, table
 
-CASES = {"fullbatch": fullbatch.run, "pipeline": pipeline.run, "digits": digits.run}
+CASES = {"fullbatch": fullbatch.run, "pipeline": pipeline.run, "predict": predict.run, "digits": digits.run}
 TABLES = {"digits": digits.table}  # cases with a table of their own
 RESULTS = Path(__file__).parent / "results"
 

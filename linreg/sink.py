@@ -21,6 +21,9 @@ from linreg.errors import UserError
 
 _GROUP = 1 << 25  # bytes of rows that make a row group: what is held until it is written
 _GROUP_ROWS = 1 << 20  # at most
+_PAGE_ROWS = (
+    1 << 18
+)  # a page of float32 holds Arrow's 1 MiB; its own limit of 20,000 rows makes writing a quarter slower
 
 
 def check_output(output: Path) -> None:
@@ -55,7 +58,7 @@ class _ParquetWriter:
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
         # dictionaries: tried and given up for every chunk of numbers that hardly repeat
-        self._writer = pq.ParquetWriter(path, schema, use_dictionary=False)
+        self._writer = pq.ParquetWriter(path, schema, use_dictionary=False, max_rows_per_page=_PAGE_ROWS)
         self._held: list[pa.RecordBatch] = []
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
