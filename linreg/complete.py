@@ -65,8 +65,9 @@ def _large(column: pa.Array) -> bool:
     if not pa.types.is_float64(column.type):
         return False
     x_N = column.to_numpy(zero_copy_only=False)
-    if np.dot(x_N, x_N) < _SQUARED**2:
-        return False
+    with np.errstate(all="ignore"):  # a sum beyond float64 is looked at below
+        if np.dot(x_N, x_N) < _SQUARED**2:
+            return False
     return bool(np.fmax.reduce(x_N, initial=0.0) > _SQUARED or np.fmin.reduce(x_N, initial=0.0) < -_SQUARED)
 
 

@@ -75,9 +75,10 @@ class _ParquetWriter:
                 self._flush()
 
     def _flush(self) -> None:
-        held, self._held = self._held, []
-        if held:
-            self._writer.write_table(pa.Table.from_batches(held), row_group_size=_GROUP_ROWS)
+        if self._held:
+            table = pa.Table.from_batches(self._held)
+            self._held = []
+            self._writer.write_table(table, row_group_size=len(table))
 
 
 _WRITERS: dict[str, Callable[[str, pa.Schema], AbstractContextManager[_ParquetWriter | pacsv.CSVWriter]]] = {

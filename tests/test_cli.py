@@ -333,6 +333,29 @@ def test_predict_leaves_the_output_alone_where_the_input_is_wrong(scene, tmp_pat
     assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.csv"]
 
 
+@pytest.mark.parametrize(("kind", "columns"), [("prediction", "obs_ci"), ("confidence", "mean_ci")])
+def test_predict_gives_the_intervals_of_statsmodels(scene, tmp_path, kind, columns):  # noqa: ARG001
+    told = document(
+        *("predict", "crop-yield/2", "data/crops.csv", "-o", tmp_path / "out.csv", "--interval", kind, "--level", "0.9")
+    )
+    assert told["rows"] == 5
+    found = pd.read_csv(tmp_path / "out.csv")
+    ends = [f"{k}_{t}" for t in TARGETS for k in ("predicted", "low", "high")]
+    assert list(found.columns) == [*FEATURES, *ends]
+    data, new = pd.read_csv("data/crops-15.csv"), pd.read_csv("data/crops.csv")
+    for target in TARGETS:
+        judge = sm.OLS(data[target], sm.add_constant(data[FEATURES])).fit()
+        expected = judge.get_prediction(sm.add_constant(new[FEATURES])).summary_frame(alpha=0.1)
+        np.testing.assert_allclose(found[f"low_{target}"], expected[f"{columns}_lower"], rtol=1e-5)
+        np.testing.assert_allclose(found[f"high_{target}"], expected[f"{columns}_upper"], rtol=1e-5)
+
+
+def test_predict_gives_no_intervals_where_they_would_not_hold(scene, tmp_path):  # noqa: ARG001
+    line = error("predict", "crop-yield/1", "data/crops.csv", "-o", tmp_path / "out.csv", "--interval", "prediction")
+    assert "crop-yield/1: no intervals: the parameters are up to" in line
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.fixture
 def copied(scene, tmp_path, monkeypatch):
     """The same store, to move the champion in: moves load no artifacts."""
@@ -380,6 +403,8 @@ UNKNOWN = {
     "predict crop-yield data/crops.csv -o out.txt": ".parquet",
     "predict crop-yield data/crops.csv -o no/out.csv": "folder",
     "predict crop-yield data/crops.csv -o data": "data",
+    "predict crop-yield data/crops.csv -o out.csv --interval prediction --level 95": "such as 0.95",
+    "predict crop-yield data/crops.csv -o out.csv --level 0.9": "--interval",
     "run best.toml --set data.path=no.csv": "no.csv",
     'run best.toml --set data.features=["temp","rain"]': "rainfall",
     "run best.toml --set train.device=cuda:7": "cpu",
@@ -417,6 +442,8 @@ WRONG = {
     "serve crops.toml": "--cron",
     "serve crops.toml --cron x --interval 5": "--interval",
     "predict crop-yield data/crops.csv": "--output",
+    "predict crop-yield data/crops.csv -o out.csv --interval both": "confidence",
+    "predict crop-yield data/crops.csv -o out.csv --interval prediction --level high": "--level",
     "runs": "mlruns",
     "models": "mlruns",
     "models crop-yield": "mlruns",
