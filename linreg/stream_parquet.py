@@ -55,7 +55,8 @@ class ParquetStream:
                     source, pre_buffer=False, buffer_size=_FAR_BUFFER if self.file.remote else _BUFFER
                 )
                 for batch in opened.iter_batches(_rows(len(columns)), columns=list(columns)):
-                    yield _checked(batch, columns)
+                    if len(batch):
+                        yield _checked(batch, columns)
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
         self.file.check()

@@ -21,6 +21,7 @@ import tomli_w
 from flow_fixtures import FEATURES, OPTIMUM, TARGETS, WEAK, crops_table, make_folder
 from tracked import new_store
 
+from flows import progress
 from flows.cli import lookups
 from flows.cli.main import main
 from flows.tracking import registry
@@ -308,6 +309,15 @@ def test_predict_replaces_a_file_whole(scene, tmp_path):  # noqa: ARG001
     mask = os.umask(0)
     os.umask(mask)
     assert output.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_predict_tells_in_a_log_how_far_it_is(scene, tmp_path, monkeypatch):  # noqa: ARG001
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    pd.read_csv("data/crops.csv").to_parquet(tmp_path / "in.parquet")
+    for source, line in (("data/crops.csv", "5 rows scored"), (tmp_path / "in.parquet", "5 rows of 5 scored")):
+        done = linreg("predict", "crop-yield", source, "-o", tmp_path / "out.csv", "--json")
+        assert line in done.err.splitlines()
+        assert json.loads(done.out)["rows"] == 5
 
 
 BAD_INPUT = {

@@ -181,6 +181,15 @@ def test_a_file_that_goes_away_is_told(tmp_path: Path) -> None:
         list(one.batches(["a", "y"]))
 
 
+def test_row_groups_without_rows_are_passed_over(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.parquet")
+    with pq.ParquetWriter(path, pa.schema([("a", pa.int64()), ("y", pa.float64())])) as writer:
+        for n in (0, 2, 0):
+            writer.write_table(pa.table({"a": pa.array([1] * n, pa.int64()), "y": pa.array([2.0] * n, pa.float64())}))
+    (one,) = stream.find(path, ["a", "y"])
+    assert [len(b) for b in one.batches(["a", "y"])] == [2]
+
+
 def test_uris_are_streamed_as_paths_are(tmp_path: Path) -> None:
     parquet(tmp_path, a=[1], y=[2])
     put(tmp_path, GOOD)
