@@ -8,7 +8,8 @@ last bit wherever in a file it stands. With ``half_widths``, each prediction has
 Shapes: N rows of a batch, n rows of a block, F features, O targets.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,9 @@ def score(
     schema = _written(model, features, half_widths)
     advance = watch(_total(streams))
     rows = 0
-    with sink(output, schema) as write, behind(write) as hand_over, one_thread():
-        for one, batch, added in _scored(model, streams, half_widths):
+    scored = _scored(model, streams, half_widths)
+    with sink(output, schema) as write, behind(write) as hand_over, one_thread(), closing(scored):
+        for one, batch, added in scored:
             read = stream.fitted(one, batch, features).columns
             hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
             advance(len(batch))
@@ -92,7 +94,7 @@ def _accumulate(model: LinearModel, x_Fn: Sequence[npt.NDArray[np.generic]], y_O
 
 def _scored(
     model: LinearModel, streams: Sequence[Stream], half_widths: HalfWidths | None
-) -> Iterator[tuple[Stream, pa.RecordBatch, list[pa.Array]]]:
+) -> Generator[tuple[Stream, pa.RecordBatch, list[pa.Array]], None, None]:
     """Each batch of each file, read ahead, and its new columns; a value that cannot be scored is refused."""
     missing = _missing(model, half_widths)
     for one in streams:

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from test_source import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put
 
-from linreg import csv_survey, source, stream, stream_csv, stream_parquet
-from linreg.errors import UserError
+from linreg import csv_survey, listing, source, stream, stream_csv, stream_parquet
+from linreg.errors import ServerAway, UserError
 from linreg.relay import ahead, behind
+from linreg.stream_file import DataFile
 
 
 def streamed(path: str, *columns: str) -> pa.Table:
@@ -178,6 +179,22 @@ def test_a_file_that_goes_away_is_told(tmp_path: Path) -> None:
     (one,) = stream.find(path, ["a", "y"])
     os.remove(path)
     with pytest.raises(UserError, match="no such file"):
+        list(one.batches(["a", "y"]))
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_storage_that_goes_away_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str
+) -> None:
+    put(tmp_path, GOOD) if extension == "csv" else parquet(tmp_path, a=[1], y=[2])
+    (one,) = stream.find(str(tmp_path / f"x.{extension}"), ["a", "y"])
+    monkeypatch.setattr(one, "file", DataFile(f"s3://key:secret@bucket/x.{extension}", 10, None))
+
+    def away(_path: str) -> None:
+        raise OSError("timed out")
+
+    monkeypatch.setattr(listing, "open_system", away)
+    with pytest.raises(ServerAway, match=rf"^s3://bucket/x.{extension}: the storage does not answer \(timed out\)$"):
         list(one.batches(["a", "y"]))
 
 
