@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench import chart, digits, exact, file_to_model, fullbatch, growth, ingest, minibatch, pipeline
+from bench import chart, digits, exact, file_to_model, fullbatch, growth, ingest, minibatch, pipeline, predict
 from bench.harness import Result, machine, table
 
 CASES = {
@@ -16,6 +16,7 @@ CASES = {
     "exact": exact.run,
     "ingest": ingest.run,
     "file_to_model": file_to_model.run,
+    "predict": predict.run,
     "growth": growth.run,
 }
 TABLES = {"digits": digits.table}  # cases with a table of their own

@@ -1,9 +1,9 @@
-"""Progress of the epochs: a bar on a terminal, a line now and then in a log."""
+"""Progress of epochs and of rows: a bar on a terminal, a line now and then in a log."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from tqdm import tqdm
 
@@ -33,3 +33,28 @@ def progress(epochs: int, say: Callable[..., None]) -> Iterator[Callable[[int, f
 def _advance(bar: "tqdm[None]", loss: float) -> None:
     if bar.update():
         bar.set_postfix_str(f"loss {loss:.6g}", refresh=False)
+
+
+@contextmanager
+def rows_progress(say: Callable[[str], object]) -> Iterator[Callable[[int | None], Callable[[int], object]]]:
+    """Yield what is told how many rows there are (None: not known), and gives what is told how many more are done."""
+    with ExitStack() as stack:
+        yield lambda total: _rows_bar(stack, total) if sys.stderr.isatty() else _rows_lines(say, total)
+
+
+def _rows_bar(stack: ExitStack, total: int | None) -> Callable[[int], object]:
+    bar = tqdm(total=total, unit=" rows", unit_scale=True, delay=_BAR_AFTER, leave=False, file=sys.stderr)
+    return stack.enter_context(bar).update  # type: ignore[no-any-return]
+
+
+def _rows_lines(say: Callable[[str], object], total: int | None) -> Callable[[int], object]:
+    last, done = time.monotonic(), 0
+
+    def more(rows: int) -> None:
+        nonlocal last, done
+        done += rows
+        if time.monotonic() - last >= _EVERY:
+            last = time.monotonic()
+            say(f"{done:,} rows" + (f" of {total:,}" if total else "") + " scored")
+
+    return more

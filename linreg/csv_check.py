@@ -1,6 +1,6 @@
 """A slow second look at a CSV: finds the line that Arrow could not read, and says what is wrong with it.
 
-Also the checks that Arrow leaves out: bytes that are no CSV, UTF-8, a header that is not one. It opens no file.
+Also the check of a header that is not one; ``csv_survey`` looks at the raw bytes. It opens no file.
 Lines are counted as an editor shows them: from 1, the header included, a record at the line where it begins.
 """
 
@@ -9,7 +9,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -32,14 +32,15 @@ _MAGIC = {
     b"SQLite format 3": "an SQLite database",
 }
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'"}
+Text: TypeAlias = bytes | pa.NativeFile  # a CSV's bytes, or a stream of them that stands at the beginning
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf|infinity|nan)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-_BLANK = b" \t\r\n\x1a"
+BLANK = b" \t\r\n\x1a"
 
 
 def end(data: bytes) -> int:
     """How many bytes there are before trailing blank lines and spaces."""
     tail = data[-4096:]
-    return len(data) - len(tail) + len(tail.rstrip(_BLANK))
+    return len(data) - len(tail) + len(tail.rstrip(BLANK))
 
 
 def foreign(data: bytes) -> str:
@@ -49,24 +50,7 @@ def foreign(data: bytes) -> str:
     return known or ("" if nul < 0 else f"binary data (a NUL byte in line {_line(data, nul)})")
 
 
-def check_bytes(label: str, data: bytes) -> None:
-    """Refuse bytes that cannot be a CSV.
-
-    Raises:
-        UserError: blank, UTF-16, another format, not UTF-8 (with line and byte), or a quote that is never closed.
-    """
-    _check_utf16(label, data)
-    if what := foreign(data):
-        raise UserError(f"{label}: is not a CSV but {what}: export it as CSV, or name it by what it is")
-    if not end(data.removeprefix(b"\xef\xbb\xbf")):
-        raise UserError(f"{label}: holds blank lines only: write it again or leave it out")
-    if not data.isascii() and not _is_utf8(data):
-        raise UserError(_not_utf8(label, data))
-    if data.count(b'"') % 2 and (line := _open_quote(data)):
-        raise UserError(f"{label}: line {line}: a quote opens and is never closed: close or remove it")
-
-
-def header(label: str, data: bytes) -> list[str]:
+def header(label: str, data: Text) -> list[str]:
     """The column names: the first line that is not blank.
 
     Raises:
@@ -78,7 +62,7 @@ def header(label: str, data: bytes) -> list[str]:
         raise UserError(f"{label}: line 1: is not CSV ({e}): check quotes and line ends") from e
 
 
-def has_rows(data: bytes) -> bool:
+def has_rows(data: Text) -> bool:
     """Whether a record follows the header."""
     return len(list(itertools.islice(records(data), 2))) > 1
 
@@ -90,7 +74,7 @@ def doubt(label: str, data: bytes, names: Sequence[str]) -> None:
         UserError: another delimiter, numbers only, or another format.
     """
     raw = ",".join(names)
-    if data.lstrip(b"\xef\xbb\xbf" + _BLANK)[:1] in b"{[<":
+    if data.lstrip(b"\xef\xbb\xbf" + BLANK)[:1] in b"{[<":
         raise UserError(f"{label}: is not a CSV but JSON, HTML or XML: export it as CSV")
     for delimiter, shown in _DELIMITERS.items():
         if raw.count(delimiter) + 1 > len(names):
@@ -99,7 +83,7 @@ def doubt(label: str, data: bytes, names: Sequence[str]) -> None:
         raise UserError(f"{label}: line 1: holds numbers only, so the header is missing: add a line with column names")
 
 
-def explain(label: str, data: bytes, columns: Sequence[str], reason: str) -> UserError:
+def explain(label: str, data: Text, columns: Sequence[str], reason: str) -> UserError:
     """Find the first line that is wrong: of another length, or with text in one of ``columns``.
 
     Args:
@@ -112,7 +96,7 @@ def explain(label: str, data: bytes, columns: Sequence[str], reason: str) -> Use
     return UserError(f"{label}: {found or 'cannot be read as CSV (' + reason.splitlines()[0][:120] + ')'}")
 
 
-def cell(data: bytes, row: int, column: str) -> tuple[int, str]:
+def cell(data: Text, row: int, column: str) -> tuple[int, str]:
     """The line and the text of a cell; ``row`` counts data rows from 0."""
     lines = records(data)
     index = next(lines)[1].index(column)
@@ -122,7 +106,7 @@ def cell(data: bytes, row: int, column: str) -> tuple[int, str]:
     raise AssertionError(f"row {row} is beyond the end")
 
 
-def records(data: bytes) -> Iterator[tuple[int, list[str]]]:
+def records(data: Text) -> Iterator[tuple[int, list[str]]]:
     """Each record that is not blank, with the line where it begins; the header is the first.
 
     Raises:
@@ -136,7 +120,19 @@ def records(data: bytes) -> Iterator[tuple[int, list[str]]]:
         line = reader.line_num + 1
 
 
-def _first_fault(data: bytes, columns: Sequence[str]) -> str:
+def open_quote(data: Text) -> int:
+    """The line where a quoted field begins that the end of the file cuts off; 0: none."""
+    reader = _reader(data, strict=True)
+    line = 1
+    try:
+        for _ in reader:
+            line = reader.line_num + 1
+    except csv.Error as e:
+        return line if "end of data" in str(e) else 0
+    return 0
+
+
+def _first_fault(data: Text, columns: Sequence[str]) -> str:
     lines = records(data)
     names = next(lines)[1]
     index = {name: names.index(name) for name in columns}
@@ -161,53 +157,12 @@ def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:
     return bool(_NUMBER.fullmatch(text))
 
 
-def _check_utf16(label: str, data: bytes) -> None:
-    """By its byte order mark, or by text in which every other byte is zero."""
-    head = data[:1024]
-    zeros = sorted((head[::2].count(0), head[1::2].count(0)))
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (zeros[1] > 0.4 * len(head) and zeros[0] < 0.1 * len(head)):
-        raise UserError(f"{label}: is UTF-16 or UTF-32 (line 1, byte 1), not UTF-8: save as UTF-8")
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Arrow's check, since decoding would take up to four times the file's memory."""
-    offsets = pa.array([0, len(data)], pa.int64()).buffers()[1]
-    text = pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)])
-    try:
-        text.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _not_utf8(label: str, data: bytes) -> str:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as e:
-        line = _line(data, e.start)
-        column = e.start - data.rfind(b"\n", 0, e.start)
-        byte = f"byte 0x{data[e.start]:02x} (number {column} of the line)"
-        return f"{label}: line {line}: {byte} is not UTF-8, perhaps Latin-1: save as UTF-8"
-    raise AssertionError("only called for bytes that are not UTF-8")
-
-
-def _open_quote(data: bytes) -> int:
-    """The line where a quoted field begins that the end of the file cuts off; 0: none."""
-    reader = _reader(data, strict=True)
-    line = 1
-    try:
-        for _ in reader:
-            line = reader.line_num + 1
-    except csv.Error as e:
-        return line if "end of data" in str(e) else 0
-    return 0
-
-
 def _line(data: bytes, position: int) -> int:
     return data.count(b"\n", 0, position) + 1
 
 
-def _reader(data: bytes, *, strict: bool = False) -> "_csv.Reader":
+def _reader(data: Text, *, strict: bool = False) -> "_csv.Reader":
     csv.field_size_limit(2**31 - 1)  # Python's own limit of 131,072 characters would hide the line that is wrong
-    source = pa.BufferReader(pa.py_buffer(data)[: end(data)])  # a view: slicing the bytes would copy the file
-    return csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=strict)
+    if isinstance(data, bytes):
+        data = pa.BufferReader(pa.py_buffer(data)[: end(data)])  # a view: slicing the bytes would copy the file
+    return csv.reader(io.TextIOWrapper(data, encoding="utf-8-sig", newline=""), strict=strict)

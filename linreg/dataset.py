@@ -19,7 +19,7 @@ from linreg.source import Partition
 from linreg.tables import ColumnMissing
 from linreg.threads import in_threads
 
-__all__ = ["Dataset", "Rows", "load", "read_complete"]
+__all__ = ["Dataset", "Rows", "load"]
 
 _SQUARED = 1e150  # the sum of squares of larger values is beyond float64
 _DROPPED, _WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
@@ -92,22 +92,6 @@ def load(
     judged = test if config.test_fraction > 0 else train
     apart = _folds(config, parts, keep, folds(len(train))) if folds else ()
     return Dataset(tuple(found), source.digest(found), rows, dropped, weightless, train, validation, judged, apart)
-
-
-def read_complete(partition: Partition, columns: Sequence[str], *, gaps: bool = False) -> pa.Table:
-    """Read columns of which every value must be there and finite, as for scoring; rows in file order.
-
-    Args:
-        gaps: a value may be missing: whoever scores the rows fills it.
-
-    Raises:
-        UserError: the file is not as it must be, or a value is missing or infinite.
-    """
-    table = source.read(partition, columns)
-    missing = _missing(partition, table, "float64")
-    if not gaps:
-        _refuse(partition, missing, "fill it, or leave the row out")
-    return table
 
 
 def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str, optional: Sequence[str]) -> _Part:

@@ -15,6 +15,7 @@ Source: Seber and Lee, Linear Regression Analysis, chapters 3 to 5; definitions 
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ from linreg.precision import Precision, excess_O, quantile
 from linreg.refusals import NEARER, faults
 
 Float = npt.NDArray[np.float64]
+Kind = Literal["confidence", "prediction"]
 
 LEVEL = 0.95
 FEWEST_PARTITIONS = 30  # below that, errors clustered by partition are too small (Cameron and Miller 2015)
@@ -82,7 +84,7 @@ def intervals(
     moments: Moments,
     x_NF: Float,
     *,
-    kind: Literal["confidence", "prediction"] = "confidence",
+    kind: Kind = "confidence",
     level: float = LEVEL,
 ) -> tuple[Float, Float]:
     """The interval of each row's mean (``confidence``), or of a new observation of weight 1 (``prediction``).
@@ -100,15 +102,40 @@ def intervals(
     Raises:
         UserError: the record or the model do not allow any; the line says why.
     """
-    why = faults(model, moments)
-    if why:
-        raise UserError(f"no intervals: {'; '.join(why)}")
-    precision, predicted_NO = Precision(moments), model.predict(x_NF)
-    norm_N = precision.mean_norm_N(np.asarray(x_NF, dtype=np.float64))
-    if kind == "prediction":
-        norm_N = np.hypot(1.0, norm_N)
-    half_NO = quantile(level, precision.degrees) * norm_N[:, None] * precision.deviation_O
+    x_NF = np.asarray(x_NF, dtype=np.float64)
+    predicted_NO, half_NO = model.predict(x_NF), HalfWidths.of(model, moments, kind=kind, level=level)(x_NF)
     return predicted_NO - half_NO, predicted_NO + half_NO
+
+
+@dataclass(frozen=True)
+class HalfWidths:
+    """How far each row's interval reaches to either side, for rows that come block by block.
+
+    Args:
+        precision: of the record of the training rows.
+        kind: of a row's mean (``confidence``), or of a new observation of weight 1 (``prediction``).
+        reach_O: Student's t times the residual standard error, in the targets' units.
+    """
+
+    precision: Precision
+    kind: Kind
+    reach_O: Float
+
+    @classmethod
+    def of(cls, model: LinearModel, moments: Moments, *, kind: Kind, level: float = LEVEL) -> "HalfWidths":
+        """Of a model and the record of its training rows; raises ``UserError`` where they allow no intervals."""
+        why = faults(model, moments)
+        if why:
+            raise UserError(f"no intervals: {'; '.join(why)}")
+        precision = Precision(moments)
+        return cls(precision, kind, quantile(level, precision.degrees) * precision.deviation_O)
+
+    def __call__(self, x_NF: Float) -> Float:
+        """The half-widths of rows (N, F): float64 of shape (N, O)."""
+        norm_N = self.precision.mean_norm_N(x_NF)
+        if self.kind == "prediction":
+            norm_N = np.hypot(1.0, norm_N)
+        return norm_N[:, None] * self.reach_O
 
 
 def _parts(model: LinearModel, moments: Moments, partitions: Sequence[Moments]) -> list[Moments]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from linreg import csv_check
+from linreg import csv_check, csv_survey
 from linreg.errors import UserError, nearest
 
 _KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -48,26 +48,32 @@ def parse(
         UserError: the bytes are not such a file, a column is missing, doubled or not numbers, or there is no row.
     """
     if not (data.size() if isinstance(data, pa.NativeFile) else data):
-        raise UserError(f"{label}: is empty (0 bytes): write it again or leave it out")
+        raise empty(label)
     reader = _csv if kind(label) == "csv" else _parquet
     table = reader(label, data, columns, [c for c in optional if c not in columns], text_ok)
     if not len(table):
-        raise _no_rows(label)
+        raise no_rows(label)
     return table
 
 
-def _no_rows(label: str) -> UserError:
+def empty(label: str) -> UserError:
+    """The error of a file of no bytes."""
+    return UserError(f"{label}: is empty (0 bytes): write it again or leave it out")
+
+
+def no_rows(label: str) -> UserError:
+    """The error of a file that is nothing but column names."""
     return UserError(f"{label}: has column names but no rows: add rows or leave the file out")
 
 
 def _csv(label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], text_ok: Sequence[str]) -> pa.Table:
-    csv_check.check_bytes(label, data)
+    csv_survey.survey(label, pa.BufferReader(data))
     header = csv_check.header(label, data)
     if not set(columns) <= set(header):
         csv_check.doubt(label, data, header)
-    _check_columns(label, header, columns)
+    check_columns(label, header, columns)
     if not csv_check.has_rows(data):
-        raise _no_rows(label)
+        raise no_rows(label)
     texts = {c: pa.string() for c in text_ok}
     present = [c for c in optional if header.count(c) == 1]
     try:
@@ -94,14 +100,29 @@ def _second_look(
 
 def _from_text(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Text as float64 or booleans, by the rules of Arrow's CSV reader; None where it is something else."""
-    text = pc.utf8_trim_whitespace(text)
-    text = pc.if_else(pc.is_in(text, pa.array(pacsv.ConvertOptions().null_values)), None, text)
+    floats = as_floats(text)
+    return floats if floats is not None else as_truth(text)
+
+
+def as_floats(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Text as float64; None where some is no number."""
     with contextlib.suppress(pa.ArrowInvalid):
-        return pc.cast(text, pa.float64())
-    text = pc.utf8_lower(text)
+        return pc.cast(_cells(text), pa.float64())
+    return None
+
+
+def as_truth(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Text as booleans; None where some is no truth value."""
+    text = pc.utf8_lower(_cells(text))
     if not pc.all(pc.is_in(text, pa.array(["true", "false", "1", "0", None]))).as_py():
         return None
     return pc.if_else(pc.is_valid(text), pc.is_in(text, pa.array(["true", "1"])), None)
+
+
+def _cells(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without the blanks around them, and null where Arrow takes them to be."""
+    text = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.is_in(text, pa.array(pacsv.ConvertOptions().null_values)), None, text)
 
 
 def _arrow_csv(data: bytes, columns: Sequence[str], types: dict[str, pa.DataType], *, block: int = _BLOCK) -> pa.Table:
@@ -123,35 +144,46 @@ def _parquet(
     text_ok: Sequence[str],
 ) -> pa.Table:
     opened = data if isinstance(data, pa.NativeFile) else pa.BufferReader(data)
-    _check_magic(label, opened)
+    size = opened.size()
+    check_magic(label, opened.read_at(65_536, 0), opened.read_at(4, max(size - 4, 0)), size)
     try:
         file = pq.ParquetFile(opened)
         names = file.schema_arrow.names
-        _check_columns(label, names, columns)
+        check_columns(label, names, columns)
         wanted = [*columns, *(c for c in optional if names.count(c) == 1)]
         table = file.read(columns=wanted).select(wanted)
     except (pa.ArrowException, OSError) as e:
-        raise UserError(f"{label}: the Parquet file is damaged ({_first(e)}): write or fetch it again") from e
-    numbers = {c: table[c] if c in text_ok else _numbers(table[c]) for c in wanted}
+        raise damaged(label, e) from e
+    found = {c: table[c] if c in text_ok else numbers(table[c]) for c in wanted}
     for name in columns:
-        if numbers[name] is None:
-            what = f"column '{name}' is {table[name].type}, not numbers"
-            raise UserError(f"{label}: {what}: cast it when the file is written")
-    return pa.table({c: values for c, values in numbers.items() if values is not None})
+        if found[name] is None:
+            raise no_numbers(label, name, table[name].type)
+    return pa.table({c: values for c, values in found.items() if values is not None})
 
 
-def _check_magic(label: str, file: pa.NativeFile) -> None:
-    head, size = file.read_at(65_536, 0), file.size()
+def no_numbers(label: str, column: str, type_: pa.DataType) -> UserError:
+    """The error of a Parquet column that is something else."""
+    return UserError(f"{label}: column '{column}' is {type_}, not numbers: cast it when the file is written")
+
+
+def damaged(label: str, error: Exception) -> UserError:
+    """The error of a Parquet file that Arrow cannot read."""
+    return UserError(f"{label}: the Parquet file is damaged ({first_line(error)}): write or fetch it again")
+
+
+def check_magic(label: str, head: bytes, tail: bytes, size: int) -> None:
+    """Refuse what is no Parquet file by its first bytes and its last four."""
     if head[:4] == b"PARE":
         raise UserError(f"{label}: is encrypted Parquet: decrypt it first")
     if head[:4] != b"PAR1":
         what = csv_check.foreign(head) or "text, perhaps CSV"
         raise UserError(f"{label}: is not Parquet ({what}): name it by what it is, or write it again")
-    if size < 12 or file.read_at(4, size - 4) != b"PAR1":
+    if size < 12 or tail != b"PAR1":
         raise UserError(f"{label}: is truncated ({size} bytes, no Parquet footer): write or fetch it again")
 
 
-def _check_columns(label: str, names: Sequence[str], columns: Sequence[str]) -> None:
+def check_columns(label: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse a file that lacks a column, or holds it twice."""
     for name in columns:
         if name not in names:
             hint = nearest(name, names)
@@ -161,21 +193,27 @@ def _check_columns(label: str, names: Sequence[str], columns: Sequence[str]) -> 
             raise UserError(f"{label}: column '{name}' stands {times} times: keep one, or rename them")
 
 
-def _is_number(type_: pa.DataType) -> bool:
-    kinds = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    return any(test(type_) for test in kinds)
+def number_type(type_: pa.DataType) -> pa.DataType | None:
+    """What a Parquet column of that type is read as: an integer, a float or a boolean; None where it is no number."""
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    if pa.types.is_decimal(type_) or pa.types.is_null(type_) or pa.types.is_float16(type_):
+        return pa.float64()
+    known = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
+    return type_ if any(test(type_) for test in known) else None
 
 
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def numbers(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | None:
     """The column as integers, floats or booleans; None where it is something else."""
+    type_ = number_type(column.type)
+    if type_ is None or type_ == column.type:
+        return None if type_ is None else column
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    if not _is_number(column.type):
-        return None
-    plain = pa.types.is_decimal(column.type) or pa.types.is_null(column.type) or pa.types.is_float16(column.type)
-    return pc.cast(column, pa.float64()) if plain else column
+    return pc.cast(column, type_)
 
 
-def _first(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, short enough for a message."""
     text = (str(error).splitlines() or [type(error).__name__])[0]
     return text if len(text) <= 120 else text[:116] + " ..."

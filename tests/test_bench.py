@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import __main__ as command
-from bench import fullbatch, harness, pipeline
+from bench import fullbatch, harness, pipeline, predict
 from bench.harness import Result, in_turn, less_is_better, more_is_better, table
 
 KEYS = {"case", "unit", "ours", "against", "ratio", "target"}
@@ -28,6 +28,21 @@ def test_pipeline_runs_all_contenders_and_gives_cpu_and_wall_time():
     cpu, wall = pipeline.run(rounds=1, epochs=3)
     assert (cpu.unit, wall.unit) == ("CPU s", "wall s")
     assert set(cpu.against) == {"plain script", "floor"} == set(cpu.target) == set(wall.against)
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+def test_predict_runs_all_contenders_and_they_agree():
+    pytest.importorskip("polars")
+    (found,) = predict.run(rows=3000, features=4, rounds=1)
+    assert set(found.against) == {"pyfunc on pandas", "polars", "arrow copy"} == set(found.target)
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+def test_predict_without_polars_leaves_it_out_and_says_so(monkeypatch):
+    monkeypatch.setattr(predict, "_installed", lambda _name: False)
+    (found,) = predict.run(rows=100, features=2, rounds=1)
+    assert set(found.against) == {"pyfunc on pandas", "arrow copy"} == set(found.target)
+    assert "polars is not installed" in found.note
 
 
 def test_the_time_of_a_process_holds_that_of_its_children(tmp_path):

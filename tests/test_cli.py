@@ -21,6 +21,7 @@ import tomli_w
 from flow_fixtures import FEATURES, OPTIMUM, TARGETS, WEAK, crops_table, make_folder
 from tracked import new_store
 
+from flows import progress
 from flows.cli import lookups
 from flows.cli.main import main
 from flows.outcome import Outcome
@@ -342,6 +343,15 @@ def test_predict_replaces_a_file_whole(scene, tmp_path):  # noqa: ARG001
     assert output.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+def test_predict_tells_in_a_log_how_far_it_is(scene, tmp_path, monkeypatch):  # noqa: ARG001
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    pd.read_csv("data/crops.csv").to_parquet(tmp_path / "in.parquet")
+    for source, line in (("data/crops.csv", "5 rows scored"), (tmp_path / "in.parquet", "5 rows of 5 scored")):
+        done = linreg("predict", "crop-yield", source, "-o", tmp_path / "out.csv", "--json")
+        assert line in done.err.splitlines()
+        assert json.loads(done.out)["rows"] == 5
+
+
 BAD_INPUT = {
     "text": ("temp,rainfall,humidity\n1,2,3\n1,two,3\n", ["line 3", "rainfall"]),
     "gap": ("temp,rainfall,humidity\n1,2,3\n1,2,3\n1,2,\n", ["line 4", "humidity"]),
@@ -363,6 +373,29 @@ def test_predict_leaves_the_output_alone_where_the_input_is_wrong(scene, tmp_pat
         assert word in line
     assert output.read_text() == "old\n"
     assert sorted(os.listdir(tmp_path)) == ["in.csv", "out.csv"]
+
+
+@pytest.mark.parametrize(("kind", "columns"), [("prediction", "obs_ci"), ("confidence", "mean_ci")])
+def test_predict_gives_the_intervals_of_statsmodels(scene, tmp_path, kind, columns):  # noqa: ARG001
+    told = document(
+        *("predict", "crop-yield/2", "data/crops.csv", "-o", tmp_path / "out.csv", "--interval", kind, "--level", "0.9")
+    )
+    assert told["rows"] == 5
+    found = pd.read_csv(tmp_path / "out.csv")
+    ends = [f"{k}_{t}" for t in TARGETS for k in ("predicted", "low", "high")]
+    assert list(found.columns) == [*FEATURES, *ends]
+    data, new = pd.read_csv("data/crops-15.csv"), pd.read_csv("data/crops.csv")
+    for target in TARGETS:
+        judge = sm.OLS(data[target], sm.add_constant(data[FEATURES])).fit()
+        expected = judge.get_prediction(sm.add_constant(new[FEATURES])).summary_frame(alpha=0.1)
+        np.testing.assert_allclose(found[f"low_{target}"], expected[f"{columns}_lower"], rtol=1e-5)
+        np.testing.assert_allclose(found[f"high_{target}"], expected[f"{columns}_upper"], rtol=1e-5)
+
+
+def test_predict_gives_no_intervals_where_they_would_not_hold(scene, tmp_path):  # noqa: ARG001
+    line = error("predict", "crop-yield/1", "data/crops.csv", "-o", tmp_path / "out.csv", "--interval", "prediction")
+    assert "crop-yield/1: no intervals: the parameters are up to" in line
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.fixture
@@ -414,6 +447,8 @@ UNKNOWN = {
     "predict crop-yield data/crops.csv -o out.txt": ".parquet",
     "predict crop-yield data/crops.csv -o no/out.csv": "folder",
     "predict crop-yield data/crops.csv -o data": "data",
+    "predict crop-yield data/crops.csv -o out.csv --interval prediction --level 95": "such as 0.95",
+    "predict crop-yield data/crops.csv -o out.csv --level 0.9": "--interval",
     "run best.toml --set data.path=no.csv": "no.csv",
     'run best.toml --set data.features=["temp","rain"]': "rainfall",
     "run best.toml --set train.device=cuda:7": "cpu",
@@ -451,6 +486,8 @@ WRONG = {
     "serve crops.toml": "--cron",
     "serve crops.toml --cron x --interval 5": "--interval",
     "predict crop-yield data/crops.csv": "--output",
+    "predict crop-yield data/crops.csv -o out.csv --interval both": "confidence",
+    "predict crop-yield data/crops.csv -o out.csv --interval prediction --level high": "--level",
     "runs": "mlruns",
     "models": "mlruns",
     "models crop-yield": "mlruns",

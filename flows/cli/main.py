@@ -66,10 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("name", metavar="NAME", nargs="?", help="of one model; none: of all")
     show = _command(commands, "show", "a version's coefficients in the data's own units, and its lineage", "lookups")
     show.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
-    predict = _command(commands, "predict", "score a CSV or Parquet file", "predict")
-    predict.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
-    predict.add_argument("input", metavar="INPUT", help="a CSV or Parquet file with the model's features")
-    predict.add_argument("-o", "--output", metavar="OUTPUT", required=True, help="written whole, or not at all")
+    _predict(commands)
     promote = _command(commands, "promote", "make a version the champion, on the record", "moves")
     promote.add_argument("ref", metavar="NAME/VERSION")
     promote.add_argument("--why", metavar="TEXT", default="promoted by hand", help="kept in the record")
@@ -82,6 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--prefect-port", type=int, default=4200, help="of Prefect's UI (%(default)s)")
     ui.add_argument("--no-prefect", action="store_true", help="MLflow's UI alone")
     return parser
+
+
+def _predict(commands: Any) -> None:
+    predict = _command(commands, "predict", "score CSV or Parquet files of any size", "predict")
+    predict.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
+    predict.add_argument("input", metavar="INPUT", help="a file, a glob, a folder or a URI, with the model's features")
+    predict.add_argument("-o", "--output", metavar="OUTPUT", required=True, help="written whole, or not at all")
+    predict.add_argument(
+        "--interval",
+        choices=("prediction", "confidence"),
+        help="add low_TARGET and high_TARGET: of a new observation, or of the mean of such rows",
+    )
+    predict.add_argument("--level", type=float, help="of the intervals (0.95)")
 
 
 def _serve(commands: Any) -> None:

@@ -1,0 +1,150 @@
+"""Predictions for data of any size: read, computed and written at once, in constant memory.
+
+    score(model, "rows.parquet", Path("scored.parquet"))            # how many rows there were
+
+For every row ``y = (x - mean) W' + b`` in float64, feature after feature, so that a row's prediction is the same to the
+last bit wherever in a file it stands. With ``half_widths``, each prediction has the ends of its interval beside it.
+
+Shapes: N rows of a batch, n rows of a block, F features, O targets.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linreg import stream
+from linreg.complete import refuse, suspicious
+from linreg.inference import HalfWidths
+from linreg.model import LinearModel
+from linreg.relay import ahead, behind
+from linreg.sink import check_output, sink
+from linreg.stream import Stream
+from linreg.threads import one_thread
+
+Float = npt.NDArray[np.float64]
+_BLOCK = 16_384  # rows whose column, in float64, stays in the cache
+_FACTOR_BLOCK = 4096  # rows that are multiplied by a triangular factor at a time
+
+
+def score(
+    model: LinearModel,
+    path: str,
+    output: Path,
+    *,
+    half_widths: HalfWidths | None = None,
+    watch: Callable[[int | None], Callable[[int], object]] = lambda _total: lambda _rows: None,
+) -> int:
+    """Write the features of every row as they were read, ``predicted_TARGET``, and the interval if asked for.
+
+    Args:
+        model: as it was trained.
+        path: a file, a glob, a folder or a URI.
+        output: .csv, .parquet or .pq; replaced whole at the end.
+        half_widths: of the model's intervals; then ``low_TARGET`` and ``high_TARGET`` stand after each prediction.
+        watch: is told how many rows there are (None: not known) and gives what is told how many more are done.
+
+    Returns:
+        the number of rows.
+
+    Raises:
+        UserError: a file, a column, a value or the output is not as it must be; nothing is written then.
+        ServerAway: a remote file system does not answer.
+    """
+    check_output(output)
+    streams = stream.find(path, model.features)
+    features = stream.common_schema(streams)
+    schema = _written(model, features, half_widths)
+    advance = watch(_total(streams))
+    rows = 0
+    scored = _scored(model, streams, half_widths)
+    with sink(output, schema) as write, behind(write) as hand_over, one_thread(), closing(scored):
+        for one, batch, added in scored:
+            read = stream.fitted(one, batch, features).columns
+            hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
+            advance(len(batch))
+            rows += len(batch)
+    return rows
+
+
+def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
+    """The predictions of a batch of the model's features, in its order: float64 of shape (O, N); null is missing."""
+    y_ON = np.repeat(model.bias_O[:, None], len(batch), axis=1)
+    x_FN = [_values(column) for column in batch.columns]
+    if model.fill_F is not None:
+        x_FN = [np.where(np.isnan(x), fill, x) for x, fill in zip(x_FN, model.fill_F, strict=True)]
+    spare = np.empty((2, min(_BLOCK, len(batch))))
+    with np.errstate(all="ignore"):  # what is not finite is the caller's to judge
+        for start in range(0, len(batch), _BLOCK):
+            _accumulate(model, [x[start : start + _BLOCK] for x in x_FN], y_ON[:, start : start + _BLOCK], spare)
+    return y_ON
+
+
+def _accumulate(model: LinearModel, x_Fn: Sequence[npt.NDArray[np.generic]], y_On: Float, spare: Float) -> None:
+    """Add each feature's part of the predictions to ``y_On``; ``spare`` is written over."""
+    z_n, term_n = spare[:, : y_On.shape[1]]
+    for x_n, mean, weight_O in zip(x_Fn, model.mean_F, model.weight_OF.T, strict=True):
+        np.subtract(x_n, mean, out=z_n, dtype=np.float64)
+        for y_n, weight in zip(y_On, weight_O, strict=True):
+            y_n += np.multiply(z_n, weight, out=term_n)
+
+
+def _scored(
+    model: LinearModel, streams: Sequence[Stream], half_widths: HalfWidths | None
+) -> Generator[tuple[Stream, pa.RecordBatch, list[pa.Array]], None, None]:
+    """Each batch of each file, read ahead, and its new columns; a value that cannot be scored is refused."""
+    missing = _missing(model, half_widths)
+    for one in streams:
+        done = 0
+        with ahead(one.batches(model.features)) as coming:
+            for batch in coming:
+                y_ON = predict(model, batch)
+                if suspicious(batch, y_ON, gaps=missing is None):
+                    refuse(one, batch, done, missing=missing)
+                yield one, batch, _columns(y_ON, batch, half_widths)
+                done += len(batch)
+
+
+def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
+    """A prediction of N rows for each target, or three columns: the prediction and the ends of its interval."""
+    if half_widths is None:
+        return [pa.array(y_N) for y_N in y_ON]
+    x_FN = [_values(column) for column in batch.columns]
+    starts = range(0, len(batch), _FACTOR_BLOCK)
+    blocks = (np.column_stack([x[s : s + _FACTOR_BLOCK] for x in x_FN]).astype(np.float64) for s in starts)
+    half_ON = np.concatenate([half_widths(x_nF) for x_nF in blocks]).T
+    return [
+        pa.array(c_N) for y_N, half_N in zip(y_ON, half_ON, strict=True) for c_N in (y_N, y_N - half_N, y_N + half_N)
+    ]
+
+
+def _missing(model: LinearModel, half_widths: HalfWidths | None) -> str | None:
+    """What to do about a missing value; None where the model fills it."""
+    if model.fill_F is None:
+        return "fill it, or leave the row out"
+    return None if half_widths is None else "an interval needs all of a row's values: fill it, or ask for none"
+
+
+def _values(column: pa.Array) -> npt.NDArray[np.generic]:
+    """The numbers as they are, without a copy where Arrow holds them that way; a null is NaN."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.float64())
+    found: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _written(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | None) -> pa.Schema:
+    """What the output holds; what cannot be missing is declared so, which saves a quarter of writing Parquet."""
+    kinds = ("predicted",) if half_widths is None else ("predicted", "low", "high")
+    gaps = _missing(model, half_widths) is None
+    added = [f"{kind}_{target}" for target in model.targets for kind in kinds]
+    read = [field.with_nullable(gaps) for field in features]
+    return pa.schema([*read, *(pa.field(name, pa.float64(), nullable=False) for name in added)])
+
+
+def _total(streams: Sequence[Stream]) -> int | None:
+    known = [s.rows for s in streams if s.rows is not None]
+    return sum(known) if len(known) == len(streams) else None
