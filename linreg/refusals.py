@@ -56,6 +56,16 @@ def known(
     return tuple(lines)
 
 
+def chosen(models: int, by: str) -> str:
+    """How a model was chosen among several, for ``known``; empty where there was one alone.
+
+    Args:
+        models: how many there were to choose among.
+        by: what they were compared by, as in ``5-fold loss on 15 training rows``.
+    """
+    return f"chosen among {models:,} models by {by}" if models > 1 else ""
+
+
 def faults(model: LinearModel, moments: Moments, reasons: Sequence[str] = ()) -> tuple[str, ...]:
     """What the record and the model show to be wrong; empty where inference is valid.
 
