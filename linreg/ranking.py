@@ -136,7 +136,8 @@ def _exact(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float]
 
 def _walked(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float | UserError]:
     """Errors (K, O) of full-batch descents, all models and folds side by side."""
-    readies = [ready for train, _ in pairs for ready in _on_fold(train, configs)]
+    with one_thread():
+        readies = [ready for train, _ in pairs for ready in _on_fold(train, configs)]
     ended = list(zip(readies, walk_together(readies), strict=True))
     return [_over_folds(pairs, ended[m :: len(configs)]) for m in range(len(configs))]
 
@@ -158,9 +159,8 @@ def _on_fold(train: Moments, configs: Sequence[TrainConfig]) -> list[Ready]:
     out = []
     for config in configs:
         key = config.standardize, config.weight_decay, config.l1
-        with one_thread():
-            if key not in objectives:
-                objectives[key] = Objective.trained(train, config)
-            walked = replace(config, trainer="gram", force=True, device="cpu")
-            out.append(prepare(walked, validation=None, start=None).on(objectives[key], None))
+        if key not in objectives:
+            objectives[key] = Objective.trained(train, config)
+        walked = replace(config, trainer="gram", force=True, device="cpu")
+        out.append(prepare(walked, validation=None, start=None).on(objectives[key], None))
     return out

@@ -85,16 +85,16 @@ def _prepared(
     """Every training with its checks behind it; those that train the same loss share it, decompositions and all."""
     objectives: dict[tuple[bool, float, float], Objective] = {}
     out: list[Ready | UserError] = []
-    for config in configs:
-        key = config.standardize, config.weight_decay, config.l1
-        try:
-            choice = prepare(config, validation=validation, start=start)
-            with one_thread():
+    with one_thread():  # once: looking for the libraries takes milliseconds
+        for config in configs:
+            key = config.standardize, config.weight_decay, config.l1
+            try:
+                choice = prepare(config, validation=validation, start=start)
                 if key not in objectives:
                     objectives[key] = Objective.trained(moments, config)
                 out.append(choice.on(objectives[key], start))
-        except UserError as e:
-            out.append(e)
+            except UserError as e:
+                out.append(e)
     return out
 
 

@@ -166,14 +166,19 @@ class _Walk:
         u[0] = self.u_KDO
         if velocity is not None:
             velocity[0] = self.velocity_KDO
+        varies = any(m.trainer.schedule != "constant" for m in self.members)
+        rate_K = self._rates(self.epoch + 1)
         for e in range(1, epochs + 1):
-            rate_K = np.array([m.trainer.rate(self.epoch + e) for m in self.members])[:, None, None]
+            rate_K = self._rates(self.epoch + e) if varies else rate_K
             if velocity is not None:
                 u[e], velocity[e] = self._with_momentum(u[e - 1], velocity[e - 1], rate_K, first=self.epoch + e == 1)
             else:
                 u[e] = self._shrunk(u[e - 1], rate_K) if self.members[0].trainer.l1 else self._moved(u[e - 1], rate_K)
         theta = u if self.members[0].trainer.l1 else self.turn_KDD.swapaxes(-1, -2) @ u
         return _Stretch(self.epoch, u, velocity, theta)
+
+    def _rates(self, epoch: int) -> Float:
+        return np.array([m.trainer.rate(epoch) for m in self.members])[:, None, None]
 
     def _moved(self, u_KDO: Float, rate_K: Float) -> Float:
         """``Gram._moved`` without momentum."""
