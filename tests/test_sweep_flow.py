@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from flow_fixtures import crops, flow_runs, make_folder, wide_csv
+from prefect.utilities.callables import parameter_schema
 from test_cli import RUN_KEYS, document, error, linreg, write_config
 from test_pipeline_options import noisy
 from tracked import new_store
 
+from flows.pipeline import parameters
 from flows.sweep import sweep_key
-from flows.sweep_pipeline import run_sweep
+from flows.sweep_pipeline import linreg_sweep_flow, run_sweep
 from flows.tracking import registry
 from flows.tracking.store import open_store
 from linreg import config_file
@@ -378,4 +380,17 @@ def test_a_fault_of_the_data_fails_the_sweep_before_any_run(work):
     (work / "data" / "crops-15.csv").write_text("temp,rainfall,humidity,apples,oranges\n1,2,3,4,5\n1,two,3,4,5\n")
     with pytest.raises(UserError, match="line 3"):
         run_sweep(crops(train=GRAM), GRID)
+    assert registry.runs(open_store(create=False)) == []
+
+
+def test_the_form_shows_the_grid_beside_every_key_of_the_config():
+    schema = parameter_schema(linreg_sweep_flow)
+    assert set(schema.properties) == {"model", "data", "grid", "experiment", "train", "gate", "engine"}
+    assert set(schema.required) == {"model", "data", "grid"}
+
+
+def test_a_grid_that_a_form_sends_is_checked_like_any_other(work):  # noqa: ARG001
+    state = linreg_sweep_flow(**parameters(crops(train=GRAM)), grid={"train.learning_rat": [1]}, return_state=True)
+    assert state.is_failed()
+    assert "did you mean 'learning_rate'" in state.message
     assert registry.runs(open_store(create=False)) == []
