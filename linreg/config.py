@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from linreg.errors import UserError, nearest
 
-TRAINERS = ("auto", "manual", "builtin", "gram", "exact")
+TRAINERS = ("auto", "manual", "builtin", "gram", "fused", "exact")
 DTYPES = ("float32", "float64")
 MISSING = ("error", "drop", "mean")
 SCHEDULES = ("constant", "step", "cosine")
@@ -78,6 +78,7 @@ class TrainConfig:
         learning_rate: step size of gradient descent.
         epochs: passes over the training rows.
         batch_size: rows a step; 0: the whole set.
+        shuffle: whether each epoch of mini-batches walks the rows in an order of its own; false: in the data's order.
         standardize: scale the features (population spread) for training; the model is reported in the data's own units.
         seed: of the starting parameters and of the batch order.
         dtype: of tensors and parameters; records are float64 always.
@@ -97,10 +98,11 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
-    trainer: Literal["auto", "manual", "builtin", "gram", "exact"] = "auto"
+    trainer: Literal["auto", "manual", "builtin", "gram", "fused", "exact"] = "auto"
     learning_rate: float = 0.01
     epochs: int = 1000
     batch_size: int = 0
+    shuffle: bool = True
     standardize: bool = True
     seed: int = 0
     dtype: Literal["float32", "float64"] = "float32"

@@ -8,10 +8,11 @@ Shapes: N rows, F features, O targets.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import torch
 
+from linreg.batches import mixes
 from linreg.config import TrainConfig
 from linreg.device import resolve
 from linreg.errors import UserError
@@ -72,6 +73,7 @@ def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearMod
     """
     trainer, why = choose(config)
     device = resolve(config.device, config.dtype)
+    device = device if trainer.on_cards else torch.device("cpu")
     _check_given(config, validation, start)
     return Choice(config, trainer, why, device)
 
@@ -113,19 +115,14 @@ def design(
     rows: Rows, config: TrainConfig, objective: Objective, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """The rows in the trained coordinates, scaled in float64 before any rounding to the dtype: x_NF, y_NO, weight_N."""
-    dtype = dtype_of(config)
-    fill_F = means(objective) if rows.gaps else None
+    how: dict[str, Any] = {"mixed": config.shuffle and mixes(len(rows), config.batch_size)}
+    how["fill_F"] = means(objective) if rows.gaps else None
     if config.standardize:
-        x, y = rows.arrays()
-        x = x if fill_F is None else np.where(np.isnan(x), fill_F, x)
-        scaled = (x - objective.centre_F) / objective.scale_F
-        x_NF, y_NO = torch.from_numpy(scaled).to(device, dtype), torch.from_numpy(y).to(device, dtype)
-    else:
-        x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype, fill_F=fill_F))
-    return x_NF, y_NO, _row_weights(rows, device, dtype)
+        how["scaled"] = objective.centre_F, objective.scale_F
+    x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype_of(config), **how))
+    return x_NF, y_NO, _row_weights(rows.weights(mixed=how["mixed"]), device, dtype_of(config))
 
 
-def _row_weights(rows: Rows, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
+def _row_weights(weight_N: Float | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
     """How much each row counts, 1 on average, shape (N,): a batch is then divided by its size, whatever the weights."""
-    weights = rows.weights()
-    return None if weights is None else torch.from_numpy(weights / weights.mean()).to(device, dtype)
+    return None if weight_N is None else torch.from_numpy(weight_N / weight_N.mean()).to(device, dtype)

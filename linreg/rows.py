@@ -6,6 +6,7 @@ Shapes: N rows, F features, O targets.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from linreg.batches import place
+
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 LEAF = 65_536  # rows of a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
 
@@ -59,26 +63,50 @@ class Rows:
         names = self.features, self.targets
         return [Rows([t], *names, weight=self.weight, gaps=self.gaps) for t in self._tables if len(t)]
 
-    def weights(self) -> Float | None:
-        """How much each row counts, float64 of shape (N,); None where all count the same."""
-        return self.select([self.weight])[:, 0] if self.weight else None
+    def weights(self, *, mixed: bool = False) -> Float | None:
+        """How much each row counts, float64 of shape (N,), in the order of ``tensors``; None where all do the same."""
+        if not self.weight:
+            return None
+        weight_N = self.select([self.weight])[:, 0]
+        if not mixed:
+            return weight_N
+        out = np.empty_like(weight_N)
+        out[place(0, len(self), len(self))] = weight_N
+        return out
 
-    def tensors(self, dtype: torch.dtype, *, fill_F: Float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def tensors(
+        self,
+        dtype: torch.dtype,
+        *,
+        fill_F: Float | None = None,
+        scaled: tuple[Float, Float] | None = None,
+        mixed: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows as ``x_NF``, ``y_NO``: contiguous, on the CPU; no float64 copy of the whole is made.
 
         Args:
             fill_F: what stands for a missing feature, shape (F,); None: NaN does.
+            scaled: centre and scale, shape (F,) each: the features become ``(x - centre) / scale``, in float64 before
+                any rounding.
+            mixed: whether each row goes to its random place (``batches.place``).
         """
         f, o = len(self.features), len(self.targets)
-        x_NF, y_NO = torch.empty((len(self), f), dtype=dtype), torch.empty((len(self), o), dtype=dtype)
+        # numpy asks for large pages, torch does not: rows read in any order then cost no look-up of their address
+        x_NF, y_NO = (np.empty((len(self), k), _NUMPY[dtype]) for k in (f, o))
         done = 0
         for block in self.blocks():
+            x = block[:, :f]
             if fill_F is not None:
-                block[:, :f] = np.where(np.isnan(block[:, :f]), fill_F, block[:, :f])
-            rows, leaf = slice(done, done + len(block)), torch.from_numpy(block)
-            x_NF[rows], y_NO[rows] = leaf[:, :f], leaf[:, f:]
+                x = np.where(np.isnan(x), fill_F, x)
+            if scaled is not None:
+                x = (x - scaled[0]) / scaled[1]
+            rows = self._places(done, len(block), mixed)
+            x_NF[rows], y_NO[rows] = x, block[:, f:]
             done += len(block)
-        return x_NF, y_NO
+        return torch.from_numpy(x_NF), torch.from_numpy(y_NO)
+
+    def _places(self, start: int, count: int, mixed: bool) -> Any:
+        return place(start, start + count, len(self)) if mixed else slice(start, start + count)
 
     def arrays(self) -> tuple[Float, Float]:
         """The rows as float64 ``x_NF``, ``y_NO``."""

@@ -108,7 +108,8 @@ def _groups(ready: Group) -> list[Group]:
     groups: dict[tuple[object, ...], Group] = {}
     for k, one in ready.items():
         how, choice = one.choice.config, one.choice
-        key = choice.trainer.name, how.batch_size, how.seed, how.standardize, how.dtype, str(choice.device)
+        batches = how.batch_size, how.shuffle, how.seed
+        key = choice.trainer.name, *batches, how.standardize, how.dtype, str(choice.device)
         groups.setdefault(key, {})[k] = one
     return list(groups.values())
 

@@ -149,7 +149,7 @@ def torch_sgd(
 
 def shuffled(rows: int, batch_size: int, config: TrainConfig) -> list[list[np.ndarray]]:
     """Every epoch's batches, cut from the documented order."""
-    orders = [epoch_order(rows, seed=config.seed, epoch=e) for e in range(1, config.epochs + 1)]
+    orders = [epoch_order(rows, batch_size, seed=config.seed, epoch=e) for e in range(1, config.epochs + 1)]
     return [[order[i : i + batch_size] for i in range(0, rows, batch_size)] for order in orders]
 
 

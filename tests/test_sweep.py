@@ -32,7 +32,7 @@ KINDS = {
     "raw columns": [{"standardize": False, "learning_rate": r} for r in (1e-5, 1e-4)],
     "exact": [{"trainer": "exact", "weight_decay": w} for w in (0.0, 0.5)] + [{"trainer": "exact", "l1": 1.0}],
     "by rows": [{"trainer": "manual", "seed": s, "learning_rate": r} for s in (0, 1) for r in (0.1, 0.2)],
-    "mini-batches": [{"trainer": t, "batch_size": 4, "learning_rate": 0.05} for t in ("manual", "builtin")],
+    "mini-batches": [{"trainer": t, "batch_size": 4, "learning_rate": 0.05} for t in ("manual", "builtin", "fused")],
 }
 
 

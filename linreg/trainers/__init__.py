@@ -8,12 +8,13 @@ from linreg.errors import UserError
 from linreg.trainers.builtin import Builtin
 from linreg.trainers.contract import Problem, State, Trainer
 from linreg.trainers.exact import Exact
+from linreg.trainers.fused import Fused
 from linreg.trainers.gram import Gram
 from linreg.trainers.manual import Manual
 
 __all__ = ["TRAINERS", "Problem", "State", "Trainer", "check", "choose"]
 
-TRAINERS: dict[str, type[Any]] = {t.name: t for t in (Manual, Builtin, Gram, Exact)}
+TRAINERS: dict[str, type[Any]] = {t.name: t for t in (Manual, Builtin, Gram, Fused, Exact)}
 
 
 def choose(config: TrainConfig) -> tuple[Trainer, str]:
@@ -22,15 +23,21 @@ def choose(config: TrainConfig) -> tuple[Trainer, str]:
     Raises:
         UserError: the trainer cannot do what the config asks of it.
     """
-    name, why = config.trainer, "named in train.trainer"
-    if name == "auto":
-        name = "builtin" if config.batch_size else "gram"
-        why = "auto: mini batches need the rows" if config.batch_size else "auto: full batches need only the moments"
+    name, why = _automatic(config) if config.trainer == "auto" else (config.trainer, "named in train.trainer")
     cls = TRAINERS[name]
     _check(cls, config)
     takes = {f.name for f in fields(cls)}
     trainer: Trainer = cls(**{name: getattr(config, name) for name in takes})
     return trainer, why
+
+
+def _automatic(config: TrainConfig) -> tuple[str, str]:
+    """The fastest trainer for the batches, and why it is that one."""
+    if not config.batch_size:
+        return "gram", "auto: full batches need only the moments"
+    if config.device in ("auto", "cpu"):
+        return "fused", "auto: mini batches need the rows, and one compiled pass an epoch is the fastest"
+    return "builtin", "auto: mini batches need the rows, and train.device names a card"
 
 
 def check(config: Config) -> None:
@@ -57,5 +64,8 @@ def _check(cls: type[Any], config: TrainConfig) -> None:
         if wanted and not getattr(cls, ability):
             able = ", ".join(n for n, t in TRAINERS.items() if getattr(t, ability))
             raise UserError(f"train.trainer '{cls.name}' takes no train.{key}: {remedy}, or choose one of {able}")
+    if cls.needs_rows and not cls.on_cards and config.device not in ("auto", "cpu"):
+        able = ", ".join(n for n, t in TRAINERS.items() if t.on_cards)
+        raise UserError(f"train.trainer '{cls.name}' runs on the CPU alone: leave train.device out, or choose {able}")
     if cls.iterates and config.l1 and config.momentum:
         raise UserError("train.l1 and train.momentum do not go together: set momentum to 0, or choose trainer exact")

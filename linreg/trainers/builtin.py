@@ -25,7 +25,7 @@ class Builtin(Sgd):
         x_NF, y_NO = problem.rows()
         epoch = int(state["epoch"]) + 1
         model, optimizer = self._restore(problem, state, self.rate(epoch))
-        order = list(batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch))
+        order = list(batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch, shuffle=self.shuffle))
         # The sampler hands out whole batches, so the loader must not gather rows one by one; with a generator of its
         # own it leaves the caller's random state alone.
         columns = (x_NF, y_NO) if problem.weight_N is None else (x_NF, y_NO, problem.weight_N)

@@ -80,6 +80,7 @@ class Trainer(Protocol):
     mini_batches: ClassVar[bool]
     iterates: ClassVar[bool]
     takes_l1: ClassVar[bool]
+    on_cards: ClassVar[bool]
 
     def init(self, problem: Problem) -> State:
         """The state before the first epoch."""

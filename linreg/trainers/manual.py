@@ -31,7 +31,7 @@ class Manual(Sgd):
         velocity = {k: state[k].clone() for k in ("weight_velocity", "bias_velocity") if k in state}
         epoch = int(state["epoch"]) + 1
         rate, weight_N = self.rate(epoch), problem.weight_N
-        for rows in batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch):
+        for rows in batches(len(x_NF), self.batch_size, seed=problem.seed, epoch=epoch, shuffle=self.shuffle):
             prediction = regression_model(x_NF[rows], w, b)  # 1. generate predictions
             weights = None if weight_N is None else weight_N[rows]
             loss = mse(prediction, y_NO[rows], weights)  # 2. calculate the loss

@@ -1,4 +1,4 @@
-"""What the two trainers that walk the rows with PyTorch have in common: hyperparameters, start and parameters."""
+"""What the trainers that walk the rows have in common: hyperparameters, start and parameters."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,15 +17,18 @@ class Sgd(Descent):
 
     Args:
         batch_size: rows a step; 0: the whole set.
+        shuffle: whether each epoch has an order of its own.
         weight_decay: of the weights alone.
     """
 
     batch_size: int = 0
+    shuffle: bool = True
     weight_decay: float = 0.0
 
     needs_rows: ClassVar[bool] = True
     mini_batches: ClassVar[bool] = True
     takes_l1: ClassVar[bool] = False
+    on_cards: ClassVar[bool] = True
 
     def init(self, problem: Problem) -> State:
         """The start, the same as every other trainer's; velocities begin with the first gradient."""

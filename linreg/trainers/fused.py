@@ -1,0 +1,119 @@
+"""Mini-batch descent with the gradient in closed form, in one compiled pass over the rows an epoch.
+
+The updates of ``builtin`` on the same batches, so the same numbers to rounding; and the same bits every time, since
+batches, sums and rounding are all our own. Where a training is too short for a compiler to pay, each batch is a few
+calls of numpy instead: how long it is decides, and not what happens to be compiled.
+
+Shapes: N rows, F features, O targets, B rows a batch.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg.batches import Blocks, batches, block_rows, epoch_blocks
+from linreg.trainers.contract import Problem, State
+from linreg.trainers.sgd import Sgd
+
+COMPILING = 100_000  # batches of a training that cost what compiling costs
+COMPILING_WORK = 4e8  # products of a training that do
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Fused(Sgd):
+    """Gradient descent in one pass an epoch, full or mini-batch, on the CPU."""
+
+    name: ClassVar[str] = "fused"
+    on_cards: ClassVar[bool] = False
+
+    def step(self, problem: Problem, state: State) -> State:
+        """One epoch."""
+        epoch = int(state["epoch"]) + 1
+        arrays = {k: v.numpy().copy() for k, v in state.items() if k != "epoch"}
+        run = self._compiled if self._pays(problem) else self._batch_by_batch
+        run(problem, arrays, epoch)
+        return {**{k: torch.from_numpy(v) for k, v in arrays.items()}, "epoch": torch.tensor(epoch)}
+
+    def _pays(self, problem: Problem) -> bool:
+        """Whether the whole training is long enough for a compiler."""
+        x_NF, y_NO = problem.rows()
+        rows, size = len(x_NF), self.batch_size or len(x_NF)
+        count = self.epochs * -(-rows // size)
+        return count > COMPILING or self.epochs * rows * (x_NF.shape[1] + 1.0) * y_NO.shape[1] > COMPILING_WORK
+
+    def _compiled(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
+        from linreg.compiled import epoch as kernel  # numba is loaded where it pays
+
+        x, y, w = _source(problem)
+        (targets, features), rows = arrays["weight"].shape, len(x)
+        size = self.batch_size if 0 < self.batch_size < rows else rows
+        walk = kernel.epoch(
+            x.dtype,
+            features,
+            targets,
+            short=size <= kernel.FEW,
+            momentum=self.momentum > 0,
+            weighted=w.size > 0,
+        )
+        shuffled = self.shuffle and size < rows
+        blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
+        first = "weight_velocity" not in arrays
+        theta = kernel.pack(arrays["weight"], arrays["bias"])
+        velocity = np.zeros_like(theta) if first else kernel.pack(arrays["weight_velocity"], arrays["bias_velocity"])
+        order = (blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size)
+        source = (x.ravel(), y.ravel(), w)
+        walk(source, *order, size, shuffled, theta, velocity, self._how(x.dtype, epoch), first)
+        arrays["weight"], arrays["bias"] = kernel.unpack(theta, features, targets)
+        if self.momentum:
+            arrays["weight_velocity"], arrays["bias_velocity"] = kernel.unpack(velocity, features, targets)
+
+    def _how(self, dtype: np.dtype[Any], epoch: int) -> Array:
+        """The numbers of one epoch that ``compiled.epoch`` takes."""
+        rate = self.rate(epoch)
+        keep = 1 - rate * self.weight_decay
+        return np.array([rate, self.momentum, 1 - self.dampening, self.nesterov, self.weight_decay, keep], dtype)
+
+    def _batch_by_batch(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
+        """The same updates, one batch after the other."""
+        x, y, w = _source(problem)
+        rate = x.dtype.type(self.rate(epoch))
+        order = batches(len(x), self.batch_size, seed=problem.seed, epoch=epoch, shuffle=self.shuffle)
+        for rows in order:
+            i = rows.numpy() if isinstance(rows, torch.Tensor) else rows
+            x_BF, y_BO = x[i], y[i]
+            r_BO = x_BF @ arrays["weight"].T + arrays["bias"] - y_BO
+            if w.size:
+                r_BO *= w[i, None]
+            r_BO *= x.dtype.type(2 / y_BO.size)
+            decayed = r_BO.T @ x_BF + x.dtype.type(self.weight_decay) * arrays["weight"]
+            for name, gradient in (("weight", decayed), ("bias", r_BO.sum(axis=0))):
+                arrays[name] -= rate * self._direction(name, gradient, arrays)
+
+    def _direction(self, name: str, gradient: Array, arrays: dict[str, Array]) -> Array:
+        """What the learning rate multiplies: the gradient, or the velocity that it feeds."""
+        if not self.momentum:
+            return gradient
+        kind, key = gradient.dtype.type, f"{name}_velocity"
+        old = arrays.get(key)
+        new = gradient if old is None else kind(self.momentum) * old + kind(1 - self.dampening) * gradient
+        arrays[key] = new
+        return gradient + kind(self.momentum) * new if self.nesterov else new
+
+
+def _source(problem: Problem) -> tuple[Array, Array, Array]:
+    """The rows as arrays that share the tensors' memory; no weights: an empty array."""
+    x_NF, y_NO = problem.rows()
+    w = np.empty(0, x_NF.numpy().dtype) if problem.weight_N is None else problem.weight_N.numpy()
+    return x_NF.numpy(), y_NO.numpy(), w
+
+
+def _in_order(rows: int, size: int) -> Blocks:
+    """Blocks of rows one after the other."""
+    block = block_rows(size)
+    count = -(-rows // block)
+    return Blocks(block, np.arange(count), np.ones((count, 3), np.uint32), np.empty(0, np.uint32))
