@@ -1,6 +1,6 @@
 # make run    sets up .venv and runs the main job on the embedded defaults
 # make test   sets up and passes the tests
-# make notebook  runs docs/tutorial.py and keeps what it shows: docs/tutorial.ipynb, docs/parabolas.png
+# make notebook  runs docs/tutorial.py and keeps what it shows, and draws the other pictures of README and docs/
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,7 +26,7 @@ types: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@$(PIP) -e '.[dev,bench]'
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench && $(BIN)/python -m bench --chart
 
 notebook: .venv/dev.stamp
 	@$(BIN)/python -m docs.build

@@ -1,29 +1,48 @@
-"""``python -m bench [CASE ...] [--json]``: run cases, print the table, keep both in ``bench/results/``."""
+"""``python -m bench [CASE ...] [--json] [--chart]``: run cases, print the table, keep both in ``bench/results/``."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from bench import digits, fullbatch, pipeline
+from bench import chart, digits, exact, file_to_model, fullbatch, growth, ingest, minibatch, pipeline
 from bench.harness import Result, machine, table
 
-CASES = {"fullbatch": fullbatch.run, "pipeline": pipeline.run, "digits": digits.run}
+CASES = {
+    "fullbatch": fullbatch.run,
+    "pipeline": pipeline.run,
+    "digits": digits.run,
+    "minibatch": minibatch.run,
+    "exact": exact.run,
+    "ingest": ingest.run,
+    "file_to_model": file_to_model.run,
+    "growth": growth.run,
+}
 TABLES = {"digits": digits.table}  # cases with a table of their own
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("cases", metavar="CASE", nargs="*", help=f"of {', '.join(CASES)}; none: all")
     parser.add_argument("--json", action="store_true", help="print a list of results as JSON")
+    parser.add_argument("--chart", action="store_true", help="draw what is kept; without a CASE nothing is run")
     args = parser.parse_args(argv)
     unknown = [case for case in args.cases if case not in CASES]
     if unknown:
         parser.error(f"unknown case {unknown[0]}: one of {', '.join(CASES)}")
+    if args.cases or not args.chart:
+        _run(args.cases or list(CASES), as_json=args.json)
+    if args.chart:
+        for path in chart.draw(RESULTS, DOCS, CASES):
+            sys.stderr.write(f"{path}\n")
+
+
+def _run(cases: list[str], *, as_json: bool) -> None:
     results: list[Result] = []
     tables: list[str] = []
-    for case in args.cases or CASES:
+    for case in cases:
         sys.stderr.write(f"{case} ...\n")
         found = CASES[case]()
         text = TABLES.get(case, table)(found)
@@ -31,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         results += found
         tables.append(text)
     text = "\n\n".join([machine(), *tables])
-    print(json.dumps([r.to_json() for r in results], allow_nan=False) if args.json else text)
+    print(json.dumps([r.to_json() for r in results], allow_nan=False) if as_json else text)
 
 
 def _keep(case: str, results: list[Result], text: str) -> None:

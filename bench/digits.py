@@ -19,9 +19,10 @@ import pyarrow as pa
 import statsmodels.api as sm
 from sklearn.linear_model import LinearRegression
 
-from bench import exact, strd
+from bench import rational, strd
 from bench.harness import Result
 from bench.strd import Float, Reference
+from linreg import leaves
 from linreg.config import TrainConfig
 from linreg.fit import fit
 from linreg.moments import Moments, Solution
@@ -80,7 +81,7 @@ def _judge(reference: Reference, orders: int) -> list[Result]:
         order = np.random.default_rng(seed).permutation(len(y_N)) if seed else np.arange(len(y_N))
         for name, contender in _contenders(reference).items():
             found[name].append(_score(contender(x_NF[order], y_N[order]), reference))
-    rounded = exact.of_arrays(x_NF, y_N, intercept=reference.intercept)
+    rounded = rational.of_arrays(x_NF, y_N, intercept=reference.intercept)
     best = Fitted(np.array(rounded.parameters_P, dtype=float), float(rounded.residual_squares), float(rounded.r2))
     found["rounded columns"] = [_score(best, reference)]
     return [_result(reference.name, quantity, i, found, orders) for i, quantity in enumerate(QUANTITIES)]
@@ -117,6 +118,7 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
         "ours": lambda x, y: _exact(x, y, standardize=False) if through else _record(x, y, 1, through),
         "ours, standardized": lambda x, y: _exact(x, y, standardize=True) if through else _record(x, y, 1, through),
         "ours, 3 leaves": lambda x, y: _record(x, y, 3, through),
+        "ours, compiled": lambda x, y: _solved(leaves.moments(_rows(x, y), way="R")[0], through),
     }
     peers = {
         "numpy": lambda x, y: _numpy(x, y, through, rcond=0),
@@ -132,7 +134,10 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
 
 def _record(x_NF: Float, y_N: Float, leaves: int, intercept: bool) -> Fitted:
     names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
-    moments = Moments.of(np.array_split(np.column_stack([x_NF, y_N]), leaves), *names)
+    return _solved(Moments.of(np.array_split(np.column_stack([x_NF, y_N]), leaves), *names), intercept)
+
+
+def _solved(moments: Moments, intercept: bool) -> Fitted:
     solution = moments.solve(intercept=intercept)
     moments = moments if intercept else moments.through_origin()
     start_O = solution.bias_O - solution.weight_OF @ solution.mean_F
@@ -142,11 +147,15 @@ def _record(x_NF: Float, y_N: Float, leaves: int, intercept: bool) -> Fitted:
 
 def _exact(x_NF: Float, y_N: Float, *, standardize: bool) -> Fitted:
     """Through the trainer: the model's slopes and intercept in the data's own units."""
-    names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
-    columns = dict(zip((*names[0], "y"), np.column_stack([x_NF, y_N]).T.copy(), strict=True))
-    fitted = fit(Rows([pa.table(columns)], *names), TrainConfig(trainer="exact", standardize=standardize))
+    fitted = fit(_rows(x_NF, y_N), TrainConfig(trainer="exact", standardize=standardize))
     parameters_P = np.concatenate([fitted.model.intercept_O, fitted.model.weight_OF[0]])
     return _ours(parameters_P, fitted.objective.moments, fitted.objective.moments.solve())
+
+
+def _rows(x_NF: Float, y_N: Float) -> Rows:
+    names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
+    columns = dict(zip((*names[0], "y"), np.column_stack([x_NF, y_N]).T.copy(), strict=True))
+    return Rows([pa.table(columns)], *names)
 
 
 def _ours(parameters_P: Float, moments: Moments, solution: Solution) -> Fitted:
@@ -192,7 +201,7 @@ def _normal_equations(x_NF: Float, y_N: Float, intercept: bool) -> Fitted:
 
 def _reference(name: str, x_NF: Float, y_N: Float) -> Reference:
     rows = tuple(tuple(map(Decimal, row)) for row in x_NF.tolist())
-    return Reference(name, "made here", True, 1, tuple(map(Decimal, y_N.tolist())), rows, exact.of_arrays(x_NF, y_N))
+    return Reference(name, "made here", True, 1, tuple(map(Decimal, y_N.tolist())), rows, rational.of_arrays(x_NF, y_N))
 
 
 def table(results: list[Result]) -> str:

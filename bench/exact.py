@@ -1,82 +1,97 @@
-"""Least squares in exact rational arithmetic: the judge where nothing is certified, and the judge of what is.
+"""Exact least squares on float64 rows in memory: ours from its record, beside oneDAL and scikit-learn.
 
-The normal equations, by Gauss-Jordan elimination on fractions: nothing is rounded before the last step, so that their
-condition does not matter. For small data: the numbers grow with every row and column.
+Ours takes Arrow columns, as they come out of a file; oneDAL a row-major array and scikit-learn a column-major one:
+what suits each best. None looks for values that are not finite. Each runs with the threads it takes by default. No
+reading of files is in it.
 
-Shapes: N rows, F features (powers included), P parameters, the intercept among them.
+Shapes: N rows, F features.
 """
 
-from collections.abc import Iterable, Sequence
-from decimal import Decimal, localcontext
-from fractions import Fraction
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from bench.strd import Certified, Float, Reference
+import numpy as np
+import sklearn
 
-DIGITS = 50
+from bench import data, limits
+from bench.data import Array
+from bench.harness import Contender, Measured, Result, in_turn, less_is_better, load, peer, timed, without
+from linreg.record import Record, record
+from linreg.rows import Rows
 
-
-def certify(design: Sequence[Sequence[Fraction]], y_N: Sequence[Fraction], *, centred: bool) -> Certified:
-    """What is true of these very numbers, to 50 digits.
-
-    Args:
-        design: the rows of the design matrix (N, P), a column of ones included where the model has an intercept.
-        y_N: the response.
-        centred: whether R2 is about the mean.
-    """
-    parameters_P, inverse_P = _normal_equations(design, y_N)
-    fitted = [sum((b * v for b, v in zip(parameters_P, row, strict=True)), Fraction(0)) for row in design]
-    residual = sum(((y - fit) ** 2 for y, fit in zip(y_N, fitted, strict=True)), Fraction(0))
-    middle = sum(y_N, Fraction(0)) / len(y_N) if centred else Fraction(0)
-    total = sum(((y - middle) ** 2 for y in y_N), Fraction(0))
-    variance = residual / (len(y_N) - len(parameters_P))
-    deviations = tuple(_root(v * variance) for v in inverse_P)
-    parameters = tuple(map(_decimal, parameters_P))
-    return Certified(parameters, deviations, _root(variance), _decimal(1 - residual / total), _decimal(residual))
-
-
-def of_reference(reference: Reference) -> Certified:
-    """The truth about the decimals as published, powers taken exactly."""
-    rows = [list(map(Fraction, row)) for row in reference.x_N]
-    if reference.powers > 1:
-        rows = [[row[0] ** k for k in range(1, reference.powers + 1)] for row in rows]
-    return certify(_design(rows, reference.intercept), list(map(Fraction, reference.y_N)), centred=reference.intercept)
+ROWS = {3: 1 << 22, 32: 1 << 21, 256: 1 << 18}  # by F: far beyond the caches, and 512 MiB from F = 32 on
+ONEDAL, SKLEARN, READ = "oneDAL", "scikit-learn", "read"
+# The kinds of record, each by what makes it. Plain moments get their line here when records have them.
+KINDS: dict[str, Callable[[Rows], Record]] = {"R": record}
+TARGETS: dict[tuple[str, int], dict[str, float]] = {
+    ("plain", 3): {ONEDAL: 2, SKLEARN: 20},
+    ("plain", 32): {ONEDAL: 1, SKLEARN: 20},
+    ("plain", 256): {ONEDAL: 0.8, SKLEARN: 15},
+    ("R", 3): {ONEDAL: 2},
+    ("R", 32): {ONEDAL: 0.5},
+    ("R", 256): {ONEDAL: 0.3},
+}
 
 
-def of_arrays(x_NF: Float, y_N: Float, *, intercept: bool = True) -> Certified:
-    """The truth about float64 columns as they are, whatever they were rounded from."""
-    rows = [list(map(Fraction, row)) for row in x_NF.tolist()]
-    return certify(_design(rows, intercept), list(map(Fraction, y_N.tolist())), centred=intercept)
+def run(*, rows: int | None = None, rounds: int = 7, read_bytes: int = limits.GIB) -> list[Result]:
+    """A result for each number of features and kind of record; ``rows`` in place of the full number for a trial."""
+    memory = limits.memory(read_bytes)
+    return [r for features, n in ROWS.items() for r in _measure(features, rows or n, memory, rounds)]
 
 
-def _design(rows: list[list[Fraction]], intercept: bool) -> list[list[Fraction]]:
-    return [[Fraction(1), *row] for row in rows] if intercept else rows
+def _measure(features: int, n: int, memory: limits.Words, rounds: int) -> list[Result]:
+    busy, (x_NF, y_NO) = load(), data.arrays(n, features, dtype=np.float64)
+    contenders = _contenders(x_NF, y_NO)
+    _check_the_same(contenders)
+    threads = os.cpu_count() or 1
+    size = x_NF.nbytes + y_NO.nbytes
+    read: dict[str, Contender] = {READ: lambda: (size / 1e9 / limits.read_bandwidth(memory, threads=threads),)}
+    measured = in_turn(timed(contenders) | read, rounds)
+    note = (
+        f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, oneDAL from a "
+        f"row-major array, scikit-learn from a column-major one, both with assume_finite; same coefficients; each on "
+        f"its own number of threads, of {threads}; {READ}: all threads read the rows once; medians of {rounds} in "
+        f"turn; {busy}{without(**_peers())}"
+    )
+    return [_result(kind, features, measured, note) for kind in KINDS]
 
 
-def _normal_equations(
-    design: Sequence[Sequence[Fraction]], y_N: Sequence[Fraction]
-) -> tuple[list[Fraction], list[Fraction]]:
-    """The parameters, and the diagonal of the inverse Gram matrix."""
-    p = len(design[0])
-    columns = [*zip(*design, strict=True)]
-    g = [[_dot(a, b) for b in columns] + [Fraction(i == j) for j in range(p)] for i, a in enumerate(columns)]
-    g = [[*row, _dot(a, y_N)] for row, a in zip(g, columns, strict=True)]
-    for i in range(p):  # the Gram matrix is positive definite: no pivot is zero
-        g[i] = [v / g[i][i] for v in g[i]]
-        for j in range(p):
-            if j != i:
-                g[j] = [v - g[j][i] * pivot for v, pivot in zip(g[j], g[i], strict=True)]
-    return [row[-1] for row in g], [g[i][p + i] for i in range(p)]
+def _result(kind: str, features: int, measured: Measured, note: str) -> Result:
+    """One kind of record as ours; the other kinds stand in a result of their own."""
+    own = {("ours" if name == kind else name): m for name, m in measured.items() if name == kind or name not in KINDS}
+    return less_is_better(f"exact F={features} {kind}", "s", own, TARGETS[kind, features], note=note)
 
 
-def _dot(a: Iterable[Fraction], b: Iterable[Fraction]) -> Fraction:
-    return sum((u * v for u, v in zip(a, b, strict=True)), Fraction(0))
+def _peers() -> dict[str, Any]:
+    return {ONEDAL: peer("sklearnex.linear_model"), SKLEARN: peer("sklearn.linear_model")}
 
 
-def _decimal(value: Fraction) -> Decimal:
-    with localcontext(prec=DIGITS):
-        return Decimal(value.numerator) / Decimal(value.denominator)
+def _contenders(x_NF: Array, y_NO: Array) -> dict[str, Callable[[], Array]]:
+    """Each gives the intercept and the coefficients, shape (1 + F,)."""
+    y_N, columns_NF = np.ascontiguousarray(y_NO[:, 0]), np.asfortranarray(x_NF)
+    rows, layout = data.rows(columns_NF, y_NO), {ONEDAL: x_NF, SKLEARN: columns_NF}  # ours is the columns, uncopied
+    ours = {kind: partial(_recorded, make, rows) for kind, make in KINDS.items()}
+    peers = {
+        name: partial(_fitted, module, layout[name], y_N) for name, module in _peers().items() if module is not None
+    }
+    return {**ours, **peers}
 
 
-def _root(value: Fraction) -> Decimal:
-    with localcontext(prec=DIGITS):
-        return _decimal(value).sqrt()
+def _recorded(make: Callable[[Rows], Record], rows: Rows) -> Array:
+    solution = make(rows).moments.solve()
+    return np.concatenate([solution.bias_O - solution.weight_OF @ solution.mean_F, solution.weight_OF[0]])
+
+
+def _fitted(module: Any, x_NF: Array, y_N: Array) -> Array:
+    with sklearn.config_context(assume_finite=True):
+        model = module.LinearRegression().fit(x_NF, y_N)
+    return np.concatenate([[model.intercept_], model.coef_])
+
+
+def _check_the_same(contenders: dict[str, Callable[[], Array]]) -> None:
+    """All of them to ten digits: the problem is well conditioned, so a larger difference is a mistake."""
+    first, *others = (work() for work in contenders.values())
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-10, atol=1e-12)

@@ -1,13 +1,10 @@
 """1000 full-batch epochs on 4,000,000 rows x 3 features: from moments, beside the tutorial's loop and one bare pass."""
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import torch
 
-from bench.harness import Result, in_turn, less_is_better, load
+from bench.harness import Result, in_turn, less_is_better, load, seconds
 from linreg.config import TrainConfig
 from linreg.dataset import Rows
 from linreg.fit import Fit, fit
@@ -25,9 +22,9 @@ def run(*, rows: int = 4_000_000, epochs: int = 1000, loop_epochs: int = 10, rou
     x_NF, y_NO = data.tensors(torch.float32)  # the loop's user has them at hand: not a part of its epochs
     measured = in_turn(
         {
-            "ours": lambda: _seconds(lambda: _ours(data, epochs)),
-            "autograd loop": lambda: _seconds(lambda: _loop(x_NF, y_NO, loop_epochs), times=epochs / loop_epochs),
-            "one pass": lambda: _seconds(lambda: Moments.of(data.blocks(), FEATURES, TARGETS)),
+            "ours": lambda: seconds(lambda: _ours(data, epochs)),
+            "autograd loop": lambda: seconds(lambda: _loop(x_NF, y_NO, loop_epochs), times=epochs / loop_epochs),
+            "one pass": lambda: seconds(lambda: Moments.of(data.blocks(), FEATURES, TARGETS)),
         },
         rounds,
     )
@@ -71,9 +68,3 @@ def _check_the_same(data: Rows, epochs: int) -> None:
     model = _ours(data, epochs).model  # not standardised, so its bias is the loop's
     np.testing.assert_allclose(model.weight_OF, w.numpy(), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(model.bias_O, b.numpy(), rtol=1e-9, atol=1e-12)
-
-
-def _seconds(work: Callable[[], object], *, times: float = 1) -> tuple[float]:
-    began = time.perf_counter()
-    work()
-    return ((time.perf_counter() - began) * times,)

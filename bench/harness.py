@@ -1,10 +1,14 @@
 """What every case shares: a result, medians of contenders run in turn, the machine's description, the table."""
 
+import importlib
 import os
 import platform
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 
@@ -37,10 +41,11 @@ class Result:
         return {name: value for name, value in asdict(self).items() if name not in ("note", "spread")}
 
 
+Contender = Callable[[], tuple[float, ...]]
 Measured = dict[str, list[tuple[float, ...]]]
 
 
-def in_turn(contenders: Mapping[str, Callable[[], tuple[float, ...]]], rounds: int) -> Measured:
+def in_turn(contenders: Mapping[str, Contender], rounds: int) -> Measured:
     """What each contender measures, all of them run once a round, so that all meet the same machine.
 
     Each round begins with another one: what a contender leaves behind (threads that still spin, pages that are free)
@@ -59,12 +64,57 @@ def less_is_better(
     case: str, unit: str, measured: Measured, target: dict[str, float], *, note: str, column: int = 0
 ) -> Result:
     """A result from measured times, of which ``ours`` is one; ``column`` says which number of each measurement."""
+    return _result(case, unit, measured, target, note, column, lambda ours, theirs: theirs / ours)
+
+
+def more_is_better(
+    case: str, unit: str, measured: Measured, target: dict[str, float], *, note: str, column: int = 0
+) -> Result:
+    """A result from measured speeds; else as ``less_is_better``."""
+    return _result(case, unit, measured, target, note, column, lambda ours, theirs: ours / theirs)
+
+
+def _result(
+    case: str,
+    unit: str,
+    measured: Measured,
+    target: dict[str, float],
+    note: str,
+    column: int,
+    turn: Callable[[float, float], float],
+) -> Result:
+    """Medians and ratios; the target of a peer that did not run is left out."""
     values = {name: [m[column] for m in rows] for name, rows in measured.items()}
     medians = {name: statistics.median(v) for name, v in values.items()}
     spread = {name: (min(v), max(v)) for name, v in values.items()}
     ours = medians.pop("ours")
-    ratio = {name: value / ours for name, value in medians.items()}
-    return Result(case, unit, ours, medians, ratio, target, note, spread)
+    ratio = {name: turn(ours, value) for name, value in medians.items()}
+    return Result(case, unit, ours, medians, ratio, {k: v for k, v in target.items() if k in medians}, note, spread)
+
+
+def seconds(work: Callable[[], object], *, times: float = 1) -> tuple[float]:
+    """How long the work takes, multiplied by ``times``: a measurement for ``in_turn``."""
+    began = time.perf_counter()
+    work()
+    return ((time.perf_counter() - began) * times,)
+
+
+def timed(contenders: Mapping[str, Callable[[], object]]) -> dict[str, Contender]:
+    """Contenders that do their work, as such that measure how long it takes."""
+    return {name: partial(seconds, work) for name, work in contenders.items()}
+
+
+def peer(module: str) -> ModuleType | None:
+    """A peer's module; None where it is not installed, or does not load on this machine."""
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError):  # OSError: a shared library that this machine lacks
+        return None
+
+
+def without(**peers: ModuleType | None) -> str:
+    """For the note: which peers are left out; empty where none is."""
+    return "".join(f"; {name} is not installed and left out" for name, module in peers.items() if module is None)
 
 
 def machine() -> str:
@@ -87,14 +137,30 @@ def load() -> str:
 
 def table(results: list[Result]) -> str:
     """The results for people to read."""
-    lines = [f"{'case':<12}{'against':<16}{'ours':>10}{'theirs':>10}  {'unit':<8}{'ratio':>8}{'target':>8}  reached"]
-    for r in results:
-        for name, value in r.against.items():
-            goal, reached = "", ""
-            if name in r.target:
-                goal, reached = f"{r.target[name]:.3g}", "yes" if r.ratio[name] >= r.target[name] else "no"
-            lines.append(
-                f"{r.case:<12}{name:<16}{r.ours:>10.4g}{value:>10.4g}  {r.unit:<8}{r.ratio[name]:>8.3g}{goal:>8}  "
-                f"{reached}".rstrip()
-            )
-    return "\n".join([*lines, "", *(f"{r.case} ({r.unit}): {r.note}" for r in results)])
+    cells = [cells for r in results for cells in _lines(r)]
+    wide, peer_wide = (max([8, *(len(c[i]) for c in cells)]) + 2 for i in (0, 1))
+    head = ("case", "against", "ours", "theirs", "unit", "ratio", "target", "reached")
+    lines = [
+        f"{a:<{wide}}{b:<{peer_wide}}{c:>10}{d:>10}  {e:<8}{f:>10}{g:>8}  {h}".rstrip()
+        for a, b, c, d, e, f, g, h in [head, *cells]
+    ]
+    return "\n".join([*lines, "", *_notes(results)])
+
+
+def _notes(results: list[Result]) -> list[str]:
+    """Each note once, under the name of the first result that has it."""
+    first = {r.note: r.case for r in reversed(results)}
+    return [f"{case}: {note}" for note, case in reversed(first.items())]
+
+
+def _lines(r: Result) -> list[tuple[str, ...]]:
+    """A line for each that it is held against; one without them where it stands alone."""
+    if not r.against:
+        return [(r.case, "", f"{r.ours:.4g}", "", r.unit, "", "", "")]
+    out: list[tuple[str, ...]] = []
+    for name, value in r.against.items():
+        goal, reached = "", ""
+        if name in r.target:
+            goal, reached = f"{r.target[name]:.3g}", "yes" if r.ratio[name] >= r.target[name] else "no"
+        out.append((r.case, name, f"{r.ours:.4g}", f"{value:.4g}", r.unit, f"{r.ratio[name]:.3g}", goal, reached))
+    return out

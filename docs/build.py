@@ -2,20 +2,31 @@
 
 Writes ``docs/tutorial.ipynb``, output included, and ``docs/parabolas.png``, the picture in it. Execution times, kernel
 versions and random cell ids are left out, so the same page on the same machine gives the same bytes. It needs the
-``dev`` extra (jupytext, nbclient, ipykernel).
+``dev`` extra (jupytext, nbclient, ipykernel). The other pictures are drawn too: ``two-runs.png``, the losses of the
+README's first two runs, and ``ridge-path.png``, by the example in ``docs/validation.md`` that shows it.
 """
 
 import base64
+import contextlib
+import io
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 import jupytext
 import nbformat
+import numpy as np
+from matplotlib.image import imread, imsave
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from linreg import config_file, plots
+from linreg.dataset import load
+from linreg.fit import fit
+
 HERE = Path(__file__).parent
+ADVISED = ("train.standardize=true", "train.learning_rate=0.88")  # by the first run of the README
 
 
 def notebook() -> NotebookNode:
@@ -42,12 +53,35 @@ def first_picture(page: NotebookNode) -> bytes:
     return base64.b64decode(next(o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})))
 
 
+def two_runs() -> bytes:
+    """The loss pictures of the README's first run and of the one that it advises, side by side, as a PNG file."""
+    out = io.BytesIO()
+    imsave(out, np.hstack([imread(io.BytesIO(_loss_picture(settings))) for settings in ((), ADVISED)]))
+    return out.getvalue()
+
+
+def _loss_picture(settings: tuple[str, ...]) -> bytes:
+    path = f"data.path={HERE.parent / 'data' / 'crops-15.csv'}"
+    config = config_file.load(HERE.parent / "configs" / "crops.toml", [path, *settings])
+    fitted = fit(load(config.data).train, config.train)
+    return plots.png(plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss))
+
+
+def ridge_path() -> None:
+    """Run the example of ``docs/validation.md``, which writes its picture into the folder where it runs."""
+    (example,) = re.findall(r"```python\n(.*?)```", (HERE / "validation.md").read_text(encoding="utf-8"), re.S)
+    with contextlib.chdir(HERE), contextlib.redirect_stdout(io.StringIO()):
+        exec(example, {})
+
+
 def main() -> None:
-    """Write both files beside the page."""
+    """Write all of them beside the page."""
     page = notebook()
     (HERE / "tutorial.ipynb").write_text(nbformat.writes(page) + "\n", encoding="utf-8")
     (HERE / "parabolas.png").write_bytes(first_picture(page))
-    sys.stderr.write("wrote docs/tutorial.ipynb and docs/parabolas.png\n")
+    (HERE / "two-runs.png").write_bytes(two_runs())
+    ridge_path()
+    sys.stderr.write("wrote docs/tutorial.ipynb and docs/*.png\n")
 
 
 if __name__ == "__main__":

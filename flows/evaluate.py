@@ -94,7 +94,13 @@ def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
         patience=how.patience,
         selected=selected,
     )
-    return infer(fitted.model, ingested.moments, reasons=known, partitions=ingested.record.partitions)
+    return infer(
+        fitted.model,
+        ingested.moments,
+        reasons=known,
+        remedy=refusals.closer(how, ran_all=fitted.epochs == how.epochs),
+        partitions=ingested.record.partitions,
+    )
 
 
 def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
@@ -110,10 +116,8 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
         return f"version {version.version} cannot be read ({champion.fault})"
     today = split_of(data)
     if dict(version.split) != today:
-        return (
-            f"version {version.version} was split with {_words(version.split)}, today's split is {_words(today)}: "
-            "its training rows may be among those that judge today"
-        )
+        matters = "it may know today's test rows" if data.test_fraction else "the two had different training rows"
+        return f"version {version.version} was split with {_differing(version.split, today)}: {matters}"
     if version.facts.get("saw_test_rows"):
         return f"version {version.version} may know today's test rows: {version.facts['saw_test_rows']}"
     if set(model.targets) != set(rows.targets):
@@ -144,15 +148,29 @@ def saw_test_rows(ingested: Ingested, data: DataConfig) -> str:
     warm = ingested.warm
     if warm is None or not data.test_fraction:
         return ""
-    if dict(warm.version.split) != split_of(data):
-        return f"it started from {warm.version.ref}, which was split with {_words(warm.version.split)}"
+    today = split_of(data)
+    if dict(warm.version.split) != today:
+        return f"it started from {warm.version.ref}, which was split with {_differing(warm.version.split, today)}"
     return str(warm.version.facts.get("saw_test_rows") or "")
 
 
-def _words(split: Mapping[str, object]) -> str:
-    return f"seed {split.get('seed')}, key {split.get('key') or 'row number'}, fraction {split.get('fraction')}" + (
-        f", validation fraction {split['validation']}" if "validation" in split else ""
+_KEYS = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
+
+
+def _differing(split: Mapping[str, object], today: Mapping[str, object]) -> str:
+    """In what a version's split differs from today's, and nothing else: ``data.split_seed 0, today's with 1``."""
+    if not split:
+        return "what is not on record"
+    # where the test fractions differ, only one of the two may hold the validation fraction
+    names = _KEYS if split.get("fraction") == today["fraction"] else [n for n in _KEYS if n != "validation"]
+    differ = [name for name in names if split.get(name) != today.get(name)]
+    return "; ".join(
+        f"data.{_KEYS[name]} {_value(split.get(name))}, today's with {_value(today.get(name))}" for name in differ
     )
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value or 0}"
 
 
 def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
@@ -230,4 +248,5 @@ def _parabolas(fitted: Fit) -> "Figure":
         loss=plain.loss(path_TDO[-1]),
         features=moments.features,
         targets=moments.targets,
+        penalised=fitted.objective.penalised,
     )

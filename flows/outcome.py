@@ -24,6 +24,7 @@ class Outcome:
         advice: what to change, one line each; for people.
         judged_on: which rows the test metrics are of; for people.
         notes: what was done to the rows and where the training started, one line each; for people.
+        standardize: the features were scaled, so the condition number is that of the scaled columns; for people.
     """
 
     decision: str
@@ -43,6 +44,7 @@ class Outcome:
     advice: tuple[str, ...] = ()
     judged_on: str = ""
     notes: tuple[str, ...] = ()
+    standardize: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``linreg run --json`` prints."""
@@ -84,7 +86,8 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
             f'left out {_count(data.dropped, "row")} with missing values (data.missing = "{config.data.missing}")'
         )
     if data.weightless:
-        lines.append(f"left out {_count(data.weightless, 'row')} that weigh 0 (data.weight = {config.data.weight})")
+        weigh = "weighs" if data.weightless == 1 else "weigh"
+        lines.append(f"left out {_count(data.weightless, 'row')} that {weigh} 0 (data.weight = {config.data.weight})")
     if ingested.record.filled:
         values = _count(ingested.record.filled, "missing value")
         lines.append(f"filled {values} of the training rows with the means of their columns")
@@ -124,4 +127,5 @@ def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seco
         metrics=dict(version.metrics),
         data={**facts.get("data", {}), "digest": found.digest, "partitions": found.partitions, "read": 0},
         judged_on=str(facts.get("judged_on", "")),
+        standardize=config.train.standardize,
     )

@@ -91,6 +91,7 @@ def evaluate(
     """Judge the model beside the baselines; pictures, metrics and the model go to MLflow."""
     evaluation = evaluating.evaluate(fitted, expected, found, config.data, selected=selected)
     m = evaluation.metrics
+    run.set_tags({"judged_on": evaluation.judged_on})
     get_run_logger().info("rmse %.6g, R2 %.4f on %s", m["test_rmse"], m["test_r2"], evaluation.judged_on)
     return evaluation, log_model(run, config, found, fitted, evaluation)
 
@@ -191,6 +192,7 @@ def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: 
         advice=expected.advice,
         judged_on=evaluation.judged_on,
         notes=notes(config, found),
+        standardize=config.train.standardize,
     )
 
 

@@ -78,6 +78,8 @@ class CrossValidation:
     @property
     def advice(self) -> tuple[str, ...]:
         """What follows, a line each; ``findings`` says it in numbers."""
+        if not self.trained.variance_O.any():
+            return ("the targets do not vary: there is nothing to learn, and no weight decay to choose",)
         beaten = _gain(self.mean, self.trained)
         lines = [] if self.l1 else [_on_weight_decay(self)]
         if beaten[0] <= NOISE * beaten[1]:
@@ -199,8 +201,14 @@ def _on_weight_decay(found: CrossValidation) -> str:
     own, best = path.index(found.weight_decay), path.best
     gain, error = path.gain(own, best)
     if gain <= NOISE * error:
-        what = f"the config's {found.weight_decay:g}" if found.weight_decay else "none"
-        return f"no weight decay improves on {what} by more than the noise of the folds"
+        if found.weight_decay:
+            return (
+                f"keep weight decay {found.weight_decay:g}: no other lowers the {found.folds}-fold error by more than "
+                "the noise of the folds"
+            )
+        return (
+            f"no weight decay is needed: none lowers the {found.folds}-fold error by more than the noise of the folds"
+        )
     before, after = path.rmse_G[own], path.rmse_G[best]
     return (
         f"weight decay {path.weight_decay_G[best]:.3g} lowers the {found.folds}-fold RMSE from {before:.4g} to "

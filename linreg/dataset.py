@@ -14,9 +14,10 @@ import pyarrow as pa
 from linreg import source, split
 from linreg.config import DataConfig
 from linreg.errors import UserError
-from linreg.rows import Float, Rows, float64
+from linreg.rows import Chosen, Float, Rows, float64
 from linreg.source import Partition
 from linreg.tables import ColumnMissing
+from linreg.threads import in_threads
 
 __all__ = ["Dataset", "Rows", "load", "read_complete"]
 
@@ -181,12 +182,15 @@ def _roles(
 def _missing(partition: Partition, table: pa.Table, dtype: str, skipped: Mask | None = None) -> dict[str, Mask]:
     """Which rows lack a value, shape (n,), for the columns where some do; those skipped are not looked at."""
     out = {}
-    for name in table.column_names:
-        if pa.types.is_floating(table[name].type) or table[name].null_count:
+    largest = min(float(np.finfo(np.dtype(dtype)).max), _SQUARED)
+    for name, fine in zip(
+        table.column_names, in_threads(lambda c: _all_within(c, largest), table.columns), strict=True
+    ):
+        if not fine:
             values = float64(table[name])
             if skipped is not None and skipped.any():
                 values = np.where(skipped, 0.0, values)
-            _check_range(partition, name, values, dtype)
+            _check_range(partition, name, values, dtype, largest)
             bad = np.isnan(values)
             if bad.any():
                 out[name] = bad
@@ -198,11 +202,20 @@ def _refuse(partition: Partition, missing: dict[str, Mask], remedy: str) -> None
         raise _fault(partition, name, bad, "is missing", remedy)
 
 
-def _check_range(partition: Partition, name: str, values: Float, dtype: str) -> None:
+def _all_within(column: pa.ChunkedArray, largest: float) -> bool:
+    """Whether every value is there, finite and not too large: two quick passes over it as it lies."""
+    if column.null_count:
+        return False
+    if not pa.types.is_floating(column.type):
+        return True
+    chunks = [np.asarray(chunk) for chunk in column.chunks]
+    return all(c.min() >= -largest and c.max() <= largest for c in chunks if len(c))  # NaN is neither
+
+
+def _check_range(partition: Partition, name: str, values: Float, dtype: str, largest: float) -> None:
     infinite = np.isinf(values)
     if infinite.any():
         raise _fault(partition, name, infinite, "is infinite or beyond float64", "correct or remove it")
-    largest = min(float(np.finfo(np.dtype(dtype)).max), _SQUARED)
     if np.fmax.reduce(values, initial=0.0) > largest or np.fmin.reduce(values, initial=0.0) < -largest:
         beyond = np.abs(values) > largest
         remedy = "rescale the column" + ("" if largest == _SQUARED else ', or set train.dtype = "float64"')
@@ -233,12 +246,14 @@ def _complete(part: _Part, column: str, gaps: bool) -> bool:
 
 def _rows(config: DataConfig, parts: Sequence[_Part], keep: list[str], masks: Sequence[Mask]) -> Rows:
     """The rows of every partition where its mask says so."""
-    tables = [_where(part.table.select(keep), mask) for part, mask in zip(parts, masks, strict=True)]
-    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=config.missing == "mean")
+    tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
+    gaps = config.missing == "mean"
+    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, chosen=chosen)
 
 
-def _where(table: pa.Table, mask: Mask) -> pa.Table:
-    return table if mask.all() else table.filter(pa.array(mask)).combine_chunks()
+def _where(mask: Mask) -> Chosen | None:
+    """The numbers of the rows that a mask marks; None: all of them."""
+    return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 
 
 def _folds(config: DataConfig, parts: Sequence[_Part], keep: list[str], count: int) -> tuple[Rows, ...]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from linreg.errors import UserError
 from linreg.gaps import Gapped
+from linreg.metrics import mean_r2, r2_of
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
@@ -99,15 +100,13 @@ class FoldErrors:
 
     @property
     def r2(self) -> float:
-        """The mean of the targets' R2."""
-        return float(self.r2_O.mean())
+        """The mean of the targets' R2, over those that vary."""
+        return mean_r2(self.r2_O, self.variance_O)
 
     @property
     def r2_O(self) -> Float:
-        """A target each: 1 - MSE / variance; of a target that does not vary 1 where it is met exactly, else 0."""
-        varies = self.variance_O > 0
-        share = self.mse_O / np.where(varies, self.variance_O, 1.0)
-        return np.where(varies, 1 - share, np.where(self.mse_O == 0, 1.0, 0.0))
+        """A target each: 1 - MSE / variance; 0 of one that does not vary, as in ``metrics``."""
+        return r2_of(self.mse_O, self.variance_O)
 
 
 def fold_mean(error_K: Float, weight_K: Float) -> tuple[Float, Float]:
@@ -144,7 +143,7 @@ def why_not(folds: Sequence[Moments | Gapped]) -> str | None:
     if count < len(folds):
         return f"{len(folds) - count} of {len(folds)} folds hold no row: leave them out"
     if rows < 2 * count:
-        return f"{rows} rows are too few for {count} folds of two rows or more: add rows"
+        return f"{rows} rows are too few: {count} folds need {2 * count} or more, two each: add rows"
     least, needed = rows - max(fold.rows for fold in folds), len(folds[0].features) + 1
     if least < needed:
         return f"a training part has {least} rows, fewer than the {needed} parameters a target: add rows"

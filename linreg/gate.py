@@ -85,7 +85,7 @@ def against_champion(
     half = _half_width(old_N - new_N, w_N)
     low, high = (gain - half) / old, (gain + half) / old
     verdict = "promoted" if low > needed else "kept"
-    words = f"{_percent(gain / old)}, 95% interval {low:.2%} to {high:.2%} on {len(new_N)} test rows"
+    words = f"{_percent(gain / old)}, 95% interval {_between(gain / old, low, high)} on {len(new_N)} test rows"
     return Verdict(verdict, f"{_opening(verdict, version)}: {words}" + (f", margin {margin:.2%}" if margin else ""))
 
 
@@ -112,4 +112,16 @@ def _opening(verdict: str, version: int) -> str:
 def _percent(gain: float) -> str:
     if abs(gain) <= PLAINLY:
         return "equally good"
+    if gain <= -1:  # twice the loss and more: nobody reads 9873.54%
+        return f"{_times(gain)} times the loss"
     return f"{gain:.2%} better" if gain > 0 else f"{-gain:.2%} worse"
+
+
+def _between(gain: float, low: float, high: float) -> str:
+    """The interval of the gain in the unit that ``_percent`` tells it in; times the loss rise where gains fall."""
+    return f"{_times(high)} to {_times(low)}" if gain <= -1 else f"{low:.2%} to {high:.2%}"
+
+
+def _times(gain: float) -> str:
+    times = 1 - gain
+    return f"{times:.3g}" if times < 1000 or times >= 1e6 else f"{times:,.0f}"

@@ -23,11 +23,12 @@ from scipy.special import fdtrc, stdtr
 
 from linreg.errors import UserError
 from linreg.estimates import VALID, Coefficient, Errors, Inference, Quality, TargetInference
+from linreg.metrics import r2_of
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.objective import Objective
 from linreg.precision import Precision, excess_O, quantile
-from linreg.refusals import faults
+from linreg.refusals import NEARER, faults
 
 Float = npt.NDArray[np.float64]
 
@@ -40,6 +41,7 @@ def infer(
     moments: Moments,
     *,
     reasons: Sequence[str] = (),
+    remedy: str = NEARER,
     partitions: Sequence[Moments] = (),
     level: float = LEVEL,
 ) -> Inference:
@@ -49,6 +51,7 @@ def infer(
         model: as it was trained; its estimates are the ones reported.
         moments: the record of its training rows.
         reasons: why inference is not valid as far as the caller knows; ``linreg.refusals.known`` words them.
+        remedy: what to do where the parameters are away from the optimum; ``linreg.refusals.closer`` words it.
         partitions: the records of the partitions, adding up to ``moments``; from 30 on, clustered errors are given.
         level: of the intervals.
 
@@ -56,7 +59,7 @@ def infer(
         ValueError: the model, the record and the partitions are not of the same columns and rows.
     """
     parts = _parts(model, moments, partitions)
-    why = (*reasons, *faults(model, moments, reasons))
+    why = (*reasons, *faults(model, moments, reasons, remedy=remedy))
     full_rank = moments.solve().rank == len(moments.features)
     enough = full_rank and moments.rows > len(moments.features) + 1
     inflation_F = Precision(moments).inflation_F if full_rank else [None] * len(moments.features)
@@ -158,12 +161,11 @@ def _errors(estimate_DO: Float, error_DO: Float, degrees: int, level: float) -> 
 
 
 def _r2(model: LinearModel, moments: Moments) -> Float:
-    """1 - RSS / TSS on the training rows; of a constant target 1 where it is met exactly, else 0."""
+    """1 - RSS / TSS on the training rows; 0 of a constant target, as in ``metrics``."""
     f = len(moments.features)
     total_O = (moments.centred_PP[:, f:] ** 2).sum(axis=0)
     residual_O = moments.solve().residual_O + excess_O(model, moments)
-    varies_O = moments.spread_P[f:] > 0
-    return np.where(varies_O, 1 - residual_O / np.where(varies_O, total_O, 1.0), np.where(residual_O == 0, 1.0, 0.0))
+    return r2_of(residual_O, np.where(moments.spread_P[f:] > 0, total_O, 0.0))
 
 
 def _quality(model: LinearModel, moments: Moments) -> list[Quality]:

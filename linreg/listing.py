@@ -22,37 +22,40 @@ from linreg.tables import kind
 Named = tuple[str, str]  # name below the root, path or URI that opens it
 
 
-def files(path: str) -> list[Named]:
+def files(path: str, *, asked: str = "data.path") -> list[Named]:
     """The data files that a path means, sorted by name.
+
+    Args:
+        asked: what the caller calls the path, for the advice to check it.
 
     Raises:
         UserError: nothing is there, nothing matches, or a file named is no data file.
         ServerAway: a remote file system does not answer.
     """
     with advice(path):
-        return sorted(_remote(path) if "://" in path else _local(os.path.expanduser(path)))
+        return sorted(_remote(path, asked) if "://" in path else _local(os.path.expanduser(path), asked))
 
 
-def _local(path: str) -> list[Named]:
+def _local(path: str, asked: str) -> list[Named]:
     if glob.has_magic(path) and not os.path.lexists(path):
         return _globbed(path)
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(_missing(path)) from None
+        raise UserError(_missing(path, asked)) from None
     if stat.S_ISDIR(mode):
-        return _folder(path)
+        return _folder(path, asked)
     return [_regular(_known(os.path.basename(path), path))]
 
 
-def _missing(path: str) -> str:
+def _missing(path: str, asked: str) -> str:
     """The line for a path that is not there, with the names near it."""
     parent, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(parent):
-        return f"{path}: no such file or folder, nor is there a folder {parent}: check data.path"
+        return f"{path}: no such file or folder, nor is there a folder {parent}: check {asked}"
     here = sorted(n for n in os.listdir(parent) if not n.startswith("."))
     near = _short(nearest(name, here)) or " (its folder is empty)"
-    return f"{path}: no such file or folder{near}: check data.path"
+    return f"{path}: no such file or folder{near}: check {asked}"
 
 
 def _globbed(path: str) -> list[Named]:
@@ -67,7 +70,7 @@ def _globbed(path: str) -> list[Named]:
     return files
 
 
-def _folder(root: str) -> list[Named]:
+def _folder(root: str, asked: str) -> list[Named]:
     """The data files under a folder, through links to folders too, each folder once."""
     files: list[Named] = []
     seen: set[str] = set()
@@ -79,7 +82,7 @@ def _folder(root: str) -> list[Named]:
         files += [_regular((os.path.relpath(p, root), p)) for p in paths]
         seen.add(real)
     if not files:
-        raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check data.path")
+        raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {asked}")
     return files
 
 
@@ -102,7 +105,7 @@ def _regular(file: Named) -> Named:
     return file
 
 
-def _remote(uri: str) -> list[Named]:
+def _remote(uri: str, asked: str) -> list[Named]:
     """The files of a URI; ``head`` is the part of it that stands before the names below the root."""
     plain, _, query = uri.partition("?")
     tail = f"?{query}" if query else ""
@@ -110,14 +113,14 @@ def _remote(uri: str) -> list[Named]:
     system, root = open_system(head + tail)
     info = system.get_file_info(root)
     if info.type == pafs.FileType.NotFound:
-        raise UserError(f"{label(uri)}: no such file or folder: check data.path")
+        raise UserError(f"{label(uri)}: no such file or folder: check {asked}")
     if info.type == pafs.FileType.File:
         return [_known(PurePosixPath(root).name, uri)]
     wanted = re.compile(_regex(plain[len(head) + 1 :]) if head != plain else r"(?s:.*)")
     below = [i.path[len(root.rstrip("/")) + 1 :] for i in _listing(system, root)]
     names = [n for n in below if not re.search(r"(^|/)\.", n) and wanted.fullmatch(n) and kind(n)]
     if not names:
-        raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check data.path")
+        raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {asked}")
     return [(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
 
 
@@ -151,7 +154,7 @@ def advice(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as e:
-        raise UserError(f"{label(e.filename or path)}: no such file (any more): check data.path, run again") from e
+        raise UserError(f"{label(e.filename or path)}: no such file (any more): check the path, run again") from e
     except PermissionError as e:
         raise UserError(f"{label(e.filename or path)}: may not be read: give this user the right to read it") from e
     except OSError as e:

@@ -2,6 +2,9 @@
 
 Shapes: N rows, O targets. The MSE is over all N x O elements, R2 over all targets is the mean of theirs. Where rows
 weigh differently, every mean is the weighted one.
+
+R2 of a target that does not vary has no meaning: there is nothing to explain. It is 0 here, as for the mean predictor
+(a metric must be finite), and it is left out of the mean over targets, which is 0 where none varies.
 """
 
 from collections.abc import Sequence
@@ -22,8 +25,6 @@ def regression_metrics(
 ) -> dict[str, float]:
     """All four, named ``test_rmse`` over all targets and ``test_rmse.apples`` for one; errors in the targets' units.
 
-    R2 of a target that does not vary is 1 where it is met exactly, else 0, so that no metric is ever NaN.
-
     Raises:
         ValueError: the shapes differ.
     """
@@ -31,8 +32,9 @@ def regression_metrics(
         raise ValueError(f"actual {actual_NO.shape} and predicted {predicted_NO.shape} differ in shape")
     error = actual_NO - predicted_NO
     mse, mae = (np.average(e, axis=0, weights=weight_N) for e in (error**2, np.abs(error)))
-    r2 = _r2(actual_NO, mse, weight_N)
-    out = {"mse": mse.mean(), "rmse": np.sqrt(mse.mean()), "mae": mae.mean(), "r2": r2.mean()}
+    variance = _variance(actual_NO, weight_N)
+    r2 = r2_of(mse, variance)
+    out = {"mse": mse.mean(), "rmse": np.sqrt(mse.mean()), "mae": mae.mean(), "r2": mean_r2(r2, variance)}
     for i, target in enumerate(targets):
         each = {"mse": mse[i], "rmse": np.sqrt(mse[i]), "mae": mae[i], "r2": r2[i]}
         out |= {f"{name}.{target}": value for name, value in each.items()}
@@ -44,8 +46,20 @@ def row_losses(actual_NO: Float, predicted_NO: Float) -> Float:
     return np.asarray(((actual_NO - predicted_NO) ** 2).mean(axis=1))
 
 
-def _r2(actual_NO: Float, mse_O: Float, weight_N: Float | None) -> Float:
+def r2_of(mse_O: Float, variance_O: Float) -> Float:
+    """``1 - mse / variance`` of each target, shape (O,); 0 where the variance is 0."""
+    varies_O = variance_O > 0
+    return np.where(varies_O, 1 - mse_O / np.where(varies_O, variance_O, 1.0), 0.0)
+
+
+def mean_r2(r2_O: Float, variance_O: Float) -> float:
+    """Over the targets that vary; 0 where none does."""
+    varies_O = variance_O > 0
+    return float(r2_O[varies_O].mean()) if varies_O.any() else 0.0
+
+
+def _variance(actual_NO: Float, weight_N: Float | None) -> Float:
+    """The targets' variance, shape (O,); exactly 0 of a constant, whose mean is rounded."""
     mean_O = np.average(actual_NO, axis=0, weights=weight_N)
     variance_O = np.average((actual_NO - mean_O) ** 2, axis=0, weights=weight_N)
-    varies = actual_NO.max(axis=0) > actual_NO.min(axis=0)  # a constant's mean is rounded, and its variance not 0
-    return np.where(varies, 1 - mse_O / np.where(varies, variance_O, 1.0), np.where(mse_O == 0, 1.0, 0.0))
+    return np.where(actual_NO.max(axis=0) > actual_NO.min(axis=0), variance_O, 0.0)

@@ -11,7 +11,8 @@ LeVeque 1983 (merging centred sums).
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -142,7 +143,7 @@ class Moments:
             raise ValueError("records of different columns do not add up")
         if not other.rows or not self.rows:
             return self if self.rows else other
-        stacked = np.vstack([self.root_KK, _shifted(other.root_KK, other.shift_P - self.shift_P)])
+        stacked = np.vstack([self.root_KK, shifted(other.root_KK, other.shift_P - self.shift_P)])
         sums = {n: getattr(self, n) + getattr(other, n) for n in ("rows", "weight", "log_weight", "square_weight")}
         return Moments(self.features, self.targets, shift_P=self.shift_P, root_KK=factor(stacked), **sums)
 
@@ -164,7 +165,7 @@ class Moments:
 
     def at(self, centre_P: Float) -> Float:
         """The factor of ``sqrt(w) * [1 | Z - centre]``, shape (K, K)."""
-        return _shifted(self.root_KK, self.shift_P - centre_P)
+        return shifted(self.root_KK, self.shift_P - centre_P)
 
     def mean_squared_error(self, weight_OF: Float, bias_O: Float, mean_F: Float) -> Float:
         """The weighted mean squared error of ``(x - mean) W' + b`` on the recorded rows; shape (O,).
@@ -262,8 +263,14 @@ class Moments:
 
 def merge(records: Sequence[Mergeable]) -> Mergeable:
     """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits."""
+    return merge_by(operator.add, records)
+
+
+def merge_by(add: Callable[[Mergeable, Mergeable], Mergeable], records: Sequence[Mergeable]) -> Mergeable:
+    """The same with another way to add two."""
     while len(records) > 1:
-        records = [a + b for a, b in zip(records[::2], records[1::2], strict=False)] + [*records[len(records) & ~1 :]]
+        pairs = zip(records[::2], records[1::2], strict=False)
+        records = [add(a, b) for a, b in pairs] + [*records[len(records) & ~1 :]]
     return records[0]
 
 
@@ -283,7 +290,7 @@ def factor(a_NK: Float) -> Float:
     return np.where(np.diag(root) < 0, -1.0, 1.0)[:, None] * root
 
 
-def _shifted(root_KK: Float, by_P: Float) -> Float:
+def shifted(root_KK: Float, by_P: Float) -> Float:
     """The factor after ``by`` is added to the columns: only the row that belongs to the ones changes."""
     out = root_KK.copy()
     out[0, 1:] += out[0, 0] * by_P

@@ -236,6 +236,8 @@ def _faster(objective: Objective, config: TrainConfig, needed: int | None, start
         return []
     other = [f"--set train.{k}={str(v).lower()} " for k, v in plain.items() if getattr(config, k) != v]
     how = f"{''.join(other)}--set train.learning_rate={changed.learning_rate:g}"
+    if soon > config.epochs:
+        how += f" --set train.epochs={soon}"
     return [f"{how} comes within 1% of the optimum in {soon:,} epochs"]
 
 

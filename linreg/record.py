@@ -6,8 +6,9 @@ Shapes: N rows, F features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from linreg import leaves
 from linreg.errors import UserError
 from linreg.gaps import Gapped
 from linreg.moments import Float, Moments, merge
@@ -23,11 +24,13 @@ class Record:
         moments: of all of them, every gap filled with its column's mean over them.
         partitions: of each partition that has rows, in order, filled with the same means.
         filled: how many values were missing.
+        plain: how many partitions were recorded by plain sums of products.
     """
 
     moments: Moments
     partitions: tuple[Moments, ...]
     filled: int
+    plain: int = 0
 
     @property
     def fill_F(self) -> Float:
@@ -41,7 +44,8 @@ def record(rows: Rows) -> Record:
     Raises:
         UserError: there is no row, or a column has no value at all.
     """
-    return joined([gapped(part) for part in rows.partitions()])
+    parts = [_recorded(part) for part in rows.partitions()]
+    return replace(joined([part for part, _ in parts]), plain=sum(way == "plain" for _, way in parts))
 
 
 def joined(parts: Sequence[Gapped]) -> Record:
@@ -62,6 +66,18 @@ def joined(parts: Sequence[Gapped]) -> Record:
 
 def gapped(rows: Rows) -> Gapped:
     """The record of some rows, their gaps still open."""
+    return _recorded(rows)[0]
+
+
+def _recorded(rows: Rows) -> tuple[Gapped, str]:
+    """The same, and the way it was computed; see ``leaves``."""
+    if leaves.pays(rows):
+        found, way = leaves.moments(rows)
+        return Gapped(found, (), 0), way
+    return _small(rows), "R"
+
+
+def _small(rows: Rows) -> Gapped:
     if rows.gaps:
         return Gapped.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights())
     return Gapped(Moments.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights()), (), 0)

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from linreg.config import TrainConfig
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.precision import distance
 
 NEAR = 0.01  # standard errors that the parameters may be from the optimum: 1/200 of a 95% interval's half-width
+NEARER = "more epochs, train.standardize = true or trainer = 'exact'"
 REGULARISED = "regularised"
 _EPS = float(np.finfo(float).eps)
 _MOST_NAMES = 10
@@ -66,13 +68,36 @@ def chosen(models: int, by: str) -> str:
     return f"chosen among {models:,} models by {by}" if models > 1 else ""
 
 
-def faults(model: LinearModel, moments: Moments, reasons: Sequence[str] = ()) -> tuple[str, ...]:
+def closer(how: TrainConfig, *, ran_all: bool = True) -> str:
+    """What would bring the parameters of such a training nearer to the optimum, in words; only what is not so yet.
+
+    Args:
+        how: the training that was done.
+        ran_all: it ran all its epochs; False: ``tolerance`` or ``patience`` ended it, and more epochs would not be run.
+            Nor do they help where mini-batches go on at a constant rate. Of patience it is ``known`` that speaks.
+    """
+    noisy = how.batch_size > 0 and how.schedule == "constant"
+    ways = [
+        ("more epochs", how.trainer != "exact" and ran_all and not noisy),
+        ("a smaller train.tolerance", how.tolerance > 0 and not ran_all and not how.patience),
+        ("train.batch_size = 0", noisy),
+        ("train.standardize = true", not how.standardize),
+        ("trainer = 'exact'", how.trainer != "exact"),
+    ]
+    *first, last = [words for words, applies in ways if applies] or ["leave out columns that others nearly determine"]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def faults(
+    model: LinearModel, moments: Moments, reasons: Sequence[str] = (), *, remedy: str = NEARER
+) -> tuple[str, ...]:
     """What the record and the model show to be wrong; empty where inference is valid.
 
     Args:
         model: as it was trained.
         moments: the record of its training rows.
         reasons: known already; of a penalised model it is not said that it is away from the unpenalised optimum.
+        remedy: what would bring the parameters nearer to the optimum, as ``closer`` words it.
     """
     singular = [*_too_few(moments), *_deficient(moments)]
     if singular:
@@ -80,7 +105,7 @@ def faults(model: LinearModel, moments: Moments, reasons: Sequence[str] = ()) ->
     exact = tuple(_exact(moments))
     if exact or any(r.startswith(REGULARISED) for r in reasons):
         return exact
-    return tuple(_away(model, moments))
+    return tuple(_away(model, moments, remedy))
 
 
 def _too_few(moments: Moments) -> Iterable[str]:
@@ -96,7 +121,7 @@ def _deficient(moments: Moments) -> Iterable[str]:
     constant = [n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0]
     tied = [n for n in solution.deficient if n not in constant]
     if constant:
-        yield f"{_names(constant)} {'is' if len(constant) == 1 else 'are'} constant: leave out what does not vary"
+        yield f"{_names(constant)} {_is(constant)} constant: leave out what does not vary"
     if solution.rank < min(f - len(constant), moments.rows - 1):
         yield f"rank {solution.rank} of {f}: {_names(tied)} determine each other: leave out one of them"
 
@@ -108,7 +133,10 @@ def _exact(moments: Moments) -> Iterable[str]:
     # of the target what the factorisation leaves, of the terms that make it up what their own last digits do
     rounding_O = _EPS * (64 * size_P[f:] + 16 * np.abs(solution.weight_OF) @ size_P[:f])
     met = np.sqrt(solution.residual_O / moments.weight) <= rounding_O
-    names = [target for target, zero in zip(moments.targets, met, strict=True) if zero]
+    constant = [t for t, spread in zip(moments.targets, moments.spread_P[f:], strict=True) if spread == 0]
+    names = [t for t, zero in zip(moments.targets, met, strict=True) if zero and t not in constant]
+    if constant:
+        yield f"{_names(constant)} {_is(constant)} constant, so there is nothing to explain: leave out the target"
     if names:
         yield (
             f"the residuals of {_names(names)} are zero to rounding, so there is no noise to tell errors from: "
@@ -116,14 +144,15 @@ def _exact(moments: Moments) -> Iterable[str]:
         )
 
 
-def _away(model: LinearModel, moments: Moments) -> Iterable[str]:
+def _away(model: LinearModel, moments: Moments, remedy: str) -> Iterable[str]:
     """Parameters that are not those of least squares."""
     far = distance(model, moments)
     if not far <= NEAR:
-        yield (
-            f"the parameters are up to {far:.2g} standard errors from the optimum ({NEAR:g} is allowed): more epochs, "
-            "train.standardize = true or trainer = 'exact'"
-        )
+        yield f"the parameters are up to {far:.2g} standard errors from the optimum ({NEAR:g} is allowed): {remedy}"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from linreg.batches import place
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 LEAF = 65_536  # rows of a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
 
 
 class Rows:
@@ -30,6 +31,8 @@ class Rows:
         targets: names of the O outputs.
         weight: the column that says how much a row counts; empty: all count the same.
         gaps: whether features may be missing, to be filled with their means over the training rows.
+        chosen: the numbers of the rows of each table that belong here, rising; None: all of them. Tables of several
+            roles are shared between these, not copied.
     """
 
     def __init__(
@@ -40,15 +43,18 @@ class Rows:
         *,
         weight: str = "",
         gaps: bool = False,
+        chosen: Sequence[Chosen | None] = (),
     ) -> None:
         self.features = features
         self.targets = targets
         self.weight = weight
         self.gaps = gaps
         self._tables = tuple(tables)
+        self._chosen = tuple(chosen) or (None,) * len(self._tables)
+        self._counts = [len(t) if c is None else len(c) for t, c in zip(self._tables, self._chosen, strict=True)]
 
     def __len__(self) -> int:
-        return sum(len(t) for t in self._tables)
+        return sum(self._counts)
 
     def blocks(self) -> Iterator[Float]:
         """Leaves of at most ``LEAF`` rows of one partition: float64, C-contiguous, (n, F + O), targets last."""
@@ -61,7 +67,9 @@ class Rows:
     def partitions(self) -> "list[Rows]":
         """The rows of each partition by themselves; those without any are left out."""
         names = self.features, self.targets
-        return [Rows([t], *names, weight=self.weight, gaps=self.gaps) for t in self._tables if len(t)]
+        how: dict[str, Any] = {"weight": self.weight, "gaps": self.gaps}
+        parts = zip(self._tables, self._chosen, self._counts, strict=True)
+        return [Rows([t], *names, chosen=[c], **how) for t, c, count in parts if count]
 
     def weights(self, *, mixed: bool = False) -> Float | None:
         """How much each row counts, float64 of shape (N,), in the order of ``tensors``; None where all do the same."""
@@ -132,14 +140,24 @@ class Rows:
         held = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
         return set(columns) <= held
 
+    def pieces(self) -> Iterator[tuple[pa.Table, Chosen | None]]:
+        """The rows of each leaf: a part of a table, and the numbers of its rows that count; None: all do."""
+        for table, chosen in zip(self._tables, self._chosen, strict=True):
+            for start in range(0, len(table) if chosen is None else len(chosen), LEAF):
+                if chosen is None:
+                    yield table.slice(start, LEAF), None
+                    continue
+                some = chosen[start : start + LEAF]
+                first, last = int(some[0]), int(some[-1])
+                yield table.slice(first, last + 1 - first), some - some[0]
+
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        for table in self._tables:
-            for start in range(0, len(table), LEAF):
-                piece = table.slice(start, LEAF)
-                out = np.empty((len(piece), len(columns)))
-                for j, name in enumerate(columns):
-                    out[:, j] = float64(piece[name])
-                yield out
+        for piece, some in self.pieces():
+            out = np.empty((len(piece) if some is None else len(some), len(columns)))
+            for j, name in enumerate(columns):
+                values = float64(piece[name])
+                out[:, j] = values if some is None else values[some]
+            yield out
 
 
 def float64(column: pa.ChunkedArray) -> Float:

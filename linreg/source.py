@@ -5,8 +5,11 @@ Every file is read by itself, since a data set that takes its schema from the fi
 the others in silence. What a file says is in ``tables``; which rows train and which test is in ``split``.
 """
 
+import os
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import xxhash
@@ -15,6 +18,7 @@ from linreg import csv_check, listing, tables
 from linreg.errors import UserError
 
 _CHUNK = 1 << 22
+_SETTLED = 2_000_000_000  # ns: a file that was written later than this before it was hashed may change unseen
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Partition:
         path: what opens it: a local path or a URI.
         size: bytes.
         digest: XXH3-128 of all bytes, in hex.
+        stamp: what a local file's inode said when it was hashed; it tells any change since. Empty where it might not.
     """
 
     name: str
     path: str
     size: int
     digest: str
+    stamp: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def label(self) -> str:
@@ -39,18 +45,19 @@ class Partition:
         return listing.label(self.path)
 
 
-def find(path: str) -> list[Partition]:
+def find(path: str, *, asked: str = "data.path") -> list[Partition]:
     """List and hash the files of a data set, sorted by name.
 
     Args:
         path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, .parquet and .pq; hidden files
             and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
+        asked: what the caller calls the path, for the advice to check it.
 
     Raises:
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
-    return [_hashed(name, opens) for name, opens in listing.files(path)]
+    return [_hashed(name, opens) for name, opens in listing.files(path, asked=asked)]
 
 
 def digest(partitions: Iterable[Partition]) -> str:
@@ -75,8 +82,14 @@ def read(
     Raises:
         UserError: the file changed since ``find``, or is not what it should be: says where, and what to do.
     """
-    data = _bytes(partition)
-    return tables.parse(partition.label, data, columns, optional=optional, text_ok=text_ok)
+    what: dict[str, Any] = {"optional": optional, "text_ok": text_ok}
+    if tables.kind(partition.name) == "csv" or not _unchanged(partition):
+        return tables.parse(partition.label, _bytes(partition), columns, **what)
+    with listing.advice(partition.path), pa.OSFile(partition.path) as file:
+        table = tables.parse(partition.label, file, columns, **what)
+    if not _unchanged(partition):
+        raise _changed(partition)
+    return table
 
 
 def locate(partition: Partition, row: int, column: str) -> tuple[str, str]:
@@ -88,22 +101,44 @@ def locate(partition: Partition, row: int, column: str) -> tuple[str, str]:
 
 
 def _hashed(name: str, path: str) -> Partition:
-    size, hasher = 0, xxhash.xxh3_128()
+    size, hasher, stamp = 0, xxhash.xxh3_128(), _stamp(path)
     with listing.advice(path):
         system, inner = listing.open_system(path)
         with system.open_input_file(inner) as f:
             while chunk := f.read(_CHUNK):
                 hasher.update(chunk)
                 size += len(chunk)
-    return Partition(name=name, path=path, size=size, digest=hasher.hexdigest())
+    lasting = stamp if stamp == _stamp(path) and time.time_ns() - max(stamp[:2], default=0) > _SETTLED else ()
+    return Partition(name, path, size, hasher.hexdigest(), lasting)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    """Times of the last changes, size, inode and device of a local file; empty for others."""
+    if "://" in path:
+        return ()
+    try:
+        s = os.stat(path)
+    except OSError:
+        return ()  # opening it says what is wrong
+    return s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino, s.st_dev
+
+
+def _unchanged(partition: Partition) -> bool:
+    """Whether the file certainly is what was hashed."""
+    return bool(partition.stamp) and _stamp(partition.path) == partition.stamp
+
+
+def _changed(partition: Partition) -> UserError:
+    return UserError(f"{partition.label}: changed while it was read: run again")
 
 
 def _bytes(partition: Partition) -> bytes:
     """The whole file, refused where it is not what was hashed."""
+    known = _unchanged(partition)
     with listing.advice(partition.path):
         system, inner = listing.open_system(partition.path)
         with system.open_input_file(inner) as f:
             data: bytes = f.read()
-    if xxhash.xxh3_128_hexdigest(data) != partition.digest:
-        raise UserError(f"{partition.label}: changed while it was read: run again")
+    if not (known and _unchanged(partition)) and xxhash.xxh3_128_hexdigest(data) != partition.digest:
+        raise _changed(partition)
     return data

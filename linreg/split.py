@@ -18,6 +18,7 @@ import xxhash
 
 from linreg.errors import UserError
 from linreg.hashing import GOLDEN, mix
+from linreg.threads import in_threads
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _PIECE = 1 << 15
@@ -156,9 +157,12 @@ def _plain(text: pa.ChunkedArray) -> pa.LargeStringArray:
 def _hash_numbers(start: np.uint64, rows: int) -> _U64:
     """Mix the row numbers, a piece that fits the processor's cache at a time."""
     out = np.empty(rows, np.uint64)
-    for done in range(0, rows, _PIECE):
+
+    def piece(done: int) -> None:
         numbers = np.arange(done + 1, min(done + _PIECE, rows) + 1, dtype=np.uint64)
         out[done : done + _PIECE] = mix(start + numbers * GOLDEN)
+
+    in_threads(piece, range(0, rows, _PIECE), threads=1 if rows <= 4 * _PIECE else 0)
     return out
 
 

@@ -31,17 +31,23 @@ def kind(name: str) -> str:
 
 
 def parse(
-    label: str, data: bytes, columns: Sequence[str], *, optional: Sequence[str] = (), text_ok: Sequence[str] = ()
+    label: str,
+    data: bytes | pa.NativeFile,
+    columns: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    text_ok: Sequence[str] = (),
 ) -> pa.Table:
     """Turn a file's bytes into a table of ``columns`` and of those of ``optional`` that it holds as numbers.
 
     Args:
         label: the path as messages show it; its extension says the format.
+        data: all of them; of Parquet an open file does, of which the columns asked for are read.
 
     Raises:
         UserError: the bytes are not such a file, a column is missing, doubled or not numbers, or there is no row.
     """
-    if not data:
+    if not (data.size() if isinstance(data, pa.NativeFile) else data):
         raise UserError(f"{label}: is empty (0 bytes): write it again or leave it out")
     reader = _csv if kind(label) == "csv" else _parquet
     table = reader(label, data, columns, [c for c in optional if c not in columns], text_ok)
@@ -110,11 +116,16 @@ def _arrow_csv(data: bytes, columns: Sequence[str], types: dict[str, pa.DataType
 
 
 def _parquet(
-    label: str, data: bytes, columns: Sequence[str], optional: Sequence[str], text_ok: Sequence[str]
+    label: str,
+    data: bytes | pa.NativeFile,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    text_ok: Sequence[str],
 ) -> pa.Table:
-    _check_magic(label, data)
+    opened = data if isinstance(data, pa.NativeFile) else pa.BufferReader(data)
+    _check_magic(label, opened)
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = pq.ParquetFile(opened)
         names = file.schema_arrow.names
         _check_columns(label, names, columns)
         wanted = [*columns, *(c for c in optional if names.count(c) == 1)]
@@ -129,14 +140,15 @@ def _parquet(
     return pa.table({c: values for c, values in numbers.items() if values is not None})
 
 
-def _check_magic(label: str, data: bytes) -> None:
-    if data[:4] == b"PARE":
+def _check_magic(label: str, file: pa.NativeFile) -> None:
+    head, size = file.read_at(65_536, 0), file.size()
+    if head[:4] == b"PARE":
         raise UserError(f"{label}: is encrypted Parquet: decrypt it first")
-    if data[:4] != b"PAR1":
-        what = csv_check.foreign(data) or "text, perhaps CSV"
+    if head[:4] != b"PAR1":
+        what = csv_check.foreign(head) or "text, perhaps CSV"
         raise UserError(f"{label}: is not Parquet ({what}): name it by what it is, or write it again")
-    if len(data) < 12 or data[-4:] != b"PAR1":
-        raise UserError(f"{label}: is truncated ({len(data)} bytes, no Parquet footer): write or fetch it again")
+    if size < 12 or file.read_at(4, size - 4) != b"PAR1":
+        raise UserError(f"{label}: is truncated ({size} bytes, no Parquet footer): write or fetch it again")
 
 
 def _check_columns(label: str, names: Sequence[str], columns: Sequence[str]) -> None:

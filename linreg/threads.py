@@ -1,11 +1,29 @@
-"""One BLAS thread: what the bits of a result must not hang on is how many threads a machine has.
+"""Threads: one for linear algebra whose bits must not hang on how many a machine has, all for work that is apart."""
 
-Narrow factors lose time to a second thread anyway.
-"""
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def one_thread() -> threadpool_limits:
-    """A context in which numpy's and scipy's linear algebra runs on one thread."""
+    """A context in which numpy's and scipy's linear algebra runs on one thread: narrow factors are faster so."""
     return threadpool_limits(limits=1, user_api="blas")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 0) -> list[Result]:
+    """``work`` of every item, in their order, on so many threads; 0: one a core."""
+    if threads == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads or cores()) as pool:
+        return list(pool.map(work, items))

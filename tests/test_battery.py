@@ -412,6 +412,12 @@ def test_a_trainer_is_a_frozen_record_of_the_configs_own_hyperparameters(name: s
         trainer.learning_rate = 1.0
 
 
+def test_auto_names_the_keys_that_do_not_go_together_and_no_trainer() -> None:
+    with pytest.raises(UserError, match=r"^train\.l1 and train\.batch_size do not go together") as told:
+        choose(TrainConfig(batch_size=5, l1=0.1))
+    assert "builtin" not in str(told.value)
+
+
 def test_auto_says_what_it_took_and_why() -> None:
     for batch_size, wanted in ((0, "full batches"), (4, "mini batches")):
         trainer, why = choose(TrainConfig(batch_size=batch_size))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bench import __main__ as command
-from bench import fullbatch, pipeline
-from bench.harness import Result, in_turn, less_is_better, table
+from bench import fullbatch, harness, pipeline
+from bench.harness import Result, in_turn, less_is_better, more_is_better, table
 
 KEYS = {"case", "unit", "ours", "against", "ratio", "target"}
 
@@ -23,7 +23,6 @@ def test_fullbatch_runs_all_contenders():
     assert set(found.against) == {"autograd loop", "one pass"} == set(found.target) == set(found.ratio)
 
 
-@pytest.mark.long
 @pytest.mark.long
 def test_pipeline_runs_all_contenders_and_gives_cpu_and_wall_time():
     cpu, wall = pipeline.run(rounds=1, epochs=3)
@@ -55,6 +54,29 @@ def test_a_peer_that_takes_twice_as_long_has_a_ratio_of_two():
     assert result().ratio == {"peer": 2.0, "limit": 0.5}
 
 
+def test_a_peer_of_half_the_speed_has_a_ratio_of_two():
+    measured = {"ours": [(2.0,)], "peer": [(1.0,)], "limit": [(4.0,)]}
+    assert more_is_better("x", "rows/s", measured, {}, note="").ratio == {"peer": 2.0, "limit": 0.5}
+
+
+def test_a_target_of_a_peer_that_did_not_run_is_left_out():
+    assert result({"peer": 3.0, "absent": 2.0}).target == {"peer": 3.0}
+
+
+def test_a_peer_that_is_not_installed_is_none_and_the_note_says_so():
+    missing = harness.peer("no_such_library")
+    assert missing is None
+    assert harness.without(nosuch=missing, json=harness.peer("json")) == "; nosuch is not installed and left out"
+
+
+def test_the_table_has_a_line_for_what_stands_alone_and_each_note_once():
+    alone = less_is_better("growth, rows x1", "MB peak", {"ours": [(7.0,)]}, {}, note="how")
+    lines = table([alone, result()]).splitlines()
+    assert lines[1].split() == ["growth,", "rows", "x1", "7", "MB", "peak"]
+    assert lines[-1] == "growth, rows x1: how"
+    assert sum("how" in line for line in lines) == 1
+
+
 def test_the_table_says_which_targets_are_reached():
     lines = table([result({"peer": 1.5, "limit": 0.77})]).splitlines()
     assert lines[1].split() == ["x", "peer", "2", "4", "s", "2", "1.5", "yes"]
@@ -83,6 +105,17 @@ def test_the_command_prints_and_keeps_the_contract_s_document(tmp_path, monkeypa
     (kept,) = json.loads((tmp_path / "x.json").read_text())
     assert set(kept) == KEYS | {"spread", "note", "machine"}
     assert "peer" in (tmp_path / "x.txt").read_text()
+
+
+def test_the_command_draws_what_is_kept_and_runs_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    monkeypatch.setattr(command, "DOCS", tmp_path)
+    monkeypatch.setattr(command, "CASES", {"x": lambda: pytest.fail("a case was run")})
+    command._keep("x", [result({"peer": 3.0})], "a table")
+    command.main(["--chart"])
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "growth.png").exists()
+    assert capsys.readouterr().out == ""
 
 
 def test_an_unknown_case_is_told(capsys):

@@ -23,6 +23,7 @@ from tracked import new_store
 
 from flows.cli import lookups
 from flows.cli.main import main
+from flows.outcome import Outcome
 from flows.tracking import registry
 from flows.tracking.store import open_store
 
@@ -151,6 +152,21 @@ def test_run_for_people_says_what_came_of_it(scene):  # noqa: ARG001
     assert "{" not in done.out
 
 
+def test_advice_is_added_to_the_command_as_it_was_typed(scene, monkeypatch):  # noqa: ARG001
+    metrics = {f"test_{m}{of}": 1.0 for m in ("rmse", "r2") for of in ("", ".line\nbreak")}
+    data = {"partitions": 1, "digest": "0" * 32}
+    advice = ("--set train.epochs=9 helps", "line\nbreak is constant")
+    facts = {"decision": "refused", "reason": "why", "run_id": "", "experiment": "e", "flow_run_id": None, "model": "m"}
+    facts |= {"version": None, "aliases": (), "trainer": "gram", "device": "cpu", "epochs": 1, "seconds": 0.0}
+    monkeypatch.setattr(
+        "flows.pipeline.run_flow", lambda _: Outcome(**facts, metrics=metrics, data=data, advice=advice)
+    )
+    text = linreg("run", "crops.toml", "--set", 'data.features=["temp"]', "--set", "train.epochs=5").out
+    typed = """run crops.toml --set 'data.features=["temp"]' --set train.epochs=5"""
+    assert f"{typed} --set train.epochs=9 helps\n" in text
+    assert text.count(r"line\nbreak") == 2
+
+
 def test_a_refusal_by_the_gate_is_done(work):  # noqa: ARG001
     run = document("run", write_config(train=WEAK), "--set", "gate.max_rmse=0.001")
     assert run["decision"] == "refused"
@@ -179,6 +195,22 @@ def test_models_for_people_holds_the_record_of_promotions(scene):  # noqa: ARG00
     text = linreg("models").out
     assert "Champions of crop-yield" in text
     assert "version 1 -> version 2" in text
+
+
+def test_the_tables_say_which_rows_trained_and_which_judged(scene):  # noqa: ARG001
+    models, runs = linreg("models").out.splitlines(), linreg("runs").out.splitlines()
+    assert models[0].split("  ")[-1] == runs[0].split("  ")[-1] == "judged on"
+    assert "test rmse" not in models[0] + runs[0]
+    for line in (*models[1:4], *runs[1:4]):
+        assert line.endswith("  its 15 training rows")
+    assert all("  15 rows  " in line for line in models[1:4])
+    assert "R2 0.9992, judged on its 15 training rows; loss" in linreg("show", "crop-yield").out
+
+
+def test_rows_held_out_are_not_counted_among_those_that_trained(scene, monkeypatch):  # noqa: ARG001
+    held_out = [replace(v, data={"rows": 15, "train_rows": 11}) for v in registry.versions(open_store(create=False))]
+    monkeypatch.setattr(lookups.registry, "versions", lambda *_: held_out)
+    assert "  11 of 15 rows  " in linreg("models").out
 
 
 def test_runs_lists_runs_newest_first(scene):
@@ -376,7 +408,9 @@ UNKNOWN = {
     "rollback nope": "nope",
     "rollback crop-yield/1": "crop-yield",
     "predict nope data/crops.csv -o out.csv": "nope",
-    "predict crop-yield no.csv -o out.csv": "no.csv",
+    "predict crop-yield no.csv -o out.csv": "check the INPUT path",
+    "predict crop-yield no/in.csv -o out.csv": "check the INPUT path",
+    "run best.toml --set data.path=no/in.csv": "check data.path",
     "predict crop-yield data/crops.csv -o out.txt": ".parquet",
     "predict crop-yield data/crops.csv -o no/out.csv": "folder",
     "predict crop-yield data/crops.csv -o data": "data",

@@ -17,7 +17,15 @@ from tutorial import X15, Y15, rows_of
 
 from linreg import crossval, folds, ridge
 from linreg.config import DataConfig, TrainConfig
-from linreg.crossval import cross_validation, fold_count, fold_records, kfold_error, parts, ridge_path
+from linreg.crossval import (
+    CrossValidation,
+    cross_validation,
+    fold_count,
+    fold_records,
+    kfold_error,
+    parts,
+    ridge_path,
+)
 from linreg.dataset import load
 from linreg.errors import UserError
 from linreg.gaps import Gapped
@@ -331,7 +339,7 @@ def fold_rows(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> list[Moments]:
 
 
 IMPOSSIBLE = {
-    "five rows": (np.array([0, 2, 4, 6, 8]), "5 rows are too few for 5 folds of two rows or more"),
+    "five rows": (np.array([0, 2, 4, 6, 8]), "5 rows are too few: 5 folds need 10 or more, two each: add rows"),
     "one key": (np.full(15, 3), "all 15 rows lie in one fold"),
     "too few to train on": (np.array([0] * 12 + [5] * 3), "has 3 rows, fewer than the 4 parameters"),
     "nothing": (np.array([], int), "there are no rows"),
@@ -394,14 +402,16 @@ def test_weight_decay_is_advised_where_it_helps_by_more_than_the_noise_and_the_a
     decay = float(line.rsplit("=", 1)[1])
     better = validated(x, y, weight_decay=decay)
     assert f"to {better.trained.rmse:.3g}" in line
-    assert better.advice[0].startswith("no weight decay improves on the config's")
+    assert better.advice[0].startswith(f"keep weight decay {decay:g}: no other lowers")
 
 
 def test_no_weight_decay_is_advised_where_there_is_nothing_to_gain() -> None:
     rng = np.random.default_rng(10)
     x = rng.normal(size=(500, 3))
     for y in (x @ rng.normal(size=(3, 1)) + 0.1 * rng.normal(size=(500, 1)), x[:, :1] * 2.0):
-        assert validated(x, y).advice == ("no weight decay improves on none by more than the noise of the folds",)
+        assert validated(x, y).advice == (
+            "no weight decay is needed: none lowers the 10-fold error by more than the noise of the folds",
+        )
 
 
 def test_features_that_say_nothing_are_told_of() -> None:
@@ -410,11 +420,22 @@ def test_features_that_say_nothing_are_told_of() -> None:
     assert any("does not beat the mean of the targets" in line for line in found.advice)
 
 
-def test_a_target_that_does_not_vary_has_an_r2_all_the_same() -> None:
-    x, _ = data(60)
-    for value in (0.0, 0.1):
-        found = kfold_error(records(x, np.full((60, 1), value), dealt(60)), TrainConfig())
-        assert found.r2 in (0.0, 1.0)
+@pytest.mark.parametrize("value", [0.0, 0.1, 7.3, 1e6 + 0.1])
+def test_a_target_that_does_not_vary_has_an_r2_of_zero_and_no_advice_but_that(value: float) -> None:
+    x, _ = data(150)
+    folds = records(x, np.full((150, 1), value), dealt(150))
+    assert kfold_error(folds, TrainConfig()).r2 == 0
+    found = cross_validation(folds, TrainConfig())
+    assert isinstance(found, CrossValidation)
+    (line,) = found.advice
+    assert "the targets do not vary" in line
+
+
+def test_a_target_that_does_not_vary_is_left_out_of_the_mean_r2() -> None:
+    x, y = data(60)
+    found = kfold_error(records(x, np.column_stack([y[:, :1], np.full(60, 0.1)]), dealt(60)), TrainConfig())
+    assert found.r2 == found.r2_O[0]
+    assert found.r2_O[1] == 0
 
 
 def test_gaps_are_filled_with_the_means_of_each_training_part() -> None:

@@ -1,6 +1,14 @@
 """What the documents say is checked against the code: keys, commands, files, and the figures of the first run."""
 
+import os
 import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
 import tomllib
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -8,21 +16,18 @@ from typing import get_type_hints
 
 import numpy as np
 import pytest
+from flow_fixtures import make_folder
 
-from flows.cli.main import _parser
-from flows.cli.portrait import page
-from flows.tracking.registry import Version
-from linreg import config_file
+from flows.cli.main import _parser, main
+from linreg import config_file, grid
 from linreg.config import Config, TrainConfig
 from linreg.crossval import fold_count
 from linreg.dataset import load
 from linreg.fit import fit
-from linreg.grid import members, read
-from linreg.inference import infer
 from linreg.moments import Moments
 from linreg.objective import Objective
 from linreg.ranking import Loss, fold_pairs, kfold_losses
-from linreg.tutorial import check, crops, printed
+from linreg.tutorial import crops, printed
 from linreg.walk import theta_after
 
 ROOT = Path(__file__).parent.parent
@@ -86,42 +91,132 @@ def test_files_named_in_the_architecture_exist():
         assert (ROOT / name).exists(), name
 
 
-def test_the_readme_prints_what_the_first_run_gives():
-    config = config_file.load(ROOT / "configs/crops.toml", [f"data.path={ROOT / 'data/crops-15.csv'}"])
-    fitted = fit(load(config.data).train, config.train)
-    text = (ROOT / "README.md").read_text()
-    assert f"loss          {fitted.train_loss[-1]:.6g}, of which {fitted.excess_loss[-1]:.4g} is above" in text
-    assert f"best possible {fitted.objective.optimum_loss:.6g}" in text
+PAGES = ["README.md", *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "config", "digits"))]
+_FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
+_TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"
+_OURS = ("linreg run configs/", "linreg show ", "linreg plan configs/", "make run", "python -m linreg.tutorial")
 
 
-def test_the_page_on_statistics_prints_what_show_prints():
-    settings = [f"data.path={ROOT / 'data/crops-15.csv'}", "train.trainer=exact"]
-    config = config_file.load(ROOT / "configs/crops.toml", settings)
-    fitted = fit(load(config.data).train, config.train)
-    version = Version("crop-yield", 1, ("champion",), "2026-11-25", None)
-    tables = page(version, infer(fitted.model, fitted.objective.moments)).partition("\n\n")[2]
-    assert tables in (ROOT / "docs/statistics.md").read_text()
+def pieces(page):
+    """What a reader types and sees, in order: ``("typed" | "python" | "printed", text)``."""
+    found = []
+    for match in re.finditer(f"{_FENCE}|{_TYPED}", (ROOT / page).read_text()):
+        if match["typed"] is not None:
+            lines = textwrap.dedent(match["typed"]).replace("\\\n", " ").splitlines()
+            found.append(("typed", [" ".join(line.split()) for line in lines if line.startswith(_OURS)]))
+        elif match["language"] in ("", "python"):
+            found.append(("printed" if not match["language"] else "python", match["block"]))
+    return found
 
 
-def test_the_python_example_of_the_readme_runs(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    example = next(b for b in blocks if "from linreg.fit import fit" in b)
-    exec(example, {})
-    loss, excess = map(float, capsys.readouterr().out.split()[:2])
-    assert excess < 1e-9 < loss
+def run_python(*arguments):
+    """What python prints, in a process of its own."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"{arguments[-1]}\n{done.stderr}"
+    return done.stdout
 
 
-def test_the_readme_shows_lines_of_the_tutorials_table_as_it_is():
-    lines = {line.what: line for line in check.table(crops.first_table(), crops.second_table())}
-    text = (ROOT / "README.md").read_text()
-    shown = re.search(r"linreg\.tutorial .*?```\n.*?\n(.*?)```\n\n\((\d+) of its (\d+) lines", text, re.S)
-    body = [re.split(r"\s{2,}", line) for line in shown[1].splitlines()]
-    assert (len(body), len(lines)) == (int(shown[2]), int(shown[3]))
-    for what, *numbers in body:
-        line = lines[what]
-        wanted = line.printed, line.ours, line.difference, line.allowed
-        assert [float(n) for n in numbers] == pytest.approx(wanted, abs=0.01)  # float32 elsewhere rounds otherwise
+def carried_out(command):
+    """What a command prints that a reader types; ``make run`` is that of the Makefile."""
+    words = shlex.split(command.replace("make run", "linreg run configs/crops.toml"), comments=True)
+    with tempfile.TemporaryFile("w+") as out:
+        if words[0] == "python":
+            return run_python(*words[1:])
+        kept, term = os.dup(1), signal.getsignal(signal.SIGTERM)
+        sys.stdout.flush()
+        os.dup2(out.fileno(), 1)
+        try:
+            assert main(words[1:]) == 0, command
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+            signal.signal(signal.SIGTERM, term)
+        out.seek(0)
+        return out.read()
+
+
+@pytest.fixture(scope="module")
+def read(prefect_api, tmp_path_factory):  # noqa: ARG001 - the runs find the server
+    """README and pages, followed word by word in a folder with data and configs: (page, what is shown, what came)."""
+    from tracked import new_store
+
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_folder(tmp_path_factory.mktemp("docs") / "work", patch)
+        shutil.copytree(ROOT / "configs", folder / "configs")
+        new_store(folder)
+        for page in PAGES:
+            came = None
+            for kind, text in pieces(page):
+                if kind == "typed" and text:
+                    came = [carried_out(command) for command in text][-1]
+                elif kind == "python":
+                    came = run_python("-c", text)
+                elif kind == "printed" and came is not None:
+                    told.append((page, text, came))
+                    came = None
+    assert (folder / "ridge-path.png").exists()
+    return told
+
+
+_NUMBER = r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?"
+_CHANGING = {  # from run to run and from place to place
+    r"\d\.\d s in all": "s in all",
+    r"\b[0-9a-f]{32}\b": "RUN",
+    r"\d{4}-\d\d-\d\dT[\d:]+": "THEN",
+    r"(\S*/)?(\S*python\S* -m flows\.cli\.main|linreg)(?= (run|show|ui)\b)": "linreg",
+}
+
+
+def same(shown, came):
+    """Whether a line is the one that came: numbers to half a percent (float32 rounds otherwise elsewhere)."""
+    for pattern, name in _CHANGING.items():
+        shown, came = (re.sub(pattern, name, line) for line in (shown, came))
+    texts = [re.sub(_NUMBER, "#", line).split() for line in (shown, came)]
+    numbers = [[float(n.replace(",", "")) for n in re.findall(_NUMBER, line)] for line in (shown, came)]
+    return texts[0] == texts[1] and numbers[0] == pytest.approx(numbers[1], rel=5e-3, abs=1e-8)
+
+
+def test_what_the_pages_show_is_what_their_commands_print(read):
+    """Every line, in order; where lines are left out, a line ``...`` says so."""
+    assert {page for page, _, _ in read} == {
+        "README.md",
+        *(f"docs/{n}.md" for n in ("validation", "training", "statistics")),
+    }
+    for page, shown, came in read:
+        left, gap = came.rstrip().splitlines(), False
+        for line in shown.splitlines():
+            if line.strip() == "...":
+                gap = True
+                continue
+            while gap and left and not same(line, left[0]):
+                left.pop(0)
+            assert left, f"{page}: not printed (any more): {line}"
+            assert same(line, left[0]), f"{page}: shown {line!r}, printed {left[0]!r}"
+            left.pop(0)
+            gap = False
+        assert gap or not left, f"{page}: left out without a mark: {left[0]!r}"
+
+
+def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
+    page = "docs/training.md"
+    typed = [c for kind, text in pieces(page) if kind == "typed" for c in text if c.endswith("train.schedule=cosine")]
+    (settings,) = (re.findall(r"--set (\S+)", command) for command in typed)
+    for schedule, told in re.findall(r"^\| `(\w+)` \| (0\.[\d.]+) \|$", (ROOT / page).read_text(), re.M):
+        more = [f"train.schedule={schedule}", f"data.path={ROOT / 'data/crops-15.csv'}"]
+        config = config_file.load(ROOT / "configs/crops.toml", [*settings, *more])
+        assert fit(load(config.data).train, config.train).excess_loss[-1] == pytest.approx(float(told), rel=0.01)
+
+
+def test_every_command_with_its_config_and_every_python_block_is_found():
+    found = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
+    whole = "".join((ROOT / page).read_text() for page in PAGES)
+    assert sum(kind == "python" for _, kind, _ in found) == whole.count("```python") == 4
+    typed = [command for _, kind, commands in found if kind == "typed" for command in commands]
+    assert sum(c.startswith("linreg ") for c in typed) == len(
+        re.findall(r"^    linreg (run|plan) conf|^    linreg show", whole, re.M)
+    )
 
 
 def test_the_readme_says_where_the_tutorials_descent_ends():
@@ -142,7 +237,7 @@ def test_the_page_on_sweeps_prints_the_losses_that_rank_its_models():
     settings = ["train.trainer=gram", "train.standardize=true", "train.epochs=200"]
     config = config_file.load(ROOT / "configs/crops.toml", [*settings, f"data.path={ROOT / 'data/crops-15.csv'}"])
     swept = re.findall(r"--grid (train\.\S+)", text)
-    models = [member.config.train for member in members(config, read(swept[:2]))]
+    models = [member.config.train for member in grid.members(config, grid.read(swept[:2]))]
     pairs = fold_pairs(load(config.data, folds=fold_count).folds)
     losses = {
         (m.learning_rate, m.weight_decay): loss for m, loss in zip(models, kfold_losses(pairs, models), strict=True)

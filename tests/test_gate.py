@@ -68,6 +68,29 @@ def test_a_worse_model_is_kept_and_called_worse() -> None:
     assert (verdict.decision, verdict.reason[:30]) == ("kept", "kept version 2: 50.00% worse, ")
 
 
+@pytest.mark.parametrize(
+    ("factor", "words"), [(1.99, "99.00% worse"), (2.0, "2 times the loss"), (99.74, "99.7 times")]
+)
+def test_from_twice_the_loss_on_it_is_told_in_times(factor: float, words: str) -> None:
+    old = np.random.default_rng(1).chisquare(1, size=100)
+    assert f"kept version 2: {words}" in against_champion(factor * old, old, version=2).reason
+    assert f"kept version 2: {words}" in against_champion(factor * old, old, version=2, held_out=False).reason
+
+
+def test_the_interval_of_times_is_that_of_the_gain() -> None:
+    rng = np.random.default_rng(2)
+    old, new = rng.chisquare(1, size=30), 50 * rng.chisquare(1, size=30)
+    interval = stats.ttest_rel(new, old).confidence_interval(0.95)
+    low, high = 1 + interval.low / old.mean(), 1 + interval.high / old.mean()
+    assert f"times the loss, 95% interval {low:.3g} to {high:.3g} on 30" in against_champion(new, old, version=1).reason
+
+
+@pytest.mark.parametrize("factor", [5e3, 5e7])
+def test_very_many_times_are_still_read(factor: float) -> None:
+    told = against_champion(np.full(5, factor), np.ones(5), version=1, held_out=False).reason
+    assert ("5,000 times the loss" in told) or ("5e+07 times the loss" in told)
+
+
 @pytest.mark.parametrize("held_out", [True, False])
 def test_a_tie_keeps_the_champion(held_out: bool) -> None:
     losses = np.arange(1.0, 30.0)

@@ -10,13 +10,14 @@ from threadpoolctl import threadpool_limits
 from tutorial import X5, X15, Y5, Y15, moments_of, names
 
 from bench import strd
+from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.estimates import Inference
 from linreg.inference import infer, intervals
 from linreg.model import LinearModel
 from linreg.moments import Moments, merge
 from linreg.objective import Objective
-from linreg.refusals import known
+from linreg.refusals import closer, known
 
 REL = 1e-9
 NIST = strd.load()
@@ -303,7 +304,9 @@ def test_a_target_that_is_met_exactly_has_no_noise(weight) -> None:
     y = np.column_stack([rng.normal(size=20), x @ [2.0, -3.0] + 1, np.full(20, 7.0)])
     moments = record(x, y, weight)
     found = infer(optimum(moments), moments)
-    refused("the residuals of y1, y2 are zero to rounding", found)
+    refused("the residuals of y1 are zero to rounding", found)
+    refused("y2 is constant, so there is nothing to explain: leave out the target", found)
+    assert found.targets["y2"].quality.r2 == 0
     assert found.targets["y1"].quality.r2 == pytest.approx(1, abs=1e-9)
 
 
@@ -377,6 +380,32 @@ KNOWN = {
 def test_what_only_the_caller_knows_is_told(reason: str) -> None:
     moments = record(X15, Y15)
     refused(reason, infer(optimum(moments), moments, reasons=known(**KNOWN[reason])))
+
+
+CLOSER = {
+    "more epochs, train.standardize = true or trainer = 'exact'": {"standardize": False},
+    "more epochs or trainer = 'exact'": {},
+    "train.batch_size = 0 or trainer = 'exact'": {"batch_size": 5},
+    "leave out columns that others nearly determine": {"trainer": "exact"},
+}
+
+
+@pytest.mark.parametrize("words", CLOSER)
+def test_only_what_is_not_done_yet_is_advised(words: str) -> None:
+    assert closer(TrainConfig(**{"trainer": "gram", **CLOSER[words]})) == words
+
+
+def test_more_epochs_are_not_advised_where_something_else_ended_the_training() -> None:
+    assert closer(TrainConfig(trainer="gram", patience=5), ran_all=False) == "trainer = 'exact'"
+    stopped = closer(TrainConfig(trainer="gram", tolerance=0.1), ran_all=False)
+    assert stopped == "a smaller train.tolerance or trainer = 'exact'"
+    assert closer(TrainConfig(batch_size=5, schedule="cosine")) == "more epochs or trainer = 'exact'"
+
+
+def test_the_advice_given_is_the_one_told() -> None:
+    moments = record(X15, Y15)
+    model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
+    assert "is allowed): do this" in infer(model, moments, remedy="do this").inference
 
 
 def test_nothing_known_is_no_reason() -> None:

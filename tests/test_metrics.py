@@ -30,11 +30,17 @@ def test_the_prefix_stands_before_every_name() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9 + 0.1])
-def test_r2_of_a_target_that_does_not_vary_is_one_where_it_is_met_and_else_zero(value: float) -> None:
+def test_r2_of_a_target_that_does_not_vary_is_zero_however_well_it_is_met(value: float) -> None:
     y = np.full((3, 1), value)
-    assert regression_metrics(y, y, ["y"])["test_r2"] == 1
-    assert regression_metrics(y, y + 1, ["y"])["test_r2"] == 0
-    assert regression_metrics(y[:1], y[:1] + 1, ["y"])["test_r2"] == 0
+    for predicted in (y, y + 1e-12, y + 1):
+        assert regression_metrics(y, predicted, ["y"])["test_r2"] == 0
+        assert regression_metrics(y[:1], predicted[:1], ["y"])["test_r2"] == 0
+
+
+def test_a_target_that_does_not_vary_is_left_out_of_the_mean_r2() -> None:
+    y = np.column_stack([[1.0, 2.0, 4.0], np.full(3, 0.1)])
+    found = regression_metrics(y, y + np.array([0.5, 0.0]), ["varies", "constant"])
+    assert (found["test_r2"], found["test_r2.constant"]) == (found["test_r2.varies"], 0)
 
 
 def test_shapes_that_would_broadcast_are_refused() -> None:

@@ -121,6 +121,32 @@ def test_a_champion_that_takes_no_gaps_is_not_compared_on_rows_that_have_some(wo
     assert "interval" in third.reason
 
 
+@pytest.mark.parametrize(("weightless", "words"), [(1, "1 row that weighs 0"), (2, "2 rows that weigh 0")])
+def test_rows_that_weigh_nothing_are_told_of(work, weightless, words):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(20, 2)), columns=["a", "y"]).assign(
+        w=[0.0] * weightless + [1.0] * (20 - weightless)
+    )
+    frame.to_csv(work / "w.csv", index=False)
+    data = DataConfig(path=str(work / "w.csv"), features=("a",), targets=("y",), weight="w")
+    outcome = run_flow(Config(model="w", data=data, train=EXACT))
+    assert f"left out {words} (data.weight = w)" in outcome.notes
+
+
+@pytest.mark.parametrize("trainer", ["exact", "gram"])
+def test_a_target_that_does_not_vary_has_one_r2_everywhere_and_its_own_reason(work, capfd, trainer):
+    rng = np.random.default_rng(0)
+    pd.DataFrame(rng.normal(size=(20, 2)), columns=["a", "b"]).assign(y=7.3).to_csv(work / "c.csv", index=False)
+    data = DataConfig(path=str(work / "c.csv"), features=("a", "b"), targets=("y",))
+    train = replace(EXACT, trainer=trainer, learning_rate=0.5)
+    metrics = run_flow(Config(model="c", data=data, train=train)).metrics
+    assert {value for name, value in metrics.items() if "r2" in name} == {0.0}
+    assert main(["show", "c"]) == 0
+    assert "y is constant, so there is nothing to explain: leave out the target" in " ".join(
+        capfd.readouterr().out.split()
+    )
+
+
 def test_weights_reach_the_loss_the_metrics_and_the_version(work):
     frame = noisy(work / "noisy.csv")
     outcome = run_flow(config(work / "noisy.csv", weight="w", test_fraction=0.3))
@@ -382,7 +408,8 @@ def test_a_model_that_may_know_the_test_rows_is_not_compared_nor_one_that_starts
     step = TrainConfig(trainer="gram", epochs=1, learning_rate=1e-3, device="cpu")
     knows = run_flow(config(work / "noisy.csv", replace(step, warm_start="other"), **held_out))
     assert knows.decision == "kept"
-    assert "its test rows may be known to it: it started from other/1, which was split with" in knows.reason
+    told = "it started from other/1, which was split with data.test_fraction 0, today's with 0.4; `linreg promote`"
+    assert f"its test rows may be known to it: {told}" in knows.reason
     again = run_flow(config(work / "noisy.csv", replace(step, warm_start="noisy/2"), **held_out))
     assert again.decision == "kept"
     assert "it started from other/1" in again.reason
@@ -395,7 +422,8 @@ def test_fewer_training_rows_do_not_win_on_just_these(work):
     run_flow(config(work / "noisy.csv"))
     fewer = run_flow(config(work / "noisy.csv", validation_fraction=0.5))
     assert fewer.decision == "kept"
-    assert "validation fraction 0.5" in fewer.reason
+    told = "version 1 was split with data.validation_fraction 0, today's with 0.5: the two had different training rows;"
+    assert told in fewer.reason
 
 
 @pytest.mark.parametrize("scale", [1e-155, 1e-200])

@@ -190,6 +190,15 @@ def test_who_follows_the_advice_gets_there_in_the_epochs_it_names(config: TrainC
     assert result.excess_loss[-2] > 0.01 * result.objective.optimum_loss
 
 
+def test_the_advised_command_runs_epochs_enough() -> None:
+    for epochs, more in ((1000, False), (10, True)):
+        config = TrainConfig(standardize=False, learning_rate=1e-5, epochs=epochs)
+        line = next(a for a in plan(moments_of(X15, Y15), config).advice if a.startswith("--set"))
+        assert ("train.epochs" in line) == more
+        result = fit(rows_of(X15, Y15), followed(line, config))
+        assert result.excess_loss[-1] <= 0.01 * result.objective.optimum_loss * (1 + 1e-3)  # float32
+
+
 def test_a_rate_rounded_for_the_advice_stays_below_the_largest_stable_one() -> None:
     rng = np.random.default_rng(5)
     for seed in range(20):

@@ -15,7 +15,7 @@ from linreg import config_file, source, split
 from linreg.config import TrainConfig
 from linreg.crossval import CrossValidation, cross_validation, fold_records
 from linreg.dataset import load
-from linreg.moments import merge
+from linreg.moments import Moments, merge
 from linreg.plan import plan
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,7 @@ def planned(x: np.ndarray, y: np.ndarray, **settings: object) -> tuple[str, Cros
     config = TrainConfig(**settings)
     found = cross_validation(folds, config)
     assert isinstance(found, CrossValidation)
-    return page(plan(merge(folds), config), len(x), config.learning_rate, found), found
+    return page(plan(merge(folds), config), len(x), config, found), found
 
 
 def noisy(targets: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +52,7 @@ def test_the_page_shows_the_errors_in_sample_out_of_sample_and_of_the_mean() -> 
 def test_the_path_has_at_most_nine_rows_and_marks_the_config_the_best_and_the_simplest(decay: float) -> None:
     text, found = planned(*noisy(), weight_decay=decay)
     path = found.path
+    assert "along the weight decays (o: the RMSE, dashes: one standard error each way)\n" in text
     lines = text.split("standard error\n")[-1].split("\n\n")[0].splitlines()
     assert 4 <= len(lines) <= 9
     for mark, point in {"this config": path.index(decay), "best": path.best, "largest within": path.within}.items():
@@ -59,6 +60,28 @@ def test_the_path_has_at_most_nine_rows_and_marks_the_config_the_best_and_the_si
         assert line.split()[0] == f"{path.weight_decay_G[point]:.3g}"
         assert line.split()[2] == f"{path.rmse_G[point]:.4g}"
     assert [float(line.split()[0]) for line in lines] == sorted(float(line.split()[0]) for line in lines)
+
+
+def test_the_config_s_own_weight_decay_is_named_where_no_other_is_better() -> None:
+    _, found = planned(*noisy(), weight_decay=0.5)
+    assert found.advice[0].startswith("keep weight decay 0.5: no other lowers the 5-fold error by more than")
+
+
+@pytest.mark.parametrize(("scaled", "columns"), [(True, "scaled"), (False, "raw")])
+def test_the_condition_number_says_of_which_columns_it_is(scaled: bool, columns: str) -> None:
+    text, _ = planned(X15, Y15, standardize=scaled)
+    assert re.search(rf"^condition number +[\d.e+]+ of the {columns} columns$", text, re.M)
+
+
+def test_a_line_break_in_a_name_does_not_break_the_page() -> None:
+    x, y = noisy(targets=2)
+    x[:, 3] = x[:, 4]
+    names = [f"x\n{i}" for i in range(30)], ["y\n0", "y1"]
+    folds = [Moments.of([np.hstack([x, y])[k::5]], *names) for k in range(5)]
+    config = TrainConfig()
+    text = page(plan(merge(folds), config), 100, config, cross_validation(folds, config))
+    assert r"y\n0" in text
+    assert r"x\n3, x\n4 determine each other" in text
 
 
 def test_many_targets_are_cut_and_the_page_says_so() -> None:
@@ -99,8 +122,9 @@ def test_the_document_keeps_its_keys_and_the_findings_are_lines_of_advice(monkey
     assert set(document) == {"largest_stable_learning_rate", "condition_number", "optimum_loss", "epochs_to", "advice"}
     assert document["optimum_loss"] == pytest.approx(0.909446, abs=1e-6)
     assert any(line.startswith("5-fold RMSE ") for line in document["advice"])
-    assert document["advice"][-1] == "no weight decay improves on none by more than the noise of the folds"
-    assert "no weight decay improves on none" in text
+    told = "no weight decay is needed: none lowers the 5-fold error by more than the noise of the folds"
+    assert document["advice"][-1] == told
+    assert told in text
 
 
 @pytest.mark.parametrize("count", [3, 5])
@@ -115,9 +139,7 @@ def test_the_documents_page_is_what_the_tutorials_table_gives() -> None:
     x, y = load(config.data).train.arrays()
     fold = split.folds(source.find(config.data.path)[0].name, len(x), count=5, seed=config.data.split_seed)
     records = fold_records([rows_of(x[fold == k], y[fold == k]) for k in range(5)])
-    text = page(
-        plan(merge(records), config.train), 15, config.train.learning_rate, cross_validation(records, config.train)
-    )
+    text = page(plan(merge(records), config.train), 15, config.train, cross_validation(records, config.train))
     told = re.search(r"```\n(training rows.*?)\n  \.\.\.\n", TOLD, re.S)
     assert told
     assert text.startswith(told[1])

@@ -21,12 +21,39 @@ def test_the_loss_curve_shows_every_epoch_and_the_optimum_as_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "optimum"), [([1.0], 1.0), ([1.0, 0.0], 0.0), ([1e300, 1e-300], 0.0), ([3.0] * 4, 3.0), ([1e-30], 1e-31)]
+    ("losses", "optimum"), [([1.0, 0.0], 0.0), ([1e300, 1e-300], 0.0), ([3.0] * 4, 3.0), ([1e-30, 1e-31], 1e-31)]
 )
 def test_a_loss_curve_is_drawn_for_any_losses(losses: list[float], optimum: float) -> None:
     figure = plots.loss_curve(losses, optimum)
     assert plots.png(figure).startswith(PNG)
     assert (figure.axes[0].get_yscale() == "log") == (0 < min([*losses, optimum]) < max([*losses, optimum]))
+
+
+@pytest.mark.parametrize("validation", [[], [1.7]])
+def test_a_loss_without_epochs_is_a_mark_with_its_value_and_no_epochs_are_counted(validation: list[float]) -> None:
+    figure = plots.loss_curve([0.9094], 0.9094, validation)
+    (axes,) = figure.axes
+    told = [text.get_text() for text in axes.texts]
+    assert told == [
+        "best possible: 0.9094",
+        "this model: 0.9094",
+        *(f"on the validation rows: {v:g}" for v in validation),
+    ]
+    assert axes.get_legend() is None
+    assert (list(axes.get_xticks()), axes.get_xlabel()[:9]) == ([], "no epochs")
+    assert axes.get_ylim() == (0, pytest.approx(1.4 * max([0.9094, *validation])))
+    assert plots.png(figure).startswith(PNG)
+
+
+@pytest.mark.parametrize(("loss", "optimum"), [(0.0, 0.0), (1e-30, 1e-31), (1e300, 1.0), (1.0, 0.5)])
+def test_any_loss_without_epochs_is_drawn(loss: float, optimum: float) -> None:
+    assert plots.png(plots.loss_curve([loss], optimum)).startswith(PNG)
+
+
+def test_a_start_that_stayed_the_best_is_still_a_curve_of_epochs() -> None:
+    axes = plots.loss_curve([4.0], 1.0, [4.0, 5.0, 6.0]).axes[0]
+    assert axes.get_xlabel() == "epoch"
+    assert "kept: epoch 0" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_predictions_stand_against_the_truth_one_panel_a_target() -> None:
@@ -96,7 +123,7 @@ def test_a_band_of_prediction_lies_around_the_line() -> None:
     axes = plots.predicted_against_actual(y, y, ["y"], "test rows", band_O=np.array([1.5])).axes[0]
     corners = axes.collections[0].get_paths()[0].vertices
     assert (corners[:, 1].min(), corners[:, 1].max()) == (-1.5, 5.5)
-    assert "± 1.5" in axes.get_legend().get_texts()[0].get_text()
+    assert "at the feature means: ± 1.5" in axes.get_legend().get_texts()[0].get_text()
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -1,5 +1,7 @@
 """The page of ``linreg show``: whatever the model, it is read in 100 columns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tutorial import X15, Y15, moments_of
@@ -7,12 +9,14 @@ from tutorial import X15, Y15, moments_of
 from flows.cli.portrait import MOST_FEATURES, WIDTH, page
 from flows.tracking.registry import Version
 from linreg.inference import infer
+from linreg.model import LinearModel
 from linreg.moments import Moments, merge
 from linreg.objective import Objective
 
 METRICS = {"test_rmse": 1.5, "test_r2": 0.9, "excess_loss": 0.0}
 FACTS = {"data": {"digest": "ab" * 16, "train_rows": 1234}, "trainer": "exact", "metrics": METRICS}
 VERSION = Version("crop-yield", 2, ("champion",), "2026-11-25T03:55:40.000+00:00", "dc" * 16, **FACTS)
+NAMES = (("temp", "rainfall", "humidity"), ("apples", "oranges"))
 
 
 def shown(moments, **options):
@@ -35,7 +39,32 @@ def test_each_target_has_its_table_and_its_lines() -> None:
     assert text.count("95% low") == 2
     assert "  temp       -0.42154    0.02831  -14.89  1.2e-08  -0.48385  -0.35924" in text
     assert "R2 0.99914, adjusted 0.99891; residual standard error 1.1811 on 11 degrees of freedom" in text
-    assert "condition number 2.2e+06; no variance inflation above 10" in text
+    assert "condition number 2.2e+06 of the raw columns; no variance inflation above 10" in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "split", "words"),
+    [
+        ({"judged_on": "4 test rows"}, {"fraction": 0.3}, "judged on 4 test rows;"),
+        ({}, {"fraction": 0}, "judged on its training rows;"),
+        ({}, {"fraction": 0.2}, "judged on test rows;"),
+        ({}, {}, "judged on rows that are not on record;"),
+    ],
+)
+def test_the_rows_that_judged_it_are_named(facts, split, words) -> None:
+    version = replace(VERSION, facts=facts, split=split)
+    text = page(version, infer(LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *NAMES), moments_of(X15, Y15)))
+    assert f"rmse 1.5, R2 0.9000, {words}" in text
+    assert "test rmse" not in text
+
+
+@pytest.mark.parametrize("reasons", [(), ("told by the caller",)])
+def test_a_line_break_in_a_name_is_printed_as_its_escape(reasons) -> None:
+    x, y = rows(40, 2)
+    names = ("first\nline", "tab\tand \x1b[31m"), ("tar\nget",)
+    text = shown(Moments.of([np.hstack([x, y])], *names), reasons=reasons)
+    for name in (r"first\nline", r"tab\tand \x1b[31m", r"tar\nget"):
+        assert name in text
 
 
 def test_another_level_is_named() -> None:

@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,14 @@ from linreg import source, tables
 from linreg.errors import UserError
 
 GOOD = "a,y\n1,2\n3,4\n5,6\n"
+
+
+@pytest.fixture(autouse=True, params=["just written", "settled"])
+def age(request, monkeypatch) -> str:
+    """A file just written is read as a whole and hashed again; one that has settled is known by its inode."""
+    if request.param == "settled":
+        monkeypatch.setattr(source, "_SETTLED", 0)
+    return str(request.param)
 
 
 def put(folder: Path, content: str | bytes, name: str = "x.csv") -> str:
@@ -385,12 +394,49 @@ def test_a_partition_is_known_by_all_its_bytes(tmp_path: Path) -> None:
 
 def test_a_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
     (partition,) = source.find(put(tmp_path, GOOD))
+    time.sleep(0.05)  # a file system's clock ticks every few milliseconds
     put(tmp_path, GOOD.replace("6", "7"))
     with pytest.raises(UserError, match="changed while it was read: run again"):
         source.read(partition, ["a"])
     (tmp_path / "x.csv").unlink()
     with pytest.raises(UserError, match=r"x\.csv: no such file \(any more\)"):
         source.read(partition, ["a"])
+
+
+def test_a_parquet_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
+    (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
+    time.sleep(0.05)
+    parquet(tmp_path, a=[1.0, 3.0])
+    with pytest.raises(UserError, match="changed while it was read: run again"):
+        source.read(partition, ["a"])
+
+
+def test_a_parquet_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Path, monkeypatch, age: str) -> None:
+    (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
+    if age == "just written":
+        pytest.skip("its bytes are read at once, before they are decoded")
+    parse = tables.parse
+
+    def slowly(*args: object, **how: object) -> pa.Table:
+        time.sleep(0.05)
+        os.utime(tmp_path / "x.parquet")
+        return parse(*args, **how)
+
+    monkeypatch.setattr(tables, "parse", slowly)
+    with pytest.raises(UserError, match="changed while it was read: run again"):
+        source.read(partition, ["a"])
+
+
+def test_a_settled_parquet_file_is_read_column_by_column_and_not_as_a_whole(
+    tmp_path: Path, monkeypatch, age: str
+) -> None:
+    path = parquet(tmp_path, a=[1.0, 2.0], y=[3, 4])
+    (partition,) = source.find(path)
+    if age == "settled":
+        monkeypatch.setattr(source, "_bytes", lambda _: pytest.fail("read as a whole"))
+    assert source.read(partition, ["a"]).to_pydict() == {"a": [1.0, 2.0]}
+    assert bool(partition.stamp) == (age == "settled")
+    assert partition == source.Partition(partition.name, partition.path, partition.size, partition.digest)
 
 
 def test_the_digest_depends_on_names_and_content_not_on_order(tmp_path: Path) -> None:

@@ -415,6 +415,15 @@ def test_the_command_prints_the_table_from_any_folder(tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_command_refuses_an_argument(capsys) -> None:
+    from linreg.tutorial.__main__ import main
+
+    assert main(["--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: --json: this command takes no arguments: leave them out\n"
+
+
 def test_the_command_says_where_the_data_is_missing(monkeypatch, capsys, tmp_path) -> None:
     from linreg.tutorial.__main__ import main
 

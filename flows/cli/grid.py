@@ -14,5 +14,10 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """The text with line breaks and other unprintable characters escaped, so that it stays on its line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _is_number(text: str) -> bool:
     return not text or (text.lstrip("-<")[:1].isdigit() and not set(text) - set("0123456789.,e+-<"))

@@ -5,19 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.cli.grid import grid
-from flows.cli.portrait import at, estimates_only, page
+from flows.cli.portrait import at, estimates_only, judged_on, page
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import open_store
+
+_MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
 def runs(args: argparse.Namespace) -> tuple[object, str]:
     """Runs side by side, newest first."""
     found = registry.runs(open_store(create=False), args.experiment)
+    on = [r.pop("judged_on") for r in found]
     cells = [
-        [r["run_id"][:8], r["name"], r["status"].lower(), r["decision"] or "", *_measures(r["metrics"])] for r in found
+        [r["run_id"][:8], r["name"], r["status"].lower(), r["decision"] or "", *_measures(r["metrics"]), rows]
+        for r, rows in zip(found, on, strict=True)
     ]
-    head = ["run", "name", "status", "decision", "train loss", "above optimum", "test rmse", "R2"]
+    head = ["run", "name", "status", "decision", *_MEASURES]
     return found, grid(head, cells) if found else "no runs yet: linreg run CONFIG makes one"
 
 
@@ -27,10 +31,10 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     found = registry.versions(store, args.name)
     document = [_entry(v) for v in found]
     cells = [
-        [v.ref, at(v), v.created[:19], v.trainer or "", f"{v.data.get('rows', 0):,}", *_measures(v.metrics)]
+        [v.ref, at(v), v.created[:19], v.trainer or "", _trained_on(v), *_measures(v.metrics), judged_on(v)]
         for v in found
     ]
-    head = ["version", "aliases", "created", "trainer", "rows", "train loss", "above optimum", "test rmse", "R2"]
+    head = ["version", "aliases", "created", "trainer", "trained on", *_MEASURES]
     page = [grid(head, cells) if found else "nothing is registered yet: linreg run CONFIG does it"]
     for name in dict.fromkeys(v.name for v in found):
         page += ["", f"Champions of {name}", *_record(registry.history(store, name))]
@@ -81,6 +85,12 @@ def _record(history: Sequence[dict[str, Any]]) -> list[str]:
 
 def _number(version: int | None) -> str:
     return f"version {version}" if version else "none"
+
+
+def _trained_on(version: Version) -> str:
+    """How many rows trained it; of how many that were read, where others were held out."""
+    rows, trained = version.data.get("rows", 0), version.data.get("train_rows", 0)
+    return f"{trained:,} rows" if trained == rows else f"{trained:,} of {rows:,} rows"
 
 
 def _measures(metrics: Any) -> list[str]:

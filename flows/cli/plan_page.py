@@ -3,10 +3,12 @@
 It computes nothing but what is shown where.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from flows.cli.grid import plain
+from linreg.config import TrainConfig
 from linreg.crossval import CrossValidation, RidgePath
 from linreg.plan import Plan
 
@@ -15,22 +17,26 @@ _MOST_TARGETS = 6
 _WIDTH = 25  # of the errors drawn as text
 
 
-def page(found: Plan, rows: int, rate: float, validated: CrossValidation | str) -> str:
+def page(found: Plan, rows: int, how: TrainConfig, validated: CrossValidation | str) -> str:
     """The whole page; where validation was not possible, its reason stands in its place."""
+    head = [*_plan(found, rows, how), ""]
     if isinstance(validated, str):
-        return "\n".join([*_plan(found, rows, rate), *(f"  {line}" for line in found.advice), validated])
-    tables = [*_plan(found, rows, rate), "", *_errors(validated), "", *_path(validated)]
-    advice = [*found.advice, *validated.advice]
-    return "\n".join([*tables, *(["", "What follows", *(f"  {line}" for line in advice)] if advice else [])])
+        return "\n".join([*head, *_advice([*found.advice, validated])])
+    follows = _advice([*found.advice, *validated.advice])
+    return "\n".join([*head, *_errors(validated), "", *_path(validated), *(["", *follows] if follows else [])])
 
 
-def _plan(found: Plan, rows: int, rate: float) -> Iterable[str]:
+def _advice(lines: Sequence[str]) -> list[str]:
+    return ["What follows", *(f"  {plain(line)}" for line in lines)] if lines else []
+
+
+def _plan(found: Plan, rows: int, how: TrainConfig) -> Iterable[str]:
     condition = "infinite: columns are constant or determine each other"
     if found.condition_number is not None:
-        condition = f"{found.condition_number:.4g}"
+        condition = f"{found.condition_number:.4g} of the {'scaled' if how.standardize else 'raw'} columns"
     lines = [
         ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {rate:g})"),
+        ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {how.learning_rate:g})"),
         ("condition number", condition),
         ("best possible loss", f"{found.optimum_loss:.6g}"),
         *((f"epochs to {share}", "never" if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
@@ -44,7 +50,7 @@ def _errors(validated: CrossValidation) -> Iterable[str]:
     targets = trained.targets[:_MOST_TARGETS] if len(trained.targets) > 1 else ()
     more = len(trained.targets) - _MOST_TARGETS
     yield f"Root mean squared error at the optimum{f' (the first {_MOST_TARGETS} targets)' if more > 0 else ''}"
-    yield f"  {'':<22}" + "".join(f"{name[:13]:>14}" for name in ["all", *targets]) + f"{'R2':>12}"
+    yield f"  {'':<22}" + "".join(f"{plain(name)[:13]:>14}" for name in ["all", *targets]) + f"{'R2':>12}"
     rows = [
         ("on its own rows", validated.in_sample_rmse, np.sqrt(validated.in_sample_O), None),
         (f"{count}-fold", trained.rmse, trained.rmse_O, trained.r2),
@@ -64,7 +70,8 @@ def _path(validated: CrossValidation) -> Iterable[str]:
     drawn = drawing(path.rmse_G[shown], path.rmse_standard_error_G[shown])
     marks = [(own, "this config"), (path.best, "best"), (path.within, "largest within one standard error of the best")]
     without = " (without L1)" if validated.l1 else ""
-    yield f"{validated.folds}-fold error along the weight decays{without}"
+    legend = "o: the RMSE, dashes: one standard error each way"
+    yield f"{validated.folds}-fold error along the weight decays{without} ({legend})"
     yield f"  {'weight decay':>12}{'degrees of freedom':>20}{'RMSE':>12}{'standard error':>16}"
     for g, line in zip(shown, drawn, strict=True):
         mark = ", ".join(words for point, words in marks if point == g)

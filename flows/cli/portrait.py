@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from flows.cli.grid import grid
+from flows.cli.grid import grid, plain
 from flows.tracking.registry import Version
 
 if TYPE_CHECKING:  # torch takes a second to import
@@ -57,13 +57,23 @@ def at(version: Version) -> str:
     return " ".join(f"@{a}" for a in version.aliases)
 
 
+def judged_on(version: Version) -> str:
+    """Which rows its test metrics are of, in words: its own training rows where none were held out."""
+    if told := version.facts.get("judged_on"):
+        return str(told)
+    fraction = version.split.get("fraction")
+    if fraction is None:
+        return "rows that are not on record"
+    return "its training rows" if fraction == 0 else "test rows"
+
+
 def _head(version: Version) -> list[str]:
     data, m = version.data, version.metrics
     return [
         f"{version.ref} {at(version)}".rstrip(),
         f"  trained by {version.trainer} on {data.get('train_rows', 0):,} rows, digest {data.get('digest', '')[:12]}",
         f"  run {version.run_id}, registered {version.created[:19]}",
-        f"  test rmse {m.get('test_rmse', 0):.6g}, R2 {m.get('test_r2', 0):.4f}; "
+        f"  rmse {m.get('test_rmse', 0):.6g}, R2 {m.get('test_r2', 0):.4f}, judged on {judged_on(version)}; "
         f"loss {m.get('excess_loss', 0):.4g} above the best possible",
     ]
 
@@ -144,7 +154,7 @@ def _cells(c: "Coefficient") -> list[str]:
 def _columns(found: "Inference") -> str:
     """Condition number and the features that the others nearly determine."""
     condition = found.condition_number
-    words = [] if condition is None else [f"condition number {condition:.3g}"]
+    words = [] if condition is None else [f"condition number {condition:.3g} of the raw columns"]
     high = {f: v for f, v in found.variance_inflation.items() if v is not None and v > HIGH_INFLATION}
     worst = sorted(high, key=lambda f: -high[f])
     if worst:
@@ -174,4 +184,5 @@ def _p(value: float | None) -> str:
 
 
 def _short(name: str, most: int = MOST_LETTERS) -> str:
+    name = plain(name)
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -54,7 +54,8 @@ def _writer(output: Path) -> Callable[[pa.Table, str], None]:
 def _scored(model: LinearModel, path: str) -> pa.Table:
     """The rows in their order: features as they were read, then the predictions."""
     gaps = model.fill_F is not None
-    tables = [read_complete(partition, model.features, gaps=gaps) for partition in source.find(path)]
+    partitions = source.find(path, asked="the INPUT path")
+    tables = [read_complete(partition, model.features, gaps=gaps) for partition in partitions]
     features = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     predicted = model.predict_table(features)
     for target in model.targets:

@@ -1,6 +1,7 @@
 """``linreg run``: the flow, once."""
 
 import argparse
+import shlex
 
 from flows.cli.summary import summary
 from linreg import config_file
@@ -12,4 +13,5 @@ def run(args: argparse.Namespace) -> tuple[object, str]:
     from flows.pipeline import run_flow  # prefect takes seconds to import: a wrong config is told at once
 
     outcome = run_flow(config)
-    return outcome.to_json(), summary(outcome, args.config)
+    settings = [word for setting in args.settings for word in ("--set", setting)]
+    return outcome.to_json(), summary(outcome, shlex.join([args.config, *settings]))

@@ -6,13 +6,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from flows.cli.grid import plain
 from flows.outcome import Outcome
 
 _BASELINES = {"mean": "always the mean", "exact": "exact least squares", "champion": "the champion so far"}
 
 
 def summary(outcome: Outcome, config: str) -> str:
-    """The whole page."""
+    """The whole page.
+
+    Args:
+        config: the config and its settings as they were typed; what is advised is added to them.
+    """
     parts = [_head(outcome), _facts(outcome), "", *_table(outcome), ""]
     if outcome.advice:
         parts += ["What would help", *(f"  {line}" for line in _advice(outcome, config)), ""]
@@ -50,7 +55,8 @@ def _facts(outcome: Outcome) -> str:
 def _how_far(outcome: Outcome) -> str:
     m, words = outcome.metrics, []
     if "condition_number" in m:
-        words.append(f"condition number {m['condition_number']:.3g}")
+        columns = "scaled" if outcome.standardize else "raw"
+        words.append(f"condition number {m['condition_number']:.3g} of the {columns} columns")
     if m.get("epochs_to_1pct", 0) > outcome.epochs > 0:
         words.append(f"{int(m['epochs_to_1pct']) - outcome.epochs:,} more epochs at this rate to come within 1% of it")
     return f" ({'; '.join(words)})" if words else ""
@@ -61,7 +67,7 @@ def _table(outcome: Outcome) -> Iterable[str]:
     m = outcome.metrics
     targets = [name.removeprefix("test_rmse.") for name in m if name.startswith("test_rmse.")]
     yield f"Root mean squared error on {outcome.judged_on or 'the judged rows'}"
-    yield "  " + f"{'':<22}" + "".join(f"{t:>14}" for t in ["all", *targets]) + f"{'R2':>12}"
+    yield "  " + f"{'':<22}" + "".join(f"{plain(t):>14}" for t in ["all", *targets]) + f"{'R2':>12}"
     yield _row("this model", m, "test_", targets)
     for name, words in _BASELINES.items():
         prefix = f"baseline.{name}.test_"
@@ -77,7 +83,7 @@ def _row(name: str, m: Mapping[str, float], prefix: str, targets: list[str]) -> 
 def _advice(outcome: Outcome, config: str) -> Iterable[str]:
     """Advice as it is; where it is a setting, the whole command."""
     for line in outcome.advice:
-        yield f"{_command()} run {config} {line}" if line.startswith("--set ") else line
+        yield plain(f"{_command()} run {config} {line}" if line.startswith("--set ") else line)
 
 
 def _next(outcome: Outcome) -> str:

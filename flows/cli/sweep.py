@@ -1,6 +1,7 @@
 """``linreg sweep``: many models in one reading of the data, the best one through the gate."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 
 from flows.cli.grid import grid as columns
@@ -20,7 +21,8 @@ def sweep(args: argparse.Namespace) -> tuple[object, str]:
     from flows.sweep_pipeline import run_sweep  # prefect takes seconds to import: a wrong grid is told at once
 
     outcome = run_sweep(config, swept)
-    return outcome.to_json(), f"{page(outcome)}\n\n{summary(outcome, args.config)}"
+    settings = [word for setting in args.settings for word in ("--set", setting)]
+    return outcome.to_json(), f"{page(outcome)}\n\n{summary(outcome, shlex.join([args.config, *settings]))}"
 
 
 def _check(config: Config, swept: grid.Grid) -> None:

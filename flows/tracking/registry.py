@@ -113,8 +113,8 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     """Runs with their final metrics, newest first; of one experiment, or of all.
 
     Returns:
-        ``[{"run_id", "name", "started", "status", "decision", "metrics"}]``; a killed run stays RUNNING, as MLflow
-        has it.
+        ``[{"run_id", "name", "started", "status", "decision", "metrics", "judged_on"}]``; a killed run stays RUNNING,
+        as MLflow has it. ``judged_on`` says in words which rows the test metrics are of; empty where there are none.
 
     Raises:
         UserError: no such experiment, with the nearest.
@@ -174,4 +174,5 @@ def _row(run: Run) -> dict[str, Any]:
         "status": run.info.status,
         "decision": tags.get("decision"),
         "metrics": restored(run.data.metrics, tags),
+        "judged_on": tags.get("judged_on") or "",
     }

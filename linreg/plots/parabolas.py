@@ -32,6 +32,7 @@ def parabolas(
     loss: float,
     features: Sequence[str],
     targets: Sequence[str],
+    penalised: bool = False,
 ) -> Figure:
     """The loss as a parabola in each weight and bias by itself, and the walk of the descent on it.
 
@@ -48,6 +49,7 @@ def parabolas(
         gradient_DO: at the last recorded parameters, in loss per unit of each parameter.
         loss: there, in the targets' units squared.
         features, targets: F and O names.
+        penalised: the training had penalties, which are not in this loss; the title says so.
 
     Source: the tutorial, "Adjust weights and biases to reduce the loss".
     """
@@ -67,7 +69,10 @@ def parabolas(
         _walked(axes, curves[k], walks[k], labels[k])
     few = f"; the {len(shown)} of {d * o} parameters that it moved through the most loss" if len(shown) < d * o else ""
     others = f"where epoch {epochs_T[-1]:,} left them" if len(epochs_T) > 1 else "as they are"
-    figure.suptitle(f"Loss in one parameter at a time, the others {others}{few}")
+    title = f"Loss in one parameter at a time, the others {others}{few}"
+    if penalised:
+        title += "\nThe penalties are left out here: the optimum of the penalised loss lies beside these minima"
+    figure.suptitle(title)
     figure.supylabel("mean squared error", fontsize="medium")
     _key(figure, panels[0], epochs_T)
     return figure

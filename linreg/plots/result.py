@@ -5,8 +5,10 @@ Shapes: N rows, F features, O targets.
 
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from linreg.plots.figure import INK, LINE, SHADE, VALID, WHISKER, Float, literal, new_figure
@@ -19,30 +21,55 @@ def loss_curve(
 ) -> Figure:
     """The loss after each epoch, on a log scale, with the best possible loss as a line.
 
+    Of a model that was computed and not walked to there is one loss: a mark on that line, with both values beside it.
+
     Args:
         validation_loss: of the validation rows; it may go on past the epoch whose parameters were kept.
         penalised: penalties are part of the loss.
     """
     figure, axes = new_figure()
+    axes.set(
+        xlabel="epoch",
+        ylabel=f"mean squared error{' + penalties' if penalised else ''}",
+        title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}",
+    )
+    if len(train_loss) == 1 and len(validation_loss) <= 1:
+        _computed(axes, train_loss[0], optimum, validation_loss)
+        return figure
     axes.plot(np.arange(len(train_loss)), train_loss, color=INK, linewidth=2, label="train loss")
     if validation_loss:
         axes.plot(np.arange(len(validation_loss)), validation_loss, color=VALID, linewidth=2, label="validation loss")
     if len(validation_loss) > len(train_loss):
         axes.axvline(len(train_loss) - 1, color=SHADE, linewidth=1, label=f"kept: epoch {len(train_loss) - 1:,}")
-    if len(train_loss) == 1:
+    if len(train_loss) == 1:  # the start was the best epoch on the validation rows
         axes.plot([0], train_loss, "o", color=INK)
     axes.axhline(optimum, color=LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
     shown = [optimum, *train_loss, *validation_loss]
     # a log scale needs room between its ends, and some beyond them
     if 0 < min(shown) * (1 + 1e-9) < max(shown) < 1e250:
         axes.set_yscale("log")
-    axes.set(
-        xlabel="epoch",
-        ylabel=f"mean squared error{' + penalties' if penalised else ''}",
-        title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}",
-    )
     axes.legend(frameon=False)
     return figure
+
+
+def _computed(axes: Axes, loss: float, optimum: float, validation_loss: Sequence[float]) -> None:
+    """One mark for the only loss there is, its value and the optimum's in words; with 0 in view, height means size."""
+    top = max(loss, optimum, *validation_loss) or 1.0
+    axes.axhline(optimum, color=LINE, linestyle="--", linewidth=1)
+    _beside(axes, f"best possible: {optimum:.4g}", optimum, color=LINE, away=(-12, -14))
+    for values, color, name in [([loss], INK, "this model"), (validation_loss, VALID, "on the validation rows")]:
+        for value in values:
+            axes.plot([0], [value], "o", color=color, markersize=9)
+            _beside(axes, f"{name}: {value:.4g}", value, color=color, away=(12, 12))
+    axes.set(xlim=(-1, 1), xticks=[], xlabel="no epochs: the optimum was computed in one go")
+    if 0 < top < 1e250:
+        axes.set_ylim(0, 1.4 * top)
+
+
+def _beside(axes: Axes, text: str, height: float, *, color: str, away: tuple[int, int]) -> None:
+    """A text beside the mark at a height, so many points to the right and up; to the left and down where negative."""
+    side: Literal["left", "right"] = "left" if away[0] > 0 else "right"
+    axes.annotate(text, (0, height), xytext=away, textcoords="offset points", color=color, va="center", ha=side)
 
 
 def predicted_against_actual(
@@ -54,7 +81,7 @@ def predicted_against_actual(
         actual_NO, predicted_NO: of the same rows.
         targets: their names; the first six are drawn.
         rows: which rows these are, in words.
-        band_O: half the width of a 95% prediction interval, drawn around the line.
+        band_O: half the width of a 95% prediction interval at the features' means, drawn around the line.
     """
     shown = targets[:6]
     figure, panels = new_figure(columns=len(shown))
@@ -63,7 +90,7 @@ def predicted_against_actual(
         y, p = actual_NO[::step, o], predicted_NO[::step, o]
         ends = np.array([min(y.min(), p.min()), max(y.max(), p.max())], dtype=float)
         if band_O is not None:
-            label = f"95% prediction interval: ± {band_O[o]:.3g}"
+            label = f"95% prediction interval\nat the feature means: ± {band_O[o]:.3g}"
             axes.fill_between(ends, ends - band_O[o], ends + band_O[o], color=SHADE, alpha=0.4, lw=0, label=label)
             axes.legend(frameon=False, loc="upper left")
         axes.plot(ends, ends, color=LINE, linestyle="--", linewidth=1)

@@ -35,6 +35,8 @@ def _automatic(config: TrainConfig) -> tuple[str, str]:
     """The fastest trainer for the batches, and why it is that one."""
     if not config.batch_size:
         return "gram", "auto: full batches need only the moments"
+    if config.l1:
+        raise UserError("train.l1 and train.batch_size do not go together: set one of the two to 0")
     if config.device in ("auto", "cpu"):
         return "fused", "auto: mini batches need the rows, and one compiled pass an epoch is the fastest"
     return "builtin", "auto: mini batches need the rows, and train.device names a card"

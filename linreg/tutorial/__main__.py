@@ -1,13 +1,21 @@
 """``python -m linreg.tutorial``: every reproducible number of the tutorial, ours, and the difference."""
 
 import sys
+from collections.abc import Sequence
 
 from linreg.errors import UserError
 from linreg.tutorial import check, crops
 
 
-def main() -> int:
-    """Print the table; 0 where every number agrees within the rounding, 1 where one does not, 2 without the data."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Print the table; 0 where every number agrees within the rounding, 1 where one does not, 2 without the data.
+
+    Args:
+        arguments: there are none to give: any is refused, with 2.
+    """
+    if arguments:
+        sys.stderr.write(f"error: {' '.join(arguments)}: this command takes no arguments: leave them out\n")
+        return 2
     try:
         lines = check.table(crops.first_table(), crops.second_table())
     except UserError as e:
@@ -18,4 +26,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
