@@ -11,7 +11,8 @@ from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
-from flows.pipeline import check_server, linreg_flow
+from flows.pipeline import linreg_flow
+from flows.steps import check_server
 from linreg.config import Config
 from linreg.config_file import to_dict
 from linreg.errors import UserError

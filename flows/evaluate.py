@@ -45,13 +45,14 @@ class Evaluation:
     inference: Inference
 
 
-def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> Evaluation:
+def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig, *, selected: str = "") -> Evaluation:
     """Judge the model on the test rows; on the training rows where none are held out.
 
     Args:
         fitted, plan: the training, and what was expected of it.
         ingested: the rows.
         data: how they were read and split.
+        selected: how the model was chosen among several, in words; empty: it was not.
     """
     dataset, model = ingested.dataset, fitted.model
     rows = dataset.test
@@ -65,7 +66,7 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig) -> E
         if data.validation_fraction:
             metrics |= _validation(fitted, dataset.validation)
     _refuse_infinite(metrics)
-    inference = _inference(fitted, ingested)
+    inference = _inference(fitted, ingested, selected)
     metrics |= inference.metrics()
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
     pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
@@ -82,7 +83,7 @@ def _refuse_infinite(metrics: Mapping[str, float]) -> None:
         )
 
 
-def _inference(fitted: Fit, ingested: Ingested) -> Inference:
+def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
     """Standard errors and intervals, or why there are none; what the record cannot show is told from the config."""
     how = fitted.config
     known = refusals.known(
@@ -91,6 +92,7 @@ def _inference(fitted: Fit, ingested: Ingested) -> Inference:
         filled=ingested.record.filled,
         warm_start=ingested.warm.version.ref if ingested.warm else "",
         patience=how.patience,
+        selected=selected,
     )
     return infer(
         fitted.model,

@@ -6,6 +6,7 @@ needs to be judged on the same rows.
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,6 +21,7 @@ from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.record import Record, moments_of, record
+from linreg.source import Partition
 from linreg.trainers import check
 
 KEY_FORMAT = 2  # of the content key; one more where a default changes its value or a key its meaning
@@ -122,9 +124,32 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     known = registry.by_content_key(store, config.model, key)
     if known is not None:
         return Unchanged(known, digest, len(partitions))
+    return read(config, store, partitions, digest, key)
+
+
+def read(
+    config: Config,
+    store: Store,
+    partitions: Sequence[Partition],
+    digest: str,
+    key: str,
+    *,
+    folds: Callable[[int], int] | None = None,
+) -> Ingested:
+    """Read the files, once.
+
+    Args:
+        partitions, digest: the files that were found, and the digest of their content.
+        key: the content key.
+        folds: how many folds so many training rows are parted into; None: none.
+
+    Raises:
+        UserError: as ``ingest``.
+    """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, **_wanted(champion))
+    wanted = _wanted(champion)
+    dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, folds=folds, **wanted)
     known_rows = record(dataset.train)
     validation = moments_of(dataset.validation, known_rows.fill_F) if len(dataset.validation) else None
     return Ingested(digest, key, dataset, known_rows, validation, champion, warm)

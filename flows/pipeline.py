@@ -10,27 +10,16 @@ tracebacks.
 """
 
 import re
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import wraps
 from logging import INFO, WARNING
-from typing import Any, ParamSpec, TypeVar, cast
-from unittest import mock
+from typing import Any
 
-import httpx
-from prefect import Task, flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
-from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import get_current_settings
 
 from flows import evaluate as evaluating
 from flows import ingest as ingesting
@@ -38,68 +27,17 @@ from flows import register as registering
 from flows.outcome import Outcome, data_facts, notes, unchanged
 from flows.progress import progress
 from flows.report import log_model, log_start, log_training, markdown
+from flows.steps import called, flow_run_id, step, told, value
 from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
 from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
-from linreg.errors import ServerAway, UserError
 from linreg.fit import Fit, fit
 from linreg.plan import Plan, plan
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-_REFUSED, _AWAY = "Refused input", "Server away"  # names of the failed states that carry one line
-
-
-def _told(function: Callable[P, R]) -> Callable[P, R]:
-    """Give an error that is told in one line as a failed state with that line; prefect takes it for the run's state."""
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except (UserError, ServerAway) as e:
-            name = _REFUSED if isinstance(e, UserError) else _AWAY
-            message = "\n".join([str(e), *getattr(e, "details", ())])
-            return cast(R, State[Any](type=StateType.FAILED, name=name, message=message))
-
-    return call
-
-
-def _passes(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Whether another try can help: a server or a file system may come back, a user's error stays."""
-    if state.name in (_REFUSED, _AWAY):
-        return state.name == _AWAY
-    return isinstance(state.result(raise_on_failure=False), OSError)
-
-
-def _value(state: State[R]) -> R:
-    """The result of a finished state; what a failed one told is raised again, in the caller's own terms."""
-    if state.name in (_REFUSED, _AWAY):
-        first, *details = (state.message or "").splitlines()
-        raise UserError(first, details=details) if state.name == _REFUSED else ServerAway(first)
-    return state.result()
-
-
-def _task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A step of the chain. Tensors and stores pass between steps: nothing to hash (NO_CACHE), nothing to keep."""
-
-    def make(function: Callable[P, R]) -> Task[P, R]:
-        return task(
-            name=name,
-            cache_policy=NO_CACHE,
-            persist_result=False,
-            retries=2,
-            retry_delay_seconds=2,
-            retry_condition_fn=_passes,
-        )(_told(function))
-
-    return make
-
-
-@_task(name="ingest")
+@step(name="ingest")
 def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Unchanged:
     """Files to rows and moments. Retried where the file system fails; never on the user's error."""
     log = get_run_logger()
@@ -114,7 +52,7 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
     return found
 
 
-@_task(name="train")
+@step(name="train")
 def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
     log = get_run_logger()
@@ -146,19 +84,19 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
     return fitted, expected
 
 
-@_task(name="evaluate")
+@step(name="evaluate")
 def evaluate(
-    config: Config, found: ingesting.Ingested, fitted: Fit, expected: Plan, run: TrackedRun
+    config: Config, found: ingesting.Ingested, fitted: Fit, expected: Plan, run: TrackedRun, selected: str = ""
 ) -> tuple[evaluating.Evaluation, LoggedModel]:
     """Judge the model beside the baselines; pictures, metrics and the model go to MLflow."""
-    evaluation = evaluating.evaluate(fitted, expected, found, config.data)
+    evaluation = evaluating.evaluate(fitted, expected, found, config.data, selected=selected)
     m = evaluation.metrics
     run.set_tags({"judged_on": evaluation.judged_on})
     get_run_logger().info("rmse %.6g, R2 %.4f on %s", m["test_rmse"], m["test_r2"], evaluation.judged_on)
     return evaluation, log_model(run, config, found, fitted, evaluation)
 
 
-@_task(name="register")
+@step(name="register")
 def register(
     config: Config,
     found: ingesting.Ingested,
@@ -166,23 +104,32 @@ def register(
     evaluation: evaluating.Evaluation,
     run: TrackedRun,
     logged: LoggedModel,
+    tags: Mapping[str, str] | None = None,
 ) -> registering.Registered:
     """Ask the gate; register, and move the champion or leave it."""
     done = registering.register(
-        config, found, fitted, evaluation, store=run.store, run=run, logged=logged, flow_run_id=_flow_run_id()
+        config,
+        found,
+        fitted,
+        evaluation,
+        store=run.store,
+        run=run,
+        logged=logged,
+        flow_run_id=flow_run_id(),
+        tags=tags,
     )
     run.set_tags({"decision": done.verdict.decision, "reason": done.verdict.reason})
     get_run_logger().info("%s: %s", done.verdict.decision, done.verdict.reason)
     return done
 
 
-def _run_name() -> str:
+def run_name(what: str = "") -> str:
     """The model and the date: what a row of Prefect's and MLflow's lists is recognised by."""
-    return f"{flow_run.parameters.get('model', 'linreg')} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{flow_run.parameters.get('model', 'linreg')} {what}{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-@flow(name="linreg", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
-@_told
+@flow(name="linreg", flow_run_name=run_name, persist_result=False, validate_parameters=True)
+@told
 def linreg_flow(
     model: str,
     data: DataConfig,
@@ -199,7 +146,7 @@ def linreg_flow(
 def _chain(config: Config) -> Outcome:
     began = time.monotonic()
     store = open_store(create=True)
-    found = _value(ingest(config, store, return_state=True))
+    found = value(ingest(config, store, return_state=True))
     if isinstance(found, ingesting.Unchanged):
         if registering.take_up(found.version, store):
             get_run_logger().warning(
@@ -207,32 +154,32 @@ def _chain(config: Config) -> Outcome:
             )
         seconds = time.monotonic() - began
         found = replace(found, version=registry.lookup(store, found.version.ref))  # as it is now, aliases and all
-        outcome = unchanged(config, found, flow_run_id=_flow_run_id(), seconds=seconds)
-        _publish(outcome, store)
+        outcome = unchanged(config, found, flow_run_id=flow_run_id(), seconds=seconds)
+        publish(outcome, store)
         return outcome
-    tags = {"flow_run_id": _flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
-    with TrackedRun.start(store, experiment=config.experiment, name=_run_name(), tags=tags) as run:
+    tags = {"flow_run_id": flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
+    with TrackedRun.start(store, experiment=config.experiment, name=run_name(), tags=tags) as run:
         outcome = _tracked(config, found, run, began)
-    _publish(outcome, store)
+    publish(outcome, store)
     return outcome
 
 
 def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: float) -> Outcome:
     """The steps that an MLflow run holds."""
     log_start(run, config, found)
-    fitted, expected = _value(train(config, found, run, return_state=True))
-    evaluation, logged = _value(evaluate(config, found, fitted, expected, run, return_state=True))
-    done = _value(register(config, found, fitted, evaluation, run, logged, return_state=True))
+    fitted, expected = value(train(config, found, run, return_state=True))
+    evaluation, logged = value(evaluate(config, found, fitted, expected, run, return_state=True))
+    done = value(register(config, found, fitted, evaluation, run, logged, return_state=True))
     version = done.version
     if version and done.verdict.decision == "unchanged":
         twin = ingesting.Unchanged(version, found.digest, len(found.dataset.partitions))
-        return unchanged(config, twin, flow_run_id=_flow_run_id(), seconds=time.monotonic() - began)
+        return unchanged(config, twin, flow_run_id=flow_run_id(), seconds=time.monotonic() - began)
     return Outcome(
         decision=done.verdict.decision,
         reason=done.verdict.reason,
         run_id=run.run_id,
         experiment=config.experiment,
-        flow_run_id=_flow_run_id(),
+        flow_run_id=flow_run_id(),
         model=config.model,
         version=version.version if version else None,
         aliases=version.aliases if version else (),
@@ -249,11 +196,7 @@ def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: 
     )
 
 
-def _flow_run_id() -> str | None:
-    return str(flow_run.id) if flow_run.id else None
-
-
-def _publish(outcome: Outcome, store: Store) -> None:
+def publish(outcome: Outcome, store: Store) -> None:
     """The summary, as an artifact of the flow run in Prefect's UI."""
     key = re.sub(r"[^a-z0-9]+", "-", f"linreg-{outcome.model}".lower()).strip("-")
     try:
@@ -267,45 +210,6 @@ def parameters(config: Config) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields(config)}
 
 
-def check_server() -> None:
-    """Ask the Prefect server that the environment or the profile names, if any, for a sign of life.
-
-    Raises:
-        ServerAway: it does not answer.
-    """
-    url = get_current_settings().api.url
-    if not url:
-        return
-    try:
-        with get_client(sync_client=True) as client:
-            failure = client.api_healthcheck()
-    except (httpx.HTTPError, OSError) as e:
-        failure = e
-    if failure is not None:
-        what = type(failure).__name__
-        raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
-
-
-@contextmanager
-def _server_apart() -> Iterator[None]:
-    """Keep Ctrl-C from the temporary server, which a terminal sends to all of its group.
-
-    Were the server gone first, Prefect would try for minutes to tell it that the run was stopped. A blocked signal is
-    blocked too in the process that is started meanwhile; that one is ended by SIGTERM when this one ends.
-    """
-    start = SubprocessASGIServer._run_uvicorn_command
-
-    def shielded(server: SubprocessASGIServer) -> "subprocess.Popen[Any]":
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return start(server)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    with mock.patch.object(SubprocessASGIServer, "_run_uvicorn_command", shielded):
-        yield
-
-
 def run_flow(config: Config) -> Outcome:
     """Run the flow once, here, and return what it came to.
 
@@ -313,11 +217,4 @@ def run_flow(config: Config) -> Outcome:
         UserError: the data, the config or the rate are wrong.
         ServerAway: the tracking server or the Prefect server does not answer.
     """
-    check_server()
-    try:
-        with _server_apart():
-            state = linreg_flow(**parameters(config), return_state=True)
-    except httpx.HTTPError as e:
-        url = get_current_settings().api.url or "of this run"
-        raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
-    return cast(Outcome, _value(cast("State[Any]", state)))
+    return called(linreg_flow, parameters(config))

@@ -12,7 +12,9 @@ _BAR_AFTER = 0.5  # seconds; shorter trainings show none
 
 
 @contextmanager
-def progress(epochs: int, say: Callable[..., None]) -> Iterator[Callable[[int, float], None]]:
+def progress(
+    epochs: int, say: Callable[..., None], words: str = "epoch %d of %d, loss %.6g"
+) -> Iterator[Callable[[int, float], None]]:
     """Yield what is to be called with (epoch, loss) after each epoch."""
     if sys.stderr.isatty():
         with tqdm(total=epochs, unit="epoch", delay=_BAR_AFTER, leave=False, file=sys.stderr, mininterval=0.2) as bar:
@@ -25,9 +27,27 @@ def progress(epochs: int, say: Callable[..., None]) -> Iterator[Callable[[int, f
         now = time.monotonic()
         if now - last >= _EVERY:
             last = now
-            say("epoch %d of %d, loss %.6g", epoch, epochs, loss)
+            say(words, epoch, epochs, loss)
 
     yield line
+
+
+@contextmanager
+def progress_of_many(models: int, epochs: int, say: Callable[..., None]) -> Iterator[Callable[[int, int, float], None]]:
+    """Yield what is to be called with (model, epoch, loss) after each epoch of each of several models.
+
+    Args:
+        epochs: of all models together; those that stop early leave some undone.
+    """
+    done = 0
+    with progress(epochs, say, "epoch %d of %d of {models} models, loss %.6g".format(models=f"{models:,}")) as on_epoch:
+
+        def count(_model: int, _epoch: int, loss: float) -> None:
+            nonlocal done
+            done += 1
+            on_epoch(done, loss)
+
+        yield count
 
 
 def _advance(bar: "tqdm[None]", loss: float) -> None:

@@ -4,6 +4,7 @@ Decision and moves happen under the model's lock, against the champion as it is 
 together, the second is compared with the first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +39,20 @@ def register(
     run: TrackedRun,
     logged: LoggedModel,
     flow_run_id: str | None,
+    tags: Mapping[str, str] | None = None,
 ) -> Registered:
-    """Ask the gate, then register, and promote or keep as a challenger."""
+    """Ask the gate, then register, and promote or keep as a challenger.
+
+    Args:
+        tags: further ones for the version; one that is registered already gets them too.
+    """
     missed = failed_limits(evaluation.metrics, config.gate)
     if missed:
         return Registered(Verdict("refused", "; ".join(missed)), None)
     with store.lock(config.model):
         twin = registry.by_content_key(store, config.model, ingested.content_key)
         if twin is not None:
+            registry.mark(store, twin, tags or {})
             return _registered_before(twin, run, store)
         champion = _champion_now(config.model, ingested, store)
         verdict = _verdict(config, ingested, evaluation, champion)
@@ -61,7 +68,7 @@ def register(
             logged_model=logged,
             run_id=run.run_id,
             content_key=ingested.content_key,
-            facts=facts,
+            facts=facts | ({"tags": dict(tags)} if tags else {}),
         )
         if verdict.decision == "promoted":
             registry.promote(store, config.model, version.version, why=verdict.reason, flow_run_id=flow_run_id)

@@ -28,11 +28,11 @@ def log_start(run: TrackedRun, config: Config, found: Ingested) -> None:
 
 def log_training(run: TrackedRun, fitted: Fit, found: Ingested) -> None:
     """Every epoch's loss, and which trainer made them from what."""
-    run.set_tags({"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device})
-    run.set_tags({"epochs": fitted.epochs, "stopped": fitted.stopped})
-    run.set_tags({"start": f"warm, from {found.warm.version.ref}" if found.warm else "cold, seeded"})
     counts = {"dropped": found.dataset.dropped, "weightless": found.dataset.weightless, "filled": found.record.filled}
-    run.set_tags({f"rows.{name}": count for name, count in counts.items() if count})
+    tags: dict[str, object] = {"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device}
+    tags |= {"epochs": fitted.epochs, "stopped": fitted.stopped}
+    tags |= {"start": f"warm, from {found.warm.version.ref}" if found.warm else "cold, seeded"}
+    run.set_tags(tags | {f"rows.{name}": count for name, count in counts.items() if count})  # a transaction each call
     history = {"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss}
     run.log_history(history | ({"validation_loss": fitted.validation_loss} if fitted.validation_loss else {}))
 

@@ -45,6 +45,21 @@ def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
         raise UserError(f"config {path}: {e}") from None
 
 
+def typed(key: str, value: Any = None) -> Any:
+    """A value of the type that a dotted key has: of text read as ``--set`` reads it, of others checked.
+
+    Args:
+        value: None only asks whether there is such a key.
+
+    Raises:
+        UserError: there is no such key, with the nearest; or the value is not of its type.
+    """
+    wanted = _type_of(key.split("."))
+    if value is None:
+        return None
+    return _value(_parse(value, wanted, key) if isinstance(value, str) else value, wanted, key)
+
+
 def from_dict(raw: Mapping[str, Any]) -> Config:
     """Build the config from nested tables, as TOML gives them."""
     config: Config = _record(Config, raw, "")

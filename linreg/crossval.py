@@ -33,6 +33,7 @@ __all__ = [
     "CrossValidation",
     "FoldErrors",
     "RidgePath",
+    "closed_parts",
     "cross_validation",
     "fold_count",
     "fold_records",
@@ -107,7 +108,7 @@ def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> 
         return f"k-fold validation is not possible: {reason}"
     with one_thread():
         try:
-            pairs, whole = _pairs(used), _whole(used)
+            pairs, whole = closed_parts(used), _whole(used)
         except UserError as e:
             return f"k-fold validation is not possible: in the training part of a fold, {e}"
         solve, value_F = optimum(config), eigenvalues(whole, standardize=config.standardize)
@@ -126,8 +127,12 @@ def _decays(value_F: Float, config: TrainConfig) -> list[float]:
     return [*(float(d) for d in grid(value_F) if d <= LARGEST), config.weight_decay]
 
 
-def _pairs(folds: Sequence[Moments | Gapped]) -> list[Pair]:
-    """Each fold's training and test record, gaps filled with the training part's means."""
+def closed_parts(folds: Sequence[Moments | Gapped]) -> list[Pair]:
+    """Each fold's training and test record, gaps filled with the training part's means.
+
+    Raises:
+        UserError: the folds cannot validate, or a column has no value in a training part.
+    """
     return [closed(*pair) for pair in parts([_open(f) for f in folds])]
 
 

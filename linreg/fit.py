@@ -1,30 +1,25 @@
-"""From rows and a config to a finished training: the checks before it, the coordinates, and what came of it.
+"""From rows and a config to a finished training, and what came of it.
 
-The epochs themselves are ``loop``'s.
+The checks and the coordinates are ``ready``'s, the epochs themselves ``loop``'s.
 
 Shapes: N rows, F features, O targets.
 """
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import torch
 
-from linreg.batches import mixes
 from linreg.config import TrainConfig
 from linreg.dataset import Rows
-from linreg.device import resolve
-from linreg.errors import UserError
-from linreg.forecast import converges, stable_rate, start_of
-from linreg.loop import OnEpoch, loop, or_standardize, own_units
+from linreg.loop import OnEpoch, Way, loop, own_units
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.objective import Float, Objective
+from linreg.ready import Ready, design, means, prepare
 from linreg.record import record
 from linreg.threads import one_thread
-from linreg.trainers import Problem, State, Trainer, choose
+from linreg.trainers import State
 
 
 @dataclass(frozen=True)
@@ -87,95 +82,49 @@ def fit(
     Raises:
         UserError: the rate cannot converge, the training diverged, or the trainer or device cannot do what is asked.
     """
-    trainer, why = choose(config)
-    device = resolve(config.device, config.dtype)
-    device = device if trainer.on_cards else torch.device("cpu")
-    _check_given(config, validation, start)
-    if moments is None:
-        moments = record(rows).moments
+    choice = prepare(config, validation=validation, start=start)
+    moments = record(rows).moments if moments is None else moments
     with one_thread():
-        objective = Objective.trained(moments, config)
-        check_rate(objective, config, trainer, start)
-        start_of(objective, config, start)  # refused where the dtype cannot hold it
-    problem = _problem(rows, config, trainer, objective, device, start)
+        ready = choice.on(Objective.trained(moments, config), start)
+    if choice.trainer.needs_rows:
+        ready = ready.with_rows(*design(rows, config, ready.problem.objective, choice.device))
+    return run(ready, gaps=rows.gaps, validation=validation, on_epoch=on_epoch)
+
+
+def run(ready: Ready, *, gaps: bool, validation: Moments | None = None, on_epoch: OnEpoch | None = None) -> Fit:
+    """Run the epochs of a training that is ready.
+
+    Args:
+        gaps: features may be missing, so the model keeps what fills them.
+
+    Raises:
+        UserError: the training diverged.
+    """
+    trainer, config = ready.choice.trainer, ready.choice.config
     # a descent that is lost is reported in words; one over rows may use all threads, with bits of their number
     with np.errstate(over="ignore", invalid="ignore"), nullcontext() if trainer.needs_rows else one_thread():
-        state, way, stopped = loop(trainer, problem, config, validation, on_epoch)
-    theta = trainer.theta(problem, state)
+        state, way, stopped = loop(trainer, ready.problem, config, validation, on_epoch)
+    return finish(ready, state, way, stopped, gaps=gaps)
+
+
+def finish(ready: Ready, state: State, way: Way, stopped: str, *, gaps: bool) -> Fit:
+    """What came of a training that ran to its end; arguments as ``loop`` returns them."""
+    choice, objective = ready.choice, ready.problem.objective
+    theta = choice.trainer.theta(ready.problem, state)
     model = objective.model(theta)
     return Fit(
-        model=replace(model, fill_F=_means(objective)) if rows.gaps else model,
+        model=replace(model, fill_F=means(objective)) if gaps else model,
         train_loss=[objective.optimum_loss + e for e in way.excess],
         excess_loss=way.excess,
         validation_loss=way.validation,
         excess_mse=objective.excess_mse(theta),
-        trainer=trainer.name,
-        why=why,
-        device=str(device) if trainer.needs_rows else "cpu",
+        trainer=choice.trainer.name,
+        why=choice.why,
+        device=str(choice.device) if choice.trainer.needs_rows else "cpu",
         epochs=len(way.excess) - 1,
         stopped=stopped,
         path=way.path | {len(way.excess) - 1: own_units(model)},
         state=state,
         objective=objective,
-        config=config,
+        config=choice.config,
     )
-
-
-def _check_given(config: TrainConfig, validation: Moments | None, start: LinearModel | None) -> None:
-    if config.patience and validation is None:
-        raise UserError(
-            "train.patience needs validation rows: set data.validation_fraction, and hand their record over"
-        )
-    if bool(config.warm_start) != (start is not None):
-        raise UserError("train.warm_start and the model to start from go together: give both, or neither")
-
-
-def check_rate(objective: Objective, config: TrainConfig, trainer: Trainer, start: LinearModel | None = None) -> None:
-    """Refuse a full-batch rate that cannot converge; ``train.force`` overrides.
-
-    Raises:
-        UserError: the line names the largest stable rate.
-    """
-    full = trainer.iterates and not 0 < config.batch_size < objective.moments.rows
-    if full and not config.force and not converges(objective, config, start):
-        limit = stable_rate(objective, config)
-        falls = "" if config.schedule == "constant" else f", and the schedule {config.schedule} comes down too late"
-        if config.patience and falls:
-            falls = f", and train.patience may stop before the schedule {config.schedule} comes down"
-        raise UserError(
-            f"train.learning_rate {config.learning_rate:g} cannot converge: the largest stable rate is {limit:.4g}"
-            f"{falls}; choose one below it (half of it is a good start{or_standardize(config)}), "
-            "or set train.force = true"
-        )
-
-
-def _means(objective: Objective) -> Float:
-    """The means of the training rows, shape (F,): what stands for a missing feature."""
-    return objective.moments.mean_P[: len(objective.moments.features)]
-
-
-def _problem(
-    rows: Rows,
-    config: TrainConfig,
-    trainer: Trainer,
-    objective: Objective,
-    device: torch.device,
-    start: LinearModel | None,
-) -> Problem:
-    """The rows in the trained coordinates, scaled in float64 before any rounding to the dtype."""
-    dtype = torch.float64 if config.dtype == "float64" else torch.float32
-    warm_DO = None if start is None else objective.theta(start)
-    if not trainer.needs_rows:
-        return Problem(objective, None, None, config.seed, dtype, device, warm_DO=warm_DO)
-    how: dict[str, Any] = {"mixed": config.shuffle and mixes(len(rows), config.batch_size)}
-    how["fill_F"] = _means(objective) if rows.gaps else None
-    if config.standardize:
-        how["scaled"] = objective.centre_F, objective.scale_F
-    x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype, **how))
-    weight_N = _row_weights(rows.weights(mixed=how["mixed"]), device, dtype)
-    return Problem(objective, x_NF, y_NO, config.seed, dtype, device, weight_N, warm_DO)
-
-
-def _row_weights(weight_N: Float | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
-    """How much each row counts, 1 on average, shape (N,): a batch is then divided by its size, whatever the weights."""
-    return None if weight_N is None else torch.from_numpy(weight_N / weight_N.mean()).to(device, dtype)

@@ -20,13 +20,18 @@ from linreg.trainers.contract import Problem, seeded_start, stack
 from linreg.trainers.gram import Gram
 
 
+def dtype_of(config: TrainConfig) -> torch.dtype:
+    """Of the trained tensors."""
+    return torch.float64 if config.dtype == "float64" else torch.float32
+
+
 def start_of(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Float:
     """The parameters that this config's descent starts from, bias first, shape (D, O), as the trainer rounds them.
 
     Raises:
         UserError: those of a warm start are beyond the dtype.
     """
-    dtype = torch.float64 if config.dtype == "float64" else torch.float32
+    dtype = dtype_of(config)
     if warm is None:
         return stack(*seeded_start(objective.moments, config.seed, dtype))
     start = torch.from_numpy(objective.theta(warm)).to(dtype).double().numpy()

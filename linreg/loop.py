@@ -7,6 +7,7 @@ parameters as they are and not an average over batches. Nothing here draws a pro
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -29,90 +30,134 @@ _LOST = 100.0
 @dataclass
 class Way:
     """The way so far: the losses of every epoch, the start included, some of the parameters, and the best state on the
-    validation rows.
+    validation rows. It knows every reason to stop, and no trainer.
+
+    Args:
+        objective, config: what is trained, and how.
+        epochs: how many may be run; 0 where the trainer does not iterate.
     """
 
-    noted: frozenset[int]
+    objective: Objective
+    config: TrainConfig
+    epochs: int
     excess: list[float] = field(default_factory=list)
     path: dict[int, Float] = field(default_factory=dict)
     validation: list[float] = field(default_factory=list)
     best: int = 0
     best_state: State | None = None
 
+    @cached_property
+    def _noted(self) -> frozenset[int]:
+        return frozenset(recorded_epochs(self.epochs))
+
+    @cached_property
+    def _lost(self) -> float:
+        """The loss from which a descent counts as lost; none where a schedule may come down from a rate too large."""
+        config = self.config
+        if config.schedule != "constant" and config.learning_rate >= stable_rate(self.objective, config):
+            return math.inf
+        return _LOST / (1 - config.momentum) ** 2 * self._nothing
+
+    @cached_property
+    def _nothing(self) -> float:
+        """The loss of doing nothing: of the start, or of the mean predictor where that is larger."""
+        moments = self.objective.moments
+        variance = float((moments.spread_P[len(moments.features) :] ** 2).mean())
+        return max(self.objective.optimum_loss + self.excess[0], variance)
+
+    def note(self, excess: float, error: float | None, at: Callable[[], tuple[State, Float]]) -> float:
+        """Note the losses of the next parameters; returns the trained loss.
+
+        Args:
+            excess: of the trained loss over its optimum.
+            error: on the validation rows; None where there are none.
+            at: gives the state and its parameters, should they be wanted.
+
+        Raises:
+            UserError: the descent is lost, or the validation loss is beyond float64.
+        """
+        epoch = len(self.excess)
+        if epoch in self._noted:
+            self.path[epoch] = own_units(self.objective.model(at()[1]))
+        self.excess.append(excess)
+        if error is not None:
+            self._validated(epoch, error, at)
+        loss = self.objective.optimum_loss + excess
+        if epoch and (not math.isfinite(loss) or loss > self._lost):
+            raise UserError(_diverged(self.excess, loss, self.config, self.objective))
+        return loss
+
+    def _validated(self, epoch: int, error: float, at: Callable[[], tuple[State, Float]]) -> None:
+        if not math.isfinite(error) and math.isfinite(self.excess[-1]):
+            raise UserError(
+                f"the loss on the validation rows is {error} at epoch {epoch}: a row there is too far from the "
+                "training rows to be squared; correct or remove it"
+            )
+        if not self.validation or error < self.validation[self.best]:
+            self.best = epoch
+            self.best_state = at()[0] if self.config.patience else None
+        self.validation.append(error)
+
+    def ending(self) -> str:
+        """Why no further epoch is to be run; empty where one is."""
+        config, done = self.config, len(self.excess) - 1
+        if not self.epochs:
+            return "closed form"
+        if done >= self.epochs:
+            return "all epochs run"
+        if config.tolerance and self.excess[-1] <= config.tolerance:
+            return f"excess loss within the tolerance {config.tolerance:g}"
+        if config.patience and done - self.best >= config.patience:
+            return f"no lower loss on the validation rows for {config.patience} epochs"
+        return ""
+
+    def settle(self, state: State, stopped: str) -> tuple[State, str]:
+        """The state to keep, of the last epoch or of the best, and the whole reason why the way ended.
+
+        Raises:
+            UserError: it ends above where it began.
+        """
+        if not self.epochs:
+            return state, stopped
+        if self.config.patience and self.best_state is not None:
+            state = self.best_state
+            stopped = f"{stopped}; the parameters of epoch {self.best} had the lowest validation loss, and are kept"
+            del self.excess[self.best + 1 :]
+            self.path = {epoch: theta for epoch, theta in self.path.items() if epoch <= self.best}
+        loss = self.objective.optimum_loss + self.excess[-1]
+        if loss > self._nothing:
+            raise UserError(_diverged(self.excess, loss, self.config, self.objective))
+        return state, stopped
+
 
 def loop(
     trainer: Trainer, problem: Problem, config: TrainConfig, validation: Moments | None, on_epoch: OnEpoch | None
 ) -> tuple[State, Way, str]:
     """Run the epochs; the parameters to keep, the way there, and why it ended."""
-    objective = problem.objective
+    way = Way(problem.objective, config, config.epochs if trainer.iterates else 0)
     state = trainer.init(problem)
-    way = Way(frozenset(recorded_epochs(config.epochs if trainer.iterates else 0)))
-    _measure(way, objective, trainer.theta(problem, state), state, validation)
-    if not trainer.iterates:
-        return state, way, "closed form"
-    lost = _lost(objective, config, way.excess[0])
-    stopped = "all epochs run"
-    for epoch in range(1, config.epochs + 1):
-        if config.tolerance and way.excess[-1] <= config.tolerance:
-            stopped = f"excess loss within the tolerance {config.tolerance:g}"
-            break
-        if config.patience and epoch - 1 - way.best >= config.patience:
-            stopped = f"no lower loss on the validation rows for {config.patience} epochs"
-            break
+    _measure(way, trainer.theta(problem, state), state, validation)
+    while not (stopped := way.ending()):
         state = trainer.step(problem, state)
-        loss = _measure(way, objective, trainer.theta(problem, state), state, validation)
-        if not math.isfinite(loss) or loss > lost:
-            raise UserError(_diverged(way.excess, loss, config, objective))
+        loss = _measure(way, trainer.theta(problem, state), state, validation)
         if on_epoch:
-            on_epoch(epoch, loss)
-    if config.patience and way.best_state is not None:
-        state, stopped = (
-            way.best_state,
-            f"{stopped}; the parameters of epoch {way.best} had the lowest validation loss, and are kept",
-        )
-        del way.excess[way.best + 1 :]
-        way.path = {epoch: theta for epoch, theta in way.path.items() if epoch <= way.best}
-    if objective.optimum_loss + way.excess[-1] > _nothing(objective, way.excess[0]):
-        raise UserError(_diverged(way.excess, objective.optimum_loss + way.excess[-1], config, objective))
+            on_epoch(len(way.excess) - 1, loss)
+    state, stopped = way.settle(state, stopped)
     return state, way, stopped
 
 
-def _measure(way: Way, objective: Objective, theta_DO: Float, state: State, validation: Moments | None) -> float:
-    """Note the losses of the parameters as they are, and whether they are the best yet; returns the trained loss."""
-    if len(way.excess) in way.noted:
-        way.path[len(way.excess)] = own_units(objective.model(theta_DO))
-    way.excess.append(objective.excess_loss(theta_DO))
+def _measure(way: Way, theta_DO: Float, state: State, validation: Moments | None) -> float:
+    """Note the losses of the parameters as they are; returns the trained loss."""
+    error = None
     if validation is not None:
-        model = objective.model(theta_DO)
+        model = way.objective.model(theta_DO)
         error = float(validation.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F).mean())
-        if not math.isfinite(error) and math.isfinite(way.excess[-1]):
-            raise UserError(
-                f"the loss on the validation rows is {error} at epoch {len(way.excess) - 1}: a row there is too far "
-                "from the training rows to be squared; correct or remove it"
-            )
-        if not way.validation or error < way.validation[way.best]:
-            way.best, way.best_state = len(way.validation), state
-        way.validation.append(error)
-    return objective.optimum_loss + way.excess[-1]
+    return way.note(way.objective.excess_loss(theta_DO), error, lambda: (state, theta_DO))
 
 
 def own_units(model: LinearModel) -> Float:
     """The parameters in the data's own units, bias first, shape (1 + F, O)."""
     return np.vstack([model.intercept_O, model.weight_OF.T])
-
-
-def _lost(objective: Objective, config: TrainConfig, start: float) -> float:
-    """The loss from which a descent counts as lost; none where a schedule may come down from a rate too large."""
-    if config.schedule != "constant" and config.learning_rate >= stable_rate(objective, config):
-        return math.inf
-    return _LOST / (1 - config.momentum) ** 2 * _nothing(objective, start)
-
-
-def _nothing(objective: Objective, start: float) -> float:
-    """The loss of doing nothing: of the start, or of the mean predictor where that is larger."""
-    moments = objective.moments
-    variance = float((moments.spread_P[len(moments.features) :] ** 2).mean())
-    return max(objective.optimum_loss + start, variance)
 
 
 def _diverged(excess: list[float], loss: float, config: TrainConfig, objective: Objective) -> str:

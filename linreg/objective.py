@@ -105,12 +105,12 @@ class Objective:
     def _kink(self, weight_FO: Float) -> float:
         """What the L1 part adds to the smooth part's excess. See the module."""
         best_FO = self.optimum_DO[1:]
-        idle = np.abs(weight_FO) * self.l1 + self._gradient_FO * weight_FO
+        idle = np.abs(weight_FO) * self.l1 + self.gradient_FO * weight_FO
         active = self.l1 * (np.abs(weight_FO) - np.sign(best_FO) * weight_FO)
         return float(np.where(best_FO == 0, idle, active).sum())
 
     @cached_property
-    def _gradient_FO(self) -> Float:
+    def gradient_FO(self) -> Float:
         """The smooth part's gradient at the optimum, in the weights; at most ``l1``, rounding cut off."""
         return np.clip(self.gradient(self.optimum_DO)[1:], -self.l1, self.l1)
 

@@ -58,6 +58,16 @@ def known(
     return tuple(lines)
 
 
+def chosen(models: int, by: str) -> str:
+    """How a model was chosen among several, for ``known``; empty where there was one alone.
+
+    Args:
+        models: how many there were to choose among.
+        by: what they were compared by, as in ``5-fold loss on 15 training rows``.
+    """
+    return f"chosen among {models:,} models by {by}" if models > 1 else ""
+
+
 def closer(how: TrainConfig, *, ran_all: bool = True) -> str:
     """What would bring the parameters of such a training nearer to the optimum, in words; only what is not so yet.
 

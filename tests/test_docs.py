@@ -19,12 +19,14 @@ import pytest
 from flow_fixtures import make_folder
 
 from flows.cli.main import _parser, main
-from linreg import config_file
+from linreg import config_file, grid
 from linreg.config import Config, TrainConfig
+from linreg.crossval import fold_count
 from linreg.dataset import load
 from linreg.fit import fit
 from linreg.moments import Moments
 from linreg.objective import Objective
+from linreg.ranking import Loss, fold_pairs, kfold_losses
 from linreg.tutorial import crops, printed
 from linreg.walk import theta_after
 
@@ -72,7 +74,7 @@ def test_the_readme_names_every_command_and_no_other():
     [
         "README.md",
         "ARCHITECTURE.md",
-        *(f"docs/{n}.md" for n in ("config", "digits", "statistics", "training", "validation")),
+        *(f"docs/{n}.md" for n in ("config", "digits", "statistics", "sweep", "training", "validation")),
     ],
 )
 def test_linked_files_exist(page):
@@ -228,3 +230,21 @@ def test_the_readme_says_where_the_tutorials_descent_ends():
 def test_the_config_that_ships_is_the_tutorials_run():
     config = config_file.load(ROOT / "configs/crops.toml")
     assert config.train == TrainConfig(trainer="manual", learning_rate=1e-5, epochs=1000, standardize=False)
+
+
+def test_the_page_on_sweeps_prints_the_losses_that_rank_its_models():
+    text = (ROOT / "docs/sweep.md").read_text()
+    settings = ["train.trainer=gram", "train.standardize=true", "train.epochs=200"]
+    config = config_file.load(ROOT / "configs/crops.toml", [*settings, f"data.path={ROOT / 'data/crops-15.csv'}"])
+    swept = re.findall(r"--grid (train\.\S+)", text)
+    models = [member.config.train for member in grid.members(config, grid.read(swept[:2]))]
+    pairs = fold_pairs(load(config.data, folds=fold_count).folds)
+    losses = {
+        (m.learning_rate, m.weight_decay): loss for m, loss in zip(models, kfold_losses(pairs, models), strict=True)
+    }
+    rows = re.findall(r"^ +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +\S+ +\S+ +200", text, re.M)
+    assert len(rows) == 11
+    for rate, decay, loss, error in rows:
+        found = losses[float(rate), float(decay)]
+        assert isinstance(found, Loss)
+        assert (found.value, found.standard_error) == pytest.approx((float(loss), float(error)), rel=1e-5)

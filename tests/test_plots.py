@@ -282,3 +282,56 @@ def test_drawing_leaves_no_figure_behind() -> None:
 @pytest.mark.parametrize("loss", [[1.0], [1.0, 1.0], [1e299, 1.0], [1e-300, 1e-301], [0.0], [3.7]])
 def test_a_loss_of_any_size_is_drawn_where_it_is_the_optimum_too(loss: list[float]) -> None:
     assert plots.png(plots.loss_curve(loss, loss[-1], loss)).startswith(PNG)
+
+
+def swept(losses, values, **more):
+    curves = [[] if loss is None else [9.0, 4.0, loss] for loss in losses]
+    best = min((i for i, loss in enumerate(losses) if loss is not None), key=lambda i: losses[i])
+    words = {"ranked_by": "5-fold loss", "curves_of": "train loss"}
+    return plots.sweep(curves, losses, values, best=best, **words, **more)
+
+
+def test_a_sweep_shows_every_curve_and_the_losses_against_the_swept_values() -> None:
+    rates = [0.01, 0.1, 1.0, 3.0]
+    left, right = swept([3.0, 1.0, 2.0, None], [{"train.learning_rate": r} for r in rates]).axes
+    curves = left.get_lines()
+    assert [list(c.get_ydata()) for c in curves] == [[9.0, 4.0, loss] for loss in (3.0, 1.0, 2.0)]
+    assert [c.get_label() for c in curves if not c.get_label().startswith("_")] == ["the best"]
+    (line,) = right.containers
+    assert list(line[0].get_xdata()) == rates[:3]
+    assert list(line[0].get_ydata()) == [3.0, 1.0, 2.0]
+    assert (right.get_xscale(), right.get_xlabel()) == ("log", "train.learning_rate")
+    assert "learning_rate 0.1" in right.get_title()
+    crosses = [c for c in right.get_lines() if c.get_marker() == "x"]
+    assert [list(c.get_xdata()) for c in crosses] == [[3.0]]
+
+
+def test_a_sweep_of_two_keys_has_a_line_for_each_value_of_the_shorter_one() -> None:
+    values = [{"train.weight_decay": w, "train.trainer": t} for w in (0.0, 0.1, 1.0) for t in ("gram", "exact")]
+    right = swept([5.0, 4.0, 3.0, 2.0, 1.0, 6.0], values, errors=[0.1] * 6).axes[1]
+    assert [c.get_label() for c in right.containers] == ["trainer gram", "trainer exact"]
+    assert [list(c[0].get_ydata()) for c in right.containers] == [[5.0, 3.0, 1.0], [4.0, 2.0, 6.0]]
+    assert all(c.has_yerr for c in right.containers)
+
+
+SWEPT = {
+    "words": ([1.0, 2.0], [{"train.schedule": s} for s in ("constant", "cosine")]),
+    "truths": ([1.0, 2.0], [{"train.nesterov": s} for s in (True, False)]),
+    "one": ([1.0], [{"train.seed": 1}]),
+    "a loss of zero": ([0.0, 2.0], [{"train.seed": s} for s in (0, 1)]),
+    "far apart": ([1e-300, 1e200], [{"train.learning_rate": s} for s in (1e-38, 1e38)]),
+    "huge": ([1e-3, 1e290], [{"train.l1": s} for s in (0.0, 1e30)]),
+    "many lines": (
+        [float(i + 1) for i in range(60)],
+        [{"train.seed": s, "train.epochs": e} for s in range(10) for e in range(6)],
+    ),
+    "three keys": (
+        [float(i + 1) for i in range(8)],
+        [{"a": a, "b$_": b, "c": c} for a in (1, 2) for b in (1, 2) for c in "xy"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SWEPT)
+def test_a_sweep_is_drawn_for_any_values_and_losses(case: str) -> None:
+    assert plots.png(swept(*SWEPT[case])).startswith(PNG)

@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
     _config_command(commands, "run", "train, judge and register once", "run")
     _config_command(commands, "plan", "what the eigenvalues say before the first epoch", "plan")
+    sweep = _config_command(commands, "sweep", "many models in one reading of the data, the best registered", "sweep")
+    sweep.add_argument(
+        "--grid",
+        metavar="KEY=V1,V2",
+        action="append",
+        required=True,
+        help="a [train] key and its values, as in --grid train.learning_rate=0.1,0.2; again for their product",
+    )
     runs = _command(commands, "runs", "runs side by side", "lookups")
     runs.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="of one experiment; none: of all")
     models = _command(commands, "models", "registered versions, newest first, and the record of promotions", "lookups")

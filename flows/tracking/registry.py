@@ -1,6 +1,7 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``version`` and ``versions``, the record in ``promotions``.
+The one door for those who use it; reading versions is in ``version``, ``versions`` and ``sweeps``, the record in
+``promotions``.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from flows.tracking.names import cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.reach import answering
 from flows.tracking.store import Store
+from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
 from flows.tracking.versions import (
     by_content_key,
@@ -34,11 +36,13 @@ __all__ = [
     "Ref",
     "Version",
     "by_content_key",
+    "by_sweep_key",
     "champion",
     "contents",
     "history",
     "load",
     "lookup",
+    "mark",
     "parse_ref",
     "promote",
     "register",

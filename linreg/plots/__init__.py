@@ -8,5 +8,6 @@ from linreg.plots.figure import png
 from linreg.plots.parabolas import parabolas
 from linreg.plots.result import coefficients, loss_curve, predicted_against_actual
 from linreg.plots.ridge import ridge_path
+from linreg.plots.sweep import sweep
 
-__all__ = ["coefficients", "loss_curve", "parabolas", "png", "predicted_against_actual", "ridge_path"]
+__all__ = ["coefficients", "loss_curve", "parabolas", "png", "predicted_against_actual", "ridge_path", "sweep"]
