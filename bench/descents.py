@@ -8,7 +8,7 @@ Shapes: N rows, F features, O targets, D = F + 1.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,11 @@ from linreg.config import TrainConfig
 from linreg.moments import Moments
 from linreg.objective import Float, Objective
 from linreg.rows import LEAF
-from linreg.trainers import TRAINERS, Problem, State, Trainer, choose
+from linreg.trainers import Problem, State, Trainer, choose
 from linreg.trainers.contract import stack
 from linreg.tutorial import fit
 
-NAME = "fused" if "fused" in TRAINERS else "builtin"  # builtin stands in where the compiled trainer is not there yet
+NAME = "fused"
 MARGIN = 0.05  # of the loss: batches of another size and order take another way to the same place
 
 
@@ -65,16 +65,10 @@ class Shape:
         return self.eta * self.batch_size * self.targets / 2
 
 
-def ours(shape: Shape) -> Trainer | None:
-    """The trainer; None where it cannot walk the rows in order. The one place that knows how it is told to."""
-    config = TrainConfig(trainer=NAME, batch_size=shape.batch_size, learning_rate=shape.learning_rate)
-    trainer: Any = choose(config)[0]
-    if any(f.name == "shuffle" for f in fields(trainer)):
-        trainer = replace(trainer, shuffle=shape.shuffle)
-    elif not shape.shuffle:
-        return None
-    found: Trainer = trainer
-    return found
+def ours(shape: Shape) -> Trainer:
+    """The trainer."""
+    how: dict[str, Any] = {"batch_size": shape.batch_size, "shuffle": shape.shuffle}
+    return choose(TrainConfig(trainer=NAME, learning_rate=shape.learning_rate, **how))[0]
 
 
 def loop(shape: Shape, problem: Problem) -> None:

@@ -18,13 +18,17 @@ import sklearn
 from bench import data, limits
 from bench.data import Array
 from bench.harness import Contender, Measured, Result, in_turn, less_is_better, load, peer, timed, without
-from linreg.record import Record, record
+from linreg import leaves
+from linreg.moments import Moments
 from linreg.rows import Rows
 
 ROWS = {3: 1 << 22, 32: 1 << 21, 256: 1 << 18}  # by F: far beyond the caches, and 512 MiB from F = 32 on
 ONEDAL, SKLEARN, READ = "oneDAL", "scikit-learn", "read"
-# The kinds of record, each by what makes it. Plain moments get their line here when records have them.
-KINDS: dict[str, Callable[[Rows], Record]] = {"R": record}
+# The kinds of record, each by what makes it.
+KINDS: dict[str, Callable[[Rows], Moments]] = {
+    "plain": lambda rows: leaves.moments(rows, way="plain")[0],
+    "R": lambda rows: leaves.moments(rows, way="R")[0],
+}
 TARGETS: dict[tuple[str, int], dict[str, float]] = {
     ("plain", 3): {ONEDAL: 2, SKLEARN: 20},
     ("plain", 32): {ONEDAL: 1, SKLEARN: 20},
@@ -79,8 +83,8 @@ def _contenders(x_NF: Array, y_NO: Array) -> dict[str, Callable[[], Array]]:
     return {**ours, **peers}
 
 
-def _recorded(make: Callable[[Rows], Record], rows: Rows) -> Array:
-    solution = make(rows).moments.solve()
+def _recorded(make: Callable[[Rows], Moments], rows: Rows) -> Array:
+    solution = make(rows).solve()
     return np.concatenate([solution.bias_O - solution.weight_OF @ solution.mean_F, solution.weight_OF[0]])
 
 

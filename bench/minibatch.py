@@ -26,13 +26,13 @@ SHAPES = (
 
 
 def run(*, rows: int | None = None, rounds: int = 7, read_bytes: int = limits.GIB) -> list[Result]:
-    """A result a shape that our trainer can walk; ``rows`` in place of the shapes' own for a trial."""
+    """A result a shape; ``rows`` in place of the shapes' own for a trial."""
     shapes = [s if rows is None else replace(s, rows=rows, loop_rows=min(rows, s.loop_rows)) for s in SHAPES]
     trainers = [descents.ours(shape) for shape in shapes]
     memory = limits.memory(read_bytes)
     with descents.one_torch_thread():
         pairs = zip(shapes, trainers, strict=True)
-        return [_measure(shape, trainer, memory, rounds) for shape, trainer in pairs if trainer is not None]
+        return [_measure(shape, trainer, memory, rounds) for shape, trainer in pairs]
 
 
 def _measure(shape: Shape, trainer: Trainer, memory: limits.Words, rounds: int) -> Result:
@@ -70,9 +70,8 @@ def _speed(rows: int, work: Callable[[], object]) -> tuple[float, ...]:
 
 def _note(shape: Shape, measured: Measured, how: str) -> str:
     bandwidth = float(np.median([m[1] for m in measured[READ]]))
-    stand_in = "" if NAME == "fused" else " (in place of fused, which is not there yet; none walks the rows in order)"
     return (
-        f"an epoch of trainer {NAME}{stand_in}, {shape.rows:,} rows in float32, rate {shape.learning_rate:.3g}, after "
+        f"an epoch of trainer {NAME}, {shape.rows:,} rows in float32, rate {shape.learning_rate:.3g}, after "
         f"a warm epoch; all on one thread; the loop on {shape.loop_rows:,} of the rows, its parameters equal to ours "
         f"given the same batches; SGDRegressor (batches of 1, one fit a target, eta0 {shape.eta:.3g}) reaches the same "
         f"loss within {MARGIN:.0%}; the limit reads features and targets once at {bandwidth:.1f} GB/s; {how}"

@@ -136,17 +136,17 @@ def loop(
     """Run the epochs; the parameters to keep, the way there, and why it ended."""
     way = Way(problem.objective, config, config.epochs if trainer.iterates else 0)
     state = trainer.init(problem)
-    _measure(way, trainer.theta(problem, state), state, validation)
+    measure(way, trainer.theta(problem, state), state, validation)
     while not (stopped := way.ending()):
         state = trainer.step(problem, state)
-        loss = _measure(way, trainer.theta(problem, state), state, validation)
+        loss = measure(way, trainer.theta(problem, state), state, validation)
         if on_epoch:
             on_epoch(len(way.excess) - 1, loss)
     state, stopped = way.settle(state, stopped)
     return state, way, stopped
 
 
-def _measure(way: Way, theta_DO: Float, state: State, validation: Moments | None) -> float:
+def measure(way: Way, theta_DO: Float, state: State, validation: Moments | None) -> float:
     """Note the losses of the parameters as they are; returns the trained loss."""
     error = None
     if validation is not None:

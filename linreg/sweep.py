@@ -10,6 +10,7 @@ what decides batches and coordinates. It ranks nothing: that is ``ranking``'s.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from linreg import passes
 from linreg.config import TrainConfig
 from linreg.dataset import Rows
 from linreg.errors import UserError
@@ -119,16 +120,24 @@ def _shared_pass(
 ) -> Iterator[tuple[int, Result]]:
     """Train a group of models that walk the same batches in the same coordinates.
 
-    Here they share the rows as tensors and walk them one after the other; a trainer that takes K models through each
-    batch at once takes the whole group here.
+    They share the rows as tensors, and each pass over them where ``passes`` can; else they walk one after the other.
     """
     first = next(iter(group.values()))
     needs_rows = first.choice.trainer.needs_rows
     shared = design(rows, first.choice.config, first.problem.objective, first.choice.device) if needs_rows else None
-    for k, ready in group.items():
-        one = ready.with_rows(*shared) if shared else ready
+    full = {k: ready.with_rows(*shared) if shared else ready for k, ready in group.items()}
+    if passes.share(list(full.values())):
+        walked = passes.walk_rows(list(full.values()), validation, _named(on_epoch, list(full)) or _silent)
+        for k, ended in zip(full, walked, strict=True):
+            yield k, ended if isinstance(ended, UserError) else finish(full[k], *ended, gaps=rows.gaps)
+        return
+    for k, one in full.items():
         told = partial(on_epoch, k) if on_epoch else None
         yield k, _tried(partial(run, one, gaps=rows.gaps, validation=validation, on_epoch=told))
+
+
+def _silent(_model: int, _epoch: int, _loss: float) -> None:
+    """Nobody listens."""
 
 
 def _tried(train: Callable[[], Fit]) -> Result:

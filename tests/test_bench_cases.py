@@ -51,12 +51,11 @@ def test_minibatch_runs_all_contenders_at_every_shape(monkeypatch):
     assert [r.target[minibatch.READ] for r in found[1:3]] == [0.25, 0.5]
 
 
-def test_minibatch_leaves_the_rows_in_order_to_a_trainer_that_can(monkeypatch):
-    in_order = minibatch.SHAPES[2]
-    monkeypatch.setattr(descents, "NAME", "builtin")
-    assert descents.ours(in_order) is None
-    ordered(monkeypatch)
-    assert descents.ours(in_order).shuffle is False
+def test_minibatch_measures_the_trainer_shuffled_and_in_order():
+    assert [(descents.ours(s).name, descents.ours(s).shuffle) for s in minibatch.SHAPES[1:3]] == [
+        ("fused", True),
+        ("fused", False),
+    ]
 
 
 def test_a_trainer_that_walks_other_batches_stops_minibatch():
@@ -110,7 +109,7 @@ def test_exact_leaves_out_a_peer_that_is_not_there(monkeypatch):
 
 
 def test_each_kind_of_record_is_ours_in_a_result_of_its_own(monkeypatch):
-    monkeypatch.setattr(exact, "KINDS", {"plain": exact.record, "R": exact.record})
+    monkeypatch.setattr(exact, "KINDS", {"plain": exact.KINDS["R"], "R": exact.KINDS["R"]})
     monkeypatch.setattr(exact, "ROWS", {3: 600})
     plain, r = exact.run(rounds=1, read_bytes=TINY)
     assert (plain.case, r.case) == ("exact F=3 plain", "exact F=3 R")

@@ -4,16 +4,19 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.linear_model import Ridge
 from tutorial import X15, Y15, moments_of, rows_of
 
-from linreg import sweep, together
+from linreg import passes, sweep, together
 from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.fit import Fit, fit
 from linreg.objective import Objective
+from linreg.rows import Rows
 from linreg.sweep import fit_many
+from linreg.trainers import fused
 from linreg.walk import theta_after
 
 GRAM = TrainConfig(trainer="gram", epochs=40, learning_rate=0.3, device="cpu")
@@ -189,3 +192,60 @@ def test_a_thousand_models_are_walked_in_the_time_of_a_few() -> None:
     assert len(ends) == 1000
     assert all(math.isfinite(loss) for loss in ends)
     assert same(found[499], fit(ROWS, configs[499]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("features", "targets", "batch"), [(3, 2, 5), (3, 2, 40), (19, 1, 32), (130, 2, 64)])
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
+def test_models_that_share_a_pass_are_those_trained_alone_to_the_bit(
+    monkeypatch, features: int, targets: int, batch: int, weighted: bool
+) -> None:
+    """More models than a pass serves, of several rates, decays and schedules; one is lost on the way."""
+    monkeypatch.setattr(fused, "COMPILING", 0)
+    rows = wide_rows(2500, features, targets, weighted=weighted)
+    plain = TrainConfig(trainer="fused", batch_size=batch, learning_rate=0.002, epochs=3, standardize=True)
+    configs = [replace(plain, learning_rate=0.002 * (1 + k), weight_decay=0.01 * k) for k in range(17)]
+    configs += [
+        replace(plain, learning_rate=50.0),
+        replace(plain, schedule="cosine"),
+        replace(plain, epochs=2),
+        replace(plain, seed=1),
+        replace(plain, momentum=0.5),
+    ]
+    together = fit_many(rows, configs)
+    alone = [tried(rows, config) for config in configs]
+    assert [isinstance(r, UserError) for r in together] == [k == 17 for k in range(len(configs))]
+    for ours, single in zip(together, alone, strict=True):
+        if isinstance(ours, UserError):
+            assert str(ours) == str(single)
+            continue
+        assert same(ours, single)
+
+
+def test_a_pass_serves_the_models_that_it_can(monkeypatch) -> None:
+    monkeypatch.setattr(fused, "COMPILING", 0)
+    seen: list[int] = []
+    step = passes.step_many
+    monkeypatch.setattr(passes, "step_many", lambda t, p, s: seen.append(len(t)) or step(t, p, s))
+    plain = TrainConfig(trainer="fused", batch_size=5, learning_rate=0.002, epochs=1)
+    fit_many(wide_rows(2500, 3, 2), [replace(plain, learning_rate=0.001 * (1 + k)) for k in range(20)])
+    assert seen == [16, 4]
+    seen.clear()
+    fit_many(wide_rows(2500, 3, 2), [replace(plain, momentum=0.1 * k) for k in range(3)])
+    fit_many(wide_rows(2500, 3, 2), [plain])
+    assert not seen
+
+
+def wide_rows(n: int, f: int, o: int, *, weighted: bool = False) -> Rows:
+    rng = np.random.default_rng(0)
+    x_NF = rng.normal(size=(n, f))
+    y_NO = x_NF @ rng.normal(size=(f, o)) + rng.normal(size=(n, o))
+    names = tuple(f"x{i}" for i in range(f)), tuple(f"y{i}" for i in range(o))
+    columns = dict(zip(sum(names, ()), np.hstack([x_NF, y_NO]).T, strict=True))
+    return Rows([pa.table(columns | {"w": rng.uniform(0.2, 3, n)})], *names, weight="w" if weighted else "")
+
+
+def tried(rows: Rows, config: TrainConfig) -> Fit | UserError:
+    try:
+        return fit(rows, config)
+    except UserError as e:
+        return e

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from linreg.compiled import narrow, wide
+from linreg.compiled import many, narrow, wide
 from linreg.compiled.kinds import vector_lanes
 from linreg.compiled.machine_code import compiled
 from linreg.compiled.staging import filler, places
+
+FEW = narrow.FEW  # rows of a short batch
 
 
 @cache
@@ -33,13 +35,45 @@ def epoch(dtype: np.dtype[Any], features: int, targets: int, *, short: bool, mom
     small, options = narrow.fits(features, targets), {"momentum": momentum, "weighted": weighted}
     fill = filler(dtype, features, targets, weighted=weighted, by_column=small)
     make = partial(narrow.kernels, short=short) if small else wide.kernels
-    part, finish, whole = make(dtype, features, targets, fill, **options)
-    lanes, f, o = vector_lanes(dtype), features, targets
+    lanes = vector_lanes(dtype)
+    gradient = (features + 1) * targets * lanes if small else (-(-features // lanes) * lanes + 1) * targets
+    key = dtype, features, targets, short and small, momentum, weighted
+    return _walk(
+        dtype, features, targets, weighted, fill, make(dtype, features, targets, fill, **options), gradient, key
+    )
+
+
+@cache
+def epoch_of_many(dtype: np.dtype[Any], features: int, targets: int, *, batch: int, weighted: bool) -> Any:
+    """The same for as many models as a vector has lanes; ``many`` says what ``theta`` and ``how`` hold."""
+    small, lanes = narrow.fits(features, targets), vector_lanes(dtype)
+    batch = batch if small and batch <= FEW else 0  # only of short batches is the length compiled in
+    fill = filler(dtype, features, targets, weighted=weighted, by_column=small)
+    make = partial(many.few, batch=batch) if small else many.many_features
+    kernels = make(dtype, features, targets, fill, weighted=weighted)
+    rows_a_step = (FEW if batch else lanes) if small else 1
+    gradient = (features + 1) * targets * lanes * rows_a_step
+    key = "many", dtype, features, targets, batch, weighted
+    return _walk(dtype, features, targets, weighted, fill, kernels, gradient, key)
+
+
+def _walk(
+    dtype: np.dtype[Any],
+    f: int,
+    o: int,
+    weighted: bool,
+    fill: Any,
+    kernels: Any,
+    gradient: int,
+    key: tuple[object, ...],
+) -> Any:
+    """Blocks through two stages, batches through the blocks."""
+    part, finish, whole = kernels
+    small, lanes = narrow.fits(f, o), vector_lanes(dtype)
     width = 0 if small else -(-f // lanes) * lanes
     columns = o + weighted + (f if small else 0)
-    gradient = (f + 1) * o * lanes if small else width * o + o
 
-    @compiled(dtype, features, targets, short and small, momentum, weighted)
+    @compiled(*key)
     def walk(
         source: Any,
         order: Any,
@@ -108,9 +142,6 @@ def epoch(dtype: np.dtype[Any], features: int, targets: int, *, short: bool, mom
     return walk
 
 
-FEW = narrow.FEW  # rows of a short batch
-
-
 def pack(weight_OF: Any, bias_O: Any) -> Any:
     """Parameters or velocities in the layout of ``epoch``: (O, F + 1) for few, else padded weights and biases."""
     targets, features = weight_OF.shape
@@ -129,3 +160,35 @@ def unpack(packed: Any, features: int, targets: int) -> tuple[Any, Any]:
         return both[:, :-1].copy(), both[:, -1].copy()
     weights = packed[: len(packed) - targets].reshape(targets, -1)
     return weights[:, :features].copy(), packed[len(packed) - targets :].copy()
+
+
+def pack_many(thetas: Any, features: int, targets: int) -> Any:
+    """The parameters of up to L models, each as ``pack`` has it, in the layout of ``epoch_of_many``, flat."""
+    lanes = vector_lanes(thetas[0].dtype)
+    columns = np.stack([*thetas, *[thetas[-1]] * (lanes - len(thetas))], axis=1)
+    return np.ascontiguousarray(columns[_without_padding(len(columns), features, targets, lanes)]).ravel()
+
+
+def pack_how(how_K3: Any) -> Any:
+    """Rate, weight decay and 1 - rate * weight decay of up to L models, in the layout of ``epoch_of_many``, flat."""
+    lanes = vector_lanes(how_K3.dtype)
+    return np.stack([*how_K3, *[how_K3[-1]] * (lanes - len(how_K3))], axis=1).ravel()
+
+
+def unpack_many(packed: Any, features: int, targets: int, count: int) -> list[Any]:
+    """The parameters of the first models, each as ``pack`` has it."""
+    lanes = vector_lanes(packed.dtype)
+    columns = packed.reshape(-1, lanes)
+    width = features + 1 if narrow.fits(features, targets) else -(-features // lanes) * lanes + 1
+    out = np.zeros((targets * width, lanes), packed.dtype)
+    out[_without_padding(len(out), features, targets, lanes)] = columns
+    return [np.ascontiguousarray(out[:, k]) for k in range(count)]
+
+
+def _without_padding(length: int, features: int, targets: int, lanes: int) -> Any:
+    """Which of the numbers of ``pack`` are parameters."""
+    keep = np.ones(length, dtype=bool)
+    if not narrow.fits(features, targets):
+        weights = keep[: length - targets].reshape(targets, -1)
+        weights[:, features:] = False
+    return keep

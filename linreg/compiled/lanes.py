@@ -70,7 +70,7 @@ class Lanes:
         store: ``(array, i, v)``.
         splat: ``(scalar)`` in every lane.
         fma: ``(a, b, c)``: a b + c, rounded once.
-        add, sub, mul: lane by lane.
+        add, sub, mul, div: lane by lane.
         below: ``(v, n)``: v in the first n lanes, 0 in the others.
         total: ``(v)``: the sum of the lanes, halves added to halves.
         everywhere: ``(v)``: the same sum, in every lane.
@@ -87,6 +87,7 @@ class Lanes:
     add: Any
     sub: Any
     mul: Any
+    div: Any
     below: Any
     total: Any
     everywhere: Any
@@ -100,9 +101,9 @@ class Lanes:
 def lanes(scalar: Any, count: int) -> Lanes:
     """The operations on vectors of ``count`` lanes of a numba scalar type."""
     vector = Vector(scalar, count)
-    add, sub, mul = (_binary(vector, name) for name in ("fadd", "fsub", "fmul"))
+    add, sub, mul, div = (_binary(vector, name) for name in ("fadd", "fsub", "fmul", "fdiv"))
     memory, sums, stacks = _memory(vector), _sums(vector), _stacks(vector)
-    return Lanes(count, *memory, _fma(vector), add, sub, mul, _below(vector), *sums, *stacks)
+    return Lanes(count, *memory, _fma(vector), add, sub, mul, div, _below(vector), *sums, *stacks)
 
 
 @intrinsic

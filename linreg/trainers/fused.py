@@ -7,8 +7,9 @@ calls of numpy instead: how long it is decides, and not what happens to be compi
 Shapes: N rows, F features, O targets, B rows a batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,31 +47,43 @@ class Fused(Sgd):
         count = self.epochs * -(-rows // size)
         return count > COMPILING or self.epochs * rows * (x_NF.shape[1] + 1.0) * y_NO.shape[1] > COMPILING_WORK
 
+    def together(self, problem: Problem) -> bool:
+        """Whether several such models can share a pass: plain descents, long enough, of a shape that is compiled."""
+        if self.momentum or not self._pays(problem):
+            return False
+        from linreg.compiled import many
+
+        x_NF, y_NO = problem.rows()
+        return bool(many.fits(x_NF.numpy().dtype, x_NF.shape[1], y_NO.shape[1]))
+
     def _compiled(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
         from linreg.compiled import epoch as kernel  # numba is loaded where it pays
 
         x, y, w = _source(problem)
-        (targets, features), rows = arrays["weight"].shape, len(x)
-        size = self.batch_size if 0 < self.batch_size < rows else rows
+        targets, features = arrays["weight"].shape
+        order = self._order(problem, epoch)
         walk = kernel.epoch(
             x.dtype,
             features,
             targets,
-            short=size <= kernel.FEW,
+            short=order.batch <= kernel.FEW,
             momentum=self.momentum > 0,
             weighted=w.size > 0,
         )
-        shuffled = self.shuffle and size < rows
-        blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
         first = "weight_velocity" not in arrays
         theta = kernel.pack(arrays["weight"], arrays["bias"])
         velocity = np.zeros_like(theta) if first else kernel.pack(arrays["weight_velocity"], arrays["bias_velocity"])
-        order = (blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size)
-        source = (x.ravel(), y.ravel(), w)
-        walk(source, *order, size, shuffled, theta, velocity, self._how(x.dtype, epoch), first)
+        walk((x.ravel(), y.ravel(), w), *order, theta, velocity, self._how(x.dtype, epoch), first)
         arrays["weight"], arrays["bias"] = kernel.unpack(theta, features, targets)
         if self.momentum:
             arrays["weight_velocity"], arrays["bias_velocity"] = kernel.unpack(velocity, features, targets)
+
+    def _order(self, problem: Problem, epoch: int) -> "_Order":
+        rows = len(problem.rows()[0])
+        size = self.batch_size if 0 < self.batch_size < rows else rows
+        shuffled = self.shuffle and size < rows
+        blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
+        return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 
     def _how(self, dtype: np.dtype[Any], epoch: int) -> Array:
         """The numbers of one epoch that ``compiled.epoch`` takes."""
@@ -103,6 +116,47 @@ class Fused(Sgd):
         new = gradient if old is None else kind(self.momentum) * old + kind(1 - self.dampening) * gradient
         arrays[key] = new
         return gradient + kind(self.momentum) * new if self.nesterov else new
+
+
+class _Order(NamedTuple):
+    """How an epoch walks the rows, as the compiled loops take it; see ``Blocks``."""
+
+    order_C: Array
+    keys_C3: Array
+    tail_T: Array
+    block: int
+    batch: int
+    shuffled: bool
+
+
+def models_at_once(problem: Problem) -> int:
+    """How many models a pass serves."""
+    from linreg.compiled.kinds import vector_lanes
+
+    return vector_lanes(problem.rows()[0].numpy().dtype)
+
+
+def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[State]) -> list[State]:
+    """One epoch of several models at once: the state of each, as its own ``step`` gives it.
+
+    Args:
+        trainers: of models that can go ``together``, at most ``models_at_once``; the same batches in the same order.
+        problem: the rows of all of them.
+        states: of each, after the same number of epochs.
+    """
+    from linreg.compiled import epoch as kernel
+
+    x, y, w = _source(problem)
+    (targets, features), epoch = states[0]["weight"].shape, int(states[0]["epoch"]) + 1
+    order = trainers[0]._order(problem, epoch)
+    walk = kernel.epoch_of_many(x.dtype, features, targets, batch=order.batch, weighted=w.size > 0)
+    theta = kernel.pack_many([kernel.pack(s["weight"].numpy(), s["bias"].numpy()) for s in states], features, targets)
+    how_K6 = np.stack([t._how(x.dtype, epoch) for t in trainers])
+    how = kernel.pack_how(how_K6[:, [0, 4, 5]])
+    walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), how, epoch == 1)
+    moved = [kernel.unpack(p, features, targets) for p in kernel.unpack_many(theta, features, targets, len(states))]
+    done = torch.tensor(epoch)
+    return [{"weight": torch.from_numpy(a), "bias": torch.from_numpy(b), "epoch": done} for a, b in moved]
 
 
 def _source(problem: Problem) -> tuple[Array, Array, Array]:
