@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench import chart, digits, exact, file_to_model, fullbatch, growth, ingest, minibatch, pipeline, predict
+from bench import chart, digits, exact, file_to_model, fullbatch, growth, ingest, minibatch, pipeline, predict, sweep
 from bench.harness import Result, machine, table
 
 CASES = {
@@ -17,6 +17,7 @@ CASES = {
     "ingest": ingest.run,
     "file_to_model": file_to_model.run,
     "predict": predict.run,
+    "sweep": sweep.run,
     "growth": growth.run,
 }
 TABLES = {"digits": digits.table}  # cases with a table of their own

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import chart, data, descents, exact, file_to_model, growth, ingest, limits, minibatch
+from bench import chart, data, descents, exact, file_to_model, growth, ingest, limits, minibatch, sweep
 from linreg import batches
 from linreg.trainers import builtin
 
@@ -215,3 +215,17 @@ def test_the_rows_of_every_seed_are_of_one_linear_model():
     again = data.arrays(70_000, 3, 2)
     np.testing.assert_array_equal(again[0], tables[0][0])
     assert again[0].dtype == np.float32
+
+
+def test_sweep_measures_sixteen_models_beside_one():
+    found = sweep.run(rows=4000, rounds=1)
+    assert [r.case for r in found] == ["sweep F=3 O=2 B=5", "sweep F=32 O=1 B=64"]
+    for r in found:
+        assert set(r.against) == {sweep.ONE, sweep.SGD} == set(r.ratio) == set(r.target)
+
+
+def test_a_model_that_is_another_one_in_company_stops_sweep(monkeypatch):
+    step = sweep.step_many
+    monkeypatch.setattr(sweep, "step_many", lambda t, p, s: step(t, p, s)[::-1])
+    with pytest.raises(AssertionError, match="not equal"):
+        sweep.run(rows=4000, rounds=1)
