@@ -4,6 +4,8 @@
 the schedule with the process. The deployment's runs start in this working directory, with this environment.
 """
 
+import signal
+
 from prefect import aserve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Interval, Schedule
@@ -40,8 +42,14 @@ def serve(
         reason = " ".join(str(e).split())
         raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
     _require_server()
+    _heed_interrupts()
     # one at a time: a run that takes longer than its interval is followed, not joined, by the next
     run_coro_as_sync(aserve(made, pause_on_shutdown=False, print_starting_message=True, limit=1))
+
+
+def _heed_interrupts() -> None:
+    """Let Ctrl-C end a wait: a library that comes along (polars does) may have had waits go on after the signal."""
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT) or signal.default_int_handler)
 
 
 def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeployment:

@@ -24,7 +24,7 @@ from linreg.record import Record, moments_of, record
 from linreg.source import Partition
 from linreg.trainers import check
 
-KEY_FORMAT = 2  # of the content key; one more where a default changes its value or a key its meaning
+KEY_FORMAT = 3  # of the content key; one more where a default changes its value or a key its meaning
 
 
 @dataclass(frozen=True)

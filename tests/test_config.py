@@ -29,6 +29,7 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "train.learning_rate": ("1e-5", 1e-5),
     "train.epochs": ("1_000_000", 1_000_000),
     "train.batch_size": ("32", 32),
+    "train.shuffle": ("false", False),
     "train.standardize": ("false", False),
     "train.seed": ("9", 9),
     "train.dtype": ("float64", "float64"),

@@ -118,6 +118,7 @@ for n, f, o, b in ((2500, 3, 2, 5), (2100, 32, 1, 64), (1500, 130, 9, 100)):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "machine", [{}, {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+avx"}], ids=["own", "AVX2"]
 )

@@ -119,6 +119,7 @@ for f in (3, 40):
 """
 
 
+@pytest.mark.long
 def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
     plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
     found = [

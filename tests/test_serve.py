@@ -29,7 +29,7 @@ def process(command, *, env, log):
     """A process in a group of its own; the whole group is ended, whatever happens."""
     with log.open("w") as f:
         running = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True
+            command, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, preexec_fn=heed
         )
     try:
         yield running
@@ -40,6 +40,11 @@ def process(command, *, env, log):
                 running.wait(seconds)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
+
+
+def heed():
+    """A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(home, url=None):
