@@ -9,6 +9,7 @@ from linreg.config import TrainConfig
 from linreg.dataset import Rows
 from linreg.fit import Fit, fit
 from linreg.moments import Moments
+from linreg.record import record
 from linreg.trainers.contract import seeded_start
 from linreg.trainers.manual import mse, regression_model
 
@@ -24,7 +25,7 @@ def run(*, rows: int = 4_000_000, epochs: int = 1000, loop_epochs: int = 10, rou
         {
             "ours": lambda: seconds(lambda: _ours(data, epochs)),
             "autograd loop": lambda: seconds(lambda: _loop(x_NF, y_NO, loop_epochs), times=epochs / loop_epochs),
-            "one pass": lambda: seconds(lambda: Moments.of(data.blocks(), FEATURES, TARGETS)),
+            "one pass": lambda: seconds(lambda: record(data)),
         },
         rounds,
     )

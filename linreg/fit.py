@@ -12,6 +12,7 @@ import numpy as np
 
 from linreg.config import TrainConfig
 from linreg.dataset import Rows
+from linreg.errors import UserError
 from linreg.loop import OnEpoch, Way, loop, own_units
 from linreg.model import LinearModel
 from linreg.moments import Moments
@@ -19,7 +20,9 @@ from linreg.objective import Float, Objective
 from linreg.ready import Ready, design, means, prepare
 from linreg.record import record
 from linreg.threads import one_thread
+from linreg.together import Ended, walk_together
 from linreg.trainers import State
+from linreg.trainers.gram import Gram
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,25 @@ def run(ready: Ready, *, gaps: bool, validation: Moments | None = None, on_epoch
         UserError: the training diverged.
     """
     trainer, config = ready.choice.trainer, ready.choice.config
+    if isinstance(trainer, Gram):
+        return finish(ready, *_walked(ready, validation, on_epoch), gaps=gaps)
     # a descent that is lost is reported in words; one over rows may use all threads, with bits of their number
     with np.errstate(over="ignore", invalid="ignore"), nullcontext() if trainer.needs_rows else one_thread():
         state, way, stopped = loop(trainer, ready.problem, config, validation, on_epoch)
     return finish(ready, state, way, stopped, gaps=gaps)
+
+
+def _walked(ready: Ready, validation: Moments | None, on_epoch: OnEpoch | None) -> Ended:
+    """What ``loop`` returns, to the bit, a stretch of epochs at a time: their losses are one array operation."""
+    told = on_epoch or _silent
+    (ended,) = walk_together([ready], validation, lambda _, epoch, loss: told(epoch, loss))
+    if isinstance(ended, UserError):
+        raise ended
+    return ended
+
+
+def _silent(_epoch: int, _loss: float) -> None:
+    """Nobody listens."""
 
 
 def finish(ready: Ready, state: State, way: Way, stopped: str, *, gaps: bool) -> Fit:

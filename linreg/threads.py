@@ -1,19 +1,30 @@
 """Threads: one for linear algebra whose bits must not hang on how many a machine has, all for work that is apart."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def one_thread() -> threadpool_limits:
+def one_thread() -> AbstractContextManager[object]:
     """A context in which numpy's and scipy's linear algebra runs on one thread: narrow factors are faster so."""
-    return threadpool_limits(limits=1, user_api="blas")
+    limited: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The linear algebra of numpy and scipy, looked for once: that takes milliseconds."""
+    importlib.import_module("scipy.linalg")  # has one of its own, which must be there to be found
+    return ThreadpoolController()
 
 
 def cores() -> int:

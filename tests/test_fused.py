@@ -87,9 +87,13 @@ def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, wei
     assert apart(ours, theirs) <= BOUND["float64"]
 
 
-def test_in_order_it_walks_the_rows_as_they_stand() -> None:
-    rows = rows_of(2500, 3, 2)
-    ours, theirs = (parameters(rows, config_of(t, 5, dtype="float64", shuffle=False)) for t in ("fused", "builtin"))
+@pytest.mark.parametrize(
+    ("features", "targets", "batch"), [(3, 2, 5), (32, 1, 64), (32, 1, 0), (32, 2, 64), (33, 1, 64)]
+)
+def test_in_order_it_walks_the_rows_as_they_stand(features: int, targets: int, batch: int) -> None:
+    rows = rows_of(2500, features, targets)
+    how = {"dtype": "float64", "shuffle": False}
+    ours, theirs = (parameters(rows, config_of(t, batch, **how)) for t in ("fused", "builtin"))
     assert apart(ours, theirs) <= BOUND["float64"]
 
 

@@ -72,6 +72,8 @@ def _walk(
     small, lanes = narrow.fits(f, o), vector_lanes(dtype)
     width = 0 if small else -(-f // lanes) * lanes
     columns = o + weighted + (f if small else 0)
+    # rows in order that are whole vectors need no stage: they are read where they lie
+    direct = not small and f == width and o == 1 and not weighted and width // lanes <= wide.FEW
 
     @compiled(*key)
     def walk(
@@ -88,6 +90,14 @@ def _walk(
         first: bool,
     ) -> None:
         rows = source[1].size // o
+        if direct and not shuffled:
+            g = np.zeros(gradient, dtype)
+            for start in range(0, rows, batch):
+                stop = min(start + batch, rows)
+                part((source[0], source[1]), 0, start, stop, stop - start, theta, g, how)
+                finish(theta, velocity, g, stop - start, how, first)
+                first = False
+            return
         s = block + lanes
         stage = (np.zeros(s * width, dtype), np.zeros(s * columns, dtype))
         other = (np.zeros(s * width, dtype), np.zeros(s * columns, dtype))

@@ -18,6 +18,7 @@ from linreg.compiled.lanes import at, lanes
 from linreg.compiled.machine_code import inlined
 
 TOGETHER = 4  # rows whose products are added in one go
+SLICE = 8  # rows after which some of the other stage are filled
 
 
 def fits(dtype: np.dtype[Any], features: int, targets: int) -> bool:
@@ -82,9 +83,9 @@ def few(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, batch: int, weighted
             store(theta, k * models, add(get(p, 0), total) if bias else fma(load(how, 2 * models), get(p, 0), total))
 
     @inlined
-    def short(columns: Any, s: int, i: int, p: Any, how: Any) -> None:
+    def short(columns: Any, s: int, i: int, p: Any, here: Any, how: Any) -> None:
         """A whole short batch, from one set of parameters to the next."""
-        r, terms, here = stack(), stack(), scale(how, batch)
+        r, terms = stack(), stack()
         for t in range(o):
             for n in range(batch):
                 put(r, t * batch + n, residual(columns, s, i + n, t, p))
@@ -118,13 +119,13 @@ def few(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, batch: int, weighted
         ahead: int,
     ) -> int:
         """Batches that lie in the stage as a whole; meanwhile the other stage is filled."""
-        p = stack()
+        p, here = stack(), scale(how, size_B)
         for k in range(size):
             put(p, k, load(theta, k * models))
         for n in range(batches):
             at_row = start + n * size_B
             if batch:
-                short(stage[1], s, at_row, p, how)
+                short(stage[1], s, at_row, p, here, how)
             else:
                 part(stage, s, at_row, at_row + size_B, size_B, theta, g, how)
                 finish(theta, velocity, g, size_B, how, first)
@@ -224,8 +225,8 @@ def many_features(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, weighted: 
         """Batches that lie in the stage as a whole; meanwhile the other stage is filled."""
         for n in range(batches):
             at_row = start + n * size_B
-            for i in range(0, size_B, wide.SLICE):
-                stop = min(i + wide.SLICE, size_B)
+            for i in range(0, size_B, SLICE):
+                stop = min(i + SLICE, size_B)
                 part(stage, s, at_row + i, at_row + stop, size_B, theta, g, how)
                 until = min(done + stop - i, rows)
                 fill(source, other, s, place, base, done, until, ahead)

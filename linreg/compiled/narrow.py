@@ -126,10 +126,12 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, short: bool, mom
             put(p, k, splat(at(theta, k)))
             put(u, k, splat(at(velocity, k)))
             put(g, k, splat(zero))
+        one = scale(how, batch)
+        all_here = below(one, batch)
         for n in range(batches):
             at_row = start + n * batch
             for i in range(0, 1 if short else batch, count):
-                gradient(stage[1], s, at_row + i, below(scale(how, batch), batch - i), p, g)
+                gradient(stage[1], s, at_row + i, all_here if short else below(one, batch - i), p, g)
             step(p, u, g, how, first)
             first = False
             until = min(done + batch, rows)

@@ -19,7 +19,7 @@ from linreg.compiled.machine_code import inlined
 
 ROWS = 4  # of a tile of residuals
 TILE = 4  # targets of a tile, and vectors of a tile of gradients
-SLICE, LONG_SLICE = 8, 64  # rows after which some of the other stage are filled: what one waits for, the other uses
+SLICE = 64  # rows of tiles after which some of the other stage are filled
 FEW = 8  # vectors of weights that fit into registers beside their gradients
 
 
@@ -31,8 +31,8 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, momentum: bool, 
     load, store, splat, fma, mul = v.load, v.store, v.splat, v.fma, v.mul
     kind, zero, two, length = numba_type(dtype), dtype.type(0), dtype.type(2), o * chunks * count
     few = chunks * o <= FEW
-    some = SLICE if few else LONG_SLICE
-    panel = _by_row(v, chunks, o, weighted) if few else _by_tile(v, chunks, o, weighted, dtype)
+    panel = _by_row(v, chunks, o, weighted, None) if few else _by_tile(v, chunks, o, weighted, dtype)
+    fed = _by_row(v, chunks, o, weighted, fill) if few else _in_slices(panel, fill)
 
     @inlined
     def part(stage: Any, s: int, start: int, stop: int, _size_B: int, theta: Any, g: Any, _how: Any) -> None:
@@ -86,12 +86,9 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, momentum: bool, 
         """Batches that lie in the stage as a whole; meanwhile the other stage is filled."""
         for n in range(batches):
             at_row = start + n * batch
-            for i in range(0, batch, some):
-                stop = min(i + some, batch)
-                panel(stage[0], stage[1], s, at_row + i, at_row + stop, theta, g)
-                until = min(done + stop - i, rows)
-                fill(source, other, s, place, base, done, until, ahead)
-                done = until
+            meanwhile = source, other, place, base, done, rows, ahead
+            fed(stage[0], stage[1], s, at_row, at_row + batch, theta, g, meanwhile)
+            done = min(done + batch, rows)
             finish(theta, velocity, g, batch, how, first)
             first = False
         return done
@@ -99,33 +96,68 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, momentum: bool, 
     return part, finish, whole
 
 
-def _by_row(v: Any, chunks: int, o: int, weighted: bool) -> Any:
-    """Few weights: they and their gradients stay in registers, and every row is used up at once."""
+def _in_slices(panel: Any, fill: Any) -> Any:
+    """The panels of a batch, some rows at a time, and between them as many rows of the other stage."""
+
+    @inlined
+    def fed(rows: Any, columns: Any, s: int, start: int, stop: int, theta: Any, g: Any, meanwhile: Any) -> None:
+        source, other, place, base, done, all_rows, ahead = meanwhile
+        for i in range(start, stop, SLICE):
+            here = min(i + SLICE, stop)
+            panel(rows, columns, s, i, here, theta, g)
+            until = min(done + here - i, all_rows)
+            fill(source, other, s, place, base, done, until, ahead)
+            done = until
+
+    return fed
+
+
+def _by_row(v: Any, chunks: int, o: int, weighted: bool, fill: Any) -> Any:
+    """Few weights: they and their gradients stay in registers, and every row is used up at once.
+
+    With ``fill``, a row of the other stage is filled after each: while one waits for memory, the other goes on.
+    """
+    fed = fill is not None
     load, store, splat, fma, add, mul, total = v.load, v.store, v.splat, v.fma, v.add, v.mul, v.total
     stack, get, put, lane0, count = v.stack, v.get, v.put, v.lane0, v.count
     length, width = o * chunks * v.count, chunks * v.count
 
     @inlined
-    def panel(rows: Any, columns: Any, s: int, start: int, stop: int, theta: Any, g: Any) -> None:
+    def one(rows: Any, columns: Any, s: int, i: int, theta: Any, w: Any, gradient: Any, bias: Any) -> None:
+        for t in range(o):
+            dot = mul(get(w, t * chunks), load(rows, i * width))
+            for c in range(1, chunks):
+                dot = fma(get(w, t * chunks + c), load(rows, i * width + c * count), dot)
+            r = total(dot) + (at(theta, length + t) - at(columns, t * s + i))
+            if weighted:
+                r = r * at(columns, o * s + i)
+            lanes_r = splat(r)
+            put(bias, t, add(get(bias, t), lanes_r))
+            for c in range(chunks):
+                k = t * chunks + c
+                put(gradient, k, fma(lanes_r, load(rows, i * width + c * count), get(gradient, k)))
+
+    @inlined
+    def panel(
+        rows: Any, columns: Any, s: int, start: int, stop: int, theta: Any, g: Any, meanwhile: Any = None
+    ) -> None:
         w, gradient, bias = stack(), stack(), stack()
         for k in range(o * chunks):
             put(w, k, load(theta, k * count))
             put(gradient, k, load(g, k * count))
         for t in range(o):
             put(bias, t, splat(at(g, length + t)))
-        for i in range(start, stop):
-            for t in range(o):
-                dot = mul(get(w, t * chunks), load(rows, i * width))
-                for c in range(1, chunks):
-                    dot = fma(get(w, t * chunks + c), load(rows, i * width + c * count), dot)
-                r = total(dot) + (at(theta, length + t) - at(columns, t * s + i))
-                if weighted:
-                    r = r * at(columns, o * s + i)
-                lanes_r = splat(r)
-                put(bias, t, add(get(bias, t), lanes_r))
-                for c in range(chunks):
-                    k = t * chunks + c
-                    put(gradient, k, fma(lanes_r, load(rows, i * width + c * count), get(gradient, k)))
+        if fed:
+            source, other, place, base, done, all_rows, ahead = meanwhile
+            shared = min(stop - start, all_rows - done)
+            for i in range(shared):
+                one(rows, columns, s, start + i, theta, w, gradient, bias)
+                fill(source, other, s, place, base, done + i, done + i + 1, ahead)
+            for i in range(start + shared, stop):
+                one(rows, columns, s, i, theta, w, gradient, bias)
+        else:
+            for i in range(start, stop):
+                one(rows, columns, s, i, theta, w, gradient, bias)
         for k in range(o * chunks):
             store(g, k * count, get(gradient, k))
         for t in range(o):
