@@ -13,7 +13,7 @@ run: .venv/run.stamp
 	@$(BIN)/linreg run configs/crops.toml
 
 test: .venv/dev.stamp
-	@$(BIN)/python -m pytest -m "not gpu and not long"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not gpu and not long"
 
 test-long: .venv/dev.stamp
 	@$(BIN)/python -m pytest -m "not gpu"

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 
 from linreg.batches import place
+from linreg.threads import in_threads
 
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 LEAF = 65_536  # rows of a block, fixed: the order of additions, so the bits of a record, hang on it
@@ -101,17 +102,33 @@ class Rows:
         f, o = len(self.features), len(self.targets)
         # numpy asks for large pages, torch does not: rows read in any order then cost no look-up of their address
         x_NF, y_NO = (np.empty((len(self), k), _NUMPY[dtype]) for k in (f, o))
-        done = 0
-        for block in self.blocks():
+        plain = fill_F is None and scaled is None and not mixed
+
+        def put(leaf: tuple[int, pa.Table, Chosen | None]) -> None:
+            start, piece, some = leaf
+            rows = self._places(start, _count(piece, some), mixed)
+            if plain:  # each column as it is, without a float64 block in between
+                for j, name in enumerate((*self.features, *self.targets)):
+                    out_N = x_NF[rows, j] if j < f else y_NO[rows, j - f]
+                    out_N[:] = _native(piece[name]) if some is None else _native(piece[name])[some]
+                return
+            block = _block(piece, some, (*self.features, *self.targets))
             x = block[:, :f]
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
             if scaled is not None:
                 x = (x - scaled[0]) / scaled[1]
-            rows = self._places(done, len(block), mixed)
             x_NF[rows], y_NO[rows] = x, block[:, f:]
-            done += len(block)
+
+        in_threads(put, self._placed())
         return torch.from_numpy(x_NF), torch.from_numpy(y_NO)
+
+    def _placed(self) -> Iterator[tuple[int, pa.Table, Chosen | None]]:
+        """The pieces, each with the number of rows before it."""
+        done = 0
+        for piece, some in self.pieces():
+            yield done, piece, some
+            done += _count(piece, some)
 
     def _places(self, start: int, count: int, mixed: bool) -> Any:
         return place(start, start + count, len(self)) if mixed else slice(start, start + count)
@@ -152,12 +169,25 @@ class Rows:
                 yield table.slice(first, last + 1 - first), some - some[0]
 
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        for piece, some in self.pieces():
-            out = np.empty((len(piece) if some is None else len(some), len(columns)))
-            for j, name in enumerate(columns):
-                values = float64(piece[name])
-                out[:, j] = values if some is None else values[some]
-            yield out
+        return (_block(piece, some, columns) for piece, some in self.pieces())
+
+
+def _count(piece: pa.Table, some: Chosen | None) -> int:
+    return len(piece) if some is None else len(some)
+
+
+def _block(piece: pa.Table, some: Chosen | None, columns: Sequence[str]) -> Float:
+    out = np.empty((_count(piece, some), len(columns)))
+    for j, name in enumerate(columns):
+        values = float64(piece[name])
+        out[:, j] = values if some is None else values[some]
+    return out
+
+
+def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """The column as it lies where it is of floats, else as float64."""
+    single = pa.types.is_float32(column.type) and not column.null_count
+    return np.asarray(column.to_numpy()) if single else float64(column)
 
 
 def float64(column: pa.ChunkedArray) -> Float:
