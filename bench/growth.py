@@ -14,12 +14,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from bench import data
 from bench.harness import Measured, Result, in_turn, less_is_better, load, seconds
 from bench.pipeline import ROOT
 from linreg.config import DataConfig
 from linreg.dataset import load as load_dataset
+from linreg.model import LinearModel
 from linreg.record import record
+from linreg.scoring import score
 
 FEATURES = 16  # where rows grow
 TIMES = (1, 10, 100)  # files
@@ -34,8 +38,16 @@ def _record(path: str, features: int) -> None:
     record(load_dataset(DataConfig(path=path, features=names[0], targets=names[1])).train)
 
 
-# What grows, each a function of a path (or glob) and a number of features. Predicting gets its line here.
-WORK: dict[str, Callable[[str, int], None]] = {"record": _record}
+def _predict(path: str, features: int) -> None:
+    """From files to a file of predictions."""
+    names = data.names(features)
+    model = LinearModel(np.ones((len(names[1]), features)), np.ones(len(names[1])), np.zeros(features), *names)
+    with tempfile.TemporaryDirectory(prefix="linreg-bench-") as folder:
+        score(model, path, Path(folder) / "scored.parquet")
+
+
+# What grows, each a function of a path (or glob) and a number of features.
+WORK: dict[str, Callable[[str, int], None]] = {"record": _record, "predict": _predict}
 
 
 def run(*, rows: int = 100_000, rounds: int = 3, widths: tuple[int, ...] = WIDTHS) -> list[Result]:
@@ -47,7 +59,8 @@ def run(*, rows: int = 100_000, rounds: int = 3, widths: tuple[int, ...] = WIDTH
         measured = in_turn(contenders, rounds)
     note = (
         f"{rows:,} rows x {FEATURES} features a file where files are added, float32 Parquet, read, checked and "
-        f"recorded in a process each, whose whole peak memory is counted; medians of {rounds} taken in turn; {busy}"
+        f"recorded, or scored into a file, in a process each, whose whole peak memory is counted; medians of {rounds} "
+        f"taken in turn; {busy}"
     )
     return [result for work in WORK for result in _results(work, measured, widths, note)]
 

@@ -99,8 +99,15 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
-    lines += filter(None, [float32.note(ingested.moments)])
+    lines += filter(None, [_plainly(ingested), float32.note(ingested.moments)])
     return tuple(lines)
+
+
+def _plainly(ingested: Ingested) -> str:
+    """Which way the record was made, where it is not the usual one."""
+    count, parts = ingested.record.plain, len(ingested.record.partitions)
+    which = "" if count == parts else f" of {count} of {parts} files"
+    return f"moments{which} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
 
 
 def _count(number: int, thing: str) -> str:

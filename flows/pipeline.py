@@ -174,6 +174,21 @@ def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: 
     if version and done.verdict.decision == "unchanged":
         twin = ingesting.Unchanged(version, found.digest, len(found.dataset.partitions))
         return unchanged(config, twin, flow_run_id=flow_run_id(), seconds=time.monotonic() - began)
+    outcome = completed(config, found, fitted, evaluation, expected, run, done)
+    return replace(outcome, seconds=time.monotonic() - began)
+
+
+def completed(
+    config: Config,
+    found: ingesting.Ingested,
+    fitted: Fit,
+    evaluation: evaluating.Evaluation,
+    expected: Plan,
+    run: TrackedRun,
+    done: registering.Registered,
+) -> Outcome:
+    """What a run came to that went through all steps; its seconds are the caller's to tell."""
+    version = done.version
     return Outcome(
         decision=done.verdict.decision,
         reason=done.verdict.reason,
@@ -186,7 +201,7 @@ def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: 
         trainer=fitted.trainer,
         device=fitted.device,
         epochs=fitted.epochs,
-        seconds=time.monotonic() - began,
+        seconds=0.0,
         metrics=evaluation.metrics,
         data=data_facts(found),
         advice=expected.advice,

@@ -22,7 +22,7 @@ from flows import sweep as sweeping
 from flows.evaluate import Evaluation
 from flows.ingest import Unchanged
 from flows.outcome import Outcome, data_facts, notes, unchanged
-from flows.pipeline import evaluate, parameters, publish, register, run_name
+from flows.pipeline import completed, evaluate, parameters, publish, register, run_name
 from flows.progress import progress_of_many
 from flows.steps import called, flow_run_id, step, told, value
 from flows.sweep import KnownSweep, SweepIngested
@@ -172,25 +172,10 @@ def _judged(sweep: SweepIngested, best: int, fitted: Fit, parent: TrackedRun, ne
     version = done.version
     if version and done.verdict.decision == "unchanged":
         return _registered_before(sweep, best, version), evaluation
-    return Outcome(
-        decision=done.verdict.decision,
-        reason=done.verdict.reason,
-        run_id=run.run_id,
-        experiment=config.experiment,
-        flow_run_id=flow_run_id(),
-        model=config.model,
-        version=version.version if version else None,
-        aliases=version.aliases if version else (),
-        trainer=fitted.trainer,
-        device=fitted.device,
-        epochs=fitted.epochs,
-        seconds=0.0,
-        metrics=evaluation.metrics,
-        data=data_facts(found),
-        advice=tuple(line for line in expected.advice if not line.startswith("--set")),  # the grid has its own
-        judged_on=evaluation.judged_on,
-        notes=(*notes(config, found), f"{sweep.selected or 'the only model'}: {sweep.models[best].label}"),
-    ), evaluation
+    outcome = completed(config, found, fitted, evaluation, expected, run, done)
+    advice = tuple(line for line in outcome.advice if not line.startswith("--set"))  # the grid has its own
+    chosen = f"{sweep.selected or 'the only model'}: {sweep.models[best].label}"
+    return replace(outcome, advice=advice, notes=(*outcome.notes, chosen)), evaluation
 
 
 def _expected(fitted: Fit, sweep: SweepIngested) -> Plan:

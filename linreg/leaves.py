@@ -13,7 +13,7 @@ Small partitions are left to numpy (``Moments.of``): a compiler does not pay the
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.moments import Float, Moments, merge_by, shifted
-from linreg.rows import Chosen, Rows, float64
+from linreg.rows import Chosen, Piece, Rows, float64
 from linreg.threads import in_threads
 
 PAYS = 1e8  # rows times K squared from which a compiled pass is the faster one
@@ -63,7 +63,7 @@ def moments(rows: Rows, *, way: str = "", threads: int = 0) -> tuple[Moments, st
     """
     if (way or ("plain" if _work(rows) >= LONG else "R")) == "R":
         return _merged(rows, _factor, threads), "R"
-    if not way and _condition(_recorded(rows, _factor, next(_leaves(rows)))) > UNLIKE:
+    if not way and _condition(_recorded(rows, _factor, next(rows.pieces()))) > UNLIKE:
         return _merged(rows, _factor, threads), "R"
     found = _merged(rows, _plain, threads)
     if not way and _condition(found) > UNLIKE:
@@ -76,17 +76,17 @@ def _work(rows: Rows) -> float:
 
 
 def _merged(rows: Rows, way: Callable[..., tuple[Float, Float]], threads: int) -> Moments:
-    records = in_threads(lambda leaf: _recorded(rows, way, leaf), _leaves(rows), threads=threads)
+    records = in_threads(lambda piece: _recorded(rows, way, piece), rows.pieces(), threads=threads)
     return merge_by(_sum, records)
 
 
-def _leaves(rows: Rows) -> Iterator[Leaf]:
-    """The columns of every leaf: views of what is there, float64 copies of integers and booleans."""
-    names = (*rows.features, *rows.targets)
-    for piece, some in rows.pieces():
-        weight_N = float64(piece[rows.weight]) if rows.weight else None
-        weight_N = weight_N if weight_N is None or some is None else weight_N[some]
-        yield Leaf([_values(piece[name]) for name in names], _ALL if some is None else some, weight_N)
+def _leaf(rows: Rows, piece: Piece) -> Leaf:
+    """The columns of a leaf: views of what is there, float64 copies of integers and booleans."""
+    table, some = piece
+    weight_N = float64(table[rows.weight]) if rows.weight else None
+    weight_N = weight_N if weight_N is None or some is None else weight_N[some]
+    columns = [_values(table[name]) for name in (*rows.features, *rows.targets)]
+    return Leaf(columns, _ALL if some is None else some, weight_N)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -94,8 +94,9 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.chunk(0)) if single else float64(column)
 
 
-def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], leaf: Leaf) -> Moments:
-    n, names, weight_N = len(leaf), (rows.features, rows.targets), leaf.weight_N
+def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], piece: Piece) -> Moments:
+    leaf, names = _leaf(rows, piece), (rows.features, rows.targets)
+    n, weight_N = len(leaf), leaf.weight_N
     if weight_N is None:
         root, shift = _root(way, leaf, np.empty(0))
         return Moments(*names, n, float(n), shift, root, 0.0, float(n))

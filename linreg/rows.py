@@ -21,6 +21,7 @@ _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 LEAF = 65_536  # rows of a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
+Piece = tuple[pa.Table, Chosen | None]  # a part of a table, and the numbers of its rows that count; None: all do
 
 
 class Rows:
@@ -104,8 +105,8 @@ class Rows:
         x_NF, y_NO = (np.empty((len(self), k), _NUMPY[dtype]) for k in (f, o))
         plain = fill_F is None and scaled is None and not mixed
 
-        def put(leaf: tuple[int, pa.Table, Chosen | None]) -> None:
-            start, piece, some = leaf
+        def put(placed: tuple[int, Piece]) -> None:
+            start, (piece, some) = placed
             rows = self._places(start, _count(piece, some), mixed)
             if plain:  # each column as it is, without a float64 block in between
                 for j, name in enumerate((*self.features, *self.targets)):
@@ -123,12 +124,12 @@ class Rows:
         in_threads(put, self._placed())
         return torch.from_numpy(x_NF), torch.from_numpy(y_NO)
 
-    def _placed(self) -> Iterator[tuple[int, pa.Table, Chosen | None]]:
+    def _placed(self) -> Iterator[tuple[int, Piece]]:
         """The pieces, each with the number of rows before it."""
         done = 0
-        for piece, some in self.pieces():
-            yield done, piece, some
-            done += _count(piece, some)
+        for piece in self.pieces():
+            yield done, piece
+            done += _count(*piece)
 
     def _places(self, start: int, count: int, mixed: bool) -> Any:
         return place(start, start + count, len(self)) if mixed else slice(start, start + count)
@@ -157,8 +158,8 @@ class Rows:
         held = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
         return set(columns) <= held
 
-    def pieces(self) -> Iterator[tuple[pa.Table, Chosen | None]]:
-        """The rows of each leaf: a part of a table, and the numbers of its rows that count; None: all do."""
+    def pieces(self) -> Iterator[Piece]:
+        """The rows of each leaf, where they lie: nothing is copied."""
         for table, chosen in zip(self._tables, self._chosen, strict=True):
             for start in range(0, len(table) if chosen is None else len(chosen), LEAF):
                 if chosen is None:

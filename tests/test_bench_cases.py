@@ -1,41 +1,24 @@
 """The benchmark's cases, at tiny sizes: every contender runs, and contenders that disagree stop the case. No timing."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from bench import chart, data, descents, exact, file_to_model, growth, ingest, limits, minibatch, sweep
-from linreg import batches
 from linreg.trainers import builtin
 
 TINY = 1 << 20  # bytes of a read
 LOOP_AND_SGD = {minibatch.LOOP, minibatch.SGD}
 
 
-@dataclass(frozen=True)
-class Ordered(builtin.Builtin):
-    """A trainer that can be told to walk the rows in order."""
-
-    shuffle: bool = True
-    name: ClassVar[str] = "ordered"
-
-    def step(self, problem, state):
-        n = len(problem.rows()[0])
-        walk = batches.batches if self.shuffle else lambda *_, **__: torch.arange(n).split(self.batch_size)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(builtin, "batches", walk)
-            return super().step(problem, state)
-
-
 def ordered(monkeypatch):
-    monkeypatch.setattr(
-        descents, "choose", lambda c: (Ordered(c.learning_rate, batch_size=c.batch_size, shuffle=c.shuffle), "")
-    )
+    """The batches of ``fused`` without its compiler."""
+    real = descents.choose
+    monkeypatch.setattr(descents, "choose", lambda c: real(replace(c, trainer="builtin")))
 
 
 def small(shape, rows=2000):
@@ -63,7 +46,7 @@ def test_minibatch_measures_the_trainer_shuffled_and_in_order():
 def test_a_trainer_that_walks_other_batches_stops_minibatch():
     shape = small(minibatch.SHAPES[0])
     for shuffle in (True, False):
-        trainer = Ordered(shape.learning_rate, batch_size=shape.batch_size, shuffle=shuffle)
+        trainer = builtin.Builtin(shape.learning_rate, batch_size=shape.batch_size, shuffle=shuffle)
         descents.same_loop(replace(shape, shuffle=shuffle), trainer)
         with pytest.raises(AssertionError, match="Not equal to tolerance"):
             descents.same_loop(replace(shape, shuffle=not shuffle), trainer)
@@ -175,7 +158,8 @@ def test_another_model_stops_file_to_model(wrong):
 @pytest.mark.long  # a process a size
 def test_growth_measures_every_size_and_its_chart_can_be_drawn(tmp_path):
     found = growth.run(rows=200, rounds=1, widths=(8, 16))
-    names = [f"growth record, {size}" for size in ("rows x1", "rows x10", "rows x100", "F=8", "F=16")]
+    sizes = ("rows x1", "rows x10", "rows x100", "F=8", "F=16")
+    names = [f"growth {work}, {size}" for work in ("record", "predict") for size in sizes]
     assert [(r.case, r.unit) for r in found] == [(name, unit) for name in names for unit in ("s", growth.MEGABYTES)]
     assert [dict(r.target) for r in found[2:4]] == [{"10 times x1": growth.LINEAR}, {"x1": growth.FLAT}]
     (tmp_path / "growth.json").write_text(

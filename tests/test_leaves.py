@@ -4,11 +4,14 @@ they lose nothing."""
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from flows import outcome
 from linreg import leaves
 from linreg.gaps import Gapped
 from linreg.moments import Moments
@@ -101,6 +104,19 @@ def test_chosen_rows_give_the_bits_of_a_table_that_has_no_others(way: str, weigh
     a, b = (leaves.moments(r, way=way)[0] for r in (some, alone))
     assert a.root_KK.tobytes() == b.root_KK.tobytes()
     assert a.shift_P.tobytes() == b.shift_P.tobytes()
+
+
+def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None:
+    first, second = table_of(rows_of(500, 3)), table_of(rows_of(500, 3, seed=1))
+    both = Rows([first, second], *(lambda r: (r.features, r.targets))(rows_of(5, 3)))
+    assert record(both).plain == 0
+    monkeypatch.setattr(leaves, "PAYS", 0)
+    monkeypatch.setattr(leaves, "LONG", 0)
+    found = record(both)
+    assert found.plain == 2
+    assert outcome._plainly(SimpleNamespace(record=found)).startswith("moments by plain sums")
+    assert "of 1 of 2 files by plain sums" in outcome._plainly(SimpleNamespace(record=replace(found, plain=1)))
+    assert outcome._plainly(SimpleNamespace(record=replace(found, plain=0))) == ""
 
 
 @pytest.mark.parametrize("way", WAYS)

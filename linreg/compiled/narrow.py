@@ -9,18 +9,17 @@ Every parameter stands in all lanes of a vector of its own. A batch is taken up 
 so that between the parameters of one batch and those of the next there are a few additions and no store. Residuals are
 formed first, as an autograd loop does, and not ``x'x`` and ``x'y``, which would cancel.
 
-Shapes: F features, O targets, L lanes, S rows of room in a stage; arrays are flat. Parameters (O, F + 1), bias last.
+Shapes: F features, O targets, L lanes, S rows of room in a stage; arrays are flat. Parameters (O, F + 1), bias last;
+their sums (O, F + 1, L). ``p``, ``u`` and ``g`` are stacks of parameters, velocities and sums.
 """
 
 from typing import Any
 
-import numpy as np
-
-from linreg.compiled.kinds import numba_type, vector_lanes
-from linreg.compiled.lanes import at, lanes, set_at
+from linreg.compiled.kinds import Kernels, Shape, numba_type
+from linreg.compiled.lanes import Lanes, at, lanes, set_at
 from linreg.compiled.machine_code import inlined
 
-MOST = 16  # parameters that fit into registers beside their gradients
+MOST = 16  # parameters that fit into registers beside their sums
 FEW = 8  # rows of a batch up to which a vector of as many lanes is enough
 
 
@@ -29,18 +28,22 @@ def fits(features: int, targets: int) -> bool:
     return (features + 1) * targets <= MOST
 
 
-def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, short: bool, momentum: bool, weighted: bool) -> Any:
-    """The compiled ``part``, ``finish`` and ``whole`` for models of ``f`` features and ``o`` targets; see ``epoch``."""
-    count = FEW if short else vector_lanes(dtype)
-    v = lanes(numba_type(dtype), count)
-    load, store, splat, fma, add, sub, mul = v.load, v.store, v.splat, v.fma, v.add, v.sub, v.mul
-    below, everywhere, lane0, stack, get, put = v.below, v.everywhere, v.lane0, v.stack, v.get, v.put
-    width, size, kind = f + 1, (f + 1) * o, numba_type(dtype)
-    zero, two = dtype.type(0), dtype.type(2)
+def kernels(shape: Shape, feed: Any, *, short: bool) -> Kernels:
+    """The kernels for a shape; ``short``: a batch has at most ``FEW`` rows."""
+    v = lanes(numba_type(shape.dtype), FEW if short else shape.lanes)
+    size = (shape.features + 1) * shape.targets
+    add_rows, step, scale = _adding(shape, v), _step(shape, v), _scale(shape, v)
+    part, finish = _in_pieces(v, size, add_rows, step, scale)
+    return Kernels(part, finish, _whole(shape, v, feed, add_rows, step, scale, short=short), size * v.count)
+
+
+def _adding(shape: Shape, v: Lanes) -> Any:
+    f, o, weighted, width, zero = shape.features, shape.targets, shape.weighted, shape.features + 1, shape.dtype.type(0)
+    load, splat, fma, add, sub, mul, get, put = v.load, v.splat, v.fma, v.add, v.sub, v.mul, v.get, v.put
 
     @inlined
-    def gradient(columns: Any, s: int, i: int, here: Any, p: Any, g: Any) -> None:
-        """Add the products of up to L rows, those that are ``here``."""
+    def add_rows(columns: Any, s: int, i: int, here: Any, p: Any, g: Any) -> None:
+        """Add the products of up to L rows from ``i`` on, times ``here``: 0 for those that are not of the batch."""
         for t in range(o):
             r, other = sub(get(p, t * width + f), load(columns, (f + t) * s + i)), splat(zero)
             for j in range(0, f, 2):
@@ -54,51 +57,84 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, short: bool, mom
                 put(g, t * width + j, fma(r, mul(here, load(columns, j * s + i)), get(g, t * width + j)))
             put(g, t * width + f, fma(r, here, get(g, t * width + f)))
 
-    @inlined
-    def step(p: Any, u: Any, g: Any, how: Any, first: bool) -> None:
-        """One update from the lanes' gradients, which are 0 afterwards."""
-        rate, decay, keep = splat(-at(how, 0)), splat(at(how, 4)), splat(at(how, 5))
-        for k in range(size):
-            total, bias = everywhere(get(g, k)), k % width == f
-            put(g, k, splat(zero))
-            if momentum:
-                total = total if bias else fma(decay, get(p, k), total)
-                new = total if first else fma(splat(at(how, 1)), get(u, k), mul(splat(at(how, 2)), total))
-                put(u, k, new)
-                put(p, k, fma(rate, fma(splat(at(how, 1)), new, total) if at(how, 3) != zero else new, get(p, k)))
-            else:
-                put(p, k, add(get(p, k), total) if bias else fma(keep, get(p, k), total))
+    return add_rows
+
+
+def _scale(shape: Shape, v: Lanes) -> Any:
+    two, kind, o, momentum = shape.dtype.type(2), numba_type(shape.dtype), shape.targets, shape.momentum
+    splat = v.splat
 
     @inlined
     def scale(how: Any, rows: int) -> Any:
-        """What a batch's products are multiplied with, in every lane: 2 / (B O), and the rate where that is all."""
+        """What a batch's products are multiplied with, in every lane: 2 / (B O), and -rate where that is all."""
         return splat((two if momentum else -two * at(how, 0)) / kind(rows * o))
 
-    @inlined
-    def part(stage: Any, s: int, start: int, stop: int, size_B: int, theta: Any, g_memory: Any, how: Any) -> None:
-        """Add the products of some rows of a batch of B to its gradient."""
-        p, g = stack(), stack()
-        for k in range(size):
-            put(p, k, splat(at(theta, k)))
-            put(g, k, load(g_memory, k * count))
-        for i in range(start, stop, count):
-            gradient(stage[1], s, i, below(scale(how, size_B), stop - i), p, g)
-        for k in range(size):
-            store(g_memory, k * count, get(g, k))
+    return scale
+
+
+def _step(shape: Shape, v: Lanes) -> Any:
+    f, width, size, zero = shape.features, shape.features + 1, (shape.features + 1) * shape.targets, shape.dtype.type(0)
+    splat, fma, add, mul, everywhere, get, put = v.splat, v.fma, v.add, v.mul, v.everywhere, v.get, v.put
 
     @inlined
-    def finish(theta: Any, velocity: Any, g_memory: Any, size_B: int, how: Any, first: bool) -> None:
-        """Make the step that the gradient asks for."""
+    def plain(p: Any, _u: Any, g: Any, how: Any, _first: bool) -> None:
+        """One update from sums that hold -rate already; they are 0 afterwards."""
+        keep = splat(at(how, 5))
+        for k in range(size):
+            total = everywhere(get(g, k))
+            put(p, k, add(get(p, k), total) if k % width == f else fma(keep, get(p, k), total))
+            put(g, k, splat(zero))
+
+    @inlined
+    def with_momentum(p: Any, u: Any, g: Any, how: Any, first: bool) -> None:
+        """One update of velocities and parameters; the sums are 0 afterwards."""
+        rate, momentum, damped, decay = splat(-at(how, 0)), splat(at(how, 1)), splat(at(how, 2)), splat(at(how, 4))
+        for k in range(size):
+            total = everywhere(get(g, k))
+            total = total if k % width == f else fma(decay, get(p, k), total)
+            new = total if first else fma(momentum, get(u, k), mul(damped, total))
+            put(u, k, new)
+            put(p, k, fma(rate, fma(momentum, new, total) if at(how, 3) != zero else new, get(p, k)))
+            put(g, k, splat(zero))
+
+    return with_momentum if shape.momentum else plain
+
+
+def _in_pieces(v: Lanes, size: int, add_rows: Any, step: Any, scale: Any) -> tuple[Any, Any]:
+    """``part`` and ``finish`` for batches that do not lie in one stage."""
+    load, store, splat, below, lane0, count = v.load, v.store, v.splat, v.below, v.lane0, v.count
+    stack, get, put = v.stack, v.get, v.put
+
+    @inlined
+    def part(stage: Any, s: int, start: int, stop: int, size_B: int, model: Any, how: Any) -> None:
+        p, g = stack(), stack()
+        for k in range(size):
+            put(p, k, splat(at(model.theta, k)))
+            put(g, k, load(model.sums, k * count))
+        for i in range(start, stop, count):
+            add_rows(stage[1], s, i, below(scale(how, size_B), stop - i), p, g)
+        for k in range(size):
+            store(model.sums, k * count, get(g, k))
+
+    @inlined
+    def finish(model: Any, _size_B: int, how: Any, first: bool) -> None:
         p, u, g = stack(), stack(), stack()
         for k in range(size):
-            put(p, k, splat(at(theta, k)))
-            put(u, k, splat(at(velocity, k)))
-            put(g, k, load(g_memory, k * count))
+            put(p, k, splat(at(model.theta, k)))
+            put(u, k, splat(at(model.velocity, k)))
+            put(g, k, load(model.sums, k * count))
         step(p, u, g, how, first)
         for k in range(size):
-            set_at(theta, k, lane0(get(p, k)))
-            set_at(velocity, k, lane0(get(u, k)))
-            store(g_memory, k * count, get(g, k))
+            set_at(model.theta, k, lane0(get(p, k)))
+            set_at(model.velocity, k, lane0(get(u, k)))
+            store(model.sums, k * count, get(g, k))
+
+    return part, finish
+
+
+def _whole(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any, scale: Any, *, short: bool) -> Any:
+    size, zero = (shape.features + 1) * shape.targets, shape.dtype.type(0)
+    splat, below, lane0, count, stack, get, put = v.splat, v.below, v.lane0, v.count, v.stack, v.get, v.put
 
     @inlined
     def whole(
@@ -107,39 +143,27 @@ def kernels(dtype: np.dtype[Any], f: int, o: int, fill: Any, *, short: bool, mom
         start: int,
         batches: int,
         batch: int,
-        theta: Any,
-        velocity: Any,
-        g_memory: Any,
+        model: Any,
         how: Any,
         first: bool,
-        source: Any,
-        other: Any,
-        place: Any,
-        base: int,
+        coming: Any,
         done: int,
-        rows: int,
-        ahead: int,
     ) -> int:
-        """Batches that lie in the stage as a whole; meanwhile the other stage is filled."""
         p, u, g = stack(), stack(), stack()
         for k in range(size):
-            put(p, k, splat(at(theta, k)))
-            put(u, k, splat(at(velocity, k)))
+            put(p, k, splat(at(model.theta, k)))
+            put(u, k, splat(at(model.velocity, k)))
             put(g, k, splat(zero))
         one = scale(how, batch)
         all_here = below(one, batch)
-        for n in range(batches):
-            at_row = start + n * batch
+        for n in range(start, start + batches * batch, batch):
             for i in range(0, 1 if short else batch, count):
-                gradient(stage[1], s, at_row + i, all_here if short else below(one, batch - i), p, g)
+                add_rows(stage[1], s, n + i, all_here if short else below(one, batch - i), p, g)
             step(p, u, g, how, first)
-            first = False
-            until = min(done + batch, rows)
-            fill(source, other, s, place, base, done, until, ahead)
-            done = until
+            first, done = False, feed(coming, done, batch)
         for k in range(size):
-            set_at(theta, k, lane0(get(p, k)))
-            set_at(velocity, k, lane0(get(u, k)))
+            set_at(model.theta, k, lane0(get(p, k)))
+            set_at(model.velocity, k, lane0(get(u, k)))
         return done
 
-    return part, finish, whole
+    return whole

@@ -7,12 +7,11 @@ apart from them the columns of ``[Y' | w]``.
 Shapes: N rows in all, F features, O targets, S rows of room in a stage; arrays are flat.
 """
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from linreg.compiled.kinds import numba_type, vector_lanes
+from linreg.compiled.kinds import Shape, numba_type
 from linreg.compiled.lanes import at, fetch, lanes, set_at
 from linreg.compiled.machine_code import inlined
 
@@ -37,53 +36,59 @@ def places(out: Any, keys: Any, tail: Any, rows: int, block: int, shuffled: bool
             out[i] = ((word ^ (word >> half)) * c + a) & mask
 
 
-@cache
-def filler(dtype: np.dtype[Any], features: int, targets: int, *, weighted: bool, by_column: bool) -> Any:
-    """``fill``: rows ``start`` to ``stop`` of a block into a stage; the rows ``ahead`` of them are asked for."""
-    return _by_column(features, targets, weighted) if by_column else _by_row(dtype, features, targets, weighted)
+def feeder(shape: Shape, *, by_column: bool) -> Any:
+    """``feed(coming, done, count)``: so many more rows of a block into its stage; returns how many are there then."""
+    put = _by_column(shape) if by_column else _by_row(shape)
 
-
-def _by_column(f: int, o: int, weighted: bool) -> Any:
     @inlined
-    def fill(source: Any, stage: Any, s: int, place: Any, base: int, start: int, stop: int, ahead: int) -> None:
+    def feed(coming: Any, done: int, count: int) -> Any:
+        until = min(done + count, coming.rows)
+        for i in range(done, until):
+            put(coming.source, coming.stage, coming.room, coming.base + i, np.intp(at(coming.place, i)), coming.ahead)
+        return until
+
+    return feed
+
+
+def _by_column(shape: Shape) -> Any:
+    f, o, weighted = shape.features, shape.targets, shape.weighted
+
+    @inlined
+    def put(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
         x, y, w = source
         _, columns = stage
-        for i in range(start, stop):
-            row, to = base + i, np.intp(at(place, i))
-            fetch(x, (row + ahead) * f)
-            fetch(y, (row + ahead) * o)
-            for j in range(f):
-                set_at(columns, j * s + to, at(x, row * f + j))
-            for j in range(o):
-                set_at(columns, (f + j) * s + to, at(y, row * o + j))
-            if weighted:
-                set_at(columns, (f + o) * s + to, at(w, row))
+        fetch(x, (row + ahead) * f)
+        fetch(y, (row + ahead) * o)
+        for j in range(f):
+            set_at(columns, j * s + to, at(x, row * f + j))
+        for j in range(o):
+            set_at(columns, (f + j) * s + to, at(y, row * o + j))
+        if weighted:
+            set_at(columns, (f + o) * s + to, at(w, row))
 
-    return fill
+    return put
 
 
-def _by_row(dtype: np.dtype[Any], f: int, o: int, weighted: bool) -> Any:
-    count = vector_lanes(dtype)
-    v = lanes(numba_type(dtype), count)
+def _by_row(shape: Shape) -> Any:
+    f, o, weighted, count, width = shape.features, shape.targets, shape.weighted, shape.lanes, shape.width
+    v = lanes(numba_type(shape.dtype), count)
     load, load_first, store = v.load, v.load_first, v.store
-    whole, rest, room = f // count, f % count, -(-f // count) * count
+    whole, rest = f // count * count, f % count
 
     @inlined
-    def fill(source: Any, stage: Any, s: int, place: Any, base: int, start: int, stop: int, ahead: int) -> None:
+    def put(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
         x, y, w = source
         rows, columns = stage
-        for i in range(start, stop):
-            row, to = base + i, np.intp(at(place, i))
-            for c in range(whole):
-                store(rows, to * room + c * count, load(x, row * f + c * count))
-                fetch(x, (row + ahead) * f + c * count)
-            if rest:
-                store(rows, to * room + whole * count, load_first(x, row * f + whole * count, rest))
-                fetch(x, (row + ahead) * f + whole * count)
-            fetch(y, (row + ahead) * o)
-            for j in range(o):
-                set_at(columns, j * s + to, at(y, row * o + j))
-            if weighted:
-                set_at(columns, o * s + to, at(w, row))
+        for c in range(0, whole, count):
+            store(rows, to * width + c, load(x, row * f + c))
+            fetch(x, (row + ahead) * f + c)
+        if rest:
+            store(rows, to * width + whole, load_first(x, row * f + whole, rest))
+            fetch(x, (row + ahead) * f + whole)
+        fetch(y, (row + ahead) * o)
+        for j in range(o):
+            set_at(columns, j * s + to, at(y, row * o + j))
+        if weighted:
+            set_at(columns, o * s + to, at(w, row))
 
-    return fill
+    return put

@@ -9,7 +9,7 @@ Shapes: N rows, F features, O targets, B rows a batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ import torch
 from linreg.batches import Blocks, batches, block_rows, epoch_blocks
 from linreg.trainers.contract import Problem, State
 from linreg.trainers.sgd import Sgd
+
+if TYPE_CHECKING:  # numba is loaded where it pays
+    from linreg.compiled.kinds import Shape
 
 COMPILING = 100_000  # batches of a training that cost what compiling costs
 COMPILING_WORK = 4e8  # products of a training that do
@@ -53,30 +56,28 @@ class Fused(Sgd):
             return False
         from linreg.compiled import many
 
-        x_NF, y_NO = problem.rows()
-        return bool(many.fits(x_NF.numpy().dtype, x_NF.shape[1], y_NO.shape[1]))
+        return many.fits(self._shape(problem))
 
-    def _compiled(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
-        from linreg.compiled import epoch as kernel  # numba is loaded where it pays
+    def _shape(self, problem: Problem) -> "Shape":
+        from linreg.compiled.kinds import Shape
 
         x, y, w = _source(problem)
-        targets, features = arrays["weight"].shape
-        order = self._order(problem, epoch)
-        walk = kernel.epoch(
-            x.dtype,
-            features,
-            targets,
-            short=order.batch <= kernel.FEW,
-            momentum=self.momentum > 0,
-            weighted=w.size > 0,
-        )
-        first = "weight_velocity" not in arrays
-        theta = kernel.pack(arrays["weight"], arrays["bias"])
-        velocity = np.zeros_like(theta) if first else kernel.pack(arrays["weight_velocity"], arrays["bias_velocity"])
+        return Shape(x.dtype, x.shape[1], y.shape[1], weighted=w.size > 0, momentum=self.momentum > 0)
+
+    def _compiled(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
+        from linreg.compiled import epoch as loops  # numba is loaded where it pays
+        from linreg.compiled import layout
+
+        x, y, w = _source(problem)
+        order, first = self._order(problem, epoch), "weight_velocity" not in arrays
+        walk = loops.epoch(self._shape(problem), short=order.batch <= loops.FEW)
+        theta = layout.pack(arrays["weight"], arrays["bias"])
+        velocity = np.zeros_like(theta) if first else layout.pack(arrays["weight_velocity"], arrays["bias_velocity"])
         walk((x.ravel(), y.ravel(), w), *order, theta, velocity, self._how(x.dtype, epoch), first)
-        arrays["weight"], arrays["bias"] = kernel.unpack(theta, features, targets)
+        shape = x.shape[1], y.shape[1]
+        arrays["weight"], arrays["bias"] = layout.unpack(theta, *shape)
         if self.momentum:
-            arrays["weight_velocity"], arrays["bias_velocity"] = kernel.unpack(velocity, features, targets)
+            arrays["weight_velocity"], arrays["bias_velocity"] = layout.unpack(velocity, *shape)
 
     def _order(self, problem: Problem, epoch: int) -> "_Order":
         rows = len(problem.rows()[0])
@@ -144,17 +145,18 @@ def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[Stat
         problem: the rows of all of them.
         states: of each, after the same number of epochs.
     """
-    from linreg.compiled import epoch as kernel
+    from linreg.compiled import epoch as loops
+    from linreg.compiled import layout
 
     x, y, w = _source(problem)
-    (targets, features), epoch = states[0]["weight"].shape, int(states[0]["epoch"]) + 1
+    epoch, shape = int(states[0]["epoch"]) + 1, (x.shape[1], y.shape[1])
     order = trainers[0]._order(problem, epoch)
-    walk = kernel.epoch_of_many(x.dtype, features, targets, batch=order.batch, weighted=w.size > 0)
-    theta = kernel.pack_many([kernel.pack(s["weight"].numpy(), s["bias"].numpy()) for s in states], features, targets)
+    walk = loops.epoch_of_many(trainers[0]._shape(problem), batch=order.batch)
+    theta = layout.pack_many([layout.pack(s["weight"].numpy(), s["bias"].numpy()) for s in states], *shape)
     how_K6 = np.stack([t._how(x.dtype, epoch) for t in trainers])
-    how = kernel.pack_how(how_K6[:, [0, 4, 5]])
+    how = layout.pack_how(how_K6[:, [0, 4, 5]])
     walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), how, epoch == 1)
-    moved = [kernel.unpack(p, features, targets) for p in kernel.unpack_many(theta, features, targets, len(states))]
+    moved = [layout.unpack(p, *shape) for p in layout.unpack_many(theta, *shape, len(states))]
     done = torch.tensor(epoch)
     return [{"weight": torch.from_numpy(a), "bias": torch.from_numpy(b), "epoch": done} for a, b in moved]
 
