@@ -20,10 +20,10 @@ from bench import data
 from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.config import DataConfig, TrainConfig
-from linreg.dataset import load as load_dataset
 from linreg.fit import fit
+from linreg.intake import HELD_OUT, take_in
 from linreg.metrics import regression_metrics
-from linreg.record import record
+from linreg.scoring import predict_rows
 
 FEATURES, TARGETS = data.names(32)
 TEST = 0.2
@@ -61,11 +61,12 @@ def run(*, rows: int = 10_000_000, rounds: int = 5) -> list[Result]:
 
 
 def _ours(path: Path) -> Tested:
-    dataset = load_dataset(DataConfig(path=str(path), features=FEATURES, targets=TARGETS, test_fraction=TEST))
-    fitted = fit(dataset.train, TrainConfig(trainer="exact"), moments=record(dataset.train).moments)
-    x_NF, y_NO = dataset.test.arrays()
-    metrics = regression_metrics(y_NO, fitted.model.predict(x_NF), TARGETS)
-    return Tested(fitted.model.weight_OF[0], metrics["test_r2"], len(dataset.test))
+    config = DataConfig(path=str(path), features=FEATURES, targets=TARGETS, test_fraction=TEST)
+    found = take_in(config, held=HELD_OUT)
+    test = found.dataset.test
+    fitted = fit(found.dataset.train, TrainConfig(trainer="exact"), moments=found.record.moments)
+    metrics = regression_metrics(test.select(TARGETS), predict_rows(fitted.model, test), TARGETS)
+    return Tested(fitted.model.weight_OF[0], metrics["test_r2"], len(test))
 
 
 def _peer(path: Path, polars: Any, sklearn: Any) -> Tested:

@@ -20,9 +20,8 @@ from bench import data
 from bench.harness import Measured, Result, in_turn, less_is_better, load, seconds
 from bench.pipeline import ROOT
 from linreg.config import DataConfig
-from linreg.dataset import load as load_dataset
+from linreg.intake import take_in
 from linreg.model import LinearModel
-from linreg.record import record
 from linreg.scoring import score
 
 FEATURES = 16  # where rows grow
@@ -35,7 +34,7 @@ LINEAR, FLAT = 0.8, 0.8  # the rest is the noise of a small measurement, and wha
 def _record(path: str, features: int) -> None:
     """From files to the record."""
     names = data.names(features)
-    record(load_dataset(DataConfig(path=path, features=names[0], targets=names[1])).train)
+    take_in(DataConfig(path=path, features=names[0], targets=names[1]), held=())
 
 
 def _predict(path: str, features: int) -> None:

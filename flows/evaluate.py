@@ -21,6 +21,7 @@ from linreg.model import LinearModel
 from linreg.objective import Objective
 from linreg.plan import Plan
 from linreg.rows import Rows
+from linreg.scoring import predict_rows
 
 if TYPE_CHECKING:  # only plots loads matplotlib
     from matplotlib.figure import Figure
@@ -56,11 +57,11 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig, *, s
     """
     dataset, model = ingested.dataset, fitted.model
     rows = dataset.test
-    x_NF, y_NO = rows.arrays()
-    predicted_NO, weight_N = model.predict(x_NF), rows.weights()
+    y_NO = rows.select(rows.targets)
+    predicted_NO, weight_N = predict_rows(model, rows), rows.weights()
     with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
         metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets, weight_N=weight_N)
-        for name, baseline_NO in _baselines(fitted, ingested, x_NF, y_NO, data).items():
+        for name, baseline_NO in _baselines(fitted, ingested, y_NO, data).items():
             prefix = f"baseline.{name}.test_"
             metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
         if data.validation_fraction:
@@ -104,8 +105,7 @@ def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
 
 
 def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
-    x_NF, y_NO = rows.arrays()
-    predicted_NO = fitted.model.predict(x_NF)
+    y_NO, predicted_NO = rows.select(rows.targets), predict_rows(fitted.model, rows)
     return regression_metrics(y_NO, predicted_NO, rows.targets, prefix="validation_", weight_N=rows.weights())
 
 
@@ -127,7 +127,7 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
         return (
             f"version {version.version} needs the columns {', '.join(lacking)}, which today's data lack or have gaps in"
         )
-    if model.fill_F is None and np.isnan(rows.select(model.features)).any():
+    if model.fill_F is None and not rows.complete(model.features):
         return f"version {version.version} takes no missing values, and today's rows have some"
     return row_losses(rows.select(rows.targets), _predict(model, ingested))
 
@@ -187,12 +187,12 @@ def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
     return {name: float(value) for name, value in out.items() if value is not None}
 
 
-def _baselines(fitted: Fit, ingested: Ingested, x_NF: Float, y_NO: Float, data: DataConfig) -> dict[str, Float]:
+def _baselines(fitted: Fit, ingested: Ingested, y_NO: Float, data: DataConfig) -> dict[str, Float]:
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
     best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
-    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": best.predict(x_NF)}
+    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, ingested.dataset.test)}
     champion = ingested.champion
     if champion and champion.model and not isinstance(champion_losses(champion, ingested, data), str):
         out["champion"] = _predict(champion.model, ingested)
@@ -203,7 +203,7 @@ def _predict(model: LinearModel, ingested: Ingested) -> Float:
     """A model's predictions of the judged rows, its targets in today's order."""
     rows = ingested.dataset.test
     order = [model.targets.index(target) for target in rows.targets]
-    return model.predict(rows.select(model.features))[:, order]
+    return predict_rows(model, rows)[:, order]
 
 
 def _pictures(

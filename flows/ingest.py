@@ -6,7 +6,7 @@ needs to be judged on the same rows.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,14 +15,15 @@ from flows.tracking.registry import Version
 from flows.tracking.store import Store
 from linreg import source
 from linreg.config import Config, DataConfig, TrainConfig
-from linreg.dataset import Dataset, load
+from linreg.dataset import Dataset, Folds
 from linreg.device import resolve
 from linreg.errors import UserError
+from linreg.intake import ALL, HELD_OUT, take_in
 from linreg.model import LinearModel
 from linreg.moments import Moments
-from linreg.record import Record, moments_of, record
+from linreg.record import Record
 from linreg.source import Partition
-from linreg.trainers import check
+from linreg.trainers import check, choose
 
 KEY_FORMAT = 3  # of the content key; one more where a default changes its value or a key its meaning
 
@@ -124,7 +125,7 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     known = registry.by_content_key(store, config.model, key)
     if known is not None:
         return Unchanged(known, digest, len(partitions))
-    return read(config, store, partitions, digest, key)
+    return read(config, store, partitions, digest, key, walked=walks_rows(config))
 
 
 def read(
@@ -134,13 +135,15 @@ def read(
     digest: str,
     key: str,
     *,
-    folds: Callable[[int], int] | None = None,
+    walked: bool,
+    folds: Folds | None = None,
 ) -> Ingested:
     """Read the files, once.
 
     Args:
         partitions, digest: the files that were found, and the digest of their content.
         key: the content key.
+        walked: whether training needs the rows themselves, and not their record alone.
         folds: how many folds so many training rows are parted into; None: none.
 
     Raises:
@@ -148,11 +151,21 @@ def read(
     """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    wanted = _wanted(champion)
-    dataset = load(config.data, partitions=partitions, dtype=config.train.dtype, folds=folds, **wanted)
-    known_rows = record(dataset.train)
-    validation = moments_of(dataset.validation, known_rows.fill_F) if len(dataset.validation) else None
-    return Ingested(digest, key, dataset, known_rows, validation, champion, warm)
+    stay = ALL if walked or folds or not config.data.test_fraction else HELD_OUT
+    found = take_in(
+        config.data,
+        partitions=partitions,
+        dtype=config.train.dtype,
+        folds=folds,
+        held=stay,
+        **_wanted(champion),
+    )
+    return Ingested(digest, key, found.dataset, found.record, found.validation, champion, warm)
+
+
+def walks_rows(config: Config) -> bool:
+    """Whether its trainer walks the rows."""
+    return choose(config.train)[0].needs_rows
 
 
 def _wanted(champion: Champion | None) -> dict[str, Any]:

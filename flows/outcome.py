@@ -70,8 +70,8 @@ def data_facts(ingested: Ingested) -> dict[str, Any]:
     dataset = ingested.dataset
     return {
         "rows": dataset.rows,
-        "train_rows": len(dataset.train),
-        "test_rows": len(dataset.test),
+        "train_rows": dataset.train_rows,
+        "test_rows": dataset.test_rows,
         "digest": ingested.digest,
         "partitions": len(dataset.partitions),
         "read": len(dataset.partitions),

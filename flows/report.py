@@ -43,7 +43,7 @@ def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, eva
         for name, png in evaluation.pictures.items():
             (Path(folder) / name).write_bytes(png)
         run.log_artifacts(folder)
-    example_NF = next(found.dataset.train.blocks())[:5, : len(config.data.features)]
+    example_NF = next(found.dataset.test.blocks())[:5, : len(config.data.features)]
     if fitted.model.fill_F is not None:
         example_NF = np.where(np.isnan(example_NF), fitted.model.fill_F, example_NF)  # JSON has no NaN
     metadata: dict[str, Any] = {"digest": found.digest, "content_key": found.content_key, "trainer": fitted.trainer}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flows.ingest import Ingested, Unchanged, content_key, read
+from flows.ingest import Ingested, Unchanged, content_key, read, walks_rows
 from flows.tracking import registry
 from flows.tracking.store import Store
 from linreg import ranking, source
@@ -60,7 +60,7 @@ class SweepIngested:
     def ranked_on(self) -> str:
         """The same with the rows that it is of."""
         data = self.found.dataset
-        rows = f"{len(data.train):,} training rows" if self.pairs else f"{len(data.validation):,} validation rows"
+        rows = f"{data.train_rows:,} training rows" if self.pairs else f"{data.validation_rows:,} validation rows"
         return f"{self.ranked_by} on {rows}"
 
     @property
@@ -104,7 +104,8 @@ def ingest(models: Sequence[Member], store: Store) -> SweepIngested | KnownSweep
         version, table = known
         return KnownSweep(Unchanged(version, digest, len(partitions)), table)
     folds = fold_count if by == ranking.KFOLD else None
-    found = read(_strictest(configs), store, partitions, digest, "", folds=folds)
+    walked = any(walks_rows(config) for config in configs)
+    found = read(_strictest(configs), store, partitions, digest, "", walked=walked, folds=folds)
     pairs = ranking.fold_pairs(found.dataset.folds) if folds else []
     return SweepIngested(tuple(models), found, keys, key, pairs)
 

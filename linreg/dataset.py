@@ -1,7 +1,7 @@
 """The rows of a run: read, checked and parted into training, validation and test rows.
 
-``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``Rows`` (in ``rows``) hands the rows out. Values
-are judged here: missing, infinite, beyond the dtype. It computes nothing from them.
+``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``Rows`` (in ``rows``) hands the rows out. How a
+file is judged is in ``checks``; ``intake`` does the same and records the rows as they are read.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,31 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from linreg import source, split
+from linreg.checks import DROPPED, WEIGHTLESS, Part, extras, numbers, read_part
 from linreg.config import DataConfig
 from linreg.errors import UserError
-from linreg.rows import Chosen, Float, Rows, float64
+from linreg.rows import Chosen, Rows
 from linreg.source import Partition
-from linreg.tables import ColumnMissing
-from linreg.threads import in_threads
 
-__all__ = ["Dataset", "Rows", "load"]
+__all__ = ["Dataset", "Rows", "assembled", "load", "sorted_by_name"]
 
-_SQUARED = 1e150  # the sum of squares of larger values is beyond float64
-_DROPPED, _WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One partition: its numbers, what its rows are known by, and the role of each."""
-
-    partition: Partition
-    table: pa.Table
-    keys: list[pa.ChunkedArray]
-    role: npt.NDArray[np.int8]
+Folds = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -43,22 +29,31 @@ class Dataset:
     Args:
         partitions: the files, sorted by name.
         digest: of the content of all of them.
-        rows: how many rows were kept, over all roles.
+        train_rows, validation_rows, test_rows: how many rows each role has; without a ``test_fraction`` the training
+            rows are the test rows.
         dropped: how many were left out for a missing value.
         weightless: how many were left out because they weigh 0.
-        train, validation, test: the rows of each role; ``test`` is ``train`` where ``test_fraction`` is 0.
+        train, validation, test: the rows of each role that are held; without a ``test_fraction``, ``test`` is
+            ``train``.
         folds: the training rows once more, parted for cross-validation; empty where none were asked for.
     """
 
     partitions: tuple[Partition, ...]
     digest: str
-    rows: int
+    train_rows: int
+    validation_rows: int
+    test_rows: int
     dropped: int
     weightless: int
     train: Rows
     validation: Rows
     test: Rows
     folds: tuple[Rows, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows are used, over all roles."""
+        return self.train_rows + self.validation_rows + (self.test_rows if self.test is not self.train else 0)
 
 
 def load(
@@ -68,9 +63,9 @@ def load(
     dtype: str = "float32",
     optional: Sequence[str] = (),
     optional_gaps: bool = False,
-    folds: Callable[[int], int] | None = None,
+    folds: Folds | None = None,
 ) -> Dataset:
-    """Read, check and split the data.
+    """Read, check and split the data, and hold all of it.
 
     Args:
         partitions: what ``source.find`` gave; None: it is asked.
@@ -82,165 +77,64 @@ def load(
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
-    found = sorted(source.find(config.path) if partitions is None else partitions, key=lambda p: p.name)
-    parts = [_read(p, found[0], config, dtype, optional) for p in found]
-    keep = _kept_columns(config, parts, optional, optional_gaps)
-    train, validation, test = (_rows(config, parts, keep, [p.role == r for p in parts]) for r in range(3))
-    dropped, weightless = (sum(int((p.role == why).sum()) for p in parts) for why in (_DROPPED, _WEIGHTLESS))
-    rows = len(train) + len(validation) + len(test)
-    _check_counts(config, len(train), len(validation), len(test), dropped + weightless)
-    judged = test if config.test_fraction > 0 else train
-    apart = _folds(config, parts, keep, folds(len(train))) if folds else ()
-    return Dataset(tuple(found), source.digest(found), rows, dropped, weightless, train, validation, judged, apart)
+    found = sorted_by_name(config, partitions)
+    parts = [read_part(p, found[0], config, dtype, optional, optional_gaps=optional_gaps) for p in found]
+    return assembled(config, parts, optional, folds)
 
 
-def _read(partition: Partition, first: Partition, config: DataConfig, dtype: str, optional: Sequence[str]) -> _Part:
-    """One partition's numbers, and the role of each row."""
-    numbers = [*config.features, *config.targets, *([config.weight] if config.weight else [])]
-    extra = [c for c in dict.fromkeys(optional) if c not in numbers]
-    inline = [k for k in dict.fromkeys(config.key) if k not in (*numbers, *extra)]
-    try:
-        table = source.read(partition, [*numbers, *inline], optional=extra, text_ok=inline)
-    except ColumnMissing as e:
-        if partition is first:
-            raise
-        raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
-    keys = _keys(partition, table, config, inline)
-    role = _roles(partition, len(table), keys, config)
-    table = table.drop_columns(inline).combine_chunks()
-    weightless = _weightless(partition, table, config)
-    missing = _missing(partition, table.select(numbers), dtype, weightless)
-    _leave_out(partition, role, weightless, missing, config)
-    return _Part(partition, table, keys, role)
+def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
+    """The partitions in the order in which they are recorded."""
+    return sorted(source.find(config.path) if partitions is None else partitions, key=lambda p: p.name)
 
 
-def _leave_out(
-    partition: Partition, role: npt.NDArray[np.int8], weightless: Mask, missing: dict[str, Mask], config: DataConfig
-) -> None:
-    """Mark the rows that are not used: those that weigh nothing, and those that lack what they need."""
-    role[weightless] = _WEIGHTLESS
-    for name, bad in missing.items():
-        if config.missing == "mean" and name in config.features:
-            continue  # filled in later, when all rows are known
-        if config.missing == "error" or (config.missing == "mean" and name == config.weight):
-            _refuse(partition, {name: bad}, 'fill it, or set data.missing = "drop"')
-        role[bad] = _DROPPED
+def assembled(
+    config: DataConfig, parts: Sequence[Part], optional: Sequence[str] = (), folds: Folds | None = None
+) -> Dataset:
+    """The data of a run from its partitions; arguments as ``load``.
+
+    Raises:
+        UserError: a role that should have rows has none, or the training rows are too few.
+    """
+    count = {role: sum(part.counts[role] for part in parts) for role in parts[0].counts}
+    _check_counts(config, count)
+    keep = [*numbers(config), *_in_all(parts, extras(config, optional))]
+    train, validation, test = (
+        _rows(config, parts, keep, [p.role == r for p in parts]) for r in (split.TRAIN, split.VALIDATION, split.TEST)
+    )
+    judged = split.TEST if config.test_fraction > 0 else split.TRAIN
+    found = tuple(part.partition for part in parts)
+    return Dataset(
+        partitions=found,
+        digest=source.digest(found),
+        train_rows=count[split.TRAIN],
+        validation_rows=count[split.VALIDATION],
+        test_rows=count[judged],
+        dropped=count[DROPPED],
+        weightless=count[WEIGHTLESS],
+        train=train,
+        validation=validation,
+        test=test if judged == split.TEST else train,
+        folds=_folds(config, parts, keep, folds(count[split.TRAIN])) if folds else (),
+    )
 
 
-def _weightless(partition: Partition, table: pa.Table, config: DataConfig) -> Mask:
-    """Which rows weigh 0, shape (n,): they are not there, whatever else stands in them."""
-    if not config.weight:
-        return np.zeros(len(table), dtype=bool)
-    weights = float64(table[config.weight])
-    if (weights < 0).any():
-        raise _fault(partition, config.weight, weights < 0, "is negative", "a row weighs 0 or more (data.weight)")
-    tiny = (weights > 0) & (weights < 1 / _SQUARED)
-    if tiny.any():
-        raise _fault(partition, config.weight, tiny, "is too small to be squared", "rescale the column")
-    return np.asarray(weights == 0)
+def _in_all(parts: Sequence[Part], columns: Sequence[str]) -> list[str]:
+    return [c for c in columns if all(c in part.table.column_names for part in parts)]
 
 
-def _keys(partition: Partition, table: pa.Table, config: DataConfig, inline: Sequence[str]) -> list[pa.ChunkedArray]:
-    """A key that is a feature too is read again as it stands: its role must not hang on its being a feature."""
-    names = list(dict.fromkeys(config.key))
-    keys = table if names == inline else source.read(partition, names, text_ok=names)
-    return [keys[k] for k in names]
-
-
-def _roles(
-    partition: Partition, rows: int, keys: Sequence[pa.ChunkedArray], config: DataConfig
-) -> npt.NDArray[np.int8]:
-    try:
-        return split.roles(
-            partition.name,
-            rows,
-            keys,
-            test_fraction=config.test_fraction,
-            validation_fraction=config.validation_fraction,
-            seed=config.split_seed,
-        )
-    except UserError as e:
-        raise UserError(f"{partition.label}: {e}") from e
-
-
-def _missing(partition: Partition, table: pa.Table, dtype: str, skipped: Mask | None = None) -> dict[str, Mask]:
-    """Which rows lack a value, shape (n,), for the columns where some do; those skipped are not looked at."""
-    out = {}
-    largest = min(float(np.finfo(np.dtype(dtype)).max), _SQUARED)
-    for name, fine in zip(
-        table.column_names, in_threads(lambda c: _all_within(c, largest), table.columns), strict=True
-    ):
-        if not fine:
-            values = float64(table[name])
-            if skipped is not None and skipped.any():
-                values = np.where(skipped, 0.0, values)
-            _check_range(partition, name, values, dtype, largest)
-            bad = np.isnan(values)
-            if bad.any():
-                out[name] = bad
-    return out
-
-
-def _refuse(partition: Partition, missing: dict[str, Mask], remedy: str) -> None:
-    for name, bad in missing.items():
-        raise _fault(partition, name, bad, "is missing", remedy)
-
-
-def _all_within(column: pa.ChunkedArray, largest: float) -> bool:
-    """Whether every value is there, finite and not too large: two quick passes over it as it lies."""
-    if column.null_count:
-        return False
-    if not pa.types.is_floating(column.type):
-        return True
-    chunks = [np.asarray(chunk) for chunk in column.chunks]
-    return all(c.min() >= -largest and c.max() <= largest for c in chunks if len(c))  # NaN is neither
-
-
-def _check_range(partition: Partition, name: str, values: Float, dtype: str, largest: float) -> None:
-    infinite = np.isinf(values)
-    if infinite.any():
-        raise _fault(partition, name, infinite, "is infinite or beyond float64", "correct or remove it")
-    if np.fmax.reduce(values, initial=0.0) > largest or np.fmin.reduce(values, initial=0.0) < -largest:
-        beyond = np.abs(values) > largest
-        remedy = "rescale the column" + ("" if largest == _SQUARED else ', or set train.dtype = "float64"')
-        what = "is too large to be squared" if largest == _SQUARED else f"is beyond {dtype}"
-        raise _fault(partition, name, beyond, what, remedy)
-
-
-def _fault(partition: Partition, name: str, bad: Mask, what: str, remedy: str) -> UserError:
-    where, text = source.locate(partition, int(np.flatnonzero(bad)[0]), name)
-    more = f" ({int(bad.sum())} such in the column)" if bad.sum() > 1 else ""
-    value = f"the value {text[:40]!r}" if text else "the value"
-    return UserError(f"{partition.label}: {where}, column '{name}': {value} {what}{more}: {remedy}")
-
-
-def _kept_columns(config: DataConfig, parts: Sequence[_Part], optional: Sequence[str], gaps: bool) -> list[str]:
-    numbers = [*config.features, *config.targets, *([config.weight] if config.weight else [])]
-    more = [c for c in dict.fromkeys(optional) if c not in numbers and all(_complete(p, c, gaps) for p in parts)]
-    return numbers + more
-
-
-def _complete(part: _Part, column: str, gaps: bool) -> bool:
-    """Whether the kept rows of a partition all have a finite value there, or a gap where gaps are allowed."""
-    if column not in part.table.column_names:
-        return False
-    values = float64(part.table[column])[part.role >= 0]
-    return bool((np.isfinite(values) | (gaps & np.isnan(values))).all())
-
-
-def _rows(config: DataConfig, parts: Sequence[_Part], keep: list[str], masks: Sequence[Mask]) -> Rows:
+def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]) -> Rows:
     """The rows of every partition where its mask says so."""
     tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
     gaps = config.missing == "mean"
     return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, chosen=chosen)
 
 
-def _where(mask: Mask) -> Chosen | None:
+def _where(mask: npt.NDArray[np.bool_]) -> Chosen | None:
     """The numbers of the rows that a mask marks; None: all of them."""
     return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 
 
-def _folds(config: DataConfig, parts: Sequence[_Part], keep: list[str], count: int) -> tuple[Rows, ...]:
+def _folds(config: DataConfig, parts: Sequence[Part], keep: list[str], count: int) -> tuple[Rows, ...]:
     """The training rows of each fold."""
     which = [
         split.folds(p.partition.name, len(p.table), p.keys, count=count, seed=config.split_seed) for p in parts
@@ -251,11 +145,13 @@ def _folds(config: DataConfig, parts: Sequence[_Part], keep: list[str], count: i
     )
 
 
-def _check_counts(config: DataConfig, train: int, validation: int, test: int, dropped: int) -> None:
+def _check_counts(config: DataConfig, count: dict[int, int]) -> None:
+    train, validation, test = (count[role] for role in (split.TRAIN, split.VALIDATION, split.TEST))
+    dropped = count[DROPPED] + count[WEIGHTLESS]
     rows = f"{train + validation + test} rows" + (f" ({dropped} more were dropped)" if dropped else "")
-    for name, count in (("test", test), ("validation", validation)):
+    for name, held_out in (("test", test), ("validation", validation)):
         share = getattr(config, f"{name}_fraction")
-        if share > 0 and not count:
+        if share > 0 and not held_out:
             remedy = f"raise data.{name}_fraction, add rows, or change data.split_seed"
             raise UserError(f"{config.path}: none of {rows} is a {name} row at data.{name}_fraction {share}: {remedy}")
     needed = len(config.features) + 1

@@ -1,19 +1,23 @@
 """The moments of many rows, from their columns as they lie in memory: compiled, leaf by leaf, on every core.
 
 A partition's leaves are fixed blocks of rows, each is computed by one thread, and they are merged as a tree of
-neighbours: the same bits for any number of threads. Two ways to a leaf's factor:
+neighbours: the same bits for any number of threads. Three ways to a leaf's factor:
 
     R        Householder reflections (``compiled.householder``): as good as LAPACK on the rows themselves
     plain    sums of products about a shift, and their Cholesky factor: half the work, and as many digits lost as the
              squared condition number has; only for partitions whose R would take long, and whose columns are unlike
              each other, in the first leaf and in the end
+    numpy    LAPACK's reflections, as ``Moments.of``: for few rows, where a compiler does not pay
 
-Small partitions are left to numpy (``Moments.of``): a compiler does not pay there. It reads no file.
+Which way is taken is a question of the partition alone, so that the bits are too. It reads no file.
+
+    way = way_of(header, table_rows, first)
+    found = merged(way, [leaf(header, way, piece) for piece in pieces])      # R instead unless ``holds(way, found)``
 
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,18 +25,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.moments import Float, Moments, merge_by, shifted
-from linreg.rows import Chosen, Piece, Rows, float64
+from linreg.moments import Float, Moments, merge, merge_by, shifted
+from linreg.rows import Chosen, Piece, Rows, block, float64
 from linreg.threads import in_threads
 
 PAYS = 1e8  # rows times K squared from which a compiled pass is the faster one
 LONG = 8e9  # from which R takes about 0.2 s
 UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
 
+FACTOR, PLAIN, NUMPY = "R", "plain", "numpy"  # the ways
+
 _ALL = np.empty(0, np.uint32)
 
 
-class Leaf(NamedTuple):
+class _Leaf(NamedTuple):
     """Up to ``LEAF`` rows.
 
     Args:
@@ -49,44 +55,61 @@ class Leaf(NamedTuple):
         return len(self.chosen_N) or len(self.columns[0])
 
 
-def pays(rows: Rows) -> bool:
-    """Whether the rows are enough for compiled code; a question of the rows alone, so that the bits are too."""
-    return _work(rows) >= PAYS and not rows.gaps
-
-
 def moments(rows: Rows, *, way: str = "", threads: int = 0) -> tuple[Moments, str]:
-    """The moments of one partition without gaps, and the way they were computed: ``R`` or ``plain``.
+    """The moments of one partition without gaps, and the way they were computed.
 
     Args:
         way: to be taken; empty: as the module says.
         threads: how many; 0: one a core. The bits do not depend on it.
     """
-    if (way or ("plain" if _work(rows) >= LONG else "R")) == "R":
-        return _merged(rows, _factor, threads), "R"
-    if not way and _condition(_recorded(rows, _factor, next(rows.pieces()))) > UNLIKE:
-        return _merged(rows, _factor, threads), "R"
-    found = _merged(rows, _plain, threads)
-    if not way and _condition(found) > UNLIKE:
-        return _merged(rows, _factor, threads), "R"
-    return found, "plain"
+    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.pieces()))
+    count = 1 if taken == NUMPY else threads
+    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.pieces(), threads=count))
+    return (found, taken) if way or holds(taken, found) else moments(rows, way=FACTOR, threads=threads)
 
 
-def _work(rows: Rows) -> float:
-    return len(rows) * (1.0 + len(rows.features) + len(rows.targets)) ** 2
+def way_of(header: Rows, table_rows: int, first: Callable[[], Piece]) -> str:
+    """The way to take for a partition.
+
+    Args:
+        header: says which columns there are.
+        table_rows: how many rows the partition has, of any role.
+        first: gives its first leaf that has rows of the role; asked only where it matters.
+    """
+    work = table_rows * (1.0 + len(header.features) + len(header.targets)) ** 2
+    if work < PAYS:
+        return NUMPY
+    if work < LONG or _condition(leaf(header, FACTOR, first())) > UNLIKE:
+        return FACTOR
+    return PLAIN
 
 
-def _merged(rows: Rows, way: Callable[..., tuple[Float, Float]], threads: int) -> Moments:
-    records = in_threads(lambda piece: _recorded(rows, way, piece), rows.pieces(), threads=threads)
-    return merge_by(_sum, records)
+def holds(way: str, found: Moments) -> bool:
+    """Whether what was found could be found that way; plain sums only serve columns that are unlike each other."""
+    return way != PLAIN or _condition(found) <= UNLIKE
 
 
-def _leaf(rows: Rows, piece: Piece) -> Leaf:
+def leaf(header: Rows, way: str, piece: Piece) -> Moments:
+    """The moments of one leaf."""
+    if way == NUMPY:
+        weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
+        names = header.features, header.targets
+        return Moments.leaf(block(*piece, [*header.features, *header.targets]), *names, weight_N)
+    return _recorded(header, _factor if way == FACTOR else _plain, piece)
+
+
+def merged(way: str, records: Sequence[Moments]) -> Moments:
+    """The moments of all leaves, in their order."""
+    return merge(records) if way == NUMPY else merge_by(_sum, records)
+
+
+def _columns(rows: Rows, piece: Piece) -> _Leaf:
     """The columns of a leaf: views of what is there, float64 copies of integers and booleans."""
     table, some = piece
     weight_N = float64(table[rows.weight]) if rows.weight else None
     weight_N = weight_N if weight_N is None or some is None else weight_N[some]
     columns = [_values(table[name]) for name in (*rows.features, *rows.targets)]
-    return Leaf(columns, _ALL if some is None else some, weight_N)
+    return _Leaf(columns, _ALL if some is None else some, weight_N)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -95,21 +118,21 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], piece: Piece) -> Moments:
-    leaf, names = _leaf(rows, piece), (rows.features, rows.targets)
-    n, weight_N = len(leaf), leaf.weight_N
+    found, names = _columns(rows, piece), (rows.features, rows.targets)
+    n, weight_N = len(found), found.weight_N
     if weight_N is None:
-        root, shift = _root(way, leaf, np.empty(0))
+        root, shift = _root(way, found, np.empty(0))
         return Moments(*names, n, float(n), shift, root, 0.0, float(n))
     counts = int(np.count_nonzero(weight_N)), float(weight_N.sum())
-    root, shift = _root(way, leaf, np.sqrt(weight_N))
+    root, shift = _root(way, found, np.sqrt(weight_N))
     logs = float(np.log(weight_N[weight_N > 0]).sum())
     return Moments(*names, *counts, shift, root, logs, float(weight_N @ weight_N))
 
 
-def _root(way: Callable[..., tuple[Float, Float]], leaf: Leaf, root_N: Float) -> tuple[Float, Float]:
-    addresses = np.array([c.ctypes.data for c in leaf.columns], np.int64)
-    single = np.array([c.dtype == np.float32 for c in leaf.columns])
-    return way(addresses, single, leaf.chosen_N, root_N, len(leaf))
+def _root(way: Callable[..., tuple[Float, Float]], found: _Leaf, root_N: Float) -> tuple[Float, Float]:
+    addresses = np.array([c.ctypes.data for c in found.columns], np.int64)
+    single = np.array([c.dtype == np.float32 for c in found.columns])
+    return way(addresses, single, found.chosen_N, root_N, len(found))
 
 
 def _factor(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:

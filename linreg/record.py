@@ -6,7 +6,7 @@ Shapes: N rows, F features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from linreg import leaves
 from linreg.errors import UserError
@@ -44,12 +44,15 @@ def record(rows: Rows) -> Record:
     Raises:
         UserError: there is no row, or a column has no value at all.
     """
-    parts = [_recorded(part) for part in rows.partitions()]
-    return replace(joined([part for part, _ in parts]), plain=sum(way == "plain" for _, way in parts))
+    found = [gapped_by(part) for part in rows.partitions()]
+    return joined([part for part, _ in found], plain=sum(way == leaves.PLAIN for _, way in found))
 
 
-def joined(parts: Sequence[Gapped]) -> Record:
-    """The record of several sets of rows, gaps filled with the means over all of them.
+def joined(parts: Sequence[Gapped], *, plain: int = 0) -> Record:
+    """The record of several partitions' rows, gaps filled with the means over all of them.
+
+    Args:
+        plain: how many were recorded by plain sums.
 
     Raises:
         UserError: there is no row, or a column has no value at all.
@@ -59,28 +62,25 @@ def joined(parts: Sequence[Gapped]) -> Record:
     with one_thread():  # the bits must not hang on how many threads there are
         whole = merge(parts)
         if not whole.gaps:
-            return Record(whole.moments, tuple(p.moments for p in parts), 0)
+            return Record(whole.moments, tuple(p.moments for p in parts), 0, plain)
         fill_F = whole.mean_F()
-        return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing)
+        return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing, plain)
 
 
 def gapped(rows: Rows) -> Gapped:
-    """The record of some rows, their gaps still open."""
-    return _recorded(rows)[0]
+    """The record of some rows, a partition at a time, their gaps still open."""
+    with one_thread():
+        return merge([gapped_by(part)[0] for part in rows.partitions()])
 
 
-def _recorded(rows: Rows) -> tuple[Gapped, str]:
-    """The same, and the way it was computed; see ``leaves``."""
-    if leaves.pays(rows):
+def gapped_by(rows: Rows) -> tuple[Gapped, str]:
+    """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``."""
+    with one_thread():  # the bits must not hang on how many threads there are
+        if not rows.complete():
+            named = rows.features, rows.targets
+            return Gapped.of(rows.blocks(), *named, weights=rows.block_weights()), leaves.NUMPY
         found, way = leaves.moments(rows)
         return Gapped(found, (), 0), way
-    return _small(rows), "R"
-
-
-def _small(rows: Rows) -> Gapped:
-    if rows.gaps:
-        return Gapped.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights())
-    return Gapped(Moments.of(rows.blocks(), rows.features, rows.targets, weights=rows.block_weights()), (), 0)
 
 
 def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:

@@ -18,7 +18,7 @@ from linreg.batches import place
 from linreg.threads import in_threads
 
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
-LEAF = 65_536  # rows of a block, fixed: the order of additions, so the bits of a record, hang on it
+LEAF = 65_536  # rows of a table in a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
 Piece = tuple[pa.Table, Chosen | None]  # a part of a table, and the numbers of its rows that count; None: all do
@@ -59,12 +59,12 @@ class Rows:
         return sum(self._counts)
 
     def blocks(self) -> Iterator[Float]:
-        """Leaves of at most ``LEAF`` rows of one partition: float64, C-contiguous, (n, F + O), targets last."""
+        """The rows of each leaf: float64, C-contiguous, (n, F + O), targets last."""
         return self._leaves((*self.features, *self.targets))
 
     def block_weights(self) -> Iterator[Float] | None:
         """The weights of the rows of each of ``blocks``, float64 of shape (n,); None where all count the same."""
-        return (block[:, 0] for block in self._leaves([self.weight])) if self.weight else None
+        return (leaf[:, 0] for leaf in self._leaves([self.weight])) if self.weight else None
 
     def partitions(self) -> "list[Rows]":
         """The rows of each partition by themselves; those without any are left out."""
@@ -109,23 +109,34 @@ class Rows:
             start, (piece, some) = placed
             rows = self._places(start, _count(piece, some), mixed)
             if plain:  # each column as it is, without a float64 block in between
-                for j, name in enumerate((*self.features, *self.targets)):
-                    out_N = x_NF[rows, j] if j < f else y_NO[rows, j - f]
-                    out_N[:] = _native(piece[name]) if some is None else _native(piece[name])[some]
+                for j, values in enumerate(columns(piece, some, (*self.features, *self.targets))):
+                    (x_NF[rows, j] if j < f else y_NO[rows, j - f])[:] = values
                 return
-            block = _block(piece, some, (*self.features, *self.targets))
-            x = block[:, :f]
+            values = block(piece, some, (*self.features, *self.targets))
+            x = values[:, :f]
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
             if scaled is not None:
                 x = (x - scaled[0]) / scaled[1]
-            x_NF[rows], y_NO[rows] = x, block[:, f:]
+            x_NF[rows], y_NO[rows] = x, values[:, f:]
 
-        in_threads(put, self._placed())
+        in_threads(put, self.placed())
         return torch.from_numpy(x_NF), torch.from_numpy(y_NO)
 
-    def _placed(self) -> Iterator[tuple[int, Piece]]:
-        """The pieces, each with the number of rows before it."""
+    @property
+    def table_rows(self) -> int:
+        """How many rows the tables have, those of other roles included."""
+        return sum(map(len, self._tables))
+
+    def complete(self, names: Sequence[str] = ()) -> bool:
+        """Whether no row lacks a value in these columns; of the features, unless others are named."""
+        if not names and not self.gaps:
+            return True
+        some = [n for n in names or self.features if not all(_whole(table[n]) for table in self._tables)]
+        return not any(np.isnan(values).any() for piece in self.pieces() for values in columns(*piece, some))
+
+    def placed(self) -> Iterator[tuple[int, Piece]]:
+        """The rows of each leaf, where they lie, with the number of rows before them."""
         done = 0
         for piece in self.pieces():
             yield done, piece
@@ -148,9 +159,9 @@ class Rows:
             raise KeyError(next(c for c in columns if not self.has([c])))
         out = np.empty((len(self), len(columns)))
         done = 0
-        for block in self._leaves(columns):
-            out[done : done + len(block)] = block
-            done += len(block)
+        for leaf in self._leaves(columns):
+            out[done : done + len(leaf)] = leaf
+            done += len(leaf)
         return out
 
     def has(self, columns: Sequence[str]) -> bool:
@@ -159,25 +170,37 @@ class Rows:
         return set(columns) <= held
 
     def pieces(self) -> Iterator[Piece]:
-        """The rows of each leaf, where they lie: nothing is copied."""
+        """The rows of each leaf, where they lie: nothing is copied. Leaves without any are left out.
+
+        A leaf is a block of ``LEAF`` rows of a table, those that do not belong here included: so it begins and ends at
+        the same rows for every role, and is known before the rows before it have been read.
+        """
         for table, chosen in zip(self._tables, self._chosen, strict=True):
-            for start in range(0, len(table) if chosen is None else len(chosen), LEAF):
+            for start in range(0, len(table), LEAF):
+                piece = table.slice(start, LEAF)
                 if chosen is None:
-                    yield table.slice(start, LEAF), None
+                    yield piece, None
                     continue
-                some = chosen[start : start + LEAF]
-                first, last = int(some[0]), int(some[-1])
-                yield table.slice(first, last + 1 - first), some - some[0]
+                here = slice(*np.searchsorted(chosen, [start, start + len(piece)]))
+                if here.stop > here.start:
+                    yield piece, None if here.stop - here.start == len(piece) else chosen[here] - np.uint32(start)
 
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        return (_block(piece, some, columns) for piece, some in self.pieces())
+        return (block(piece, some, columns) for piece, some in self.pieces())
 
 
 def _count(piece: pa.Table, some: Chosen | None) -> int:
     return len(piece) if some is None else len(some)
 
 
-def _block(piece: pa.Table, some: Chosen | None, columns: Sequence[str]) -> Float:
+def columns(piece: pa.Table, some: Chosen | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
+    """Columns of a piece, each of shape (n,): as they lie where they are of floats, else as float64."""
+    for name in names:
+        yield _native(piece[name]) if some is None else _native(piece[name])[some]
+
+
+def block(piece: pa.Table, some: Chosen | None, columns: Sequence[str]) -> Float:
+    """Columns of a piece, float64 of shape (n, len(columns))."""
     out = np.empty((_count(piece, some), len(columns)))
     for j, name in enumerate(columns):
         values = float64(piece[name])
@@ -189,6 +212,11 @@ def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """The column as it lies where it is of floats, else as float64."""
     single = pa.types.is_float32(column.type) and not column.null_count
     return np.asarray(column.to_numpy()) if single else float64(column)
+
+
+def _whole(column: pa.ChunkedArray) -> bool:
+    """Whether no value is missing: null or NaN."""
+    return not column.null_count and not (pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py())
 
 
 def float64(column: pa.ChunkedArray) -> Float:

@@ -11,6 +11,7 @@ Shapes: N rows of a batch, n rows of a block, F features, O targets.
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,10 @@ from linreg.complete import refuse, suspicious
 from linreg.inference import HalfWidths
 from linreg.model import LinearModel
 from linreg.relay import ahead, behind
+from linreg.rows import Piece, Rows, columns
 from linreg.sink import check_output, sink
 from linreg.stream import Stream
-from linreg.threads import one_thread
+from linreg.threads import in_threads, one_thread
 
 Float = npt.NDArray[np.float64]
 _BLOCK = 16_384  # rows whose column, in float64, stays in the cache
@@ -72,13 +74,36 @@ def score(
 
 def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
     """The predictions of a batch of the model's features, in its order: float64 of shape (O, N); null is missing."""
-    y_ON = np.repeat(model.bias_O[:, None], len(batch), axis=1)
-    x_FN = [_values(column) for column in batch.columns]
+    return _predicted(model, [_values(column) for column in batch.columns], len(batch))
+
+
+def predict_rows(model: LinearModel, rows: Rows) -> Float:
+    """The predictions of rows that are held, float64 of shape (N, O): those of ``predict``, to the bit, on all cores.
+
+    Raises:
+        KeyError: a feature of the model is not held.
+    """
+    if not rows.has(model.features):
+        raise KeyError(next(f for f in model.features if not rows.has([f])))
+    y_NO = np.empty((len(rows), len(model.targets)))
+
+    def put(placed: tuple[int, Piece]) -> None:
+        start, piece = placed
+        x_Fn = list(columns(*piece, model.features))
+        y_NO[start : start + len(x_Fn[0])] = _predicted(model, x_Fn, len(x_Fn[0])).T
+
+    in_threads(put, rows.placed())
+    return y_NO
+
+
+def _predicted(model: LinearModel, x_FN: Sequence[npt.NDArray[Any]], count: int) -> Float:
+    """The same from columns, NaN where a value is missing; float64 of shape (O, N)."""
+    y_ON = np.repeat(model.bias_O[:, None], count, axis=1)
     if model.fill_F is not None:
         x_FN = [np.where(np.isnan(x), fill, x) for x, fill in zip(x_FN, model.fill_F, strict=True)]
-    spare = np.empty((2, min(_BLOCK, len(batch))))
+    spare = np.empty((2, min(_BLOCK, count)))
     with np.errstate(all="ignore"):  # what is not finite is the caller's to judge
-        for start in range(0, len(batch), _BLOCK):
+        for start in range(0, count, _BLOCK):
             _accumulate(model, [x[start : start + _BLOCK] for x in x_FN], y_ON[:, start : start + _BLOCK], spare)
     return y_ON
 

@@ -83,11 +83,11 @@ def read(
         UserError: the file changed since ``find``, or is not what it should be: says where, and what to do.
     """
     what: dict[str, Any] = {"optional": optional, "text_ok": text_ok}
-    if tables.kind(partition.name) == "csv" or not _unchanged(partition):
+    if tables.kind(partition.name) == "csv" or not unchanged(partition):
         return tables.parse(partition.label, _bytes(partition), columns, **what)
     with listing.advice(partition.path), pa.OSFile(partition.path) as file:
         table = tables.parse(partition.label, file, columns, **what)
-    if not _unchanged(partition):
+    if not unchanged(partition):
         raise _changed(partition)
     return table
 
@@ -123,7 +123,7 @@ def _stamp(path: str) -> tuple[int, ...]:
     return s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino, s.st_dev
 
 
-def _unchanged(partition: Partition) -> bool:
+def unchanged(partition: Partition) -> bool:
     """Whether the file certainly is what was hashed."""
     return bool(partition.stamp) and _stamp(partition.path) == partition.stamp
 
@@ -134,11 +134,11 @@ def _changed(partition: Partition) -> UserError:
 
 def _bytes(partition: Partition) -> bytes:
     """The whole file, refused where it is not what was hashed."""
-    known = _unchanged(partition)
+    known = unchanged(partition)
     with listing.advice(partition.path):
         system, inner = listing.open_system(partition.path)
         with system.open_input_file(inner) as f:
             data: bytes = f.read()
-    if not (known and _unchanged(partition)) and xxhash.xxh3_128_hexdigest(data) != partition.digest:
+    if not (known and unchanged(partition)) and xxhash.xxh3_128_hexdigest(data) != partition.digest:
         raise _changed(partition)
     return data

@@ -46,15 +46,17 @@ def roles(
     test_fraction: float,
     validation_fraction: float = 0.0,
     seed: int = 0,
+    start: int = 0,
 ) -> npt.NDArray[np.int8]:
-    """The role of each row of one partition.
+    """The role of each row of one partition, or of some rows one after the other.
 
     Args:
         name: the partition's name.
-        rows: N, how many rows it has.
+        rows: N, how many rows there are.
         keys: the key columns, N long each; none: partition and row number.
         test_fraction: expected share of test rows.
         validation_fraction: expected share of validation rows among the others.
+        start: the number of the first of these rows in the partition.
 
     Returns:
         int8 of shape (N,): ``TRAIN`` 0, ``VALIDATION`` 1, ``TEST`` 2.
@@ -64,9 +66,9 @@ def roles(
     """
     out = np.full(rows, TRAIN, np.int8)
     if validation_fraction > 0:
-        out[unit_hash(name, rows, keys, seed=seed, salt="validation") < validation_fraction] = VALIDATION
+        out[unit_hash(name, rows, keys, seed=seed, salt="validation", start=start) < validation_fraction] = VALIDATION
     if test_fraction > 0:
-        out[unit_hash(name, rows, keys, seed=seed, salt="test") < test_fraction] = TEST
+        out[unit_hash(name, rows, keys, seed=seed, salt="test", start=start) < test_fraction] = TEST
     return out
 
 
@@ -95,7 +97,7 @@ def folds(
 
 
 def unit_hash(
-    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, seed: int, salt: str
+    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, seed: int, salt: str, start: int = 0
 ) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for each row, uniform over rows and independent between salts and seeds.
 
@@ -104,8 +106,8 @@ def unit_hash(
     """
     where = "" if keys else PurePosixPath(name).with_suffix("").as_posix()
     text = f"{seed}\0{salt}\0{where}".encode("utf-8", "surrogateescape")
-    start = np.uint64(xxhash.xxh3_64_intdigest(text))
-    hashed = _hash_keys(start, rows, keys) if keys else _hash_numbers(start, rows)
+    state = np.uint64(xxhash.xxh3_64_intdigest(text))
+    hashed = _hash_keys(state, rows, keys) if keys else _hash_numbers(state, rows, start)
     return np.asarray((hashed >> np.uint64(11)) * 2.0**-53, np.float64)
 
 
@@ -154,20 +156,20 @@ def _plain(text: pa.ChunkedArray) -> pa.LargeStringArray:
     return filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
 
 
-def _hash_numbers(start: np.uint64, rows: int) -> _U64:
+def _hash_numbers(state: np.uint64, rows: int, start: int) -> _U64:
     """Mix the row numbers, a piece that fits the processor's cache at a time."""
     out = np.empty(rows, np.uint64)
 
     def piece(done: int) -> None:
-        numbers = np.arange(done + 1, min(done + _PIECE, rows) + 1, dtype=np.uint64)
-        out[done : done + _PIECE] = mix(start + numbers * GOLDEN)
+        numbers = np.arange(start + done + 1, start + min(done + _PIECE, rows) + 1, dtype=np.uint64)
+        out[done : done + _PIECE] = mix(state + numbers * GOLDEN)
 
     in_threads(piece, range(0, rows, _PIECE), threads=1 if rows <= 4 * _PIECE else 0)
     return out
 
 
-def _hash_keys(start: np.uint64, rows: int, keys: Sequence[pa.ChunkedArray]) -> _U64:
-    hashed = np.full(rows, start)
+def _hash_keys(state: np.uint64, rows: int, keys: Sequence[pa.ChunkedArray]) -> _U64:
+    hashed = np.full(rows, state)
     for column in keys:
         hashed = _hash_text(hashed, key_text(column))
     return hashed

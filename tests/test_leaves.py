@@ -15,7 +15,7 @@ from flows import outcome
 from linreg import leaves
 from linreg.gaps import Gapped
 from linreg.moments import Moments
-from linreg.record import record
+from linreg.record import gapped_by, record
 from linreg.rows import LEAF, Rows
 
 WAYS = ("R", "plain")
@@ -94,16 +94,25 @@ def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
 @pytest.mark.parametrize("way", WAYS)
-def test_chosen_rows_give_the_bits_of_a_table_that_has_no_others(way: str, weighted: bool) -> None:
+def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weighted: bool) -> None:
     rows = rows_of(LEAF + 9000, 3, weighted=weighted)
     table, names = table_of(rows), (rows.features, rows.targets)
     chosen = np.flatnonzero(np.random.default_rng(1).uniform(size=len(table)) < 0.95).astype(np.uint32)
     some = Rows([table, table], *names, weight=rows.weight, chosen=[chosen, None])
-    alone = Rows([table.take(chosen), table], *names, weight=rows.weight)
+    cut = [table.take(chosen[chosen < LEAF]), table.take(chosen[chosen >= LEAF]), table]
+    alone = Rows(cut, *names, weight=rows.weight)
     assert len(some) == len(alone)
     a, b = (leaves.moments(r, way=way)[0] for r in (some, alone))
     assert a.root_KK.tobytes() == b.root_KK.tobytes()
     assert a.shift_P.tobytes() == b.shift_P.tobytes()
+
+
+def test_a_leaf_begins_at_the_same_row_of_the_table_whatever_rows_are_chosen() -> None:
+    table = table_of(rows_of(2 * LEAF + 10, 1))
+    few = np.array([5, LEAF - 1, LEAF, 2 * LEAF + 9], np.uint32)
+    assert [len(b) for b in Rows([table], ("x0",), ("y0",), chosen=[few]).blocks()] == [2, 1, 1]
+    first_only = Rows([table], ("x0",), ("y0",), chosen=[np.array([2 * LEAF], np.uint32)])
+    assert [len(b) for b in first_only.blocks()] == [1]
 
 
 def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None:
@@ -170,6 +179,8 @@ def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch)
         return leaves.moments(Rows([pa.table(columns)], names, ("y",)))[1]
 
     noisy = {"a": x[:, 0], "b": x[:, 1], "y": y + rng.normal(size=4000)}
+    assert way(**noisy) == "numpy"
+    monkeypatch.setattr(leaves, "PAYS", 0)
     assert way(**noisy) == "R"
     monkeypatch.setattr(leaves, "LONG", 0)
     assert way(**noisy) == "plain"
@@ -179,6 +190,7 @@ def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch)
 
 
 def test_columns_that_become_alike_after_the_first_leaf_are_recorded_again_by_reflections(monkeypatch) -> None:
+    monkeypatch.setattr(leaves, "PAYS", 0)
     monkeypatch.setattr(leaves, "LONG", 0)
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 2 * LEAF))
@@ -191,17 +203,19 @@ def test_columns_that_become_alike_after_the_first_leaf_are_recorded_again_by_re
 
 
 def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and_for_gaps(monkeypatch) -> None:
-    rows, seen = rows_of(3000, 5), []
-    compiled = leaves.moments
-    monkeypatch.setattr(leaves, "moments", lambda r, **how: seen.append(len(r)) or compiled(r, **how))
+    rows, gappy = rows_of(3000, 5), rows_of(3000, 5, seed=1)
+    assert gapped_by(rows)[1] == "numpy"
     small = record(rows)
-    assert not seen
     monkeypatch.setattr(leaves, "PAYS", 0)
+    assert gapped_by(rows)[1] == "R"
     close(record(rows).moments, small.moments, 1e-12)
-    assert seen == [3000]
-    gappy = Rows([table_of(rows)], rows.features, rows.targets, gaps=True)
-    assert (
-        record(gappy).moments.root_KK.tobytes()
-        == Gapped.of(rows.blocks(), rows.features, rows.targets).moments.root_KK.tobytes()
-    )
-    assert seen == [3000]
+    table = table_of(gappy)
+    holes = pa.array(np.where(np.arange(3000) == 7, np.nan, table["x2"].to_numpy()))
+    table = table.set_column(table.column_names.index("x2"), "x2", holes)
+    gappy = Rows([table], rows.features, rows.targets, gaps=True)
+    found, way = gapped_by(gappy)
+    assert way == "numpy"
+    expected = Gapped.of(gappy.blocks(), rows.features, rows.targets)
+    assert found.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
+    others = Rows([table], rows.features, rows.targets, gaps=True, chosen=[np.arange(8, 3000, dtype=np.uint32)])
+    assert gapped_by(others)[1] == "R"

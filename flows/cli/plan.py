@@ -29,7 +29,7 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     found = make_plan(record(dataset.train).moments, how, start)
     validated = cross_validation(fold_records(dataset.folds), config.train)
     everything = asdict(found) | {"advice": [*found.advice, *_lines(validated)]}
-    text = page(found, len(dataset.train), config.train, validated)
+    text = page(found, dataset.train_rows, config.train, validated)
     return {name: everything[name] for name in _SHOWN}, text
 
 

@@ -1,0 +1,200 @@
+"""One partition's numbers, judged: missing, infinite, beyond the dtype, weights below zero; and the role of each row.
+
+``read_part`` reads a file as a whole and tells the first fault in words: file, line, column, value, and what to do. It
+computes nothing from the values.
+
+Shapes: n rows of one partition.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linreg import source, split
+from linreg.config import DataConfig
+from linreg.errors import UserError
+from linreg.gaps import Gapped
+from linreg.rows import Float, float64
+from linreg.source import Partition
+from linreg.tables import ColumnMissing
+from linreg.threads import in_threads
+
+DROPPED, WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
+SQUARED = 1e150  # the sum of squares of larger values is beyond float64
+Mask = npt.NDArray[np.bool_]
+Role = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One partition: its numbers, what its rows are known by, and the role of each.
+
+    Args:
+        table: the rows that are held, the optional columns that are complete among them.
+        role: int8 of shape (n,), of each of these.
+        keys: the columns of ``data.key``, of each of these.
+        counts: how many rows of each role the file has, whatever is held.
+        records: of the rows of a role, and the way each was computed (see ``leaves``); of the roles that have rows.
+    """
+
+    partition: Partition
+    table: pa.Table
+    role: Role
+    keys: Sequence[pa.ChunkedArray]
+    counts: dict[int, int]
+    records: dict[int, tuple[Gapped, str]] = field(default_factory=dict)
+
+
+def numbers(config: DataConfig) -> list[str]:
+    """The columns that every row needs: features, targets, the weight."""
+    return [*config.features, *config.targets, *([config.weight] if config.weight else [])]
+
+
+def extras(config: DataConfig, optional: Sequence[str]) -> list[str]:
+    """Those of the optional columns that are not needed anyway."""
+    return [c for c in dict.fromkeys(optional) if c not in numbers(config)]
+
+
+def counted(role: Role) -> dict[int, int]:
+    """How many rows have each role."""
+    which = (WEIGHTLESS, DROPPED, split.TRAIN, split.VALIDATION, split.TEST)
+    return dict(zip(which, np.bincount(role + 2, minlength=5).tolist(), strict=True))
+
+
+def largest(dtype: str) -> float:
+    """What a value of that dtype may be: it is held by the dtype, and its square by float64."""
+    return min(float(np.finfo(np.dtype(dtype)).max), SQUARED)
+
+
+def read_part(
+    partition: Partition,
+    first: Partition,
+    config: DataConfig,
+    dtype: str,
+    optional: Sequence[str] = (),
+    *,
+    optional_gaps: bool = False,
+) -> Part:
+    """Read one partition whole; arguments as ``dataset.load``.
+
+    Args:
+        first: the partition that came first, which has the columns.
+
+    Raises:
+        UserError: the file, a column or a value is not as it must be.
+    """
+    extra = extras(config, optional)
+    inline = [k for k in dict.fromkeys(config.key) if k not in (*numbers(config), *extra)]
+    try:
+        table = source.read(partition, [*numbers(config), *inline], optional=extra, text_ok=inline)
+    except ColumnMissing as e:
+        if partition is first:
+            raise
+        raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
+    keys = _keys(partition, table, config, inline)
+    role = _roles(partition, len(table), keys, config)
+    table = table.drop_columns(inline).combine_chunks()
+    weightless = _weightless(partition, table, config)
+    missing = _missing(partition, table.select(numbers(config)), dtype, weightless)
+    _leave_out(partition, role, weightless, missing, config)
+    unusable = [c for c in extra if c in table.column_names and not _complete(table[c], role, gaps=optional_gaps)]
+    return Part(partition, table.drop_columns(unusable), role, keys, counted(role))
+
+
+def all_within(column: pa.ChunkedArray, most: float) -> bool:
+    """Whether every value is there, finite and not too large: two quick passes over it as it lies."""
+    if column.null_count:
+        return False
+    if not pa.types.is_floating(column.type):
+        return True
+    chunks = [np.asarray(chunk) for chunk in column.chunks]
+    return all(c.min() >= -most and c.max() <= most for c in chunks if len(c))  # NaN is neither
+
+
+def _complete(column: pa.ChunkedArray, role: Role, *, gaps: bool) -> bool:
+    """Whether the rows that are used all have a finite value there, or a gap where gaps are allowed."""
+    values = float64(column)[role >= 0]
+    return bool((np.isfinite(values) | (gaps & np.isnan(values))).all())
+
+
+def _leave_out(
+    partition: Partition, role: Role, weightless: Mask, missing: dict[str, Mask], config: DataConfig
+) -> None:
+    """Mark the rows that are not used: those that weigh nothing, and those that lack what they need."""
+    role[weightless] = WEIGHTLESS
+    for name, bad in missing.items():
+        if config.missing == "mean" and name in config.features:
+            continue  # filled in later, when all rows are known
+        if config.missing == "error" or (config.missing == "mean" and name == config.weight):
+            raise _fault(partition, name, bad, "is missing", 'fill it, or set data.missing = "drop"')
+        role[bad] = DROPPED
+
+
+def _weightless(partition: Partition, table: pa.Table, config: DataConfig) -> Mask:
+    """Which rows weigh 0, shape (n,): they are not there, whatever else stands in them."""
+    if not config.weight:
+        return np.zeros(len(table), dtype=bool)
+    weights = float64(table[config.weight])
+    if (weights < 0).any():
+        raise _fault(partition, config.weight, weights < 0, "is negative", "a row weighs 0 or more (data.weight)")
+    tiny = (weights > 0) & (weights < 1 / SQUARED)
+    if tiny.any():
+        raise _fault(partition, config.weight, tiny, "is too small to be squared", "rescale the column")
+    return np.asarray(weights == 0)
+
+
+def _keys(partition: Partition, table: pa.Table, config: DataConfig, inline: Sequence[str]) -> list[pa.ChunkedArray]:
+    """A key that is a feature too is read again as it stands: its role must not hang on its being a feature."""
+    names = list(dict.fromkeys(config.key))
+    keys = table if names == inline else source.read(partition, names, text_ok=names)
+    return [keys[k] for k in names]
+
+
+def _roles(partition: Partition, rows: int, keys: Sequence[pa.ChunkedArray], config: DataConfig) -> Role:
+    try:
+        return split.roles(
+            partition.name,
+            rows,
+            keys,
+            test_fraction=config.test_fraction,
+            validation_fraction=config.validation_fraction,
+            seed=config.split_seed,
+        )
+    except UserError as e:
+        raise UserError(f"{partition.label}: {e}") from e
+
+
+def _missing(partition: Partition, table: pa.Table, dtype: str, skipped: Mask) -> dict[str, Mask]:
+    """Which rows lack a value, shape (n,), for the columns where some do; those skipped are not looked at."""
+    out, most = {}, largest(dtype)
+    fine = in_threads(lambda column: all_within(column, most), table.columns)
+    for name in [name for name, good in zip(table.column_names, fine, strict=True) if not good]:
+        values = float64(table[name])
+        if skipped.any():
+            values = np.where(skipped, 0.0, values)
+        _check_range(partition, name, values, dtype)
+        bad = np.isnan(values)
+        if bad.any():
+            out[name] = bad
+    return out
+
+
+def _check_range(partition: Partition, name: str, values: Float, dtype: str) -> None:
+    infinite, most = np.isinf(values), largest(dtype)
+    if infinite.any():
+        raise _fault(partition, name, infinite, "is infinite or beyond float64", "correct or remove it")
+    if np.fmax.reduce(values, initial=0.0) > most or np.fmin.reduce(values, initial=0.0) < -most:
+        beyond = np.abs(values) > most
+        remedy = "rescale the column" + ("" if most == SQUARED else ', or set train.dtype = "float64"')
+        what = "is too large to be squared" if most == SQUARED else f"is beyond {dtype}"
+        raise _fault(partition, name, beyond, what, remedy)
+
+
+def _fault(partition: Partition, name: str, bad: Mask, what: str, remedy: str) -> UserError:
+    where, text = source.locate(partition, int(np.flatnonzero(bad)[0]), name)
+    more = f" ({int(bad.sum())} such in the column)" if bad.sum() > 1 else ""
+    value = f"the value {text[:40]!r}" if text else "the value"
+    return UserError(f"{partition.label}: {where}, column '{name}': {value} {what}{more}: {remedy}")

@@ -1,0 +1,262 @@
+"""A Parquet file leaf by leaf: decoded, checked and recorded in the cache, on every core, and never held as a whole.
+
+    part = recorded(partition, config, "float32", held=(split.TEST,))
+
+Only where nothing needs a second look: a local file that shows any change, numbers without gaps, no keys, no weights,
+nothing missing and nothing too large. Everything else raises ``Irregular``: ``checks.read_part`` then reads the file
+whole, tells faults in words, and gives the same record to the bit.
+
+A file is cut into sections, runs of whole row groups, and each is decoded by one thread. A leaf that lies across two
+sections is put together at the end.
+
+Shapes: n rows of a leaf.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linreg import leaves, source, split, tables
+from linreg.checks import Part, Role, all_within, counted, largest, numbers
+from linreg.config import DataConfig
+from linreg.errors import UserError
+from linreg.gaps import Gapped
+from linreg.moments import Moments
+from linreg.rows import LEAF, Piece, Rows
+from linreg.source import Partition
+from linreg.threads import cores, in_threads
+
+_BUFFER = 1 << 20  # bytes of a column that are read at once
+_RECORDED = (split.TRAIN, split.VALIDATION)
+
+
+class Irregular(Exception):
+    """The file is to be read as a whole."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Some row groups of a file, one after the other.
+
+    Args:
+        groups: their numbers.
+        start: the number of their first row in the file.
+        rows: how many there are.
+    """
+
+    groups: range
+    start: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """What is kept of one leaf, or of a part of one."""
+
+    held: pa.Table
+    role: Role
+    counts: dict[int, int]
+    records: dict[int, Moments]
+
+
+@dataclass(frozen=True)
+class _Fragment:
+    """Rows of a leaf whose others lie in another section."""
+
+    start: int
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that can be read leaf by leaf, and what is to be made of it."""
+
+    partition: Partition
+    config: DataConfig
+    most: float
+    held: Collection[int]
+    rows: int
+    sections: Sequence[Section]
+    metadata: pq.FileMetaData
+
+    @property
+    def header(self) -> Rows:
+        """Which columns there are."""
+        return Rows((), self.config.features, self.config.targets)
+
+
+def recorded(partition: Partition, config: DataConfig, dtype: str, *, held: Collection[int], threads: int = 0) -> Part:
+    """Record the training and validation rows of a partition, each by itself, and hold the rows of some roles.
+
+    Args:
+        dtype: what every value must fit into.
+        held: the roles whose rows are wanted.
+        threads: how many; 0: one a core. The bits do not depend on it.
+
+    Raises:
+        Irregular: the file has to be read as a whole.
+    """
+    if config.key or config.weight or tables.kind(partition.name) != "parquet" or not source.unchanged(partition):
+        raise Irregular
+    with _or_irregular():
+        file = _opened(partition, config, dtype, held)
+        part = _part(file, _ways(file), threads)
+    if not source.unchanged(partition):
+        raise Irregular
+    return part
+
+
+@contextmanager
+def _or_irregular() -> Iterator[None]:
+    """What is wrong with a file is told by those who read it whole."""
+    try:
+        yield
+    except (UserError, pa.ArrowException, OSError) as e:
+        raise Irregular from e
+
+
+def _opened(partition: Partition, config: DataConfig, dtype: str, held: Collection[int]) -> _File:
+    metadata = pq.read_metadata(partition.path)
+    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    tables.check_columns(partition.label, names, numbers(config))
+    counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    if not sum(counts):
+        raise Irregular
+    return _File(partition, config, largest(dtype), held, sum(counts), _sections(counts), metadata)
+
+
+def _sections(counts: Sequence[int]) -> list[Section]:
+    """Runs of row groups of at least ``LEAF`` rows, so that a leaf lies in two of them at most."""
+    out, first, start, rows = [], 0, 0, 0
+    for group, count in enumerate(counts):
+        rows += count
+        if rows >= LEAF or group == len(counts) - 1:
+            out.append(Section(range(first, group + 1), start, rows))
+            first, start, rows = group + 1, start + rows, 0
+    return out
+
+
+def _ways(file: _File) -> dict[int, str]:
+    """The way in which each role is recorded, if it has rows."""
+    roles = _RECORDED if file.config.validation_fraction else (split.TRAIN,)
+    return {r: leaves.way_of(file.header, file.rows, partial(_first, file, r)) for r in roles}
+
+
+def _first(file: _File, r: int) -> Piece:
+    """The first leaf with rows of a role."""
+    for section in file.sections:
+        for start, table in _fragments(file, section):
+            role = _roles(file, start, len(table))
+            if (role == r).any():
+                return _piece(table, role, r)
+    raise Irregular
+
+
+def _part(file: _File, ways: dict[int, str], threads: int) -> Part:
+    """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
+    done = in_threads(partial(_section, file, ways), file.sections, threads=threads)
+    found = [leaf for leaf, _ in sorted(_whole(file, ways, done), key=lambda placed: placed[1])]
+    records = {r: [f.records[r] for f in found if r in f.records] for r in ways}
+    merged = {r: leaves.merged(ways[r], each) for r, each in records.items() if each}
+    poor = [r for r, moments in merged.items() if not leaves.holds(ways[r], moments)]
+    if poor:
+        return _part(file, ways | dict.fromkeys(poor, leaves.FACTOR), threads)
+    return Part(
+        file.partition,
+        pa.concat_tables([f.held for f in found]),
+        np.concatenate([f.role for f in found]),
+        (),
+        {r: sum(f.counts[r] for f in found) for r in found[0].counts},
+        {r: (Gapped(moments, (), 0), ways[r]) for r, moments in merged.items()},
+    )
+
+
+def _section(file: _File, ways: dict[int, str], section: Section) -> list[tuple[_Leaf | _Fragment, int]]:
+    """The leaves of a section, and the fragments at its ends; each with its first row."""
+    out: list[tuple[_Leaf | _Fragment, int]] = []
+    for start, table in _fragments(file, section):
+        stop = start + len(table)
+        is_whole = start % LEAF == 0 and (stop % LEAF == 0 or stop == file.rows)
+        out.append((_leaf(file, ways, start, table) if is_whole else _Fragment(start, table), start))
+    return out
+
+
+def _whole(
+    file: _File, ways: dict[int, str], done: Sequence[Sequence[tuple[_Leaf | _Fragment, int]]]
+) -> Iterator[tuple[_Leaf, int]]:
+    """All leaves, those in fragments put together."""
+    flat = [found for section in done for found in section]
+    yield from ((leaf, start) for leaf, start in flat if isinstance(leaf, _Leaf))
+    fragments = [f for f, _ in flat if isinstance(f, _Fragment)]
+    for _, parts in groupby(fragments, lambda f: f.start // LEAF):
+        same = list(parts)
+        yield (
+            _leaf(file, ways, same[0].start, pa.concat_tables([f.table for f in same]).combine_chunks()),
+            same[0].start,
+        )
+
+
+def _leaf(file: _File, ways: dict[int, str], start: int, table: pa.Table) -> _Leaf:
+    """Check and record one leaf; raises ``Irregular`` where a value needs a second look."""
+    if not all(all_within(column, file.most) for column in table.columns):
+        raise Irregular
+    role = _roles(file, start, len(table))
+    counts = counted(role)
+    records = {r: leaves.leaf(file.header, way, _piece(table, role, r)) for r, way in ways.items() if counts[r]}
+    kept = np.isin(role, list(file.held))
+    return _Leaf(table if kept.all() else table.take(pa.array(np.flatnonzero(kept))), role[kept], counts, records)
+
+
+def _piece(table: pa.Table, role: Role, r: int) -> Piece:
+    mask = role == r
+    return table, None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
+
+
+def _roles(file: _File, start: int, rows: int) -> Role:
+    c = file.config
+    return split.roles(
+        file.partition.name,
+        rows,
+        test_fraction=c.test_fraction,
+        validation_fraction=c.validation_fraction,
+        seed=c.split_seed,
+        start=start,
+    )
+
+
+def _fragments(file: _File, section: Section) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of a section, cut where leaves end; each with the number of its first row."""
+    columns = numbers(file.config)
+    with pa.OSFile(file.partition.path) as opened:
+        reader = pq.ParquetFile(opened, metadata=file.metadata, pre_buffer=False, buffer_size=_BUFFER)
+        alone = len(file.sections) < cores()
+        batches = reader.iter_batches(LEAF, row_groups=list(section.groups), columns=columns, use_threads=alone)
+        waiting: list[pa.RecordBatch] = []
+        start = section.start
+        for batch in batches:
+            while len(batch):
+                part = batch.slice(0, LEAF - (start + sum(map(len, waiting))) % LEAF)
+                batch = batch.slice(len(part))
+                waiting.append(part)
+                count = sum(map(len, waiting))
+                if (start + count) % LEAF == 0:
+                    yield start, _table(waiting, columns)
+                    start, waiting = start + count, []
+        if waiting:
+            yield start, _table(waiting, columns)
+
+
+def _table(batches: Sequence[pa.RecordBatch], columns: Sequence[str]) -> pa.Table:
+    """The columns in that order, as numbers, each in one piece."""
+    table = pa.Table.from_batches(batches).select(columns)
+    found = [tables.numbers(column) for column in table.columns]
+    if any(column is None for column in found):
+        raise Irregular
+    table = pa.table(dict(zip(columns, found, strict=True)))
+    return table if len(batches) == 1 else table.combine_chunks()
