@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg import leaves, source, split, tables
+from linreg.batches import Index
 from linreg.checks import Part, Role, all_within, counted, largest, numbers
 from linreg.config import DataConfig
 from linreg.errors import UserError
@@ -210,7 +211,12 @@ def _leaf(file: _File, ways: dict[int, str], start: int, table: pa.Table) -> _Le
     counts = counted(role)
     records = {r: leaves.leaf(file.header, way, _piece(table, role, r)) for r, way in ways.items() if counts[r]}
     kept = np.isin(role, list(file.held))
-    return _Leaf(table if kept.all() else table.take(pa.array(np.flatnonzero(kept))), role[kept], counts, records)
+    return _Leaf(table if kept.all() else _picked(table, np.flatnonzero(kept)), role[kept], counts, records)
+
+
+def _picked(table: pa.Table, rows: Index) -> pa.Table:
+    """Some rows of numbers in one piece, none of which is null: several times faster than Arrow's own way."""
+    return pa.table({name: np.asarray(table[name].chunk(0))[rows] for name in table.column_names})
 
 
 def _piece(table: pa.Table, role: Role, r: int) -> Piece:

@@ -16,6 +16,7 @@ import xxhash
 
 from linreg import csv_check, listing, tables
 from linreg.errors import UserError
+from linreg.threads import in_threads
 
 _CHUNK = 1 << 22
 _SETTLED = 2_000_000_000  # ns: a file that was written later than this before it was hashed may change unseen
@@ -57,7 +58,7 @@ def find(path: str, *, asked: str = "data.path") -> list[Partition]:
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
-    return [_hashed(name, opens) for name, opens in listing.files(path, asked=asked)]
+    return in_threads(lambda file: _hashed(*file), listing.files(path, asked=asked))
 
 
 def digest(partitions: Iterable[Partition]) -> str:

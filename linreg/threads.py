@@ -33,8 +33,9 @@ def cores() -> int:
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 0) -> list[Result]:
-    """``work`` of every item, in their order, on so many threads; 0: one a core."""
-    if threads == 1:
+    """``work`` of every item, in their order, on so many threads; 0: one a core. The first item's error is raised."""
+    items = list(items)
+    if threads == 1 or len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads or cores()) as pool:
         return list(pool.map(work, items))
