@@ -96,7 +96,7 @@ def read_part(
         raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
     keys = _keys(partition, table, config, inline)
     role = _roles(partition, len(table), keys, config)
-    table = table.drop_columns(inline).combine_chunks()
+    table = table.drop_columns(inline)
     weightless = _weightless(partition, table, config)
     missing = _missing(partition, table.select(numbers(config)), dtype, weightless)
     _leave_out(partition, role, weightless, missing, config)

@@ -124,8 +124,7 @@ def _or_irregular() -> Iterator[None]:
 
 def _opened(partition: Partition, config: DataConfig, dtype: str, held: Collection[int]) -> _File:
     metadata = pq.read_metadata(partition.path)
-    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-    tables.check_columns(partition.label, names, numbers(config))
+    tables.check_columns(partition.label, metadata.schema.to_arrow_schema().names, numbers(config))
     counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if not sum(counts):
         raise Irregular

@@ -190,6 +190,14 @@ def test_a_fault_is_told_as_when_the_file_is_read_whole(tmp_path) -> None:
         take_in(how)
 
 
+def test_a_column_inside_another_is_no_column(tmp_path) -> None:
+    rows = table(300)
+    nested = pa.StructArray.from_arrays([rows["a"].combine_chunks()], ["b"])
+    pq.write_table(rows.append_column("in", nested), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"column 'in\.b' is missing"):
+        take_in(config(tmp_path / "x.parquet", features=("a", "in.b")))
+
+
 def test_many_files_side_by_side_are_one_data_set_in_their_order(tmp_path) -> None:
     for i in range(5):
         pq.write_table(table(300 + i, seed=i), tmp_path / f"n{i}.parquet")
