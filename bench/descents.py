@@ -8,7 +8,7 @@ Shapes: N rows, F features, O targets, D = F + 1.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from linreg.objective import Float, Objective
 from linreg.rows import LEAF
 from linreg.trainers import Problem, State, Trainer, choose
 from linreg.trainers.contract import stack
+from linreg.trainers.fused import Fused
 from linreg.tutorial import fit
 
 NAME = "fused"
@@ -99,7 +100,8 @@ def prepared(shape: Shape, n: int) -> Problem:
 def same_loop(shape: Shape, trainer: Trainer) -> None:
     """The tutorial's fit, given our start and our batches, comes to our parameters, to float32's rounding."""
     problem = prepared(shape, 20 * shape.batch_size + shape.batch_size // 2)
-    found = trainer.theta(problem, trainer.step(problem, trainer.init(problem)))
+    timed = replace(trainer, epochs=10**9) if isinstance(trainer, Fused) else trainer  # the kernel of long trainings
+    found = timed.theta(problem, timed.step(problem, timed.init(problem)))
     np.testing.assert_allclose(found, _tutorial(shape, problem), rtol=2e-5, atol=2e-5)
 
 

@@ -29,7 +29,7 @@ from linreg.moments import Float, Moments, merge, merge_by, shifted
 from linreg.rows import Chosen, Piece, Rows, block, float64
 from linreg.threads import in_threads
 
-PAYS = 1e8  # rows times K squared from which a compiled pass is the faster one
+PAYS = 4e8  # rows times K squared from which a compiled pass is the faster one, loading the compiler included
 LONG = 8e9  # from which R takes about 0.2 s
 UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
 
@@ -169,7 +169,7 @@ def _upright(root: Float) -> Float:
 
 def _condition(found: Moments) -> float:
     """The condition number of the centred columns, each at norm 1; infinite where one is constant."""
-    if not (found.spread_P > 0).all():
+    if not found.rows or not (found.spread_P > 0).all():
         return float("inf")
     values = np.linalg.svd(found.centred_PP / np.linalg.norm(found.centred_PP, axis=0), compute_uv=False)
     return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")

@@ -8,6 +8,7 @@ last bit wherever in a file it stands. With ``half_widths``, each prediction has
 Shapes: N rows of a batch, n rows of a block, F features, O targets.
 """
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from linreg import stream
 from linreg.complete import refuse, suspicious
+from linreg.errors import UserError
 from linreg.inference import HalfWidths
 from linreg.model import LinearModel
 from linreg.relay import ahead, behind
@@ -58,6 +60,7 @@ def score(
     """
     check_output(output)
     streams = stream.find(path, model.features)
+    _check_apart(path, streams, output)
     features = stream.common_schema(streams)
     schema = _written(model, features, half_widths)
     advance = watch(_total(streams))
@@ -117,6 +120,16 @@ def _accumulate(model: LinearModel, x_Fn: Sequence[npt.NDArray[np.generic]], y_O
             y_n += np.multiply(z_n, weight, out=term_n)
 
 
+def _check_apart(path: str, streams: Sequence[Stream], output: Path) -> None:
+    """Refuse an output that the next run would take for rows; a single file may be replaced by what is made of it."""
+    place = Path(os.path.realpath(output))
+    inside = Path(path).is_dir() and place.is_relative_to(os.path.realpath(path))
+    among = any(place == Path(os.path.realpath(one.file.path)) for one in streams) and str(path) != str(output)
+    if inside or (among and len(streams) > 1):
+        what = f"output {output} lies among the files of {path}"
+        raise UserError(f"{what}, so that the next run would score it too: write it elsewhere")
+
+
 def _scored(
     model: LinearModel, streams: Sequence[Stream], half_widths: HalfWidths | None
 ) -> Generator[tuple[Stream, pa.RecordBatch, list[pa.Array]], None, None]:
@@ -166,6 +179,12 @@ def _written(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | 
     kinds = ("predicted",) if half_widths is None else ("predicted", "low", "high")
     gaps = _missing(model, half_widths) is None
     added = [f"{kind}_{target}" for target in model.targets for kind in kinds]
+    twice = [name for name in added if name in features.names]
+    if twice:
+        raise UserError(
+            f"the output would hold two columns '{twice[0]}', a feature and a prediction: "
+            "train on a feature of another name"
+        )
     read = [field.with_nullable(gaps) for field in features]
     return pa.schema([*read, *(pa.field(name, pa.float64(), nullable=False) for name in added)])
 

@@ -7,9 +7,10 @@ A reader of the output sees the old file or the new one; where anything fails, n
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -34,7 +35,7 @@ def check_output(output: Path) -> None:
     """
     if output.suffix.lower() not in _WRITERS:
         raise UserError(f"output {output} has no extension that says its format: end it in .csv, .parquet or .pq")
-    if output.is_dir() or not output.absolute().parent.is_dir():
+    if output.is_dir() or not Path(os.path.realpath(output)).parent.is_dir():
         raise UserError(f"output {output} cannot be written: its folder must exist, and it must not be one")
 
 
@@ -46,11 +47,14 @@ def sink(output: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch],
         UserError: the file cannot be written.
     """
     check_output(output)
-    with _told(output), tempfile.TemporaryDirectory(dir=_folder(output), prefix=f".{output.stem[:100]}-") as scratch:
+    place = Path(os.path.realpath(output))  # a link stays, and what it points to is replaced
+    with _told(output), tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{output.stem[:100]}-") as scratch:
         whole = Path(scratch) / output.name
         with _WRITERS[output.suffix.lower()](str(whole), schema) as writer:
             yield lambda batch: _write(output, writer, batch)
-        os.replace(whole, output)
+        with suppress(FileNotFoundError):
+            shutil.copymode(place, whole)  # who may read the old file may read the new one, and nobody else
+        os.replace(whole, place)
 
 
 class _ParquetWriter:
@@ -91,10 +95,6 @@ _WRITERS: dict[str, Callable[[str, pa.Schema], AbstractContextManager[_ParquetWr
 def _write(output: Path, writer: _ParquetWriter | pacsv.CSVWriter, batch: pa.RecordBatch) -> None:
     with _told(output):
         writer.write_batch(batch)
-
-
-def _folder(output: Path) -> Path:
-    return output.absolute().parent
 
 
 @contextmanager

@@ -143,16 +143,6 @@ def bits(machine: dict[str, str], tmp_path) -> str:
     return run.stdout
 
 
-def test_without_a_folder_to_write_it_compiles_all_the_same(monkeypatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "/proc/nowhere")
-    monkeypatch.setattr("numba.core.config.CACHE_DIR", "/proc/nowhere")
-    kernel.epoch.cache_clear()
-    rows = rows_of(1100, 2, 1)
-    ours, theirs = (parameters(rows, config_of(t, 5, dtype="float64")) for t in ("fused", "builtin"))
-    kernel.epoch.cache_clear()
-    assert apart(ours, theirs) <= BOUND["float64"]
-
-
 def test_auto_takes_it_for_mini_batches_on_the_cpu_and_builtin_on_a_card() -> None:
     assert choose(TrainConfig(batch_size=5))[0].name == "fused"
     assert choose(TrainConfig(batch_size=5, device="cuda"))[0].name == "builtin"

@@ -129,6 +129,20 @@ def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("lightest", [0.0, 1e-12])
+def test_rows_that_weigh_next_to_nothing_do_not_shift_the_others(way: str, lightest: float) -> None:
+    table = table_of(rows_of(9000, 3, weighted=True))
+    far = np.arange(9000) < 2000
+    columns = {name: np.where(far, 1e9, table[name].to_numpy()) for name in ("x0", "x1", "x2")}
+    columns |= {"y0": table["y0"].to_numpy(), "w": np.where(far, lightest, 1.0)}
+    rows = Rows([pa.table(columns)], ("x0", "x1", "x2"), ("y0",), weight="w")
+    found, expected = leaves.moments(rows, way=way)[0], by_numpy(rows)
+    np.testing.assert_allclose(found.solution.weight_OF, expected.solution.weight_OF, rtol=1e-6 if lightest else 1e-10)
+    none = Rows([pa.table(columns | {"w": np.zeros(9000)})], ("x0", "x1", "x2"), ("y0",), weight="w")
+    assert leaves.moments(none, way=way)[0].weight == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_any_number_of_threads_gives_the_same_bits(way: str) -> None:
     rows = rows_of(3 * LEAF + 77, 3)
     first, *others = (leaves.moments(rows, way=way, threads=n)[0] for n in (1, 2, 5))

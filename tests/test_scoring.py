@@ -219,6 +219,36 @@ def test_an_output_may_be_the_input(tmp_path: Path) -> None:
     assert "predicted_y" in pd.read_parquet(path)
 
 
+@pytest.mark.parametrize("pattern", ["", "/*.parquet"])
+def test_an_output_among_the_files_that_are_scored_is_refused(tmp_path: Path, pattern: str) -> None:
+    put(frame(5), tmp_path / "a.parquet")
+    put(frame(5), tmp_path / "out.parquet")
+    with pytest.raises(UserError, match="lies among the files of"):
+        score(MODEL, f"{tmp_path}{pattern}", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 5
+    (tmp_path / "sub").mkdir()
+    assert score(MODEL, f"{tmp_path}/*.parquet", tmp_path / "sub" / "out.parquet") == 10
+
+
+def test_a_feature_and_a_prediction_of_one_name_are_refused(tmp_path: Path) -> None:
+    stacked = LinearModel(np.ones((1, 1)), np.zeros(1), np.zeros(1), ("predicted_y",), ("y",))
+    given = put(pd.DataFrame({"predicted_y": [1.0, 2.0]}), tmp_path / "in.csv")
+    with pytest.raises(UserError, match="two columns 'predicted_y'"):
+        score(stacked, given, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_link_stays_a_link_and_a_replaced_file_keeps_who_may_read_it(tmp_path: Path) -> None:
+    given, real, link = put(frame(5), tmp_path / "in.csv"), tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    score(MODEL, given, link)
+    assert link.is_symlink()
+    assert len(pd.read_csv(real)) == 5
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.usefixtures("small")
 def test_row_groups_are_of_a_size_whatever_the_batches(tmp_path: Path) -> None:
     score(MODEL, put(frame(1000), tmp_path / "in.parquet"), tmp_path / "out.parquet")

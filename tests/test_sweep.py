@@ -12,10 +12,14 @@ from tutorial import X15, Y15, moments_of, rows_of
 from linreg import passes, sweep, together
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.fit import Fit, fit
+from linreg.fit import Fit, finish, fit
+from linreg.loop import loop
 from linreg.objective import Objective
+from linreg.ready import prepare
+from linreg.record import record
 from linreg.rows import Rows
 from linreg.sweep import fit_many
+from linreg.threads import one_thread
 from linreg.trainers import fused
 from linreg.walk import theta_after
 
@@ -73,6 +77,20 @@ def test_the_bits_hold_for_any_shape_of_the_model(features: int, targets: int) -
     for one, config in zip(fit_many(rows, configs, validation=validation), configs, strict=True):
         assert isinstance(one, Fit)
         assert same(one, fit(rows, config, validation=validation)), config
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stretch_of_epochs_has_the_bits_of_one_epoch_after_the_other(kind: str) -> None:
+    validation = moments_of(X15[3:9] + 1.5, Y15[3:9])
+    configs = [replace(GRAM, **own) for own in KINDS[kind]]
+    for config in [config for config in configs if config.trainer == "gram"]:
+        walked = fit(ROWS, config, validation=validation)
+        moments = record(ROWS).moments
+        with one_thread():
+            choice = prepare(config, validation=validation, start=None)
+            ready = choice.on(Objective.trained(moments, config), None)
+            state, way, stopped = loop(choice.trainer, ready.problem, config, validation, None)
+        assert same(walked, finish(ready, state, way, stopped, gaps=False))
 
 
 def test_batches_that_are_cut_for_the_cache_and_short_stretches_change_no_bit(monkeypatch) -> None:

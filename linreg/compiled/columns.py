@@ -104,12 +104,32 @@ def _float_at(_context: Any, _address: Any) -> Any:
 
 
 @inlined
-def means(addresses: Any, single: Any, chosen: Any, rows: int) -> Any:
-    """The plain means of the first rows, column by column: what all of them are shifted by."""
-    out = np.empty(addresses.size)
-    for p in range(addresses.size):
+def means(addresses: Any, single: Any, chosen: Any, root: Any, sample: int, rows: int) -> Any:
+    """The weighted means of the first rows, column by column: what all of them are shifted by.
+
+    Of a sample, or of all rows where those of the sample weigh nothing.
+    """
+    count = sample
+    weight = _weight(root, sample)
+    if not weight > 0:
+        count, weight = rows, _weight(root, rows)
+    out = np.zeros(addresses.size)
+    for p in range(addresses.size if weight > 0 else 0):
         total = 0.0
-        for i in range(rows):
-            total += _value(addresses[p], single[p], _row(chosen, i))
-        out[p] = total / rows
+        for i in range(count):
+            if not root.size or root[i] > 0:
+                value = _value(addresses[p], single[p], _row(chosen, i))
+                total += value * root[i] * root[i] if root.size else value
+        out[p] = total / weight
     return out
+
+
+@inlined
+def _weight(root: Any, rows: int) -> float:
+    """The weight of the first rows."""
+    if not root.size:
+        return float(rows)
+    total = 0.0
+    for i in range(rows):
+        total += root[i] * root[i]
+    return total

@@ -141,7 +141,7 @@ def absorb(r: Any, z: Any, k: int) -> None:
 def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
     """``(R, shift)`` of rows; see ``columns`` for the arguments. R is (K, K)."""
     k = addresses.size + 1
-    shift = means(addresses, single, chosen, min(rows, SAMPLE))
+    shift = means(addresses, single, chosen, root, min(rows, SAMPLE), rows)
     r, z = np.zeros(k * k), np.zeros(k * CHUNK)
     for i in range(0, rows, CHUNK):
         chunk(z, addresses, single, chosen, shift, root, i, min(CHUNK, rows - i))

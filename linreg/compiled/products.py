@@ -44,7 +44,7 @@ def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
     """``(G, shift)`` of rows, the ones first; the upper triangle of G counts. See ``columns``."""
     k = addresses.size + 1
     room = (k + TILE - 1) // TILE * TILE
-    shift = means(addresses, single, chosen, min(rows, SAMPLE))
+    shift = means(addresses, single, chosen, root, min(rows, SAMPLE), rows)
     g, z = np.zeros(room * room), np.zeros(room * CHUNK)
     for row in range(0, rows, CHUNK):
         chunk(z, addresses, single, chosen, shift, root, row, min(CHUNK, rows - row))

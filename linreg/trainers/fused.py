@@ -1,13 +1,14 @@
 """Mini-batch descent with the gradient in closed form, in one compiled pass over the rows an epoch.
 
-The updates of ``builtin`` on the same batches, so the same numbers to rounding; and the same bits every time, since
-batches, sums and rounding are all our own. Where a training is too short for a compiler to pay, each batch is a few
-calls of numpy instead: how long it is decides, and not what happens to be compiled.
+The updates of ``builtin`` on the same batches, so the same numbers to rounding; and the same bits every time, on any
+x86-64, since batches, sums and rounding are all our own. Where a training is too short for a compiler to pay, each
+batch is a few calls of numpy instead, with the bits of one type of machine: how long it is decides, and not what
+happens to be compiled.
 
 Shapes: N rows, F features, O targets, B rows a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from linreg.batches import Blocks, batches, block_rows, epoch_blocks
+from linreg.threads import one_thread
 from linreg.trainers.contract import Problem, State
 from linreg.trainers.sgd import Sgd
 
@@ -97,6 +99,17 @@ class Fused(Sgd):
         x, y, w = _source(problem)
         rate = x.dtype.type(self.rate(epoch))
         order = batches(len(x), self.batch_size, seed=problem.seed, epoch=epoch, shuffle=self.shuffle)
+        with one_thread():  # the bits of numpy's products must not hang on how many there are
+            self._each(order, (x, y, w), rate, arrays)
+
+    def _each(
+        self,
+        order: Iterable[torch.Tensor | slice],
+        source: tuple[Array, Array, Array],
+        rate: np.floating[Any],
+        arrays: dict[str, Array],
+    ) -> None:
+        x, y, w = source
         for rows in order:
             i = rows.numpy() if isinstance(rows, torch.Tensor) else rows
             x_BF, y_BO = x[i], y[i]
