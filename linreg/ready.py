@@ -73,7 +73,7 @@ def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearMod
     """
     trainer, why = choose(config)
     device = resolve(config.device, config.dtype)
-    device = device if trainer.on_cards else torch.device("cpu")
+    device = device if device.type in trainer.cards else torch.device("cpu")
     _check_given(config, validation, start)
     return Choice(config, trainer, why, device)
 
