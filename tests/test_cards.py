@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -17,6 +19,7 @@ from linreg.cards import descent, feed, graph, record, sums
 from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.leaves import LONG, UNLIKE
+from linreg.moments import Moments
 from linreg.ready import prepare
 from linreg.trainers import TRAINERS, choose
 
@@ -24,12 +27,13 @@ ROOT = Path(__file__).parent.parent
 HERE = ROOT / "tests" / "cards"
 ALONE = """
 import sys
-class Blocked:
+from importlib.machinery import PathFinder
+GONE = {"numba", "scipy", "pandas", "threadpoolctl", "safetensors", "xxhash", "matplotlib", "sklearn"}
+GONE |= {"prefect", "mlflow", "flows"}
+class Rest:  # as if they were not installed: torch looks for some of them
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("numba", "scipy", "pandas", "threadpoolctl", "safetensors", "xxhash", "matplotlib",
-                                      "sklearn", "prefect", "mlflow", "flows", "tqdm", "tomli_w"):
-            raise ImportError(name + " is blocked")
-sys.meta_path.insert(0, Blocked())
+        return None if name.partition(".")[0] in GONE else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Rest()
 """
 
 
@@ -44,8 +48,9 @@ def run(code: str, **env: str) -> str:
 
 def checks(*files: str) -> str:
     """The tests of some files in a process that finds torch, numpy, pyarrow, Triton and pytest, and little else."""
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--confcutdir={HERE}", *(str(HERE / f) for f in files)]
-    return run(f"{ALONE}\nimport pytest\nraise SystemExit(pytest.main({options!r}))", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    options = ["-q", "-p", "no:cacheprovider", f"--confcutdir={HERE}", *(str(HERE / f) for f in files)]
+    code = f"{ALONE}\nimport pytest\nraise SystemExit(pytest.main({options!r}))"
+    return run(code, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
 @pytest.mark.parametrize("file", ["records.py", "descents.py"])
@@ -75,7 +80,8 @@ def compiled(kernel, kind, **constants):
     if kernel in (products._tiled, products._narrow):
         pointers["out_ptr"] = "*fp64"
     names = kernel.arg_names
-    sign = {n: "constexpr" if n in constants else pointers.get(n, f"*{kind}" if n.endswith("_ptr") else "i32") for n in names}
+    other = {n: f"*{kind}" if n.endswith("_ptr") else "i32" for n in names}
+    sign = {n: "constexpr" if n in constants else pointers.get(n, other[n]) for n in names}
     source = ASTSource(kernel, sign, {(names.index(n),): v for n, v in constants.items()})
     return triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
 
@@ -138,11 +144,8 @@ def test_leaves_and_limits_are_those_of_the_cpu_s_records() -> None:
     assert (sums.LEAF, record.LONG, record.UNLIKE) == (rows.LEAF, LONG, UNLIKE)
 
 
-def test_rows_make_the_moments_of_the_cpu(monkeypatch) -> None:
-    """On the CPU by torch's products: the same record to rounding, of any mix of types, with weights and chosen rows."""
-    import numpy as np
-    import pyarrow as pa
-
+def test_rows_make_the_moments_of_the_cpu() -> None:
+    """By torch's products: the same record to rounding, of any mix of types, with weights and chosen rows."""
     rng = np.random.default_rng(0)
     n = 150_000
     a, b = rng.normal(size=n).astype(np.float32), rng.normal(size=n)
@@ -162,14 +165,10 @@ def test_rows_make_the_moments_of_the_cpu(monkeypatch) -> None:
 
 
 def record_of(part: rows.Rows):
-    from linreg.moments import Moments
-
     return Moments.of(part.blocks(), part.features, part.targets, weights=part.block_weights())
 
 
 def test_few_rows_and_rows_with_gaps_are_left_to_the_cpu() -> None:
-    import pyarrow as pa
-
     few = pa.table({"a": [1.0, 2.0, 4.0], "y": [1.0, 2.0, 3.0]})
     assert record.moments(rows.Rows([few], ("a",), ("y",)), torch.device("cpu")) is None
     many = pa.table({"a": [None, *range(70_000)], "y": [0.0, *range(70_000)]})
@@ -222,6 +221,31 @@ def test_a_trainer_names_the_cards_it_runs_on() -> None:
     }
 
 
+def test_the_bench_runs_all_contenders_here_by_torch(monkeypatch) -> None:
+    from bench import card
+
+    monkeypatch.setattr(descent, "has_triton", lambda: False)
+    found = card.run(size=1 << 20, rounds=1, device="cpu")
+    names = [f"card {what} F={f}" for f in card.FEATURES for what in ("sums", "record", "epochs")]
+    assert [r.case for r in found] == [*names, "card from host F=32"]
+    for r in found[:-1]:
+        assert set(r.against) == {card.READ, card.COPY}
+        assert r.target == ({} if "record" in r.case else {card.READ: 0.8})
+    assert set(found[-1].against) == {card.PINNED}
+
+
+def test_the_bench_says_in_a_line_that_there_is_no_card(machine, capsys) -> None:
+    from bench import card
+
+    machine()
+    assert card.run() == []
+    assert capsys.readouterr().err == "card: skipped, no NVIDIA card on this machine\n"
+
+
+def test_the_bench_needs_torch_numpy_pyarrow_and_triton_alone() -> None:
+    run(f"{ALONE}\nimport bench.card, sys\nassert not GONE & set(sys.modules)")
+
+
 def test_without_a_card_recorded_work_is_the_work_itself() -> None:
     ran = []
     replay = graph.replayed(lambda: ran.append(1), torch.device("cpu"))
@@ -236,8 +260,6 @@ def test_without_triton_an_epoch_goes_by_torch(monkeypatch) -> None:
 
 
 def test_a_leaf_is_as_long_as_its_rows_that_count() -> None:
-    import numpy as np
-
     column = np.arange(5.0)
     assert len(feed.Leaf([column])) == 5
     assert len(feed.Leaf([column], np.array([0, 4], np.uint32))) == 2

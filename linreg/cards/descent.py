@@ -11,7 +11,7 @@ type of card.
 Shapes: N rows, F features, O targets, D = 1 + F, B rows a batch, G programs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -90,7 +90,7 @@ def epoch(rows: Rows, blocks: Blocks | None, batch: int, how: How, state: State)
         if not kernels(shape):
             return gathered.epoch(rows, blocks, batch, how, state)
         theta, velocity, first = _packed(state)
-        begun = order.of(blocks, len(x)) if blocks else order.none(len(x))
+        begun = order.of(blocks, len(x)) if blocks else order.none(len(x), x.device)
         run = _walked if _one_program(shape) else _in_parts
         theta, velocity = run(shape, rows, begun, how, (theta, velocity), first)
         return _unpacked(theta, velocity if how.momentum else None)
@@ -129,6 +129,12 @@ def _unpacked(theta: torch.Tensor, velocity: torch.Tensor | None) -> dict[str, t
 Both = tuple[torch.Tensor, torch.Tensor]
 
 
+def _sent(numbers: Sequence[float], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Numbers on a device; on a card without waiting for it, so that the next epoch is asked for meanwhile."""
+    pinned = torch.tensor(numbers, dtype=dtype, pin_memory=device.type == "cuda")
+    return pinned.to(device, non_blocking=True)
+
+
 def _constants(shape: Shape) -> dict[str, Any]:
     bits = max(shape.block - 1, 1).bit_length()
     return {"BITS": bits, "SHUFFLED": shape.block > 0, "WEIGHTED": shape.weighted}
@@ -138,7 +144,7 @@ def _walked(shape: Shape, rows: Rows, begun: order.Order, how: How, both: Both, 
     """An epoch by one program."""
     from linreg.cards import steps
 
-    numbers = torch.tensor(how.numbers(), dtype=torch.float64).to(shape.device)
+    numbers = _sent(how.numbers(), torch.float64, shape.device)
     w = rows.x_NF if rows.weight_N is None else rows.weight_N
     begun = begun.to(shape.device)
     steps.walk[(1,)](
@@ -163,7 +169,7 @@ def _in_parts(shape: Shape, rows: Rows, begun: order.Order, how: How, both: Both
 
 @lru_cache(maxsize=2)  # a graph knows addresses: while they are the same ones, whatever lies there is what it walks
 def _kept(shape: Shape, _addresses: tuple[int, int, int]) -> "Parts":
-    return Parts(shape, order.room(shape.rows, shape.block))
+    return Parts(shape, order.room(shape.rows, shape.block, shape.device))
 
 
 class Parts:
@@ -174,18 +180,20 @@ class Parts:
 
         self.shape = shape
         self.programs, self.each = steps.spans(shape.features, shape.targets, shape.batch)
-        new = torch.zeros((self.programs + 2, shape.targets, shape.features + 1), dtype=shape.dtype, device=shape.device)
+        room = (self.programs + 2, shape.targets, shape.features + 1)
+        new = torch.zeros(room, dtype=shape.dtype, device=shape.device)
         self.theta, self.velocity, self.partial = new[0], new[1], new[2:]
         self.order = begun.to(shape.device)
         self.how = torch.zeros(4, dtype=torch.float64, device=shape.device)
         self.clock = torch.zeros(5, dtype=torch.int64, device=shape.device)  # no batches: a step does nothing
-        self.replay = None
+        self.replay: tuple[Callable[[], None], int] | None = None
 
     def load(self, begun: order.Order, how: How, both: Both, first: bool) -> None:
         """Put an epoch's beginning in place."""
         self.order.copy(begun)
-        self.how.copy_(torch.tensor(how.numbers(), dtype=torch.float64))
-        self.clock.copy_(torch.tensor([0, 0, self.shape.batches, int(first), begun.start]))
+        self.how.copy_(_sent(how.numbers(), torch.float64, self.shape.device))
+        now = [0, 0, self.shape.batches, int(first), begun.start]
+        self.clock.copy_(_sent(now, torch.int64, self.shape.device))
         self.theta.copy_(both[0])
         self.velocity.copy_(both[1])
 
@@ -205,11 +213,15 @@ class Parts:
             MOMENTUM=s.momentum, NESTEROV=s.nesterov, **tile,
         )  # fmt: skip
 
+    def _steps(self, rows: Rows, count: int) -> None:
+        for _ in range(count):
+            self.step(rows)
+
     def epoch(self, rows: Rows, begun: order.Order, how: How, both: Both, first: bool) -> Both:
         """All batches, so many at once; those of the graph that are beyond the last one do nothing."""
         if self.replay is None:
             count = min(AT_ONCE, self.shape.batches)
-            self.replay = replayed(lambda: [self.step(rows) for _ in range(count)], self.shape.device), count
+            self.replay = replayed(lambda: self._steps(rows, count), self.shape.device), count
         replay, count = self.replay
         self.load(begun, how, both, first)
         for _ in range(-(-self.shape.batches // count)):

@@ -65,7 +65,9 @@ class Batches:
             replay()
 
     def _some(self, i_B: torch.Tensor) -> "Rows":
-        return type(self.rows)(*(None if t is None else t.index_select(0, i_B) for t in self.rows))
+        x_NF, y_NO, weight_N = self.rows
+        weight_B = None if weight_N is None else weight_N.index_select(0, i_B)
+        return type(self.rows)(x_NF.index_select(0, i_B), y_NO.index_select(0, i_B), weight_B)
 
     def step(self, batch: "Rows") -> None:
         """One update, in place."""

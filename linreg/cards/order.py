@@ -33,8 +33,9 @@ class Order(NamedTuple):
     whole: int
 
     def to(self, device: torch.device) -> "Order":
-        """The same on a device, in memory of its own."""
-        return Order(*(t.to(device, copy=True) for t in self[:3]), *self[3:])
+        """The same on a device."""
+        blocks, keys, tail = (t.to(device) for t in self[:3])
+        return Order(blocks, keys, tail, *self[3:])
 
     def copy(self, other: "Order") -> None:
         """Take over the words of another epoch's order over the same rows; ``start`` is a number, and stays."""
@@ -50,22 +51,24 @@ def of(blocks: Blocks, rows: int) -> Order:
     tail[blocks.tail_T] = np.arange(left, dtype=np.int32)
     start = int(np.flatnonzero(blocks.order_C == whole)[0]) * blocks.size if left else rows
     words = (blocks.order_C.astype(np.int32), keys_C6.view(np.int32), tail)
-    return Order(*(torch.from_numpy(np.ascontiguousarray(a)) for a in words), start, left, whole)
+    order, keys, last = (torch.from_numpy(np.ascontiguousarray(a)) for a in words)
+    return Order(order, keys, last, start, left, whole)
 
 
-def none(rows: int) -> Order:
-    """What stands for an order where rows are walked as they stand."""
-    word = torch.zeros(1, dtype=torch.int32)
+def none(rows: int, device: torch.device) -> Order:
+    """What stands for an order where rows are walked as they stand: words that nobody reads."""
+    word = torch.zeros(1, dtype=torch.int32, device=device)
     return Order(word, word, word, rows, 0, 0)
 
 
-def room(rows: int, block: int) -> Order:
+def room(rows: int, block: int, device: torch.device) -> Order:
     """Room for the order of any epoch, blocks of so many rows; 0: rows are walked as they stand."""
     if not block:
-        return none(rows)
+        return none(rows, device)
     count, left = -(-rows // block), rows % block
     shapes = ((count,), (count, 6), (max(1, left),))
-    return Order(*(torch.zeros(s, dtype=torch.int32) for s in shapes), rows, left, rows // block)
+    order, keys, tail = (torch.zeros(s, dtype=torch.int32, device=device) for s in shapes)
+    return Order(order, keys, tail, rows, left, rows // block)
 
 
 def inverse(odd: Words) -> Words:

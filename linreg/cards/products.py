@@ -90,7 +90,8 @@ def _weights(root_ptr, n, rows, WEIGHTED: tl.constexpr):
 def _columns(z_ptr, shift_ptr, p, until, n, rows, stride, v):
     """``sqrt(w) (z - c)`` of columns ``p`` below ``until``, (W, BN); 0 where there are none."""
     there = p < until
-    z = tl.load(z_ptr + p[:, None].to(tl.int64) * stride + n[None, :], mask=there[:, None] & (n < rows)[None, :], other=0)
+    at = p[:, None].to(tl.int64) * stride + n[None, :]
+    z = tl.load(z_ptr + at, mask=there[:, None] & (n < rows)[None, :], other=0.0)
     shift = tl.load(shift_ptr + p, mask=there, other=0.0)
     # rows beyond the last have weight 0, and their zeros are finite: nothing needs to be selected
     return (z.to(tl.float64) - shift[:, None]) * v[None, :]

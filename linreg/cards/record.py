@@ -1,4 +1,4 @@
-"""The record of one partition, computed on a card: the factor R of ``sqrt(w) [1 | Z - c]``, as ``linreg.leaves`` has it.
+"""The record of one partition, made on a card: the factor R of ``sqrt(w) [1 | Z - c]``, as ``linreg.leaves`` has it.
 
     plain      sums of products about the means of a sample, and their Cholesky factor: one pass at the memory's speed;
                for many rows whose columns are unlike each other, in the sample and in the end, as in ``leaves``
@@ -34,7 +34,7 @@ LONG = 8e9  # rows times K squared from which the plain way serves, as in ``leav
 UNLIKE = 300.0  # the largest condition number of the scaled columns for it
 SINGULAR = 1e12  # the condition number from which a factor whitens nothing
 ORTHOGONAL = 10.0  # the condition number of whitened rows whose sums of products lose no digit
-SAMPLE = 8192  # rows
+SAMPLE = 2048  # rows: a condition number and a first factor need no more
 PASSES = 3
 
 
@@ -126,19 +126,23 @@ def _sampled(z_MP: Float, weight_M: Float | None) -> tuple[Float, Float]:
     total = float(w.sum())
     shift_P = np.asarray(w @ z_MP / total) if total > 0 else z_MP.mean(axis=0)
     root_M = np.sqrt(w)[:, None]
-    return shift_P, upright(np.linalg.qr(np.hstack([root_M, root_M * (z_MP - shift_P)]), mode="r"))
+    root_KK = np.linalg.qr(np.hstack([root_M, root_M * (z_MP - shift_P)]), mode="r")
+    return shift_P, upright(np.asarray(root_KK))
 
 
 def _plain(source: Source, shift_P: Float, device: torch.device) -> Float | None:
-    shift = torch.from_numpy(shift_P).to(device)
-    if not (has_triton() and device.type == "cuda"):
-        return _root(_summed(dense.leaf_sums(c.z_PN, shift, c.root_N, c.rows) for c in source.chunks()))
-    from linreg.cards import products
+    return _root(gram(source, torch.from_numpy(shift_P).to(device)))
 
-    if not products.fits(len(shift_P)):
-        return _root(_summed(dense.leaf_sums(c.z_PN, shift, c.root_N, c.rows) for c in source.chunks()))
-    squares = (leaves(products.squares(c.z_PN, shift, c.root_N, c.rows)) for c in source.chunks())
-    return _root(ones_first(_summed(squares), *products.layout(len(shift_P)), len(shift_P)))
+
+def gram(source: Source, shift_P: torch.Tensor) -> Float:
+    """The sums of products of ``sqrt(w) [1 | Z - shift]``, (K, K), in one pass; ``shift_P`` on the card."""
+    if has_triton() and shift_P.device.type == "cuda":
+        from linreg.cards import products
+
+        if products.fits(len(shift_P)):
+            squares = (leaves(products.squares(c.z_PN, shift_P, c.root_N, c.rows)) for c in source.chunks())
+            return ones_first(_summed(squares), *products.layout(len(shift_P)), len(shift_P))
+    return _summed(dense.leaf_sums(c.z_PN, shift_P, c.root_N, c.rows) for c in source.chunks())
 
 
 def _whitened(source: Source, shift_P: Float, root_KK: Float, device: torch.device) -> Float | None:
@@ -147,9 +151,7 @@ def _whitened(source: Source, shift_P: Float, root_KK: Float, device: torch.devi
         if condition(shift_P, root_KK) > SINGULAR:
             return None
         whiten = dense.Whitener.of(root_KK, device)
-        inner_KK = _root(
-            _summed(dense.leaf_sums(c.z_PN, shift, c.root_N, c.rows, whiten) for c in source.chunks())
-        )
+        inner_KK = _root(_summed(dense.leaf_sums(c.z_PN, shift, c.root_N, c.rows, whiten) for c in source.chunks()))
         if inner_KK is None:
             return None
         root_KK = np.triu(inner_KK @ root_KK)
@@ -177,7 +179,7 @@ def ones_first(square_WW: Float, width: int, ones: int, columns: int) -> Float:
     """The sums of products of ``[1 | Z]``, whole, of a square that has them elsewhere and above the diagonal alone."""
     assert square_WW.shape == (width, width)
     i = np.array([ones, *range(columns)])
-    return square_WW[np.minimum.outer(i, i), np.maximum.outer(i, i)]
+    return np.asarray(square_WW[np.minimum.outer(i, i), np.maximum.outer(i, i)])
 
 
 def upright(root_KK: Float) -> Float:

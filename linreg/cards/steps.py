@@ -1,6 +1,6 @@
 """Kernels of descent on a card, in Triton: the gradient in closed form, every sum in a fixed order, no atomics.
 
-    r = sqrt-free residual  w (x W' + b - y) 2 / (size O),    gradient of W = r' x,  of b = sum r
+    r = 2 / (size O) w (x W' + b - y),    gradient of W = r' x,    of b = sum r
 
     walk     one program does all batches of an epoch: a batch is one tile, the parameters stay in registers, and the
              next batch is on its way meanwhile
@@ -61,7 +61,7 @@ def finish_tile(features: int, programs: int) -> dict[str, Any]:
 
 
 def _padded(count: int) -> int:
-    return triton.next_power_of_2(count)
+    return int(triton.next_power_of_2(count))
 
 
 @triton.jit
@@ -81,8 +81,8 @@ def _row_at(q, there, order_ptr, keys_ptr, tail_ptr, start, left, whole, BITS: t
     MASK: tl.constexpr = (1 << BITS) - 1
     HALF: tl.constexpr = (BITS + 1) // 2
     word = (((w & MASK).to(tl.uint32) - a) * from_c) & MASK
-    word = ((((word ^ (word >> HALF)) - c) * from_b)) & MASK
-    word = ((((word ^ (word >> HALF)) - b) * from_a)) & MASK
+    word = (((word ^ (word >> HALF)) - c) * from_b) & MASK
+    word = (((word ^ (word >> HALF)) - b) * from_a) & MASK
     last = tl.load(tail_ptr + (q - start), mask=there & in_tail, other=0).to(tl.int64)
     return tl.where(in_tail, (whole << BITS) + last, (block << BITS) + word.to(tl.int64))
 
@@ -97,9 +97,7 @@ def _fetch(
     if SHUFFLED:
         row = _row_at(q, there, order_ptr, keys_ptr, tail_ptr, start, left, whole, BITS)
     f, o = tl.arange(0, FP), tl.arange(0, OP)
-    x = tl.load(
-        x_ptr + row[:, None] * features + f[None, :], mask=there[:, None] & (f < features)[None, :], other=0.0
-    )
+    x = tl.load(x_ptr + row[:, None] * features + f[None, :], mask=there[:, None] & (f < features)[None, :], other=0.0)
     y = tl.load(y_ptr + row[:, None] * targets + o[None, :], mask=there[:, None] & (o < targets)[None, :], other=0.0)
     w = tl.where(there, 1.0, 0.0).to(x.dtype)
     if WEIGHTED:
@@ -121,9 +119,10 @@ def _residual(x, y, w, weight, bias, OP: tl.constexpr):
 def _products(r, x, OP: tl.constexpr):
     """``r' x`` before rows are added up: (BN, OP, FP), or (BN, FP) for one target."""
     if OP == 1:
-        return r * x
+        products = r * x
     else:
-        return r[:, :, None] * x[:, None, :]
+        products = r[:, :, None] * x[:, None, :]
+    return products
 
 
 @triton.jit

@@ -65,9 +65,7 @@ def torch_sgd(rows, batch, how, state, *, epochs=(1, 2), shuffle=True, rates=())
     model = torch.nn.Linear(rows.x_NF.shape[1], rows.y_NO.shape[1], dtype=rows.x_NF.dtype)
     model.load_state_dict(state)
     groups = [{"params": [model.weight], "weight_decay": how.decay}, {"params": [model.bias]}]
-    sgd = torch.optim.SGD(
-        groups, lr=how.rate, momentum=how.momentum, dampening=how.dampening, nesterov=how.nesterov
-    )
+    sgd = torch.optim.SGD(groups, lr=how.rate, momentum=how.momentum, dampening=how.dampening, nesterov=how.nesterov)
     for e in epochs:
         for group in sgd.param_groups:
             group["lr"] = rates[e - 1] if rates else how.rate
@@ -103,35 +101,40 @@ def check(rows, batch, how, device, **options) -> None:
     assert apart(ours, expected) <= BOUND[rows.x_NF.dtype]
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("dtype", BOUND, ids=["float64", "float32"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_gives_the_numbers_of_torch_s_sgd(shape: str, dtype: torch.dtype, way, device) -> None:
+def test_it_gives_the_numbers_of_torch_s_sgd(shape: str, dtype: torch.dtype, device) -> None:
     n, f, o, batch = SHAPES[shape]
     check(data(n, f, o, dtype), batch, HOW["momentum"], device)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("shape", ["one program, one feature", "parts, wide"])
-def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, weighted: bool, way, device) -> None:
+def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, weighted: bool, device) -> None:
     n, f, o, batch = SHAPES[shape]
     check(data(n, f, o, torch.float64, weighted=weighted), batch, HOW[how], device)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("shape", ["one program, few parameters", "parts, short last batch"])
-def test_in_order_it_walks_the_rows_as_they_stand(shape: str, way, device) -> None:
+def test_in_order_it_walks_the_rows_as_they_stand(shape: str, device) -> None:
     n, f, o, batch = SHAPES[shape]
     check(data(n, f, o, torch.float64), batch, HOW["plain"], device, shuffle=False)
 
 
-def test_each_epoch_has_its_own_rate(way, device) -> None:
+@pytest.mark.usefixtures("way")
+def test_each_epoch_has_its_own_rate(device) -> None:
     for shape in ("one program, one feature", "parts, wide"):
         n, f, o, batch = SHAPES[shape]
         check(data(n, f, o, torch.float64), batch, HOW["momentum"], device, rates=(0.02, 0.005))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("shape", ["one program, few parameters", "parts, short last batch"])
-def test_taken_up_again_it_goes_on_with_the_same_bits(shape: str, way, device) -> None:
+def test_taken_up_again_it_goes_on_with_the_same_bits(shape: str, device) -> None:
     n, f, o, batch = SHAPES[shape]
     rows = moved(device, data(n, f, o, torch.float32))
     begin, how = moved(device, start(rows)), HOW["momentum"]
