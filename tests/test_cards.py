@@ -71,7 +71,7 @@ KERNELS = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from linreg.cards import products, steps
+from linreg.cards import products, steps, tiles
 
 def compiled(kernel, kind, **constants):
     constants.pop("num_warps", None)
@@ -90,9 +90,9 @@ assert "mma.sync" in tiled and ".f64.f64.f64.f64" in tiled, "no matrix instructi
 compiled(products._narrow, "fp32", PP=4, BN=256, SPAN=8192, WEIGHTED=False)
 order = dict(BITS=10, SHUFFLED=True, WEIGHTED=True)
 sgd = dict(MOMENTUM=True, NESTEROV=True)
-compiled(steps.walk, "fp32", **steps.tile(3, 2, 5), **order, **sgd)
-compiled(steps.part, "fp32", **steps.tile(32, 1, 128), **order)
-compiled(steps.finish, "fp32", **steps.finish_tile(32, 2048), **sgd)
+compiled(steps.walk, "fp32", **tiles.tile(3, 2, 5), **order, **sgd)
+compiled(steps.part, "fp32", **tiles.tile(32, 1, 128), **order)
+compiled(steps.finish, "fp32", **tiles.finish_tile(32, 2048), **sgd)
 print("compiled")
 """
 

@@ -5,12 +5,14 @@ need torch, numpy and pyarrow, and Triton for the fast ways, and no other packag
 ``fused`` join them to the rest of the library.
 
     record.py    the moments of one partition: which way, how good it is
-    feed.py      columns from host memory, copied while the card computes
+    feed.py      columns from host memory, copied while the card computes; or on the card already
     products.py  sums of products in one pass over the rows (Triton)
     dense.py     the same for many columns, or for columns that are alike, by torch's matrix products
     sums.py      the fixed order in which parts are added up
-    descent.py   epochs of mini-batch and full-batch descent: which way, and its buffers
-    steps.py     their kernels (Triton)
+    descent.py   epochs of mini-batch and full-batch descent: which way
+    kinds.py     their rows, hyperparameters and shape
+    steps.py     their kernels (Triton); fetching.py, the rows of a batch (Triton); tiles.py, how large
+    parts.py     batches that many programs share
     order.py     where each row of a batch lies: the batches of ``linreg.batches``
     gathered.py  the same epochs by torch's operations
     graph.py     work that is recorded once and replayed

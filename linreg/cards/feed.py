@@ -92,6 +92,31 @@ class Host:
                 slot.done()
 
 
+@dataclass(frozen=True)
+class OnCard:
+    """Rows that lie on a card: columns one after the other, (P, N), and their weights."""
+
+    z_PN: torch.Tensor
+    weight_N: torch.Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.z_PN.shape[1]
+
+    def sample(self, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+        """About so many rows from everywhere."""
+        i = torch.linspace(0, self.z_PN.shape[1] - 1, min(count, self.z_PN.shape[1]), dtype=torch.float64).long()
+        i = i.to(self.z_PN.device)
+        weight_N = None if self.weight_N is None else self.weight_N[i].cpu().double().numpy()
+        return self.z_PN[:, i].cpu().double().T.numpy(), weight_N
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All of them at once."""
+        root_N = None if self.weight_N is None else self.weight_N.double().sqrt()
+        yield Chunk(self.z_PN, root_N, self.z_PN.shape[1])
+
+
 def _some(leaf: Leaf, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
     i = np.linspace(0, len(leaf) - 1, min(count, len(leaf))).astype(np.int64)
     at = i if leaf.chosen_N is None else leaf.chosen_N[i]

@@ -6,18 +6,18 @@ are one recorded graph, replayed.
 Shapes: N rows, F features, O targets, B rows a batch, M whole batches.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import torch
 
 from linreg.batches import Blocks, order_of
 from linreg.cards.graph import replayed
+from linreg.cards.kinds import How, Rows
 
-if TYPE_CHECKING:
-    from linreg.cards.descent import How, Rows, State
+State = Mapping[str, torch.Tensor]
 
 
-def epoch(rows: "Rows", blocks: Blocks | None, batch: int, how: "How", state: "State") -> dict[str, torch.Tensor]:
+def epoch(rows: Rows, blocks: Blocks | None, batch: int, how: How, state: State) -> dict[str, torch.Tensor]:
     """The state one epoch later; see ``descent.epoch``."""
     walk = Batches(rows, batch, how, state)
     if batch == len(rows.x_NF):
@@ -32,7 +32,7 @@ def epoch(rows: "Rows", blocks: Blocks | None, batch: int, how: "How", state: "S
 class Batches:
     """The parameters on their way, and the step that a batch makes."""
 
-    def __init__(self, rows: "Rows", batch: int, how: "How", state: "State") -> None:
+    def __init__(self, rows: Rows, batch: int, how: How, state: State) -> None:
         self.rows, self.batch, self.nesterov = rows, batch, how.nesterov
         numbers = torch.tensor(how.numbers(), dtype=torch.float64)
         self.rate, self.momentum, self.keep, self.decay = numbers.to(rows.x_NF.device, rows.x_NF.dtype)
@@ -64,12 +64,12 @@ class Batches:
         for _ in range(1, whole):
             replay()
 
-    def _some(self, i_B: torch.Tensor) -> "Rows":
+    def _some(self, i_B: torch.Tensor) -> Rows:
         x_NF, y_NO, weight_N = self.rows
         weight_B = None if weight_N is None else weight_N.index_select(0, i_B)
-        return type(self.rows)(x_NF.index_select(0, i_B), y_NO.index_select(0, i_B), weight_B)
+        return Rows(x_NF.index_select(0, i_B), y_NO.index_select(0, i_B), weight_B)
 
-    def step(self, batch: "Rows") -> None:
+    def step(self, batch: Rows) -> None:
         """One update, in place."""
         x_BF, y_BO, weight_B = batch
         r_BO = (x_BF @ self.now["weight"].T + self.now["bias"] - y_BO) * (2 / y_BO.numel())

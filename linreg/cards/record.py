@@ -11,8 +11,7 @@ and the CPU makes it. Leaves of 65,536 rows and a fixed tree: the same bits ever
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,12 +20,14 @@ import pyarrow as pa
 import torch
 
 from linreg.cards import dense, has_triton, on
-from linreg.cards.feed import Chunk, Host, Leaf
+from linreg.cards.feed import Chunk, Host, Leaf, OnCard
 from linreg.cards.sums import LEAF, leaves, tree
 
 if TYPE_CHECKING:  # these need packages that a card does without
     from linreg.moments import Moments
     from linreg.rows import Rows
+
+__all__ = ["Factor", "OnCard", "factor", "gram", "moments"]
 
 Float = npt.NDArray[np.float64]
 
@@ -50,38 +51,13 @@ class Source(Protocol):
     """Rows, to be gone through as often as it takes; ``rows``: about how many."""
 
     @property
-    def rows(self) -> int: ...  # noqa: D102 - above
+    def rows(self) -> int: ...
 
     def sample(self, count: int) -> tuple[Float, Float | None]:
         """About so many rows from everywhere, (n, P), and their weights."""
 
     def chunks(self) -> Iterable[Chunk]:
         """All of them on the card, each chunk but the last of whole leaves."""
-
-
-@dataclass(frozen=True)
-class OnCard:
-    """Rows that lie on a card: columns one after the other, (P, N), and their weights."""
-
-    z_PN: torch.Tensor
-    weight_N: torch.Tensor | None = None
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-        return self.z_PN.shape[1]
-
-    def sample(self, count: int) -> tuple[Float, Float | None]:
-        """About so many rows from everywhere."""
-        i = torch.linspace(0, self.z_PN.shape[1] - 1, min(count, self.z_PN.shape[1]), dtype=torch.float64).long()
-        i = i.to(self.z_PN.device)
-        weight_N = None if self.weight_N is None else self.weight_N[i].cpu().double().numpy()
-        return self.z_PN[:, i].cpu().double().T.numpy(), weight_N
-
-    def chunks(self) -> Iterator[Chunk]:
-        """All of them at once."""
-        root_N = None if self.weight_N is None else self.weight_N.double().sqrt()
-        yield Chunk(self.z_PN, root_N, self.z_PN.shape[1])
 
 
 def moments(rows: "Rows", device: torch.device) -> "Moments | None":

@@ -14,95 +14,10 @@ Shapes: N rows, F features, O targets, D = 1 + F, B rows a batch, G programs; BN
 powers of two. theta_OD and velocity_OD hold the biases first.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
-TILE = 4096  # numbers of a tile of rows: 32 a thread
-LARGEST = 8192  # of a batch that is one tile
-WIDEST = 2048  # FP times OP; more would leave no room for rows
-PROGRAMS = 2048  # of a part: several rounds on every card, and few sums to add up
-
-
-def fits(features: int, targets: int) -> bool:
-    """Whether the kernels take so many."""
-    return _padded(features) * _padded(targets) <= WIDEST
-
-
-def is_a_tile(features: int, targets: int, batch: int) -> bool:
-    """Whether one program can do a batch at once."""
-    return _padded(batch) * _padded(features) * _padded(targets) <= LARGEST
-
-
-def spans(features: int, targets: int, batch: int) -> tuple[int, int]:
-    """How many programs do a batch, and how many rows each takes."""
-    step = tile_rows(features, targets)
-    steps = triton.cdiv(batch, step)
-    each = triton.cdiv(steps, min(steps, PROGRAMS)) * step
-    return triton.cdiv(batch, each), each
-
-
-def tile_rows(features: int, targets: int) -> int:
-    """Rows of a tile of ``part``."""
-    return max(2, TILE // (_padded(features) * _padded(targets)))
-
-
-def tile(features: int, targets: int, rows: int) -> dict[str, Any]:
-    """The constants of a kernel whose tile has at least so many rows."""
-    numbers = (padded := _padded(rows)) * (f := _padded(features)) * (o := _padded(targets))
-    return {"BN": padded, "FP": f, "OP": o, "num_warps": min(8, max(1, numbers // 512))}
-
-
-def finish_tile(features: int, programs: int) -> dict[str, Any]:
-    """The constants of ``finish``."""
-    width = min(32, _padded(1 + features))
-    return {"BD": width, "BG": min(_padded(programs), TILE // width), "num_warps": 4}
-
-
-def _padded(count: int) -> int:
-    return int(triton.next_power_of_2(count))
-
-
-@triton.jit
-def _row_at(q, there, order_ptr, keys_ptr, tail_ptr, start, left, whole, BITS: tl.constexpr):
-    """The row at place ``q`` of the epoch; see ``order``. ``left``: T; ``whole``: blocks that are whole."""
-    after = q >= start + left
-    in_tail = (q >= start) & (q < start + left)
-    w = tl.where(after, q - left, q)
-    block = tl.load(order_ptr + (w >> BITS) + after.to(tl.int64), mask=there & (in_tail == 0), other=0).to(tl.int64)
-    in_block = there & (block < whole)
-    a = tl.load(keys_ptr + block * 6, mask=in_block, other=1).to(tl.uint32, bitcast=True)
-    b = tl.load(keys_ptr + block * 6 + 1, mask=in_block, other=1).to(tl.uint32, bitcast=True)
-    c = tl.load(keys_ptr + block * 6 + 2, mask=in_block, other=1).to(tl.uint32, bitcast=True)
-    from_a = tl.load(keys_ptr + block * 6 + 3, mask=in_block, other=1).to(tl.uint32, bitcast=True)
-    from_b = tl.load(keys_ptr + block * 6 + 4, mask=in_block, other=1).to(tl.uint32, bitcast=True)
-    from_c = tl.load(keys_ptr + block * 6 + 5, mask=in_block, other=1).to(tl.uint32, bitcast=True)
-    MASK: tl.constexpr = (1 << BITS) - 1
-    HALF: tl.constexpr = (BITS + 1) // 2
-    word = (((w & MASK).to(tl.uint32) - a) * from_c) & MASK
-    word = (((word ^ (word >> HALF)) - c) * from_b) & MASK
-    word = (((word ^ (word >> HALF)) - b) * from_a) & MASK
-    last = tl.load(tail_ptr + (q - start), mask=there & in_tail, other=0).to(tl.int64)
-    return tl.where(in_tail, (whole << BITS) + last, (block << BITS) + word.to(tl.int64))
-
-
-@triton.jit
-def _fetch(
-    x_ptr, y_ptr, w_ptr, order_ptr, keys_ptr, tail_ptr, start, left, whole, q, there, features, targets,
-    FP: tl.constexpr, OP: tl.constexpr, BITS: tl.constexpr, SHUFFLED: tl.constexpr, WEIGHTED: tl.constexpr,
-):  # fmt: skip
-    """The rows at places ``q``: x (BN, FP), y (BN, OP), and what each counts, 0 for those that are not there."""
-    row = q
-    if SHUFFLED:
-        row = _row_at(q, there, order_ptr, keys_ptr, tail_ptr, start, left, whole, BITS)
-    f, o = tl.arange(0, FP), tl.arange(0, OP)
-    x = tl.load(x_ptr + row[:, None] * features + f[None, :], mask=there[:, None] & (f < features)[None, :], other=0.0)
-    y = tl.load(y_ptr + row[:, None] * targets + o[None, :], mask=there[:, None] & (o < targets)[None, :], other=0.0)
-    w = tl.where(there, 1.0, 0.0).to(x.dtype)
-    if WEIGHTED:
-        w = tl.load(w_ptr + row, mask=there, other=0.0)
-    return x, y, w
+from linreg.cards.fetching import fetch
 
 
 @triton.jit
@@ -167,14 +82,14 @@ def walk(
     v_bias = tl.load(velocity_ptr + b_at, mask=b_mask, other=0.0)
     decay = tl.load(how_ptr + 3).to(weight.dtype)
     there = (n < batch) & (n < rows)
-    x, y, w = _fetch(
+    x, y, w = fetch(
         x_ptr, y_ptr, w_ptr, order_ptr, keys_ptr, tail_ptr, start, left, whole, n, there, features, targets,
         FP, OP, BITS, SHUFFLED, WEIGHTED,
     )  # fmt: skip
     for t in range(0, tl.cdiv(rows, batch)):
         q = tl.full((BN,), t + 1, tl.int64) * batch + n  # the interpreter's t is a number of Python's
         there = (n < batch) & (q < rows)
-        next_x, next_y, next_w = _fetch(
+        next_x, next_y, next_w = fetch(
             x_ptr, y_ptr, w_ptr, order_ptr, keys_ptr, tail_ptr, start, left, whole, q, there, features, targets,
             FP, OP, BITS, SHUFFLED, WEIGHTED,
         )  # fmt: skip
@@ -221,7 +136,7 @@ def part(
     products = _products(tl.zeros((BN, OP), weight.dtype), tl.zeros((BN, FP), weight.dtype), OP)
     sums = tl.zeros((BN, OP), weight.dtype)
     for q in range(begin, stop, BN):
-        x, y, w = _fetch(
+        x, y, w = fetch(
             x_ptr, y_ptr, w_ptr, order_ptr, keys_ptr, tail_ptr, start, left, whole, q + n, q + n < stop,
             features, targets, FP, OP, BITS, SHUFFLED, WEIGHTED,
         )  # fmt: skip
