@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store
@@ -158,6 +160,7 @@ def read(
         dtype=config.train.dtype,
         folds=folds,
         held=stay,
+        device=_card(config),
         **_wanted(champion),
     )
     return Ingested(digest, key, found.dataset, found.record, found.validation, champion, warm)
@@ -166,6 +169,12 @@ def read(
 def walks_rows(config: Config) -> bool:
     """Whether its trainer walks the rows."""
     return choose(config.train)[0].needs_rows
+
+
+def _card(config: Config) -> torch.device | None:
+    """The NVIDIA card that ``train.device`` names. With ``auto`` records are the CPU's: the same bits anywhere."""
+    device = resolve(config.train.device, config.train.dtype)
+    return device if device.type == "cuda" and config.train.device != "auto" else None
 
 
 def _wanted(champion: Champion | None) -> dict[str, Any]:

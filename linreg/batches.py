@@ -59,7 +59,11 @@ def epoch_blocks(rows: int, batch_size: int, *, seed: int, epoch: int) -> Blocks
 
 def epoch_order(rows: int, batch_size: int, *, seed: int, epoch: int) -> Index:
     """A permutation of ``range(rows)``: the rows in the order of the epoch."""
-    blocks = epoch_blocks(rows, batch_size, seed=seed, epoch=epoch)
+    return order_of(epoch_blocks(rows, batch_size, seed=seed, epoch=epoch), rows)
+
+
+def order_of(blocks: Blocks, rows: int) -> Index:
+    """The rows in the order that blocks of ``rows`` rows say."""
     whole, size = rows // blocks.size, blocks.size
     out_CS = np.empty((whole, size), np.int64)
     goes_CS = scrambled(np.arange(size, dtype=np.uint32), blocks.keys_C3[:whole, :, None], size)

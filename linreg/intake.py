@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from linreg import leafwise, leaves, split
 from linreg.checks import Part, extras, read_part
@@ -55,12 +56,14 @@ def take_in(
     optional_gaps: bool = False,
     held: Collection[int] = ALL,
     folds: Folds | None = None,
+    device: torch.device | None = None,
 ) -> Intake:
     """Read, check, split and record the data.
 
     Args:
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
+        device: the card that makes the records; None: the CPU does.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
@@ -69,10 +72,11 @@ def take_in(
     whole = partial(
         read_part, first=found[0], config=config, dtype=dtype, optional=optional, optional_gaps=optional_gaps
     )
-    leaf_by_leaf = None if extras(config, optional) else partial(leafwise.recorded, config=config, dtype=dtype)
-    read = partial(_part, whole=whole, leaf_by_leaf=leaf_by_leaf, config=config, held=held)
+    needs_all = extras(config, optional) or device
+    leaf_by_leaf = None if needs_all else partial(leafwise.recorded, config=config, dtype=dtype)
+    read = partial(_part, whole=whole, leaf_by_leaf=leaf_by_leaf, config=config, held=held, device=device)
     with one_thread():  # the bits must not hang on how many threads there are
-        parts = _all(read, found)
+        parts = [read(partition) for partition in found] if device else _all(read, found)
         dataset = assembled(config, parts, optional, folds)
         record = _joined(parts)
         validation = [p.records[split.VALIDATION][0] for p in parts if split.VALIDATION in p.records]
@@ -93,6 +97,7 @@ def _part(
     leaf_by_leaf: Callable[..., Part] | None,
     config: DataConfig,
     held: Collection[int],
+    device: torch.device | None,
     threads: int = 0,
 ) -> Part:
     """One file, recorded, with the rows that stay."""
@@ -101,7 +106,7 @@ def _part(
             return leaf_by_leaf(partition, held=held, threads=threads)
     part = whole(partition)
     rows = {r: _rows(part, config, r) for r in _RECORDED if part.counts[r]}
-    return _reduced(replace(part, records={r: gapped_by(each) for r, each in rows.items()}), held)
+    return _reduced(replace(part, records={r: gapped_by(each, device) for r, each in rows.items()}), held)
 
 
 def _rows(part: Part, config: DataConfig, role: int) -> Rows:

@@ -73,7 +73,8 @@ def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearMod
     """
     trainer, why = choose(config)
     device = resolve(config.device, config.dtype)
-    device = device if trainer.on_cards else torch.device("cpu")
+    taken = device.type in trainer.cards and (trainer.seeks_cards or config.device != "auto")
+    device = device if taken else torch.device("cpu")
     _check_given(config, validation, start)
     return Choice(config, trainer, why, device)
 

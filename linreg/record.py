@@ -8,6 +8,8 @@ Shapes: N rows, F features.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from linreg import leaves
 from linreg.errors import UserError
 from linreg.gaps import Gapped
@@ -38,13 +40,16 @@ class Record:
         return self.moments.mean_P[: len(self.moments.features)]
 
 
-def record(rows: Rows) -> Record:
+def record(rows: Rows, device: torch.device | None = None) -> Record:
     """Record the training rows, a partition at a time, the partitions merged in their order.
+
+    Args:
+        device: the card that makes the records; None: the CPU does.
 
     Raises:
         UserError: there is no row, or a column has no value at all.
     """
-    found = [gapped_by(part) for part in rows.partitions()]
+    found = [gapped_by(part, device) for part in rows.partitions()]
     return joined([part for part, _ in found], plain=sum(way == leaves.PLAIN for _, way in found))
 
 
@@ -73,14 +78,24 @@ def gapped(rows: Rows) -> Gapped:
         return merge([gapped_by(part)[0] for part in rows.partitions()])
 
 
-def gapped_by(rows: Rows) -> tuple[Gapped, str]:
-    """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``."""
+def gapped_by(rows: Rows, device: torch.device | None = None) -> tuple[Gapped, str]:
+    """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``.
+
+    Args:
+        device: the card that makes it where it can (``cards.record``); None: the CPU does.
+    """
     with one_thread():  # the bits must not hang on how many threads there are
         if not rows.complete():
             named = rows.features, rows.targets
             return Gapped.of(rows.blocks(), *named, weights=rows.block_weights()), leaves.NUMPY
-        found, way = leaves.moments(rows)
+        found, way = (device and _on_card(rows, device)) or leaves.moments(rows)
         return Gapped(found, (), 0), way
+
+
+def _on_card(rows: Rows, device: torch.device) -> tuple[Moments, str] | None:
+    from linreg.cards import record as on_card  # loaded where a card is
+
+    return on_card.moments(rows, device)
 
 
 def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:

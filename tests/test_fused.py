@@ -143,11 +143,11 @@ def bits(machine: dict[str, str], tmp_path) -> str:
     return run.stdout
 
 
-def test_auto_takes_it_for_mini_batches_on_the_cpu_and_builtin_on_a_card() -> None:
+def test_auto_takes_it_for_mini_batches_but_where_a_card_is_named_that_it_does_not_run_on() -> None:
     assert choose(TrainConfig(batch_size=5))[0].name == "fused"
-    assert choose(TrainConfig(batch_size=5, device="cuda"))[0].name == "builtin"
-    with pytest.raises(UserError, match="on the CPU alone"):
-        choose(TrainConfig(trainer="fused", batch_size=5, device="cuda"))
+    assert choose(TrainConfig(batch_size=5, device="mps"))[0].name == "builtin"
+    with pytest.raises(UserError, match="does not run on mps"):
+        choose(TrainConfig(trainer="fused", batch_size=5, device="mps"))
 
 
 def test_rows_get_one_random_place_each() -> None:

@@ -37,9 +37,14 @@ def _automatic(config: TrainConfig) -> tuple[str, str]:
         return "gram", "auto: full batches need only the moments"
     if config.l1:
         raise UserError("train.l1 and train.batch_size do not go together: set one of the two to 0")
-    if config.device in ("auto", "cpu"):
-        return "fused", "auto: mini batches need the rows, and one compiled pass an epoch is the fastest"
-    return "builtin", "auto: mini batches need the rows, and train.device names a card"
+    if _kind(config) == "mps":
+        return "builtin", "auto: mini batches need the rows, and train.device names a card that fused does not run on"
+    return "fused", "auto: mini batches need the rows, and one compiled pass an epoch is the fastest"
+
+
+def _kind(config: TrainConfig) -> str:
+    """The type of the device that ``train.device`` names: without its number."""
+    return config.device.partition(":")[0]
 
 
 def check(config: Config) -> None:
@@ -66,8 +71,9 @@ def _check(cls: type[Any], config: TrainConfig) -> None:
         if wanted and not getattr(cls, ability):
             able = ", ".join(n for n, t in TRAINERS.items() if getattr(t, ability))
             raise UserError(f"train.trainer '{cls.name}' takes no train.{key}: {remedy}, or choose one of {able}")
-    if cls.needs_rows and not cls.on_cards and config.device not in ("auto", "cpu"):
-        able = ", ".join(n for n, t in TRAINERS.items() if t.on_cards)
-        raise UserError(f"train.trainer '{cls.name}' runs on the CPU alone: leave train.device out, or choose {able}")
+    kind = _kind(config)
+    able = ", ".join(n for n, t in TRAINERS.items() if kind in t.cards)  # none: auto, the CPU, or no device at all
+    if cls.needs_rows and able and kind not in cls.cards:
+        raise UserError(f"train.trainer '{cls.name}' does not run on {kind}: leave train.device out, or choose {able}")
     if cls.iterates and config.l1 and config.momentum:
         raise UserError("train.l1 and train.momentum do not go together: set momentum to 0, or choose trainer exact")

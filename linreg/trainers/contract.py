@@ -73,14 +73,18 @@ def seeded_start(moments: Moments, seed: int, dtype: torch.dtype) -> tuple[torch
 
 
 class Trainer(Protocol):
-    """A way to find the parameters. See the module for the contract."""
+    """A way to find the parameters. See the module for the contract.
+
+    ``cards``: the types of devices, other than the CPU, that it runs on; ``seeks_cards``: where none is named, too.
+    """
 
     name: ClassVar[str]
     needs_rows: ClassVar[bool]
     mini_batches: ClassVar[bool]
     iterates: ClassVar[bool]
     takes_l1: ClassVar[bool]
-    on_cards: ClassVar[bool]
+    cards: ClassVar[tuple[str, ...]]
+    seeks_cards: ClassVar[bool]
 
     def init(self, problem: Problem) -> State:
         """The state before the first epoch."""

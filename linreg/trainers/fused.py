@@ -5,6 +5,8 @@ x86-64, since batches, sums and rounding are all our own. Where a training is to
 batch is a few calls of numpy instead, with the bits of one type of machine: how long it is decides, and not what
 happens to be compiled.
 
+On an NVIDIA card an epoch is ``linreg.cards.descent``'s: the same updates on the same batches.
+
 Shapes: N rows, F features, O targets, B rows a batch.
 """
 
@@ -32,18 +34,37 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Fused(Sgd):
-    """Gradient descent in one pass an epoch, full or mini-batch, on the CPU."""
+    """Gradient descent in one pass an epoch, full or mini-batch, on the CPU or an NVIDIA card."""
 
     name: ClassVar[str] = "fused"
-    on_cards: ClassVar[bool] = False
+    cards: ClassVar[tuple[str, ...]] = ("cuda",)
+    seeks_cards: ClassVar[bool] = False
 
     def step(self, problem: Problem, state: State) -> State:
         """One epoch."""
         epoch = int(state["epoch"]) + 1
+        if problem.device.type != "cpu":
+            return self._on_card(problem, state, epoch)
         arrays = {k: v.numpy().copy() for k, v in state.items() if k != "epoch"}
         run = self._compiled if self._pays(problem) else self._batch_by_batch
         run(problem, arrays, epoch)
         return {**{k: torch.from_numpy(v) for k, v in arrays.items()}, "epoch": torch.tensor(epoch)}
+
+    def _on_card(self, problem: Problem, state: State, epoch: int) -> State:
+        from linreg.cards import descent  # Triton is loaded where a card is
+
+        x_NF, y_NO = problem.rows()
+        size, shuffled = self._batch(len(x_NF))
+        blocks = epoch_blocks(len(x_NF), size, seed=problem.seed, epoch=epoch) if shuffled else None
+        how = descent.How(self.rate(epoch), self.momentum, self.dampening, self.nesterov, self.weight_decay)
+        given = {k: v for k, v in state.items() if k != "epoch"}
+        moved = descent.epoch(descent.Rows(x_NF, y_NO, problem.weight_N), blocks, size, how, given)
+        return {**moved, "epoch": torch.tensor(epoch)}
+
+    def _batch(self, rows: int) -> tuple[int, bool]:
+        """How many rows a batch has, and whether they come in an order of the epoch's own."""
+        size = self.batch_size if 0 < self.batch_size < rows else rows
+        return size, self.shuffle and size < rows
 
     def _pays(self, problem: Problem) -> bool:
         """Whether the whole training is long enough for a compiler."""
@@ -53,8 +74,8 @@ class Fused(Sgd):
         return count > COMPILING or self.epochs * rows * (x_NF.shape[1] + 1.0) * y_NO.shape[1] > COMPILING_WORK
 
     def together(self, problem: Problem) -> bool:
-        """Whether several such models can share a pass: plain descents, long enough, of a shape that is compiled."""
-        if self.momentum or not self._pays(problem):
+        """Whether several such models can share a pass: plain descents on the CPU, long enough, of a compiled shape."""
+        if self.momentum or problem.device.type != "cpu" or not self._pays(problem):
             return False
         from linreg.compiled import many
 
@@ -83,8 +104,7 @@ class Fused(Sgd):
 
     def _order(self, problem: Problem, epoch: int) -> "_Order":
         rows = len(problem.rows()[0])
-        size = self.batch_size if 0 < self.batch_size < rows else rows
-        shuffled = self.shuffle and size < rows
+        size, shuffled = self._batch(rows)
         blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
         return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 

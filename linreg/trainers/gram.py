@@ -32,7 +32,8 @@ class Gram(Descent):
 
     name: ClassVar[str] = "gram"
     needs_rows: ClassVar[bool] = False
-    on_cards: ClassVar[bool] = False
+    cards: ClassVar[tuple[str, ...]] = ()
+    seeks_cards: ClassVar[bool] = False
     mini_batches: ClassVar[bool] = False
     takes_l1: ClassVar[bool] = True
 

@@ -28,7 +28,8 @@ class Sgd(Descent):
     needs_rows: ClassVar[bool] = True
     mini_batches: ClassVar[bool] = True
     takes_l1: ClassVar[bool] = False
-    on_cards: ClassVar[bool] = True
+    cards: ClassVar[tuple[str, ...]] = ("cuda", "mps")
+    seeks_cards: ClassVar[bool] = True
 
     def init(self, problem: Problem) -> State:
         """The start, the same as every other trainer's; velocities begin with the first gradient."""
