@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from flows import interrupts
 from flows.report import log_start, log_training
 from flows.sweep import SweepIngested
 from flows.sweep_outcome import Row, as_csv, table
@@ -131,8 +132,9 @@ class Nest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for run in self.runs.values():
-            run.__exit__(kind, error, trace)
+        with interrupts.held():  # a second Ctrl-C would leave the rest RUNNING
+            for run in self.runs.values():
+                run.__exit__(kind, error, trace)
 
 
 def log_table(run: TrackedRun, rows: Sequence[Row], sweep: SweepIngested, results: Sequence[Result], best: int) -> None:

@@ -128,7 +128,10 @@ class HalfWidths:
         if why:
             raise UserError(f"no intervals: {'; '.join(why)}")
         precision = Precision(moments)
-        return cls(precision, kind, quantile(level, precision.degrees) * precision.deviation_O)
+        t = quantile(level, precision.degrees)
+        if not np.isfinite(t):
+            raise UserError(f"an interval of level {level!r} has no end: take a level further from 1")
+        return cls(precision, kind, t * precision.deviation_O)
 
     def __call__(self, x_NF: Float) -> Float:
         """The half-widths of rows (N, F): float64 of shape (N, O)."""

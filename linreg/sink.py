@@ -35,8 +35,13 @@ def check_output(output: Path) -> None:
     """
     if output.suffix.lower() not in _WRITERS:
         raise UserError(f"output {output} has no extension that says its format: end it in .csv, .parquet or .pq")
-    if output.is_dir() or not Path(os.path.realpath(output)).parent.is_dir():
-        raise UserError(f"output {output} cannot be written: its folder must exist, and it must not be one")
+    with _told(output):
+        if output.is_dir() or not Path(os.path.realpath(output)).parent.is_dir():
+            raise UserError(f"output {output} cannot be written: its folder must exist, and it must not be one")
+    try:
+        os.path.realpath(output).encode()
+    except UnicodeEncodeError as e:
+        raise UserError(f"output {str(output)!r} is no UTF-8 text: choose another name or folder") from e
 
 
 @contextmanager

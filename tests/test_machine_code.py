@@ -11,6 +11,7 @@ from numba.core import caching
 
 from linreg.compiled import machine_code
 from linreg.compiled.machine_code import _Files, compiled
+from linreg.errors import UserError
 
 
 def made(constant: float) -> Any:
@@ -82,3 +83,9 @@ def test_without_a_folder_to_write_it_compiles_all_the_same(monkeypatch) -> None
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
     kernel = made(7.0)
     assert kernel(np.float64(2)) == 14.0
+
+
+def test_a_machine_where_compiling_is_switched_off_is_told(monkeypatch) -> None:
+    monkeypatch.setattr("numba.core.config.DISABLE_JIT", True)
+    with pytest.raises(UserError, match="NUMBA_DISABLE_JIT is set"):
+        made(11.0)(2.0)

@@ -230,6 +230,17 @@ def test_an_output_among_the_files_that_are_scored_is_refused(tmp_path: Path, pa
     assert score(MODEL, f"{tmp_path}/*.parquet", tmp_path / "sub" / "out.parquet") == 10
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".csv", "\udcff.csv"])
+def test_a_name_that_no_file_can_have_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be written|is no UTF-8"):
+        score(MODEL, put(frame(5), tmp_path / "in.csv"), tmp_path / name)
+
+
+def test_a_level_without_an_end_is_refused(record) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match="has no end"):
+        HalfWidths.of(*record, kind="prediction", level=1 - 2**-53)
+
+
 def test_a_feature_and_a_prediction_of_one_name_are_refused(tmp_path: Path) -> None:
     stacked = LinearModel(np.ones((1, 1)), np.zeros(1), np.zeros(1), ("predicted_y",), ("y",))
     given = put(pd.DataFrame({"predicted_y": [1.0, 2.0]}), tmp_path / "in.csv")

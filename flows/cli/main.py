@@ -8,15 +8,14 @@ one file beside this one, imported only when it is called, so that look-ups load
 import argparse
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from types import FrameType
 from typing import Any, NoReturn
 
+from flows import interrupts
 from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
@@ -148,13 +147,9 @@ def _say(error: BaseException) -> None:
         sys.stderr.write(f"  {line}\n")
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    signal.signal(signal.SIGTERM, _stop)
+    interrupts.listen()
     try:
         return _call(_parser().parse_args(argv))
     except UserError as e:
@@ -164,15 +159,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(e)
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        return 130
+        return _stopped()
     except BrokenPipeError:  # the reader went away: `linreg models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as e:  # noqa: BLE001 - the last resort: a fault of ours is told as one, with all that helps
+        if interrupts.asked():  # what a library made of being interrupted
+            return _stopped()
         traceback.print_exc()
         _say(RuntimeError(f"a fault in linreg, {type(e).__name__}: {e}; please report it with the lines above"))
         return 1
+
+
+def _stopped() -> int:
+    sys.stderr.write("stopped\n")
+    return 130
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from flows.cli.summary import summary
 from flows.sweep_outcome import Row, SweepOutcome, best_first
 from linreg import config_file, grid
 from linreg.config import Config
+from linreg.errors import UserError
 
 _MOST_ROWS = 20
 
@@ -16,13 +17,24 @@ _MOST_ROWS = 20
 def sweep(args: argparse.Namespace) -> tuple[object, str]:
     """Run the sweep's flow on a config and a grid."""
     swept = grid.read(args.grid, args.settings)
-    config = config_file.load(args.config, [*args.settings, *grid.first(args.grid)])
+    config = _first(args)
     _check(config, swept)
     from flows.sweep_pipeline import run_sweep  # prefect takes seconds to import: a wrong grid is told at once
 
     outcome = run_sweep(config, swept)
     settings = [word for setting in args.settings for word in ("--set", setting)]
     return outcome.to_json(), f"{page(outcome)}\n\n{summary(outcome, shlex.join([args.config, *settings]))}"
+
+
+def _first(args: argparse.Namespace) -> Config:
+    """The config with the grid's first values, which are to blame where it is right without them."""
+    first = grid.first(args.grid)
+    try:
+        return config_file.load(args.config, [*args.settings, *first])
+    except UserError as e:
+        config_file.load(args.config, args.settings)
+        line = str(e).removeprefix(f"config {args.config}: ")
+        raise UserError(f"--grid, first values ({', '.join(first)}): {line}", details=e.details) from e
 
 
 def _check(config: Config, swept: grid.Grid) -> None:

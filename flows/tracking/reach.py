@@ -8,12 +8,13 @@ import errno
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from urllib.parse import urlsplit
 
 import requests
 from mlflow.exceptions import MlflowException
 
+from flows import interrupts
 from linreg.errors import ServerAway, UserError
 
 CONNECT_SECONDS = 3.0
@@ -65,12 +66,16 @@ def hidden(uri: str) -> str:
 def answering(uri: str) -> Iterator[None]:
     """Turn what MLflow raises when the store behind ``uri`` fails into one line that says what to do.
 
+    A write to a database file is not interrupted: what is left of it would hold the file's lock. One over the network
+    may take long, and is.
+
     Raises:
         ServerAway: the server went away, or the database stayed locked.
         UserError: the database is damaged, the disk is full, the server refuses or is none of MLflow's.
     """
     try:
-        yield
+        with interrupts.held() if uri.startswith("sqlite") else nullcontext():
+            yield
     except MlflowException as e:
         told = _told(uri, e)
         if told is None:

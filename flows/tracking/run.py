@@ -26,6 +26,7 @@ from mlflow.entities import (
     RunTag,
 )
 
+from flows import interrupts
 from flows.tracking.names import MAX_PARAM, cut, escaped, originals, plain, shortened
 from flows.tracking.origin import origin
 from flows.tracking.reach import answering
@@ -83,9 +84,15 @@ class TrackedRun:
         own = {k: cut(plain(v)) for k, v in tags.items()} | origin(name)
         if parent is not None:
             own["mlflow.parentRunId"] = parent if isinstance(parent, str) else parent.run_id
-        with answering(store.uri):
-            run = store.client.create_run(experiment_id, tags=own, run_name=name)
-        return cls(store, run_id=run.info.run_id, experiment_id=experiment_id, started=run.info.start_time)
+        run: Any = None
+        try:
+            with answering(store.uri):
+                run = store.client.create_run(experiment_id, tags=own, run_name=name)
+            return cls(store, run_id=run.info.run_id, experiment_id=experiment_id, started=run.info.start_time)
+        except BaseException as e:
+            if run is not None and not isinstance(e, Exception):  # a signal: nobody else knows of the run yet
+                store.client.set_terminated(run.info.run_id, "KILLED")
+            raise
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Add or replace tags; a value over 5000 characters is cut, and ends in an ellipsis."""
@@ -209,7 +216,7 @@ class TrackedRun:
             self.finish()
             return
         with contextlib.suppress(ServerAway):  # the error on its way out is the one to be told about
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not interrupts.asked():
                 self.fail(str(error) or type(error).__name__)
             else:
                 self.kill()

@@ -18,6 +18,8 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
+from linreg.errors import UserError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
@@ -33,6 +35,8 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
     def make(function: Function) -> Function:
         @cache
         def dispatcher() -> Any:  # made at the first call: making it looks for a folder to write to
+            if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # set when numba is imported
+                raise UserError("NUMBA_DISABLE_JIT is set, and loops over many rows are compiled here: unset it")
             out: Any = numba.njit(function, **_HOW)
             with contextlib.suppress(RuntimeError):  # there is none
                 out._cache = _Kept(function, constants)  # what njit(cache=True) does, with a key that lasts

@@ -1,0 +1,75 @@
+"""Ctrl-C and SIGTERM: noticed wherever they arrive, and never in the middle of a write.
+
+    listen()               # in a command: the signals raise KeyboardInterrupt, and asked() tells afterwards
+    with held(): ...       # what must be done whole: a signal waits until the block is left
+
+Python drops an exception that is raised inside a callback of its memory management, a signal's too; one that was lost
+so is sent once more.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN = 0.05  # seconds until a signal that was lost is sent once more
+_asked = threading.Event()
+
+
+def asked() -> bool:
+    """Whether the user has asked this process to stop."""
+    return _asked.is_set()
+
+
+def listen() -> None:
+    """Make both signals raise KeyboardInterrupt in the main thread, now and where Python would drop it."""
+    _asked.clear()
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored: a job in the background
+        signal.signal(signal.SIGINT, _stop)
+    if not isinstance(sys.unraisablehook, _Lost):
+        sys.unraisablehook = _Lost(sys.unraisablehook)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Do the block whole: a signal that arrives meanwhile takes effect when the block is left, by an error too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive in the main thread alone
+        return
+    waiting: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, lambda n, _frame: waiting.append(n))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for arrived in dict.fromkeys(waiting):
+            signal.raise_signal(arrived)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    _asked.set()
+    raise KeyboardInterrupt
+
+
+class _Lost:
+    """Send a signal again whose exception Python could raise nowhere; other exceptions are told as before."""
+
+    def __init__(self, before: "Callable[[sys.UnraisableHookArgs], object]") -> None:
+        self._before = before
+
+    def __call__(self, found: "sys.UnraisableHookArgs") -> None:
+        if issubclass(found.exc_type, Exception | GeneratorExit):
+            self._before(found)
+            return
+        number: int = getattr(found.exc_value, "signal", signal.SIGINT)  # prefect's own exception says which it was
+        again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
