@@ -3,7 +3,7 @@
 Each model makes the same operations in the same order as it does alone: what is a lane there, a row (``narrow``) or a
 feature (``wide``), is a vector here, and sums over lanes become the same tree of additions of vectors. So the numbers
 of a sweep are those of its models trained one by one, to the bit. Plain descent only, without momentum. The kernels
-are in ``many_narrow`` and ``many_wide``.
+are in ``many_narrow``, with ``many_sums``, and ``many_wide``.
 
 Shapes: F features, O targets, L models, S rows of room in a stage; arrays are flat. Parameters in the order of
 ``narrow`` or of ``wide`` without padding, L values each; ``how`` holds rate, weight decay and 1 - rate * weight decay,

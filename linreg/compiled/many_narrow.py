@@ -1,15 +1,16 @@
-"""``many`` after ``narrow``: few parameters, a vector of models each.
+"""``many`` after ``narrow``: few parameters, a vector of models each, in registers from one batch to the next.
 
-A row's place among the lanes of ``narrow`` decides which of its sums it is added to: (O, F + 1, rows a step, L). A
-short batch, whose length is compiled in, needs no sums in memory.
+A short batch, whose length is compiled in, needs no sums in memory; longer ones do (``many_sums``).
 """
 
 from typing import Any
 
-from linreg.compiled.batchwise import in_slices, whole_batches
+import numpy as np
+
 from linreg.compiled.kinds import Kernels, Shape, numba_type
 from linreg.compiled.lanes import Lanes, at, lanes
 from linreg.compiled.machine_code import inlined
+from linreg.compiled.many_sums import in_pieces, long, registers, residual_of, scale_of
 from linreg.compiled.narrow import FEW
 from linreg.compiled.tree import tree
 
@@ -17,93 +18,16 @@ from linreg.compiled.tree import tree
 def kernels(shape: Shape, feed: Any, *, batch: int) -> Kernels:
     """The kernels; ``batch``: rows of a short batch, else 0."""
     v, rows_a_step = lanes(numba_type(shape.dtype), shape.lanes), FEW if batch else shape.lanes
-    residual, scale = _residual(shape, v), _scale(shape, v)
-    part, finish = _part(shape, v, residual, scale, rows_a_step), _finish(shape, v, rows_a_step)
-    whole = (
-        _short(shape, v, feed, residual, scale, batch)
-        if batch
-        else whole_batches(in_slices(part, feed, rows_a_step), finish)
-    )
-    return Kernels(part, finish, whole, (shape.features + 1) * shape.targets * rows_a_step * shape.lanes)
+    sums = (shape.features + 1) * shape.targets * rows_a_step * shape.lanes
+    part, finish = in_pieces(shape, v, rows_a_step)
+    one = _short(shape, v, feed, batch) if batch else long(shape, v, feed, rows_a_step)
+    return Kernels(part, finish, _whole(shape, v, one, 0 if batch else sums), sums)
 
 
-def _residual(shape: Shape, v: Lanes) -> Any:
-    f, o, weighted, width, zero = shape.features, shape.targets, shape.weighted, shape.features + 1, shape.dtype.type(0)
-    splat, fma, add, sub, mul, get = v.splat, v.fma, v.add, v.sub, v.mul, v.get
-
-    @inlined
-    def residual(columns: Any, s: int, i: int, t: int, p: Any) -> Any:
-        """Of one row and one target."""
-        r, other = sub(get(p, t * width + f), splat(at(columns, (f + t) * s + i))), splat(zero)
-        for j in range(0, f, 2):
-            r = fma(get(p, t * width + j), splat(at(columns, j * s + i)), r)
-        for j in range(1, f, 2):
-            other = fma(get(p, t * width + j), splat(at(columns, j * s + i)), other)
-        r = add(r, other)
-        return mul(r, splat(at(columns, (f + o) * s + i))) if weighted else r
-
-    return residual
-
-
-def _scale(shape: Shape, v: Lanes) -> Any:
-    two, kind, o = shape.dtype.type(-2), numba_type(shape.dtype), shape.targets
-    load, splat, mul, div = v.load, v.splat, v.mul, v.div
-
-    @inlined
-    def scale(how: Any, rows: int) -> Any:
-        """-2 rate / (B O) of each model."""
-        return div(mul(splat(two), load(how, 0)), splat(kind(rows * o)))
-
-    return scale
-
-
-def _part(shape: Shape, v: Lanes, residual: Any, scale: Any, rows_a_step: int) -> Any:
-    f, o, width, size = shape.features, shape.targets, shape.features + 1, (shape.features + 1) * shape.targets
-    load, store, splat, fma, mul, stack, put, models = v.load, v.store, v.splat, v.fma, v.mul, v.stack, v.put, v.count
-
-    @inlined
-    def part(stage: Any, s: int, start: int, stop: int, size_B: int, model: Any, how: Any) -> None:
-        columns, p, here = stage[1], stack(), scale(how, size_B)
-        for k in range(size):
-            put(p, k, load(model.theta, k * models))
-        for i in range(start, stop):
-            lane = (i - start) % rows_a_step
-            for t in range(o):
-                r = residual(columns, s, i, t, p)
-                for j in range(f):
-                    to = ((t * width + j) * rows_a_step + lane) * models
-                    term = mul(here, splat(at(columns, j * s + i)))
-                    store(model.sums, to, fma(r, term, load(model.sums, to)))
-                to = ((t * width + f) * rows_a_step + lane) * models
-                store(model.sums, to, fma(r, here, load(model.sums, to)))
-
-    return part
-
-
-def _finish(shape: Shape, v: Lanes, rows_a_step: int) -> Any:
-    f, width, size, zero = shape.features, shape.features + 1, (shape.features + 1) * shape.targets, shape.dtype.type(0)
-    load, store, splat, fma, add, stack, put, models = v.load, v.store, v.splat, v.fma, v.add, v.stack, v.put, v.count
-    sum_of = tree(v, rows_a_step)
-
-    @inlined
-    def finish(model: Any, _size: int, how: Any, _first: bool) -> None:
-        terms = stack()
-        for k in range(size):
-            p = load(model.theta, k * models)
-            for n in range(rows_a_step):
-                put(terms, n, load(model.sums, (k * rows_a_step + n) * models))
-                store(model.sums, (k * rows_a_step + n) * models, splat(zero))
-            total = sum_of(terms)
-            store(model.theta, k * models, add(p, total) if k % width == f else fma(load(how, 2 * models), p, total))
-
-    return finish
-
-
-def _short(shape: Shape, v: Lanes, feed: Any, residual: Any, scale: Any, batch: int) -> Any:
-    """``whole`` for short batches: parameters stay in registers from one to the next."""
-    size = (shape.features + 1) * shape.targets
-    step = _short_step(shape, v, residual, batch)
-    load, store, stack, get, put, models = v.load, v.store, v.stack, v.get, v.put, v.count
+def _whole(shape: Shape, v: Lanes, one: Any, sums: int) -> Any:
+    """``whole``: parameters stay in registers from ``one`` batch to the next, which may use so many ``sums``."""
+    scale, decays, stack, dtype = scale_of(shape, v), _decays(shape, v), v.stack, shape.dtype
+    take, leave = registers(shape, v)
 
     @inlined
     def whole(
@@ -111,47 +35,74 @@ def _short(shape: Shape, v: Lanes, feed: Any, residual: Any, scale: Any, batch: 
         s: int,
         start: int,
         batches: int,
-        size_B: int,
+        size: int,
         model: Any,
         how: Any,
         _first: bool,
         coming: Any,
         done: int,
     ) -> int:
-        p, here = stack(), scale(how, size_B)
-        for k in range(size):
-            put(p, k, load(model.theta, k * models))
-        for n in range(start, start + batches * batch, batch):
-            step(stage[1], s, n, p, here, how)
-            done = feed(coming, done, batch)
-        for k in range(size):
-            store(model.theta, k * models, get(p, k))
+        p, by, room, decay = stack(), scale(how, size), np.zeros(sums, dtype), decays(how)
+        take(model, p)
+        for n in range(start, start + batches * size, size):
+            done = one(stage[1], s, n, size, p, room, by, how, decay, coming, done)
+        leave(model, p)
         return done
 
     return whole
 
 
-def _short_step(shape: Shape, v: Lanes, residual: Any, batch: int) -> Any:
-    f, o, width = shape.features, shape.targets, shape.features + 1
-    load, splat, fma, add, mul, stack, get, put, models = (
-        v.load, v.splat, v.fma, v.add, v.mul, v.stack, v.get, v.put, v.count,
-    )  # fmt: skip
-    sum_of = tree(v, batch)
+def _decays(shape: Shape, v: Lanes) -> Any:
+    models, one = v.count, shape.dtype.type(1)
 
     @inlined
-    def step(columns: Any, s: int, i: int, p: Any, here: Any, how: Any) -> None:
-        """A whole batch, from one set of parameters to the next."""
+    def decays(how: Any) -> bool:
+        """Whether any model's weights do: else they need not be multiplied with 1."""
+        out = False
+        for n in range(2 * models, 3 * models):
+            out |= at(how, n) != one
+        return out
+
+    return decays
+
+
+def _short(shape: Shape, v: Lanes, feed: Any, batch: int) -> Any:
+    """``one`` short batch."""
+    step, decaying = _short_step(shape, v, batch, decays=False), _short_step(shape, v, batch, decays=True)
+
+    @inlined
+    def one(
+        columns: Any, s: int, i: int, _size: int, p: Any, _sums: Any, by: Any, how: Any, decay: bool,
+        coming: Any, done: int,
+    ) -> Any:  # fmt: skip
+        if decay:
+            decaying(columns, s, i, p, by, how)
+        else:
+            step(columns, s, i, p, by, how)
+        return feed(coming, done, batch)
+
+    return one
+
+
+def _short_step(shape: Shape, v: Lanes, batch: int, *, decays: bool) -> Any:
+    f, o, width = shape.features, shape.targets, shape.features + 1
+    load, splat, fma, mul, stack, get, put, models = (
+        v.load, v.splat, v.fma, v.mul, v.stack, v.get, v.put, v.count,
+    )  # fmt: skip
+    residual, sum_of = residual_of(shape, v), tree(v, batch)
+
+    @inlined
+    def step(columns: Any, s: int, i: int, p: Any, by: Any, how: Any) -> None:
+        """From one set of parameters to the next, a target after the other: registers hold so few vectors."""
         r, terms = stack(), stack()
         for t in range(o):
             for n in range(batch):
-                put(r, t * batch + n, residual(columns, s, i + n, t, p))
-        for t in range(o):
-            for j in range(f):
+                put(r, n, residual(columns, s, i + n, t, p))
+            for k in range(f):
                 for n in range(batch):
-                    put(terms, n, mul(get(r, t * batch + n), mul(here, splat(at(columns, j * s + i + n)))))
-                put(p, t * width + j, fma(load(how, 2 * models), get(p, t * width + j), sum_of(terms)))
-            for n in range(batch):
-                put(terms, n, mul(get(r, t * batch + n), here))
-            put(p, t * width + f, add(get(p, t * width + f), sum_of(terms)))
+                    put(terms, n, mul(get(r, n), splat(at(columns, k * s + i + n))))
+                kept = mul(load(how, 2 * models), get(p, t * width + k)) if decays else get(p, t * width + k)
+                put(p, t * width + k, fma(by, sum_of(terms), kept))
+            put(p, t * width + f, fma(by, sum_of(r), get(p, t * width + f)))
 
     return step
