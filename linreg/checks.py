@@ -6,7 +6,7 @@ computes nothing from the values.
 Shapes: n rows of one partition.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,7 +61,15 @@ def extras(config: DataConfig, optional: Sequence[str]) -> list[str]:
 def counted(role: Role) -> dict[int, int]:
     """How many rows have each role."""
     which = (WEIGHTLESS, DROPPED, split.TRAIN, split.VALIDATION, split.TEST)
-    return dict(zip(which, np.bincount(role + 2, minlength=5).tolist(), strict=True))
+    return {r: int(np.count_nonzero(role == r)) for r in which}
+
+
+def among(role: Role, held: Collection[int]) -> Mask:
+    """Which rows have one of these roles, shape (n,)."""
+    out = np.zeros(len(role), dtype=bool)
+    for r in held:
+        out |= role == r
+    return out
 
 
 def largest(dtype: str) -> float:

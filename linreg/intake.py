@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 
 from linreg import leafwise, leaves, split
-from linreg.checks import Part, extras, read_part
+from linreg.checks import Part, among, extras, read_part
 from linreg.config import DataConfig
 from linreg.dataset import Dataset, Folds, assembled, sorted_by_name
 from linreg.moments import Moments, merge
@@ -119,7 +119,7 @@ def _rows(part: Part, config: DataConfig, role: int) -> Rows:
 
 def _reduced(part: Part, held: Collection[int]) -> Part:
     """Without the rows that nothing needs."""
-    kept = np.isin(part.role, list(held))
+    kept = among(part.role, held)
     if kept.all():
         return part
     where = pa.array(np.flatnonzero(kept))

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from linreg import leaves, source, split, tables
 from linreg.batches import Index
-from linreg.checks import Part, Role, all_within, counted, largest, numbers
+from linreg.checks import Part, Role, all_within, among, counted, largest, numbers
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.gaps import Gapped
@@ -209,7 +209,7 @@ def _leaf(file: _File, ways: dict[int, str], start: int, table: pa.Table) -> _Le
     role = _roles(file, start, len(table))
     counts = counted(role)
     records = {r: leaves.leaf(file.header, way, _piece(table, role, r)) for r, way in ways.items() if counts[r]}
-    kept = np.isin(role, list(file.held))
+    kept = among(role, file.held)
     return _Leaf(table if kept.all() else _picked(table, np.flatnonzero(kept)), role[kept], counts, records)
 
 
