@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from linreg.dataset import Dataset, Folds
 from linreg.device import resolve
 from linreg.errors import UserError
 from linreg.intake import ALL, HELD_OUT, take_in
+from linreg.known_files import KnownFiles
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.record import Record
@@ -65,6 +67,7 @@ class Ingested:
         validation: that of the validation rows, gaps filled with the training means; None where there are none.
         champion: the version in use; None where there is none yet.
         warm: the version that ``train.warm_start`` names; None for a cold start.
+        read: how many files were read; the others were known.
     """
 
     digest: str
@@ -74,6 +77,7 @@ class Ingested:
     validation: Moments | None
     champion: Champion | None
     warm: WarmStart | None = None
+    read: int = 0
 
     @property
     def moments(self) -> Moments:
@@ -121,13 +125,27 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     """
     check(config)
     resolve(config.train.device, config.train.dtype)  # wrong on this machine even where nothing is left to train
-    partitions = source.find(config.data.path)
+    partitions = find(config)
     digest = source.digest(partitions)
     key = content_key(config, digest)
     known = registry.by_content_key(store, config.model, key)
     if known is not None:
         return Unchanged(known, digest, len(partitions))
     return read(config, store, partitions, digest, key, walked=walks_rows(config))
+
+
+def find(config: Config) -> list[Partition]:
+    """The files of a config's data and their digests; those that are known and still the same are not opened.
+
+    Raises:
+        UserError: as ``source.find``.
+    """
+    if not config.engine.cache:
+        return source.find(config.data.path)
+    known = KnownFiles.open(Path(config.engine.cache), config.data.path)
+    partitions = source.find(config.data.path, known=None if config.engine.verify else known.files)
+    known.save(partitions)
+    return partitions
 
 
 def read(
@@ -161,9 +179,10 @@ def read(
         folds=folds,
         held=stay,
         device=_card(config),
+        cache=Path(config.engine.cache) if config.engine.cache else None,
         **_wanted(champion),
     )
-    return Ingested(digest, key, found.dataset, found.record, found.validation, champion, warm)
+    return Ingested(digest, key, found.dataset, found.record, found.validation, champion, warm, found.read)
 
 
 def walks_rows(config: Config) -> bool:

@@ -74,7 +74,7 @@ def data_facts(ingested: Ingested) -> dict[str, Any]:
         "test_rows": dataset.test_rows,
         "digest": ingested.digest,
         "partitions": len(dataset.partitions),
-        "read": len(dataset.partitions),
+        "read": ingested.read,
     }
 
 
@@ -99,8 +99,14 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
-    lines += filter(None, [_plainly(ingested), float32.note(ingested.moments)])
+    lines += filter(None, [_known(ingested), _plainly(ingested), float32.note(ingested.moments)])
     return tuple(lines)
+
+
+def _known(ingested: Ingested) -> str:
+    """How many files were not read, if any."""
+    files = len(ingested.dataset.partitions)
+    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known" if ingested.read < files else ""
 
 
 def _plainly(ingested: Ingested) -> str:

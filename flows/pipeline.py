@@ -46,7 +46,7 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
         log.info("the data and the config are those of version %s: nothing to do", found.version.version)
         return found
     data = found.dataset
-    log.info("read %d rows of %d files (digest %s)", data.rows, len(data.partitions), found.digest[:12])
+    log.info("%d rows of %d files, %d read (digest %s)", data.rows, len(data.partitions), found.read, found.digest[:12])
     for line in notes(config, found):
         log.info(line)
     return found

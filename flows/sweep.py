@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flows.ingest import Ingested, Unchanged, content_key, read, walks_rows
+from flows.ingest import Ingested, Unchanged, content_key, find, read, walks_rows
 from flows.tracking import registry
 from flows.tracking.store import Store
 from linreg import ranking, source
@@ -95,7 +95,7 @@ def ingest(models: Sequence[Member], store: Store) -> SweepIngested | KnownSweep
     by = ranking.way_of(configs)
     for device, dtype in {(c.train.device, c.train.dtype) for c in configs}:
         resolve(device, dtype)
-    partitions = source.find(configs[0].data.path)
+    partitions = find(configs[0])
     digest = source.digest(partitions)
     keys = tuple(content_key(config, digest) for config in configs)
     key = sweep_key(keys, by)

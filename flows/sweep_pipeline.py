@@ -50,7 +50,8 @@ def ingest(models: Sequence[Member], store: Store) -> SweepIngested | KnownSweep
         log.info("version %s came of this very sweep of this very data: nothing to do", found.unchanged.version.version)
         return found
     data = found.found.dataset
-    log.info("read %d rows of %d files (digest %s)", data.rows, len(data.partitions), found.found.digest[:12])
+    found_files = len(data.partitions), found.found.read
+    log.info("%d rows of %d files, %d read (digest %s)", data.rows, *found_files, found.found.digest[:12])
     for line in notes(models[0].config, found.found):
         log.info(line)
     return found

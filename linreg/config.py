@@ -178,11 +178,19 @@ class GateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """Where the work runs: ``local``, in this process."""
+    """How the work is done; nothing here changes a result.
+
+    Args:
+        kind: where it runs: ``local``, in this process.
+        cache: the folder where the records of files that were read are kept for the next run; empty: nowhere.
+        verify: read every file to its end, known or not, to find out whether it changed.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     kind: Literal["local"] = "local"
+    cache: str = "data/.cache"
+    verify: bool = False
 
     def __post_init__(self) -> None:
         _choice(self.kind, ("local",), "engine.kind")

@@ -5,23 +5,30 @@
 
 The training and validation rows of a file become records as soon as they are read, and of the rows themselves only
 those stay that something later needs: so memory does not grow with the rows that train. Files that allow it are read
-leaf by leaf (``leafwise``), the others whole (``checks``); the records are the same, to the bit.
+leaf by leaf (``leafwise``), the others whole (``checks``), and those that are known from an earlier run not at all
+(``ledger``); the records are the same, to the bit.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from linreg import leafwise, leaves, split
-from linreg.checks import Part, among, extras, read_part
+from linreg import leafwise, leaves, source, split
+from linreg.checks import Part, among, extras, numbers, read_part
 from linreg.config import DataConfig
 from linreg.dataset import Dataset, Folds, assembled, sorted_by_name
-from linreg.moments import Moments, merge
+from linreg.gaps import Gapped
+from linreg.held_rows import stacked
+from linreg.ledger import Entry, Ledger, key_of, trim
+from linreg.merging import merge_gapped
+from linreg.moments import Moments
 from linreg.record import Record, gapped_by, joined
 from linreg.rows import Rows
 from linreg.source import Partition
@@ -40,11 +47,13 @@ class Intake:
         dataset: the rows that are held.
         record: the record of all training rows.
         validation: that of the validation rows, gaps filled with the training means; None where there are none.
+        read: how many files had to be read.
     """
 
     dataset: Dataset
     record: Record
     validation: Moments | None
+    read: int
 
 
 def take_in(
@@ -57,6 +66,7 @@ def take_in(
     held: Collection[int] = ALL,
     folds: Folds | None = None,
     device: torch.device | None = None,
+    cache: Path | None = None,
 ) -> Intake:
     """Read, check, split and record the data.
 
@@ -64,30 +74,64 @@ def take_in(
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
         device: the card that makes the records; None: the CPU does.
+        cache: the folder where records are kept from run to run (``ledger``), of use where no training rows are held.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
     found = sorted_by_name(config, partitions)
-    whole = partial(
-        read_part, first=found[0], config=config, dtype=dtype, optional=optional, optional_gaps=optional_gaps
-    )
+    asked: dict[str, Any] = {"dtype": dtype, "optional": optional, "optional_gaps": optional_gaps}
+    whole = partial(read_part, first=found[0], config=config, **asked)
     needs_all = extras(config, optional) or device
     leaf_by_leaf = None if needs_all else partial(leafwise.recorded, config=config, dtype=dtype)
     read = partial(_part, whole=whole, leaf_by_leaf=leaf_by_leaf, config=config, held=held, device=device)
+    kept = cache is not None and not device and not folds and split.TRAIN not in held
     with one_thread():  # the bits must not hang on how many threads there are
-        parts = [read(partition) for partition in found] if device else _all(read, found)
-        dataset = assembled(config, parts, optional, folds)
-        record = _joined(parts)
-        validation = [p.records[split.VALIDATION][0] for p in parts if split.VALIDATION in p.records]
-        return Intake(dataset, record, merge(validation).filled(record.fill_F) if validation else None)
+        if split.TRAIN in held or folds:
+            return _intake(config, [read(p) for p in found] if device else _all(read, found), optional, folds)
+        ledger = Ledger.open(cache, key_of(config, **asked, held=held)) if cache and kept else None
+        return _joined_up(config, found, read, ledger, optional)
+
+
+def _intake(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds | None) -> Intake:
+    """What came of parts whose rows are all held, each as a table of its own."""
+    dataset = assembled(config, parts, optional, folds)
+    return _recorded(dataset, [part.records for part in parts], len(parts))
+
+
+def _joined_up(
+    config: DataConfig,
+    found: Sequence[Partition],
+    read: Callable[..., Part],
+    ledger: Ledger | None,
+    optional: Sequence[str],
+) -> Intake:
+    """What came of all partitions, those that are known and those that had to be read; the held rows in one table."""
+    known = {p: entry for p in found if ledger and (entry := ledger.known(p))}
+    fresh = dict(zip(rest := [p for p in found if p not in known], _all(read, rest), strict=True))
+    if ledger and fresh:
+        ledger.add(list(fresh.values()), found)
+        trim(ledger.folder.parent)
+    items: list[Part | Entry] = [known.get(p) or fresh[p] for p in found]
+    whole = stacked(found[0], items, extras(config, optional), numbers(config))
+    dataset = replace(assembled(config, [whole], optional), partitions=tuple(found), digest=source.digest(found))
+    return _recorded(dataset, [item.records for item in items], len(fresh))
+
+
+def _recorded(dataset: Dataset, records: Sequence[Mapping[int, tuple[Gapped, str]]], read: int) -> Intake:
+    """The records of all partitions as one."""
+    train = [each[split.TRAIN] for each in records if split.TRAIN in each]
+    record = joined([gapped for gapped, _ in train], plain=sum(way == leaves.PLAIN for _, way in train))
+    validation = [each[split.VALIDATION][0] for each in records if split.VALIDATION in each]
+    filled = merge_gapped(validation).filled(record.fill_F) if validation else None
+    return Intake(dataset, record, filled, read)
 
 
 def _all(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
     """Several files side by side, or one after the other with all cores on each."""
-    if len(found) < cores():
-        return [read(partition) for partition in found]
-    return in_threads(partial(read, threads=1), found)
+    if 1 < cores() <= len(found):
+        return in_threads(partial(read, threads=1), found)
+    return [read(partition) for partition in found]
 
 
 def _part(
@@ -124,8 +168,3 @@ def _reduced(part: Part, held: Collection[int]) -> Part:
         return part
     where = pa.array(np.flatnonzero(kept))
     return replace(part, table=part.table.take(where), role=part.role[kept], keys=[k.take(where) for k in part.keys])
-
-
-def _joined(parts: Sequence[Part]) -> Record:
-    found = [part.records[split.TRAIN] for part in parts if split.TRAIN in part.records]
-    return joined([each for each, _ in found], plain=sum(way == leaves.PLAIN for _, way in found))

@@ -13,7 +13,8 @@ import torch
 from linreg import leaves
 from linreg.errors import UserError
 from linreg.gaps import Gapped
-from linreg.moments import Float, Moments, merge
+from linreg.merging import merge_gapped
+from linreg.moments import Float, Moments
 from linreg.rows import Rows
 from linreg.threads import one_thread
 
@@ -65,7 +66,7 @@ def joined(parts: Sequence[Gapped], *, plain: int = 0) -> Record:
     if not parts:
         raise UserError("there are no rows to learn from: check data.path and the split")
     with one_thread():  # the bits must not hang on how many threads there are
-        whole = merge(parts)
+        whole = merge_gapped(parts)
         if not whole.gaps:
             return Record(whole.moments, tuple(p.moments for p in parts), 0, plain)
         fill_F = whole.mean_F()
@@ -75,7 +76,7 @@ def joined(parts: Sequence[Gapped], *, plain: int = 0) -> Record:
 def gapped(rows: Rows) -> Gapped:
     """The record of some rows, a partition at a time, their gaps still open."""
     with one_thread():
-        return merge([gapped_by(part)[0] for part in rows.partitions()])
+        return merge_gapped([gapped_by(part)[0] for part in rows.partitions()])
 
 
 def gapped_by(rows: Rows, device: torch.device | None = None) -> tuple[Gapped, str]:

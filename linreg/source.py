@@ -7,8 +7,8 @@ the others in silence. What a file says is in ``tables``; which rows train and w
 
 import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -46,19 +46,27 @@ class Partition:
         return listing.label(self.path)
 
 
-def find(path: str, *, asked: str = "data.path") -> list[Partition]:
+def find(path: str, *, asked: str = "data.path", known: Mapping[str, Partition] | None = None) -> list[Partition]:
     """List and hash the files of a data set, sorted by name.
 
     Args:
         path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, .parquet and .pq; hidden files
             and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
         asked: what the caller calls the path, for the advice to check it.
+        known: partitions with a stamp, by what opens them: those that are still the same are not opened.
 
     Raises:
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
-    return in_threads(lambda file: _hashed(*file), listing.files(path, asked=asked))
+    found: dict[str, Partition | None] = {}
+    files = listing.files(path, asked=asked)
+    for name, opens in files:
+        same = known.get(opens) if known else None
+        found[opens] = replace(same, name=name) if same and unchanged(same) else None
+    rest = [file for file in files if found[file[1]] is None]
+    found |= {p.path: p for p in in_threads(lambda file: _hashed(*file), rest)}
+    return [p for _, opens in files if (p := found[opens])]
 
 
 def digest(partitions: Iterable[Partition]) -> str:

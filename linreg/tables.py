@@ -213,6 +213,13 @@ def numbers(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | 
     return pc.cast(column, type_)
 
 
+def alike(tables: Sequence[pa.Table]) -> pa.Table:
+    """The tables one below the other; a column of several types becomes float64, which holds them all."""
+    types = {name: {t.schema.field(name).type for t in tables} for name in tables[0].column_names}
+    schema = pa.schema([(name, kinds.pop() if len(kinds) == 1 else pa.float64()) for name, kinds in types.items()])
+    return pa.concat_tables([t if t.schema == schema else t.cast(schema, safe=False) for t in tables])
+
+
 def first_line(error: Exception) -> str:
     """What an exception says, short enough for a message."""
     text = (str(error).splitlines() or [type(error).__name__])[0]

@@ -42,6 +42,16 @@ def _config_command(commands: Any, name: str, about: str, module: str) -> argpar
     return parser
 
 
+def _verified(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verify",
+        dest="settings",
+        action="append_const",
+        const="engine.verify=true",
+        help="hash every file again, also those that look unchanged",
+    )
+
+
 def _command(commands: Any, name: str, about: str, module: str, *, as_json: bool = True) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
     if as_json:
@@ -57,9 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The store is ./mlruns, or the server that MLFLOW_TRACKING_URI names.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-    _config_command(commands, "run", "train, judge and register once", "run")
+    _verified(_config_command(commands, "run", "train, judge and register once", "run"))
     _config_command(commands, "plan", "what the eigenvalues say before the first epoch", "plan")
     sweep = _config_command(commands, "sweep", "many models in one reading of the data, the best registered", "sweep")
+    _verified(sweep)
     sweep.add_argument(
         "--grid",
         metavar="KEY=V1,V2",
@@ -103,6 +114,7 @@ def _predict(commands: Any) -> None:
 
 def _serve(commands: Any) -> None:
     serve = _config_command(commands, "serve", "run on a schedule, until stopped", "serve")
+    _verified(serve)
     when = serve.add_mutually_exclusive_group(required=True)
     when.add_argument("--cron", metavar="EXPRESSION", help='such as "0 6 * * *": every day at six')
     when.add_argument("--interval", metavar="SECONDS", type=float, help="seconds from one start to the next")
