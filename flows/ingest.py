@@ -140,10 +140,12 @@ def find(config: Config) -> list[Partition]:
     Raises:
         UserError: as ``source.find``.
     """
+    data = config.data
+    window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}
     if not config.engine.cache:
-        return source.find(config.data.path)
-    known = KnownFiles.open(Path(config.engine.cache), config.data.path)
-    partitions = source.find(config.data.path, known=None if config.engine.verify else known.files)
+        return source.find(data.path, **window)
+    known = KnownFiles.open(Path(config.engine.cache), data.path)
+    partitions = source.find(data.path, known=None if config.engine.verify else known.files, **window)
     known.save(partitions)
     return partitions
 

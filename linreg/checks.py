@@ -17,6 +17,7 @@ from linreg import source, split
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.gaps import Gapped
+from linreg.listing import folder_columns
 from linreg.rows import Float, float64
 from linreg.source import Partition
 from linreg.tables import ColumnMissing
@@ -95,7 +96,8 @@ def read_part(
         UserError: the file, a column or a value is not as it must be.
     """
     extra = extras(config, optional)
-    inline = [k for k in dict.fromkeys(config.key) if k not in (*numbers(config), *extra)]
+    folders = folder_columns(partition.name)
+    inline = [k for k in dict.fromkeys(config.key) if k not in (*numbers(config), *extra, *folders)]
     try:
         table = source.read(partition, [*numbers(config), *inline], optional=extra, text_ok=inline)
     except ColumnMissing as e:
@@ -155,10 +157,14 @@ def _weightless(partition: Partition, table: pa.Table, config: DataConfig) -> Ma
 
 
 def _keys(partition: Partition, table: pa.Table, config: DataConfig, inline: Sequence[str]) -> list[pa.ChunkedArray]:
-    """A key that is a feature too is read again as it stands: its role must not hang on its being a feature."""
-    names = list(dict.fromkeys(config.key))
-    keys = table if names == inline else source.read(partition, names, text_ok=names)
-    return [keys[k] for k in names]
+    """A key that is a feature too is read again as it stands: its role must not hang on its being a feature.
+
+    One that a folder names, ``day=2026-11-01/``, is that for every row, whatever the file holds.
+    """
+    names, folders = list(dict.fromkeys(config.key)), folder_columns(partition.name)
+    read = [k for k in names if k not in folders]
+    keys = table if read == inline else source.read(partition, read, text_ok=read)
+    return [pa.chunked_array([pa.repeat(folders[k], len(table))]) if k in folders else keys[k] for k in names]
 
 
 def _roles(partition: Partition, rows: int, keys: Sequence[pa.ChunkedArray], config: DataConfig) -> Role:

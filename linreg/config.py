@@ -35,6 +35,8 @@ class DataConfig:
             its mean over the training rows (a row without a target is left out).
         weight: the column that says how much a row counts; empty: all rows count the same. A row that weighs 0 is not
             there.
+        window: how many files count, the last ones by name; 0: all of them.
+        window_by: the folder column (as in ``day=2026-11-01/``) whose dates the window counts, in days up to the last.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
@@ -48,8 +50,11 @@ class DataConfig:
     validation_fraction: float = 0.0
     missing: Literal["error", "drop", "mean"] = "error"
     weight: str = ""
+    window: int = 0
+    window_by: str = ""
 
     def __post_init__(self) -> None:
+        _require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)
         _require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
         for name in ("features", "targets"):
             columns = getattr(self, name)

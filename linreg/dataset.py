@@ -84,7 +84,9 @@ def load(
 
 def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
     """The partitions in the order in which they are recorded."""
-    return sorted(source.find(config.path) if partitions is None else partitions, key=lambda p: p.name)
+    if partitions is None:
+        partitions = source.find(config.path, window=config.window, window_by=config.window_by)
+    return sorted(partitions, key=lambda p: p.name)
 
 
 def assembled(

@@ -9,9 +9,10 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from pathlib import PurePosixPath
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -34,6 +35,41 @@ def files(path: str, *, asked: str = "data.path") -> list[Named]:
     """
     with advice(path):
         return sorted(_remote(path, asked) if "://" in path else _local(os.path.expanduser(path), asked))
+
+
+def folder_columns(name: str) -> dict[str, str]:
+    """The columns that the folders of a file name, Hive-style: ``day=2026-11-01/part.csv`` has ``day``."""
+    pairs = (folder.partition("=") for folder in name.split("/")[:-1])
+    return {unquote(column): unquote(value) for column, equals, value in pairs if column and equals}
+
+
+def windowed(files: Sequence[Named], window: int, by: str) -> list[Named]:
+    """The files in a window, in their order.
+
+    Args:
+        window: how many count, the last ones by name; 0: all.
+        by: the folder column whose dates count instead: so many days up to the last one.
+
+    Raises:
+        UserError: a file lies in no such folder, its value is no date, or no number of days is given.
+    """
+    if by and not window:
+        raise UserError("data.window_by counts days, and data.window does not say how many: set it")
+    if not window or not by:
+        return list(files[-window:])
+    days = [_day(name, path, by) for name, path in files]
+    first = max(days) - timedelta(days=window - 1)
+    return [file for file, day in zip(files, days, strict=True) if day >= first]
+
+
+def _day(name: str, path: str, by: str) -> date:
+    value = folder_columns(name).get(by)
+    if value is None:
+        raise UserError(f"{label(path)}: lies in no folder {by}=DATE below data.path, which data.window_by asks for")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise UserError(f"{label(path)}: {by}={value} is no date: write 2026-11-01, as data.window_by needs") from None
 
 
 def _local(path: str, asked: str) -> list[Named]:

@@ -46,7 +46,14 @@ class Partition:
         return listing.label(self.path)
 
 
-def find(path: str, *, asked: str = "data.path", known: Mapping[str, Partition] | None = None) -> list[Partition]:
+def find(
+    path: str,
+    *,
+    asked: str = "data.path",
+    known: Mapping[str, Partition] | None = None,
+    window: int = 0,
+    window_by: str = "",
+) -> list[Partition]:
     """List and hash the files of a data set, sorted by name.
 
     Args:
@@ -54,13 +61,14 @@ def find(path: str, *, asked: str = "data.path", known: Mapping[str, Partition] 
             and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
         asked: what the caller calls the path, for the advice to check it.
         known: partitions with a stamp, by what opens them: those that are still the same are not opened.
+        window, window_by: which files count, as ``DataConfig`` has them; the others are not opened.
 
     Raises:
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
     found: dict[str, Partition | None] = {}
-    files = listing.files(path, asked=asked)
+    files = listing.windowed(listing.files(path, asked=asked), window, window_by)
     for name, opens in files:
         same = known.get(opens) if known else None
         found[opens] = replace(same, name=name) if same and unchanged(same) else None

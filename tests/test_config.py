@@ -25,6 +25,8 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "data.validation_fraction": ("0.1", 0.1),
     "data.missing": ("mean", "mean"),
     "data.weight": ("n", "n"),
+    "data.window": ("30", 30),
+    "data.window_by": ("day", "day"),
     "train.trainer": ("gram", "gram"),
     "train.learning_rate": ("1e-5", 1e-5),
     "train.epochs": ("1_000_000", 1_000_000),
@@ -51,6 +53,8 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "gate.min_r2": ("-0.5", -0.5),
     "gate.margin": ("0.01", 0.01),
     "engine.kind": ("local", "local"),
+    "engine.cache": ("elsewhere", "elsewhere"),
+    "engine.verify": ("true", True),
 }
 
 
