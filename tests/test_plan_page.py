@@ -109,7 +109,8 @@ def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object],
 
     def load(*_: object, **__: object) -> SimpleNamespace:
         x, y = X15[:count], Y15[:count]
-        return SimpleNamespace(train=rows_of(x, y), folds=tuple(rows_of(x[k::5], y[k::5]) for k in range(5)))
+        folds = tuple(rows_of(x[k::5], y[k::5]) for k in range(5))
+        return SimpleNamespace(train=rows_of(x, y), train_rows=len(x), folds=folds)
 
     monkeypatch.setattr(command, "load", load)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
