@@ -13,6 +13,7 @@ from bench import (
     file_to_model,
     fullbatch,
     growth,
+    incremental,
     ingest,
     minibatch,
     pipeline,
@@ -32,6 +33,7 @@ CASES = {
     "predict": predict.run,
     "sweep": sweep.run,
     "growth": growth.run,
+    "incremental": incremental.run,
     "card": card.run,
 }
 TABLES = {"digits": digits.table}  # cases with a table of their own

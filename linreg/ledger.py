@@ -41,6 +41,7 @@ MOST_PACKS = 16
 _SUFFIX, _DIGEST = ".pack", 16
 
 Name = tuple[str, str]  # a partition's digest and name
+Columns = tuple[tuple[str, ...], tuple[str, ...]]  # features and targets of a record
 Records = dict[int, tuple[Gapped, str]]
 
 
@@ -180,7 +181,9 @@ def _content(parts: Sequence[Part]) -> bytes:
     table = alike([p.table.select(keep) for p in parts])
     numbers = np.concatenate([_numbers(m) for p in parts for m in _moments(p)] or [np.empty(0)])
     role = np.concatenate([p.role for p in parts])
-    text = json.dumps([_listed(p) for p in parts]).encode("utf-8", "surrogateescape")
+    columns = list(dict.fromkeys((m.features, m.targets) for p in parts for m in _moments(p)))
+    place = {named: i for i, named in enumerate(columns)}  # most parts have the same
+    text = json.dumps([columns, [_listed(p, place) for p in parts]]).encode("utf-8", "surrogateescape")
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
@@ -190,15 +193,14 @@ def _content(parts: Sequence[Part]) -> bytes:
     return b"".join([sizes.tobytes(), text, numbers.tobytes(), role.tobytes(), sink.getvalue()])
 
 
-def _listed(part: Part) -> list[Any]:
+def _listed(part: Part, place: Mapping[Columns, int]) -> list[Any]:
     """What ``_entries`` reads again."""
-    records = {role: _named(gapped, way) for role, (gapped, way) in part.records.items()}
+    records = {
+        role: [place[m.features, m.targets], m.rows, gapped.gaps, gapped.missing, way]
+        for role, (gapped, way) in part.records.items()
+        for m in [gapped.moments]
+    }
     return [part.partition.digest, part.partition.name, part.counts, len(part.table), records]
-
-
-def _named(gapped: Gapped, way: str) -> list[Any]:
-    m = gapped.moments
-    return [m.rows, gapped.gaps, gapped.missing, way, m.features, m.targets]
 
 
 def _moments(part: Part) -> Iterable[Moments]:
@@ -220,26 +222,30 @@ def _read(path: Path) -> dict[Name, Entry] | None:
         return None
     text, numbers, role = map(int, np.frombuffer(body[:24], "<u8"))
     ends = np.cumsum([24, text, numbers, role])
-    listed = json.loads(bytes(body[24 : ends[1]]).decode("utf-8", "surrogateescape"))
+    described = json.loads(bytes(body[24 : ends[1]]).decode("utf-8", "surrogateescape"))
     table = pa.ipc.open_stream(pa.py_buffer(body[ends[3] :])).read_all()
     pack = Pack(table, np.frombuffer(body[ends[2] : ends[3]], np.int8))
-    return _entries(listed, np.frombuffer(body[ends[1] : ends[2]], "<f8"), pack)
+    return _entries(described, np.frombuffer(body[ends[1] : ends[2]], "<f8"), pack)
 
 
-def _entries(listed: list[Any], numbers: npt.NDArray[np.float64], pack: Pack) -> dict[Name, Entry]:
+def _entries(text: list[Any], numbers: npt.NDArray[np.float64], pack: Pack) -> dict[Name, Entry]:
+    columns = [(tuple(features), tuple(targets)) for features, targets in text[0]]
     out: dict[Name, Entry] = {}
     row, at = 0, 0
-    for digest, name, counts, held, records in listed:
+    for digest, name, counts, held, records in text[1]:
         found: Records = {}
-        for role, (rows, gaps, missing, way, features, targets) in records.items():
-            k = 1 + len(features) + len(targets)
-            size = 3 + (k - 1) + k * k
-            own = numbers[at : at + size]
-            weight, logs, squares = map(float, own[:3])
-            factor = own[3 : 2 + k], own[2 + k :].reshape(k, k)
-            moments = Moments(tuple(features), tuple(targets), rows, weight, *factor, logs, squares)
+        for role, (which, rows, gaps, missing, way) in records.items():
+            moments, at = _record(columns[which], rows, numbers, at)
             found[int(role)] = Gapped(moments, tuple(gaps), missing), way
-            at += size
         out[digest, name] = Entry({int(r): c for r, c in counts.items()}, found, pack, row, row + held)
         row += held
     return out
+
+
+def _record(columns: Columns, rows: int, numbers: npt.NDArray[np.float64], at: int) -> tuple[Moments, int]:
+    """The record whose numbers begin there, and where the next one's do."""
+    k = 1 + len(columns[0]) + len(columns[1])
+    stop = at + 2 + k + k * k
+    weight, logs, squares = numbers[at : at + 3].tolist()
+    shift_P, root_KK = numbers[at + 3 : at + 2 + k], numbers[at + 2 + k : stop].reshape(k, k)
+    return Moments(*columns, rows, weight, shift_P, root_KK, logs, squares), stop

@@ -114,8 +114,9 @@ def _folder(root: str, asked: str) -> list[Named]:
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith("."))
         taken = [] if real in seen else [n for n in names if not n.startswith(".") and kind(n)]
-        paths = [os.path.join(folder, n) for n in taken]
-        files += [_regular((os.path.relpath(p, root), p)) for p in paths]
+        below = os.path.relpath(folder, root)
+        here = "" if below == os.curdir else f"{below}{os.sep}"
+        files += [_regular((f"{here}{n}", os.path.join(folder, n))) for n in taken]
         seen.add(real)
     if not files:
         raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {asked}")

@@ -5,8 +5,8 @@ which finds the line and says what is wrong with it. It opens no file and does n
 """
 
 import contextlib
+import os
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +27,7 @@ class ColumnMissing(UserError):
 
 def kind(name: str) -> str:
     """``csv`` or ``parquet`` by the extension (any case), else an empty string."""
-    return _KINDS.get(PurePosixPath(name).suffix.lower(), "")
+    return _KINDS.get(os.path.splitext(name)[1].lower(), "")
 
 
 def parse(
