@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import statsmodels.api as sm
-from sklearn.linear_model import LinearRegression
 
 from bench import rational, strd
-from bench.harness import Result
+from bench.harness import Result, peer
 from bench.strd import Float, Reference
 from linreg import leaves
 from linreg.config import TrainConfig
@@ -106,7 +105,9 @@ def _result(name: str, quantity: str, i: int, found: dict[str, list[tuple[float,
     ours = medians.pop("ours")
     ratio = {who: 10 ** (ours - value) for who, value in medians.items()}
     note = f"correct digits of the {quantity}, medians of {orders} orders of the rows; ratio: their error over ours"
-    return Result(f"{name}, {quantity}", "digits", ours, medians, ratio, dict.fromkeys(PEERS, WITHIN), note, spread)
+    return Result(
+        f"{name}, {quantity}", "digits", ours, medians, ratio, {p: WITHIN for p in PEERS if p in medians}, note, spread
+    )
 
 
 Contender = Callable[[Float, Float], Fitted]
@@ -123,13 +124,14 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
     peers = {
         "numpy": lambda x, y: _numpy(x, y, through, rcond=0),
         "numpy, default": lambda x, y: _numpy(x, y, through, rcond=None),
-        "scikit-learn": lambda x, y: _sklearn(x, y, through, tol=0),
-        "scikit-learn, default": lambda x, y: _sklearn(x, y, through),
-        "statsmodels": lambda x, y: _statsmodels(x, y, through, method="qr"),
-        "statsmodels, default": lambda x, y: _statsmodels(x, y, through, method="pinv"),
-        "normal equations": lambda x, y: _normal_equations(x, y, through),
     }
-    return ours | peers
+    if linear := peer("sklearn.linear_model"):
+        peers["scikit-learn"] = lambda x, y: _sklearn(linear, x, y, through, tol=0)
+        peers["scikit-learn, default"] = lambda x, y: _sklearn(linear, x, y, through)
+    if sm := peer("statsmodels.api"):
+        peers["statsmodels"] = lambda x, y: _statsmodels(sm, x, y, through, method="qr")
+        peers["statsmodels, default"] = lambda x, y: _statsmodels(sm, x, y, through, method="pinv")
+    return ours | peers | {"normal equations": lambda x, y: _normal_equations(x, y, through)}
 
 
 def _record(x_NF: Float, y_N: Float, leaves: int, intercept: bool) -> Fitted:
@@ -180,13 +182,13 @@ def _numpy(x_NF: Float, y_N: Float, intercept: bool, *, rcond: float | None) -> 
     return _of_residuals(parameters_P, x_NF, y_N, intercept)
 
 
-def _sklearn(x_NF: Float, y_N: Float, intercept: bool, **settings: float) -> Fitted:
-    model = LinearRegression(fit_intercept=intercept, **settings).fit(x_NF, y_N)
+def _sklearn(linear: Any, x_NF: Float, y_N: Float, intercept: bool, **settings: float) -> Fitted:
+    model = linear.LinearRegression(fit_intercept=intercept, **settings).fit(x_NF, y_N)
     found = [model.intercept_, *model.coef_] if intercept else model.coef_
     return _of_residuals(np.array(found), x_NF, y_N, intercept)
 
 
-def _statsmodels(x_NF: Float, y_N: Float, intercept: bool, *, method: str) -> Fitted:
+def _statsmodels(sm: Any, x_NF: Float, y_N: Float, intercept: bool, *, method: str) -> Fitted:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of Filip's condition, and rightly: its digits tell
         model = sm.OLS(y_N, _design(x_NF, intercept)).fit(method=method)

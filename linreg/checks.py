@@ -139,7 +139,8 @@ def _leave_out(
         if config.missing == "mean" and name in config.features:
             continue  # filled in later, when all rows are known
         if config.missing == "error" or (config.missing == "mean" and name == config.weight):
-            raise _fault(partition, name, bad, "is missing", 'fill it, or set data.missing = "drop"')
+            instead = ' or "mean"' if name in config.features and config.missing == "error" else ""
+            raise _fault(partition, name, bad, "is missing", f'fill it, or set data.missing = "drop"{instead}')
         role[bad] = DROPPED
 
 

@@ -162,7 +162,7 @@ def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None)
 def _missing(model: LinearModel, half_widths: HalfWidths | None) -> str | None:
     """What to do about a missing value; None where the model fills it."""
     if model.fill_F is None:
-        return "fill it, or leave the row out"
+        return 'fill it, or leave the row out (a model trained with data.missing = "mean" fills it)'
     return None if half_widths is None else "an interval needs all of a row's values: fill it, or ask for none"
 
 

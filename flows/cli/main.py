@@ -103,7 +103,13 @@ def _predict(commands: Any) -> None:
     predict = _command(commands, "predict", "score CSV or Parquet files of any size", "predict")
     predict.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
     predict.add_argument("input", metavar="INPUT", help="a file, a glob, a folder or a URI, with the model's features")
-    predict.add_argument("-o", "--output", metavar="OUTPUT", required=True, help="written whole, or not at all")
+    predict.add_argument(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        required=True,
+        help="the features, then predicted_TARGET, the rows in their order; written whole, or not at all",
+    )
     predict.add_argument(
         "--interval",
         choices=("prediction", "confidence"),

@@ -34,12 +34,13 @@ def _plan(found: Plan, rows: int, how: TrainConfig) -> Iterable[str]:
     condition = "infinite: columns are constant or determine each other"
     if found.condition_number is not None:
         condition = f"{found.condition_number:.4g} of the {'scaled' if how.standardize else 'raw'} columns"
+    none = "not predicted for mini-batches" if 0 < how.batch_size < rows else "never"
     lines = [
         ("training rows", f"{rows:,}"),
         ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {how.learning_rate:g})"),
         ("condition number", condition),
         ("best possible loss", f"{found.optimum_loss:.6g}"),
-        *((f"epochs to {share}", "never" if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
+        *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
     ]
     return (f"{name:<22}{text}" for name, text in lines)
 

@@ -5,11 +5,15 @@ import shlex
 
 from flows.cli.summary import summary
 from linreg import config_file
+from linreg.device import resolve
+from linreg.trainers import check
 
 
 def run(args: argparse.Namespace) -> tuple[object, str]:
     """Run the flow on a config."""
     config = config_file.load(args.config, args.settings)
+    check(config)
+    resolve(config.train.device, config.train.dtype)
     from flows.pipeline import run_flow  # prefect takes seconds to import: a wrong config is told at once
 
     outcome = run_flow(config)

@@ -39,7 +39,7 @@ def _facts(outcome: Outcome) -> str:
         *(("", note) for note in outcome.notes),
         (
             "trained",
-            f"{outcome.trainer} on {outcome.device}, {outcome.epochs:,} epochs, {outcome.seconds:.1f} s in all",
+            f"{outcome.trainer} on {outcome.device}, {outcome.epochs:,} epochs{_seconds(outcome)}",
         ),
     ]
     if "train_loss" in m:
@@ -50,6 +50,11 @@ def _facts(outcome: Outcome) -> str:
     if "optimum_loss" in m:
         lines.append(("best possible", f"{m['optimum_loss']:.6g}{_how_far(outcome)}"))
     return "\n".join(f"  {name:<14}{text}" for name, text in lines)
+
+
+def _seconds(outcome: Outcome) -> str:
+    """How long the flow took; nothing of a version that was trained another day."""
+    return "" if outcome.decision == "unchanged" else f", {outcome.seconds:.1f} s in all"
 
 
 def _how_far(outcome: Outcome) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 
-from flows.tracking.store import open_store
+from flows.tracking.store import Store, open_store
 from linreg.errors import ServerAway, UserError
 
 _HOST = "127.0.0.1"
@@ -21,7 +21,7 @@ def ui(args: argparse.Namespace) -> None:
     if store.uri.startswith("http"):
         pages["MLflow"] = store.title  # a server has its own page
     else:
-        pages["MLflow"] = f"http://{_HOST}:{args.port}"
+        pages["MLflow"] = f"http://{_HOST}:{args.port}{_runs(store)}"
         commands[args.port] = _mlflow(store.uri, store.artifacts, args.port)
     if not args.no_prefect:
         pages["Prefect"] = f"http://{_HOST}:{args.prefect_port}"
@@ -30,6 +30,12 @@ def ui(args: argparse.Namespace) -> None:
     for port in commands:
         _require_free(port)
     _show(pages, commands, args)
+
+
+def _runs(store: Store) -> str:
+    """Where the page of runs is, of the experiment that was used last; MLflow's own first page is another."""
+    last = store.last_experiment()
+    return f"/#/experiments/{last}/runs" if last else ""
 
 
 def _show(pages: dict[str, str], commands: dict[int, list[str]], args: argparse.Namespace) -> None:

@@ -63,6 +63,14 @@ class Store:
             )
         return str(found.experiment_id)
 
+    def last_experiment(self) -> str | None:
+        """The id of the experiment that was used last; MLflow's own "Default" does not count."""
+        with answering(self.uri):
+            found = self.client.search_experiments(
+                order_by=["last_update_time DESC"], filter_string="name != 'Default'", max_results=1
+            )
+        return str(found[0].experiment_id) if found else None
+
     def _new_experiment(self, name: str) -> Experiment:
         try:
             made = self.client.create_experiment(name, artifact_location=self.artifacts, tags=_KIND)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from linreg.plots.figure import INK, LINE, Float, literal, new_figure
 
@@ -51,6 +52,11 @@ def sweep(
     return figure
 
 
+def _shade(i: int, count: int) -> Any:
+    """Light to dark; one alone is dark."""
+    return _SHADES(i / (count - 1) if count > 1 else 1.0)
+
+
 def _named(values: Mapping[str, Any]) -> str:
     return literal(", ".join(f"{key.rpartition('.')[2]} {_text(value)}" for key, value in values.items()), 60)
 
@@ -62,13 +68,14 @@ def _text(value: Any) -> str:
 def _curves(axes: Axes, curves: Sequence[Sequence[float]], best: int, curves_of: str) -> None:
     """All curves in the grid's order, light to dark, the best on top; those of one point as a dot."""
     for i, curve in enumerate(curves):
-        style: dict[str, Any] = {"color": _SHADES(i / max(len(curves) - 1, 1)), "linewidth": 1.2, "zorder": 2}
+        style: dict[str, Any] = {"color": _shade(i, len(curves)), "linewidth": 1.2, "zorder": 2}
         if i == best:
             style = {"color": LINE, "linewidth": 2.2, "zorder": 3, "label": "the best"}
         if len(curve):
             step = -(-len(curve) // _MOST_POINTS)
             axes.plot(np.arange(len(curve))[::step], curve[::step], marker="o" if len(curve) == 1 else None, **style)
     _log_where_it_helps(axes, np.concatenate([np.asarray(c, dtype=float) for c in curves if len(c)]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=curves_of, title="Every model, in the order of the grid (dark: last)")
     axes.legend(frameon=False)
 
@@ -93,7 +100,7 @@ def _ranked(
         shown = [i for i in shown if not 0 < top < float(losses[i] or 0)]
         y, x = [float(losses[i] or 0) for i in shown], [place[i] for i in shown]
         few = len(lines) <= _MOST_LINES
-        style: dict[str, Any] = {"color": _SHADES(n / max(len(lines) - 1, 1)), "marker": "o", "markersize": 4}
+        style: dict[str, Any] = {"color": _shade(n, len(lines)), "marker": "o", "markersize": 4}
         style |= {"linewidth": 1.2 if few else 0, "label": name if few and name else None}
         bars = [errors[i] if i < len(errors) else None for i in shown]
         axes.errorbar(x, y, yerr=[float(b) for b in bars if b is not None] if all(bars) and bars else None, **style)
