@@ -29,6 +29,7 @@ from linreg.held_rows import stacked
 from linreg.ledger import Entry, Ledger, key_of, trim
 from linreg.merging import merge_gapped
 from linreg.moments import Moments
+from linreg.parquet_sections import Irregular
 from linreg.record import Record, gapped_by, joined
 from linreg.rows import Rows
 from linreg.source import Partition
@@ -146,7 +147,7 @@ def _part(
 ) -> Part:
     """One file, recorded, with the rows that stay."""
     if leaf_by_leaf:
-        with suppress(leafwise.Irregular):
+        with suppress(Irregular):
             return leaf_by_leaf(partition, held=held, threads=threads)
     part = whole(partition)
     rows = {r: _rows(part, config, r) for r in _RECORDED if part.counts[r]}

@@ -6,8 +6,8 @@ Only where nothing needs a second look: a local file that shows any change, numb
 nothing missing and nothing too large. Everything else raises ``Irregular``: ``checks.read_part`` then reads the file
 whole, tells faults in words, and gives the same record to the bit.
 
-A file is cut into sections, runs of whole row groups, and each is decoded by one thread. A leaf that lies across two
-sections is put together at the end.
+Each section of a file (``parquet_sections``) is decoded and recorded by one thread. A leaf that lies across two of them
+is put together at the end.
 
 Shapes: n rows of a leaf.
 """
@@ -20,7 +20,6 @@ from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from linreg import leaves, source, split, tables
 from linreg.batches import Index
@@ -29,31 +28,12 @@ from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.gaps import Gapped
 from linreg.moments import Moments
+from linreg.parquet_sections import Irregular, Section, Sections
 from linreg.rows import LEAF, Piece, Rows
 from linreg.source import Partition
-from linreg.threads import cores, in_threads
+from linreg.threads import in_threads
 
-_BUFFER = 1 << 20  # bytes of a column that are read at once
 _RECORDED = (split.TRAIN, split.VALIDATION)
-
-
-class Irregular(Exception):
-    """The file is to be read as a whole."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """Some row groups of a file, one after the other.
-
-    Args:
-        groups: their numbers.
-        start: the number of their first row in the file.
-        rows: how many there are.
-    """
-
-    groups: range
-    start: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -82,9 +62,12 @@ class _File:
     config: DataConfig
     most: float
     held: Collection[int]
-    rows: int
-    sections: Sequence[Section]
-    metadata: pq.FileMetaData
+    source: Sections
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.source.rows
 
     @property
     def header(self) -> Rows:
@@ -123,23 +106,7 @@ def _or_irregular() -> Iterator[None]:
 
 
 def _opened(partition: Partition, config: DataConfig, dtype: str, held: Collection[int]) -> _File:
-    metadata = pq.read_metadata(partition.path)
-    tables.check_columns(partition.label, metadata.schema.to_arrow_schema().names, numbers(config))
-    counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    if not sum(counts):
-        raise Irregular
-    return _File(partition, config, largest(dtype), held, sum(counts), _sections(counts), metadata)
-
-
-def _sections(counts: Sequence[int]) -> list[Section]:
-    """Runs of row groups of at least ``LEAF`` rows, so that a leaf lies in two of them at most."""
-    out, first, start, rows = [], 0, 0, 0
-    for group, count in enumerate(counts):
-        rows += count
-        if rows >= LEAF or group == len(counts) - 1:
-            out.append(Section(range(first, group + 1), start, rows))
-            first, start, rows = group + 1, start + rows, 0
-    return out
+    return _File(partition, config, largest(dtype), held, Sections.of(partition, numbers(config)))
 
 
 def _ways(file: _File) -> dict[int, str]:
@@ -150,8 +117,8 @@ def _ways(file: _File) -> dict[int, str]:
 
 def _first(file: _File, r: int) -> Piece:
     """The first leaf with rows of a role."""
-    for section in file.sections:
-        for start, table in _fragments(file, section):
+    for section in file.source.sections:
+        for start, table in file.source.fragments(section):
             role = _roles(file, start, len(table))
             if (role == r).any():
                 return _piece(table, role, r)
@@ -160,7 +127,7 @@ def _first(file: _File, r: int) -> Piece:
 
 def _part(file: _File, ways: dict[int, str], threads: int) -> Part:
     """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
-    done = in_threads(partial(_section, file, ways), file.sections, threads=threads)
+    done = in_threads(partial(_section, file, ways), file.source.sections, threads=threads)
     found = [leaf for leaf, _ in sorted(_whole(file, ways, done), key=lambda placed: placed[1])]
     records = {r: [f.records[r] for f in found if r in f.records] for r in ways}
     merged = {r: leaves.merged(ways[r], each) for r, each in records.items() if each}
@@ -180,7 +147,7 @@ def _part(file: _File, ways: dict[int, str], threads: int) -> Part:
 def _section(file: _File, ways: dict[int, str], section: Section) -> list[tuple[_Leaf | _Fragment, int]]:
     """The leaves of a section, and the fragments at its ends; each with its first row."""
     out: list[tuple[_Leaf | _Fragment, int]] = []
-    for start, table in _fragments(file, section):
+    for start, table in file.source.fragments(section):
         stop = start + len(table)
         is_whole = start % LEAF == 0 and (stop % LEAF == 0 or stop == file.rows)
         out.append((_leaf(file, ways, start, table) if is_whole else _Fragment(start, table), start))
@@ -233,35 +200,3 @@ def _roles(file: _File, start: int, rows: int) -> Role:
         seed=c.split_seed,
         start=start,
     )
-
-
-def _fragments(file: _File, section: Section) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of a section, cut where leaves end; each with the number of its first row."""
-    columns = numbers(file.config)
-    with pa.OSFile(file.partition.path) as opened:
-        reader = pq.ParquetFile(opened, metadata=file.metadata, pre_buffer=False, buffer_size=_BUFFER)
-        alone = len(file.sections) < cores()
-        batches = reader.iter_batches(LEAF, row_groups=list(section.groups), columns=columns, use_threads=alone)
-        waiting: list[pa.RecordBatch] = []
-        start = section.start
-        for batch in batches:
-            while len(batch):
-                part = batch.slice(0, LEAF - (start + sum(map(len, waiting))) % LEAF)
-                batch = batch.slice(len(part))
-                waiting.append(part)
-                count = sum(map(len, waiting))
-                if (start + count) % LEAF == 0:
-                    yield start, _table(waiting, columns)
-                    start, waiting = start + count, []
-        if waiting:
-            yield start, _table(waiting, columns)
-
-
-def _table(batches: Sequence[pa.RecordBatch], columns: Sequence[str]) -> pa.Table:
-    """The columns in that order, as numbers, each in one piece."""
-    table = pa.Table.from_batches(batches).select(columns)
-    found = [tables.numbers(column) for column in table.columns]
-    if any(column is None for column in found):
-        raise Irregular
-    table = pa.table(dict(zip(columns, found, strict=True)))
-    return table if len(batches) == 1 else table.combine_chunks()

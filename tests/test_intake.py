@@ -13,6 +13,7 @@ from linreg.config import DataConfig
 from linreg.dataset import load
 from linreg.errors import UserError
 from linreg.intake import ALL, HELD_OUT, Intake, take_in
+from linreg.parquet_sections import Irregular
 from linreg.record import moments_of, record
 from linreg.rows import LEAF
 
@@ -162,7 +163,7 @@ def test_what_needs_a_second_look_is_read_whole(tmp_path, case: str) -> None:
     written(tmp_path / "x.parquet", edit(table(LEAF + 9000)))
     features = ("a", "b", "d") if "weight" in changes else FEATURES
     how = config(tmp_path / "x.parquet", **changes, features=features)
-    with pytest.raises(leafwise.Irregular):
+    with pytest.raises(Irregular):
         by_leaf(how)
     found, expected = take_in(how, held=HELD_OUT), load(how)
     assert found.record.moments.root_KK.tobytes() == record(expected.train).moments.root_KK.tobytes()
@@ -173,7 +174,7 @@ def test_what_needs_a_second_look_is_read_whole(tmp_path, case: str) -> None:
 def test_a_file_that_may_have_changed_is_read_whole(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(source, "_SETTLED", 10**12)
     how = written(tmp_path / "x.parquet", table(500))
-    with pytest.raises(leafwise.Irregular):
+    with pytest.raises(Irregular):
         by_leaf(how)
     same_bits(take_in(how), how)
 
