@@ -120,7 +120,11 @@ def test_gaps_are_filled_where_the_model_fills_them_and_stay_gaps_in_the_output(
 
 
 FAULTS = {
-    "missing": (np.nan, "the value is missing (2 such in the column): fill it, or leave the row out"),
+    "missing": (
+        np.nan,
+        "the value is missing (2 such in the column): fill it, or leave the row out (a model trained "
+        'with data.missing = "mean" fills it)',
+    ),
     "infinite": (-np.inf, "the value is infinite or beyond float64 (2 such in the column): correct or remove it"),
     "large": (1e200, "the value is too large to be squared (2 such in the column): rescale the column"),
 }
