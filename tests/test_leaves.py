@@ -14,7 +14,7 @@ import pytest
 from flows import outcome
 from linreg import leaves
 from linreg.gaps import Gapped
-from linreg.moments import Moments
+from linreg.moments import Moments, merge_by
 from linreg.record import gapped_by, record
 from linreg.rows import LEAF, Rows
 
@@ -148,6 +148,31 @@ def test_any_number_of_threads_gives_the_same_bits(way: str) -> None:
     first, *others = (leaves.moments(rows, way=way, threads=n)[0] for n in (1, 2, 5))
     close(first, by_numpy(rows), 1e-12)
     assert all(first.root_KK.tobytes() == m.root_KK.tobytes() for m in others)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 67, 130, 200])
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
+def test_leaves_are_merged_as_one_tree_of_neighbours_however_many_a_call_takes(count: int, weighted: bool) -> None:
+    parts = [rows_of(20, 3, weighted=weighted, seed=i) for i in range(count)]
+    records = [leaves.leaf(part, "R", next(part.pieces())) for part in parts]
+    found = leaves.merged("R", records)
+    by_pairs = merge_by(lambda a, b: leaves.merged("R", [a, b]), records)
+    assert found.root_KK.tobytes() == by_pairs.root_KK.tobytes()
+    assert found.shift_P.tobytes() == by_pairs.shift_P.tobytes()
+    sums = ("rows", "weight", "log_weight", "square_weight")
+    assert [getattr(found, s) for s in sums] == [getattr(by_pairs, s) for s in sums]
+    table = pa.concat_tables([table_of(part) for part in parts])
+    close(found, by_numpy(Rows([table], parts[0].features, parts[0].targets, weight=parts[0].weight)), 1e-12)
+    assert (np.diag(found.root_KK) >= 0).all()
+
+
+def test_leaves_that_weigh_nothing_are_left_out(monkeypatch) -> None:
+    monkeypatch.setattr("linreg.rows.LEAF", 100)
+    table = table_of(rows_of(350, 2, weighted=True))
+    weights = table["w"].to_numpy().copy()
+    weights[:200] = 0
+    rows = Rows([table.set_column(3, "w", pa.array(weights))], ("x0", "x1"), ("y0",), weight="w")
+    close(leaves.moments(rows, way="R")[0], by_numpy(rows), 1e-12)
 
 
 BITS = """
