@@ -81,9 +81,10 @@ def take_in(
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
     found = sorted_by_name(config, partitions)
-    asked: dict[str, Any] = {"dtype": dtype, "optional": optional, "optional_gaps": optional_gaps}
+    optional = extras(config, optional)  # a champion of the same columns asks for no other ledger
+    asked: dict[str, Any] = {"dtype": dtype, "optional": optional, "optional_gaps": optional_gaps and bool(optional)}
     whole = partial(read_part, first=found[0], config=config, **asked)
-    needs_all = extras(config, optional) or device
+    needs_all = optional or device
     leaf_by_leaf = None if needs_all else partial(leafwise.recorded, config=config, dtype=dtype)
     read = partial(_part, whole=whole, leaf_by_leaf=leaf_by_leaf, config=config, held=held, device=device)
     kept = cache is not None and not device and not folds and split.TRAIN not in held
@@ -114,7 +115,7 @@ def _joined_up(
         ledger.add(list(fresh.values()), found)
         trim(ledger.folder.parent)
     items: list[Part | Entry] = [known.get(p) or fresh[p] for p in found]
-    whole = stacked(found[0], items, extras(config, optional), numbers(config))
+    whole = stacked(found[0], items, optional, numbers(config))
     dataset = replace(assembled(config, [whole], optional), partitions=tuple(found), digest=source.digest(found))
     return _recorded(dataset, [item.records for item in items], len(fresh))
 

@@ -208,6 +208,17 @@ def test_another_config_has_a_ledger_of_its_own(tmp_path, changes: dict[str, obj
     assert again(config(data), cache).read == 0
 
 
+def test_a_champion_of_the_same_columns_changes_nothing(tmp_path) -> None:
+    """Its features are asked for as optional columns, from the second night on."""
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    night(data, 0)
+    how = config(data)
+    assert again(how, cache).read == 1
+    asked = {"optional": ("a", "b"), "optional_gaps": True}
+    assert take_in(how, held=HELD_OUT, cache=cache, **asked).read == 0
+    assert take_in(how, held=HELD_OUT, cache=cache, optional=("id",)).read == 1
+
+
 def test_the_same_content_under_another_name_is_another_partition(tmp_path) -> None:
     data, cache = tmp_path / "data", tmp_path / "cache"
     night(data, 0)
