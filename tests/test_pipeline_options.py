@@ -26,7 +26,8 @@ from flows.ingest import KEY_FORMAT, content_key
 from flows.pipeline import run_flow
 from flows.tracking import registry
 from flows.tracking.store import open_store
-from linreg.config import Config, DataConfig, TrainConfig
+from linreg import source as data_source
+from linreg.config import Config, DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
 
 # mlflow.pyfunc warns of its own types while it is first imported; nothing of ours is said by it
@@ -119,6 +120,26 @@ def test_a_champion_that_takes_no_gaps_is_not_compared_on_rows_that_have_some(wo
     assert "version 1 takes no missing values, and today's rows have some" in second.reason
     third = run_flow(config(work / "noisy.csv", replace(EXACT, weight_decay=0.001), test_fraction=0.3, missing="drop"))
     assert "interval" in third.reason
+
+
+def test_a_night_reads_the_new_file_alone_and_registers_what_a_full_run_would(work, monkeypatch):
+    monkeypatch.setattr(data_source, "_SETTLED", -1)  # files count as settled as soon as they are written
+    nights = work / "nights"
+    nights.mkdir()
+    for i in range(3):
+        noisy(nights / f"n{i}.csv", seed=i)
+    first = run_flow(config(nights, test_fraction=0.3))
+    noisy(nights / "n3.csv", seed=3)
+    second = run_flow(config(nights, test_fraction=0.3))
+    assert (first.data["read"], second.data["read"], second.data["partitions"]) == (3, 1, 4)
+    assert "read 1 of 4 files: the others are known" in second.notes
+    whole = config(nights, test_fraction=0.3)
+    full = run_flow(replace(whole, model="full", engine=EngineConfig(cache="")))
+    assert full.data["read"] == 4
+    ours, theirs = ({k: v for k, v in o.metrics.items() if "champion" not in k} for o in (second, full))
+    assert ours == theirs
+    again = run_flow(replace(whole, engine=EngineConfig(verify=True)))
+    assert (again.decision, again.data["read"]) == ("unchanged", 0)
 
 
 @pytest.mark.parametrize(("weightless", "words"), [(1, "1 row that weighs 0"), (2, "2 rows that weigh 0")])
