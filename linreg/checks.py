@@ -24,6 +24,7 @@ from linreg.tables import ColumnMissing
 from linreg.threads import in_threads
 
 DROPPED, WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
+RECORDED = (split.TRAIN, split.VALIDATION)  # the roles whose rows become records
 SQUARED = 1e150  # the sum of squares of larger values is beyond float64
 Mask = npt.NDArray[np.bool_]
 Role = npt.NDArray[np.int8]

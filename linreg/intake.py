@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 
 from linreg import leafwise, leaves, source, split
-from linreg.checks import Part, among, extras, numbers, read_part
+from linreg.checks import RECORDED, Part, among, extras, numbers, read_part
 from linreg.config import DataConfig
 from linreg.dataset import Dataset, Folds, assembled, sorted_by_name
 from linreg.gaps import Gapped
@@ -37,7 +37,6 @@ from linreg.threads import cores, in_threads, one_thread
 
 HELD_OUT = (split.VALIDATION, split.TEST)
 ALL = (split.TRAIN, *HELD_OUT)
-_RECORDED = (split.TRAIN, split.VALIDATION)
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _part(
         with suppress(Irregular):
             return leaf_by_leaf(partition, held=held, threads=threads)
     part = whole(partition)
-    rows = {r: _rows(part, config, r) for r in _RECORDED if part.counts[r]}
+    rows = {r: _rows(part, config, r) for r in RECORDED if part.counts[r]}
     return _reduced(replace(part, records={r: gapped_by(each, device) for r, each in rows.items()}), held)
 
 

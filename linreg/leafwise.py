@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from linreg import leaves, source, split, tables
 from linreg.batches import Index
-from linreg.checks import Part, Role, all_within, among, counted, largest, numbers
+from linreg.checks import RECORDED, Part, Role, all_within, among, counted, largest, numbers
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.gaps import Gapped
@@ -32,8 +32,6 @@ from linreg.parquet_sections import Irregular, Section, Sections
 from linreg.rows import LEAF, Piece, Rows
 from linreg.source import Partition
 from linreg.threads import in_threads
-
-_RECORDED = (split.TRAIN, split.VALIDATION)
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _opened(partition: Partition, config: DataConfig, dtype: str, held: Collecti
 
 def _ways(file: _File) -> dict[int, str]:
     """The way in which each role is recorded, if it has rows."""
-    roles = _RECORDED if file.config.validation_fraction else (split.TRAIN,)
+    roles = RECORDED if file.config.validation_fraction else (split.TRAIN,)
     return {r: leaves.way_of(file.header, file.rows, partial(_first, file, r)) for r in roles}
 
 

@@ -181,16 +181,6 @@ def test_few_rows_and_rows_with_gaps_are_left_to_the_cpu() -> None:
     assert gapped_by(gappy, torch.device("cpu"))[0].missing == 1
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch):
-    def have(*, cards: int = 0, mps: bool = False) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-
-    return have
-
-
 def prepared(device: str, trainer: str = "auto") -> tuple[str, str]:
     choice = prepare(TrainConfig(trainer=trainer, batch_size=5, device=device), validation=None, start=None)
     return choice.trainer.name, str(choice.device)

@@ -7,16 +7,6 @@ from linreg import device
 from linreg.errors import UserError
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch):
-    def have(*, cards: int = 0, mps: bool = False) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-
-    return have
-
-
 def test_auto_takes_the_first_accelerator_else_the_cpu(machine) -> None:
     machine()
     assert device.resolve("auto") == torch.device("cpu")
