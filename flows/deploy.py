@@ -25,7 +25,7 @@ from linreg.errors import UserError
 def serve(
     config: Config, *, name: str, cron: str | None = None, interval: float | None = None, timezone: str = "UTC"
 ) -> None:
-    """Run the config's flow on a schedule until stopped.
+    """Run the config's flow on a schedule until stopped; what was missed before is caught up by one run.
 
     Args:
         config: becomes the deployment's parameters.
@@ -35,7 +35,7 @@ def serve(
         timezone: an IANA name.
 
     Raises:
-        UserError: the schedule cannot be read, or no server is named.
+        UserError: the schedule cannot be read, no server is named, or another process serves that name.
         ServerAway: the server does not answer.
     """
     try:

@@ -28,7 +28,7 @@ from prefect.runner import _scheduled_run_poller, runner
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
-from flows.turns import CATCH_UP, WAITING, due, due_time, is_scheduled, skip, told_time, turn
+from flows.turns import CATCH_UP, WAITING, done_since, due, due_time, is_scheduled, skip, told_time, turn
 from linreg.errors import UserError
 
 _log = get_logger("serve")
@@ -55,8 +55,10 @@ def catch_up(deployment_id: UUID) -> None:
         missed = sorted(waiting + cut_off, key=due_time)
         if not missed:
             return
-        run = client.create_flow_run_from_deployment(deployment_id, tags=[CATCH_UP])
-        skip(client, waiting, run)
+        done = done_since(client, missed[-1])
+        skip(client, waiting, done or client.create_flow_run_from_deployment(deployment_id, tags=[CATCH_UP]))
+        if done:
+            return
         _log.info("one run catches up on %d that were missed or cut off since %s", len(missed), told_time(missed[0]))
 
 
@@ -64,7 +66,7 @@ def _cut_off(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
     """The scheduled runs that the server takes for running ones, and that are gone; it is told so."""
     if _working(deployment_id):
         return []
-    gone = due(client, deployment_id, StateType.RUNNING, StateType.CANCELLING)
+    gone = due(client, deployment_id, StateType.RUNNING)
     for run in gone:
         client.set_flow_run_state(run.id, Crashed(message="its process ended without a word"))
     return gone

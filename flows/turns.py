@@ -51,7 +51,7 @@ def in_turn(function: Callable[P, R]) -> Callable[P, R]:
         if run is None or run.deployment_id is None or not is_scheduled(run):
             return function(*args, **kwargs)
         with turn(str(run.deployment_id), _LOOKED_AT) as mine, get_client(sync_client=True) as client:
-            why = _done_since(client, run) if mine else "an earlier run of this schedule is still working"
+            why = _nothing_to_do(client, run, mine)
             if why:  # a cancelled state would be the right one; prefect prints a traceback where a flow returns one
                 return cast(R, State[Any](type=StateType.COMPLETED, name=SKIPPED, message=why))
             _catch_up(client, run)
@@ -133,10 +133,18 @@ def _caught_up(by: FlowRun) -> str:
     return f"caught up by the flow run {by.id}"  # its name changes when it begins
 
 
-def _done_since(client: SyncPrefectClient, run: FlowRun) -> str:
-    """Why nothing is left to do, if so: a run that began when this one was due already has come to its end."""
+def _nothing_to_do(client: SyncPrefectClient, run: FlowRun, mine: bool) -> str:
+    """Why a run has nothing to do; empty where it has."""
+    if not mine:
+        return "an earlier run of this schedule is still working"
+    done = done_since(client, run)
+    return _caught_up(done) if done else ""
+
+
+def done_since(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
+    """A run that began when this one was due already and has come to its end: then this one has nothing left to do."""
     ended = due(client, cast(UUID, run.deployment_id), *_ENDED, began=due_time(run))
-    return next((_caught_up(other) for other in ended if other.state_name != SKIPPED), "")
+    return next((other for other in ended if other.state_name != SKIPPED), None)
 
 
 def _catch_up(client: SyncPrefectClient, run: FlowRun) -> None:

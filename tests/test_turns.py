@@ -146,6 +146,18 @@ def test_a_run_that_was_cut_off_is_caught_up_once_its_process_is_gone(client, se
     assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
 
 
+def test_a_run_that_was_cut_off_before_another_one_ended_is_no_longer_missed(client, served):
+    (zombie,) = missed(client, served, 1, minutes=90)
+    for kind in (StateType.PENDING, StateType.RUNNING):
+        client.set_flow_run_state(zombie.id, State(type=kind))
+    (late,) = missed(client, served, 1, minutes=60)
+    (run,) = missed(client, served, 1, minutes=30)
+    assert work_on(client, run).name == "Completed"
+    catch_up(served)
+    assert [s.name for s in states(client, [zombie, late])] == ["Crashed", "Skipped"]
+    assert not any(CATCH_UP in r.tags for r in all_runs(client, served))
+
+
 def test_serving_starts_nothing_early(client, served):
     (run,) = missed(client, served, 1)
     assert work_on(client, run).name == "Completed"
