@@ -152,6 +152,7 @@ def _chain(config: Config) -> Outcome:
             get_run_logger().warning(
                 "version %s was registered and left without its alias: done now", found.version.version
             )
+        registry.see_again(store, found.version, flow_run_id=flow_run_id())
         seconds = time.monotonic() - began
         found = replace(found, version=registry.lookup(store, found.version.ref))  # as it is now, aliases and all
         outcome = unchanged(config, found, flow_run_id=flow_run_id(), seconds=seconds)

@@ -141,6 +141,7 @@ def _unchanged(models: Sequence[Member], found: KnownSweep, store: Store, began:
     version = found.unchanged.version
     if registering.take_up(version, store):
         get_run_logger().warning("version %s was registered and left without its alias: done now", version.version)
+    registry.see_again(store, version, flow_run_id=flow_run_id())
     now = replace(found.unchanged, version=registry.lookup(store, version.ref))  # aliases and all
     seconds = time.monotonic() - began
     outcome = unchanged(models[0].config, now, flow_run_id=flow_run_id(), seconds=seconds)

@@ -34,7 +34,9 @@ def snapshot(store, outcome):
     """An outcome, and what the store holds right after it."""
     versions = {v.version: v.aliases for v in registry.versions(store, "crop-yield")}
     records = registry.history(store, "crop-yield")
-    return SimpleNamespace(outcome=outcome, versions=versions, records=records, runs=len(registry.runs(store)))
+    again = registry.seen_again(registry.lookup(store, f"crop-yield/{outcome.version}"))
+    listed = len(registry.runs(store))
+    return SimpleNamespace(outcome=outcome, versions=versions, records=records, runs=listed, again=again)
 
 
 FIRST, BETTER = crops(train=WEAK), crops(train=OPTIMUM)
@@ -112,6 +114,8 @@ def test_an_unchanged_run_reads_nothing_and_moves_nothing(nights, night, before)
     assert now.outcome.data == {**then.data, "read": 0}
     same = ("run_id", "model", "version", "trainer", "epochs", "metrics")
     assert {n: getattr(now.outcome, n) for n in same} == {n: getattr(then, n) for n in same}
+    assert now.again.flow_run_id == now.outcome.flow_run_id
+    assert now.again.times == (1 if before else 2)
     if before:
         assert (now.versions, now.records) == (nights.of[before].versions, nights.of[before].records)
         assert now.outcome.aliases == ("champion",)
