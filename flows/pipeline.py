@@ -32,7 +32,7 @@ from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
-from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.fit import Fit, fit
 from linreg.plan import Plan, plan
 
@@ -136,10 +136,11 @@ def linreg_flow(
     experiment: str = "linreg",
     train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
     gate: GateConfig = GateConfig(),  # noqa: B008 - likewise
+    drift: DriftConfig = DriftConfig(),  # noqa: B008 - likewise
     engine: EngineConfig = EngineConfig(),  # noqa: B008 - likewise
 ) -> Outcome:
     """Train, judge and register a linear model on the data as they are now."""
-    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)
+    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, drift=drift, engine=engine)
     return _chain(config)
 
 

@@ -315,9 +315,9 @@ def test_the_callers_of_the_flow_get_the_error_in_their_own_terms(work):  # noqa
 
 def test_the_form_shows_every_key_of_the_config():
     schema = parameter_schema(linreg_flow)
-    assert set(schema.properties) == {"model", "data", "experiment", "train", "gate", "engine"}
+    assert set(schema.properties) == {"model", "data", "experiment", "train", "gate", "drift", "engine"}
     assert set(schema.required) == {"model", "data"}
-    keys = {"data": "DataConfig", "train": "TrainConfig", "gate": "GateConfig", "engine": "EngineConfig"}
+    keys = {name: f"{name.title()}Config" for name in ("data", "train", "gate", "drift", "engine")}
     shown = {f"{name}.{key}" for name, record in keys.items() for key in schema.definitions[record]["properties"]}
     assert shown == {key for key in crops().flat() if "." in key}
     assert set(schema.definitions["DataConfig"]["required"]) == {"path", "features", "targets"}
