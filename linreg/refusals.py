@@ -99,13 +99,16 @@ def faults(
         reasons: known already; of a penalised model it is not said that it is away from the unpenalised optimum.
         remedy: what would bring the parameters nearer to the optimum, as ``closer`` words it.
     """
-    singular = [*_too_few(moments), *_deficient(moments)]
-    if singular:
-        return tuple(singular)
-    exact = tuple(_exact(moments))
-    if exact or any(r.startswith(REGULARISED) for r in reasons):
-        return exact
+    found = of_record(moments)
+    if found or any(r.startswith(REGULARISED) for r in reasons):
+        return found
     return tuple(_away(model, moments, remedy))
+
+
+def of_record(moments: Moments) -> tuple[str, ...]:
+    """Why the least-squares optimum itself has no standard errors; empty where it has."""
+    singular = (*_too_few(moments), *_deficient(moments))
+    return singular or tuple(_exact(moments))
 
 
 def _too_few(moments: Moments) -> Iterable[str]:
