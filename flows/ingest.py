@@ -8,6 +8,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from linreg.config import Config, DataConfig, TrainConfig
 from linreg.dataset import Dataset, Folds
 from linreg.device import resolve
 from linreg.errors import UserError
+from linreg.extent import Extent
+from linreg.gaps import Gapped
 from linreg.intake import ALL, HELD_OUT, take_in
 from linreg.known_files import KnownFiles
+from linreg.lineage import Lineage
 from linreg.model import LinearModel
 from linreg.moments import Moments
 from linreg.record import Record
@@ -40,11 +45,15 @@ class Champion:
         version: as the registry has it.
         model: None where its files cannot be read.
         fault: why they cannot, in words.
+        moments: the record of its training rows; None where none was kept.
+        lineage: the files that it learned from; None where they were not kept.
     """
 
     version: Version
     model: LinearModel | None
     fault: str = ""
+    moments: Moments | None = None
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ class Ingested:
         dataset: the rows.
         record: the record of the training rows.
         validation: that of the validation rows, gaps filled with the training means; None where there are none.
+        test: that of the rows that judge, gaps still open.
+        extents: the range of every partition, features then targets.
         champion: the version in use; None where there is none yet.
         warm: the version that ``train.warm_start`` names; None for a cold start.
         read: how many files were read; the others were known.
@@ -75,6 +86,8 @@ class Ingested:
     dataset: Dataset
     record: Record
     validation: Moments | None
+    test: Gapped
+    extents: tuple[Extent, ...]
     champion: Champion | None
     warm: WarmStart | None = None
     read: int = 0
@@ -83,6 +96,13 @@ class Ingested:
     def moments(self) -> Moments:
         """The moments of the training rows."""
         return self.record.moments
+
+    @property
+    def lineage(self) -> Lineage:
+        """The files that the model learns from."""
+        columns = (*self.moments.features, *self.moments.targets)
+        files = tuple((p.name, p.digest) for p in self.dataset.partitions)
+        return Lineage(files, columns, reduce(add, self.extents))
 
 
 @dataclass(frozen=True)
@@ -184,7 +204,8 @@ def read(
         cache=Path(config.engine.cache) if config.engine.cache else None,
         **_wanted(champion),
     )
-    return Ingested(digest, key, found.dataset, found.record, found.validation, champion, warm, found.read)
+    records = found.record, found.validation, found.test, found.extents
+    return Ingested(digest, key, found.dataset, *records, champion, warm, found.read)
 
 
 def walks_rows(config: Config) -> bool:
@@ -235,6 +256,7 @@ def current_champion(store: Store, name: str) -> Champion | None:
     if version is None:
         return None
     try:
-        return Champion(version, registry.load(store, version))
+        held = registry.contents(store, version, inference=False)
+        return Champion(version, held.model, "", held.moments, held.lineage)
     except UserError as e:  # a lost champion must not stop the nights that could replace it
         return Champion(version, None, str(e))

@@ -51,7 +51,13 @@ def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, eva
     run.log_text("inference.json", json.dumps(inference.to_json(), indent=1, allow_nan=False))
     run.set_tags({"inference": inference.inference})
     logged = run.log_model(
-        fitted.model, example_NF=example_NF, metadata=metadata, moments=found.moments, inference=inference
+        fitted.model,
+        example_NF=example_NF,
+        metadata=metadata,
+        moments=found.moments,
+        inference=inference,
+        test=found.test,
+        lineage=found.lineage,
     )
     curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
     run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
