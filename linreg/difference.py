@@ -17,7 +17,7 @@ Shapes: F features that both have, O targets that both have, D = F + 1 parameter
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from linreg.columns import selected
 from linreg.model import LinearModel
 from linreg.moments import Moments
-from linreg.moves import Difference, Move, Parts, TargetMoves
+from linreg.moves import Difference, Move, Parts, TargetMoves, Yardstick
 from linreg.objective import Objective
 from linreg.precision import Precision, Shared, distance, moved_DO
 from linreg.refusals import known, of_record
@@ -71,7 +71,8 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
     Args:
         before, after: A and B.
         shared: which training rows are common to both, as ``precision.moved_DO`` takes it: the standard errors are then
-            those of the optimum's move. None: not known, or all of them; they are those of A's own optimum.
+            those of the optimum's move. ``"same"``: all of them, so that the data's part is exactly 0; None: not known.
+            In these two cases they are those of A's own optimum.
         reasons: why standard errors would not hold, as far as the caller knows; then there are none.
 
     Raises:
@@ -79,14 +80,13 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
     """
     pair = _Pair.of(before, after)
     with one_thread():  # small factors: a second thread only waits, and moves the bits
-        parts, unexplained = _parts(pair)
+        parts, unexplained = _parts(pair, same=shared == "same")
         error_DO, no_errors = _errors(pair, shared, reasons)
         stopped = _stopped(before), _stopped(after)
     targets = {name: _moves(pair, o, parts, error_DO) for o, name in enumerate(pair.targets)}
-    none = error_DO is None or not np.isfinite(error_DO).any()
-    return Difference(
-        targets, None if none else "estimate" if shared is None else "difference", unexplained, no_errors, stopped
-    )
+    unit: Yardstick | None = "estimate" if shared in (None, "same") else "difference"
+    unit = None if error_DO is None or not np.isfinite(error_DO).any() else unit
+    return Difference(targets, unit, unexplained, no_errors, stopped)
 
 
 @dataclass(frozen=True)
@@ -149,26 +149,31 @@ class _Stage:
         return () if self.penalty.weight_decay > 0 else self.moments.solve().deficient
 
 
-def _way(pair: _Pair) -> list[_Stage]:
-    """The optima from A's to B's, five; where nothing changes between two, they are the same to the bit."""
+def _way(pair: _Pair, *, same: bool) -> list[_Stage]:
+    """The optima from A's to B's, five; where nothing changes between two, they are the same to the bit.
+
+    Args:
+        same: both records are of the same rows.
+    """
     ends = []
     for side in (pair.before, pair.after):
         assert side.moments is not None, "unknown() was asked first"
         assert side.penalty is not None, "unknown() was asked first"
         own = [*pair.features, *(f for f in side.model.features if f not in pair.features)]
         whole, both = (selected(side.moments, f, pair.targets) for f in (own, pair.features))
-        ends.append((whole, both, side.penalty, len(side.model.targets)))
-    (whole_a, both_a, *at_a), (whole_b, both_b, *at_b) = ends
-    records = [(whole_a, at_a), (both_a, at_a), (both_b, at_a), (whole_b, at_a), (whole_b, at_b)]
-    return [_Stage(moments, *at) for moments, at in records]
+        ends.append([_Stage(m, side.penalty, len(side.model.targets)) for m in (whole, both)])
+    (whole_a, both_a), (whole_b, both_b) = ends
+    both_b = both_a if same else both_b  # the same rows of the same columns: what differs is rounding
+    under_a = [replace(stage, penalty=whole_a.penalty, targets=whole_a.targets) for stage in (both_b, whole_b)]
+    return [whole_a, both_a, *under_a, whole_b]
 
 
-def _parts(pair: _Pair) -> tuple[list[list[Parts | None]], tuple[str, ...]]:
+def _parts(pair: _Pair, *, same: bool) -> tuple[list[list[Parts | None]], tuple[str, ...]]:
     """The parts of every move, (D, O), and why some are missing."""
     why = pair.unknown()
     if why or not pair.targets:
         return [[None] * len(pair.targets)] * (1 + len(pair.features)), why
-    way = _way(pair)
+    way = _way(pair, same=same)
     t = [pair.theta(stage.optimum()) for stage in way]
     data, columns, penalty = t[2] - t[1], (t[1] - t[0]) + (t[3] - t[2]), t[4] - t[3]
     optimiser = (pair.theta(pair.after.model) - t[4]) - (pair.theta(pair.before.model) - t[0])
@@ -196,11 +201,13 @@ def _errors(pair: _Pair, shared: Shared, reasons: Sequence[str]) -> tuple[Float 
     if pair.unknown() or a is None or b is None or not pair.targets:
         return None, pair.unknown()
     a, b = (selected(m, pair.features, pair.targets) for m in (a, b))
-    sides = {"before": (pair.before, a)} | ({} if shared is None else {"after": (pair.after, b)})
+    sides = {"before": (pair.before, a)} | ({} if shared in (None, "same") else {"after": (pair.after, b)})
     why = [f"{name}: {line}" for name, (side, m) in sides.items() for line in (*_regularised(side), *of_record(m))]
     if why or reasons:
         return None, (*reasons, *why)
-    return (Precision(a).error_DO if shared is None else moved_DO(Precision(a), Precision(b), shared)), ()
+    if shared is None or shared == "same":
+        return Precision(a).error_DO, ()
+    return moved_DO(Precision(a), Precision(b), shared), ()
 
 
 def _regularised(side: Fitted) -> tuple[str, ...]:

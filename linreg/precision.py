@@ -31,7 +31,7 @@ from linreg.model import LinearModel
 from linreg.moments import Moments
 
 Float = npt.NDArray[np.float64]
-Shared = Literal["nested", "apart"] | float | None
+Shared = Literal["nested", "apart", "same"] | float | None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     """Versions, newest first; for people, the record of promotions too."""
     store = open_store(create=False)
     found = registry.versions(store, args.name)
-    document = [_entry(v) for v in found]
+    document = [entry(v) for v in found]
     cells = [
         [v.ref, at(v), v.created[:19], v.trainer or "", _trained_on(v), *_measures(v.metrics), judged_on(v)]
         for v in found
@@ -56,12 +56,13 @@ def show(args: argparse.Namespace) -> tuple[object, str]:
         }
         for name, target in found.targets.items()
     }
-    document = {**_entry(version), "targets": targets, "inference": found.inference}
+    document = {**entry(version), "targets": targets, "inference": found.inference}
     del document["created"]
     return document, page(version, found)
 
 
-def _entry(version: Version) -> dict[str, Any]:
+def entry(version: Version) -> dict[str, Any]:
+    """A version, as documents have it."""
     return {
         "name": version.name,
         "version": version.version,

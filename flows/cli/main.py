@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("name", metavar="NAME", nargs="?", help="of one model; none: of all")
     show = _command(commands, "show", "a version's coefficients in the data's own units, and its lineage", "lookups")
     show.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
+    diff = _command(commands, "diff", "what moved between two versions, and why", "diff")
+    for name in ("before", "after"):
+        diff.add_argument(name, metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
     _predict(commands)
     promote = _command(commands, "promote", "make a version the champion, on the record", "moves")
     promote.add_argument("ref", metavar="NAME/VERSION")

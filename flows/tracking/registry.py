@@ -1,7 +1,7 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``version``, ``versions`` and ``sweeps``, the record in
-``promotions``.
+The one door for those who use it; reading versions is in ``version``, ``versions``, ``settings`` and ``sweeps``, the
+record in ``promotions``.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from flows.tracking.names import cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.reach import answering
+from flows.tracking.settings import settings
 from flows.tracking.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
@@ -49,6 +50,7 @@ __all__ = [
     "rollback",
     "runs",
     "set_alias",
+    "settings",
     "versions",
 ]
 
