@@ -128,12 +128,14 @@ def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champio
     if isinstance(old, str):
         return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
     return against_champion(
-        evaluation.losses_N,
+        evaluation.losses_NO,
         old,
+        targets=ingested.moments.targets,
         version=number,
         margin=config.gate.margin,
         held_out=config.data.test_fraction > 0,
         weight_N=ingested.dataset.test.weights(),
+        counts=ingested.dataset.judges,
     )
 
 

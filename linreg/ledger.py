@@ -174,15 +174,8 @@ def _part(name: Name, entry: Entry) -> Part:
     digest, own = name
     rows = slice(entry.start, entry.stop)
     table = entry.pack.table.slice(entry.start, entry.stop - entry.start)
-    return Part(
-        Partition(own, own, 0, digest),
-        table,
-        entry.pack.role[rows],
-        (),
-        dict(entry.counts),
-        entry.records,
-        entry.extent,
-    )
+    made_of = dict(entry.counts), entry.records, entry.extent
+    return Part(Partition(own, own, 0, digest), table, entry.pack.role[rows], (), *made_of)
 
 
 def _content(parts: Sequence[Part]) -> bytes:
