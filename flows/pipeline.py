@@ -32,7 +32,7 @@ from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
-from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.fit import Fit, fit
 from linreg.plan import Plan, plan
 
@@ -136,10 +136,11 @@ def linreg_flow(
     experiment: str = "linreg",
     train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
     gate: GateConfig = GateConfig(),  # noqa: B008 - likewise
+    drift: DriftConfig = DriftConfig(),  # noqa: B008 - likewise
     engine: EngineConfig = EngineConfig(),  # noqa: B008 - likewise
 ) -> Outcome:
     """Train, judge and register a linear model on the data as they are now."""
-    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)
+    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, drift=drift, engine=engine)
     return _chain(config)
 
 
@@ -152,6 +153,7 @@ def _chain(config: Config) -> Outcome:
             get_run_logger().warning(
                 "version %s was registered and left without its alias: done now", found.version.version
             )
+        registry.see_again(store, found.version, flow_run_id=flow_run_id())
         seconds = time.monotonic() - began
         found = replace(found, version=registry.lookup(store, found.version.ref))  # as it is now, aliases and all
         outcome = unchanged(config, found, flow_run_id=flow_run_id(), seconds=seconds)

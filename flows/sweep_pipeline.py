@@ -32,7 +32,7 @@ from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import Store, open_store
 from flows.tracking.sweeps import tag_of
-from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.fit import Fit
 from linreg.grid import Grid, Member, members
@@ -112,10 +112,11 @@ def linreg_sweep_flow(
     experiment: str = "linreg",
     train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
     gate: GateConfig = GateConfig(),  # noqa: B008 - likewise
+    drift: DriftConfig = DriftConfig(),  # noqa: B008 - likewise
     engine: EngineConfig = EngineConfig(),  # noqa: B008 - likewise
 ) -> SweepOutcome:
     """Train many linear models on the data as they are now; judge and register the best of them."""
-    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)
+    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, drift=drift, engine=engine)
     return _chain(config, grid, members(config, grid))
 
 
@@ -141,6 +142,7 @@ def _unchanged(models: Sequence[Member], found: KnownSweep, store: Store, began:
     version = found.unchanged.version
     if registering.take_up(version, store):
         get_run_logger().warning("version %s was registered and left without its alias: done now", version.version)
+    registry.see_again(store, version, flow_run_id=flow_run_id())
     now = replace(found.unchanged, version=registry.lookup(store, version.ref))  # aliases and all
     seconds = time.monotonic() - began
     outcome = unchanged(models[0].config, now, flow_run_id=flow_run_id(), seconds=seconds)

@@ -1,4 +1,4 @@
-"""What the gate decides and says of real runs: worse, equal, better, better on one target alone, five rows, many files."""
+"""What the gate decides and says of real runs: worse, equal, better, better on one target alone, few rows, by file."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,28 +1,49 @@
 """``linreg runs``, ``models`` and ``show``: what was done, what is registered, what a version says."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flows.cli.grid import grid
+from flows.cli.grid import grid, plain
 from flows.cli.portrait import at, estimates_only, judged_on, page
 from flows.tracking import registry
 from flows.tracking.registry import Version
-from flows.tracking.store import open_store
+from flows.tracking.store import Store, open_store
 
 _MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
 def runs(args: argparse.Namespace) -> tuple[object, str]:
-    """Runs side by side, newest first."""
-    found = registry.runs(open_store(create=False), args.experiment)
-    on = [r.pop("judged_on") for r in found]
+    """Runs side by side, newest first; for people, what came of the last one too."""
+    store = open_store(create=False)
+    found = registry.runs(store, args.experiment)
+    on, why, nested = ([r.pop(name) for r in found] for name in ("judged_on", "reason", "nested"))
     cells = [
         [r["run_id"][:8], r["name"], r["status"].lower(), r["decision"] or "", *_measures(r["metrics"]), rows]
         for r, rows in zip(found, on, strict=True)
     ]
     head = ["run", "name", "status", "decision", *_MEASURES]
-    return found, grid(head, cells) if found else "no runs yet: linreg run CONFIG makes one"
+    if not found:
+        return found, "no runs yet: linreg run CONFIG makes one"
+    last = nested.index(False)
+    return found, "\n".join([grid(head, cells), "", _last(found[last], why[last]), *_nothing_new(store, found)])
+
+
+def _last(run: dict[str, Any], why: str) -> str:
+    """What came of the newest run."""
+    came = run["decision"] or run["status"].lower()
+    words = why if why.startswith(came) else ": ".join(filter(None, [came, why]))
+    return plain(f"The last one, {run['name']}: {words}")
+
+
+def _nothing_new(store: Store, runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The runs that found nothing new, which are in no list: of the versions that came of these runs."""
+    listed = {r["run_id"] for r in runs}
+    for version in registry.versions(store):
+        again = registry.seen_again(version)
+        if again and version.run_id in listed:
+            times = "1 run" if again.times == 1 else f"{again.times:,} runs"
+            yield f"{times} found the data and the config of {version.ref} unchanged, the last at {again.last[:19]}"
 
 
 def models(args: argparse.Namespace) -> tuple[object, str]:

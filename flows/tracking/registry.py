@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from flows.tracking.names import cut, restored
+from flows.tracking.nights import SeenAgain, see_again, seen_again
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.reach import answering
 from flows.tracking.settings import settings
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ref",
+    "SeenAgain",
     "Version",
     "by_content_key",
     "by_sweep_key",
@@ -49,6 +52,8 @@ __all__ = [
     "register",
     "rollback",
     "runs",
+    "see_again",
+    "seen_again",
     "set_alias",
     "settings",
     "versions",
@@ -115,8 +120,9 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     """Runs with their final metrics, newest first; of one experiment, or of all.
 
     Returns:
-        ``[{"run_id", "name", "started", "status", "decision", "metrics", "judged_on"}]``; a killed run stays RUNNING,
-        as MLflow has it. ``judged_on`` says in words which rows the test metrics are of; empty where there are none.
+        ``[{"run_id", "name", "started", "status", "decision", "metrics", "judged_on", "reason", "nested"}]``; a killed
+        run stays RUNNING, as MLflow has it. ``judged_on`` says in words which rows the test metrics are of, ``reason``
+        why it was so decided, or what it failed of, each empty where there is none; ``nested``: a model of a sweep.
 
     Raises:
         UserError: no such experiment, with the nearest.
@@ -177,4 +183,6 @@ def _row(run: Run) -> dict[str, Any]:
         "decision": tags.get("decision"),
         "metrics": restored(run.data.metrics, tags),
         "judged_on": tags.get("judged_on") or "",
+        "reason": tags.get("reason") or tags.get("error") or "",
+        "nested": MLFLOW_PARENT_RUN_ID in tags,
     }
