@@ -136,7 +136,10 @@ def test_another_penalty_has_its_part_and_no_standard_errors():
         assert set(m["standard_errors"].values()) == {None}
     assert found["standard_error_of"] is None
     text = page("m/3", "m/2")
-    assert "the training rows are the same; the other penalty moved it: a (y) by " in text
+    per_spread = {name: abs(m["penalty"] / m["move"] * m["effect"]) for name, m in named(found) if m["effect"]}
+    worst = max(per_spread, key=per_spread.get)
+    assert f"the other penalty moved it: {worst} by {per_spread[worst]:.3g} a standard deviation of {worst[0]}" in text
+    assert "the training rows are the same; " in text
     assert "0% of the loss was above its optimum before, and 1% is after" in text
     assert "no standard errors: before: regularised (train.weight_decay = 0.5)" in text
     assert "train.weight_decay 0.5 0.0" in text

@@ -51,6 +51,8 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     store = open_store(create=False)
     found = registry.versions(store, args.name)
     document = [entry(v) for v in found]
+    if args.rescore and found:
+        return _rescored(store, found, document)
     cells = [
         [v.ref, at(v), v.created[:19], v.trainer or "", _trained_on(v), *_measures(v.metrics), judged_on(v)]
         for v in found
@@ -60,6 +62,16 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     for name in dict.fromkeys(v.name for v in found):
         page += ["", f"Champions of {name}", *_record(registry.history(store, name))]
     return document, "\n".join(page)
+
+
+def _rescored(store: Store, found: Sequence[Version], document: list[dict[str, Any]]) -> tuple[object, str]:
+    """The same entries, with what each version comes to on today's test rows."""
+    from flows.cli.rescored import rescored, table  # torch takes a second to import
+
+    judged = rescored(store, found)
+    names = dict.fromkeys(v.name for v in found)
+    pages = ["\n".join(table([j for j in judged if j.version.name == name])) for name in names]
+    return [d | j.to_json() for d, j in zip(document, judged, strict=True)], "\n\n".join(pages)
 
 
 def show(args: argparse.Namespace) -> tuple[object, str]:
