@@ -54,7 +54,9 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     """Versions, newest first; for people, the record of promotions too."""
     store = open_store(create=False)
     found = registry.versions(store, args.name)
-    document = [_entry(v) for v in found]
+    document = [entry(v) for v in found]
+    if args.rescore and found:
+        return _rescored(store, found, document)
     cells = [
         [v.ref, at(v), v.created[:19], v.trainer or "", _trained_on(v), *_measures(v.metrics), judged_on(v)]
         for v in found
@@ -64,6 +66,16 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     for name in dict.fromkeys(v.name for v in found):
         page += ["", f"Champions of {name}", *_record(registry.history(store, name))]
     return document, "\n".join(page)
+
+
+def _rescored(store: Store, found: Sequence[Version], document: list[dict[str, Any]]) -> tuple[object, str]:
+    """The same entries, with what each version comes to on today's test rows."""
+    from flows.cli.rescored import rescored, table  # torch takes a second to import
+
+    judged = rescored(store, found)
+    names = dict.fromkeys(v.name for v in found)
+    pages = ["\n".join(table([j for j in judged if j.version.name == name])) for name in names]
+    return [d | j.to_json() for d, j in zip(document, judged, strict=True)], "\n\n".join(pages)
 
 
 def show(args: argparse.Namespace) -> tuple[object, str]:
@@ -81,12 +93,13 @@ def show(args: argparse.Namespace) -> tuple[object, str]:
         }
         for name, target in found.targets.items()
     }
-    document = {**_entry(version), "targets": targets, "inference": found.inference}
+    document = {**entry(version), "targets": targets, "inference": found.inference}
     del document["created"]
     return document, page(version, found)
 
 
-def _entry(version: Version) -> dict[str, Any]:
+def entry(version: Version) -> dict[str, Any]:
+    """A version, as documents have it."""
     return {
         "name": version.name,
         "version": version.version,

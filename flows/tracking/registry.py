@@ -1,7 +1,7 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``version``, ``versions`` and ``sweeps``, the record in
-``promotions``.
+The one door for those who use it; reading versions is in ``version``, ``versions``, ``settings`` and ``sweeps``, the
+record in ``promotions``.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from flows.tracking.names import cut, restored
 from flows.tracking.nights import SeenAgain, see_again, seen_again
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.reach import answering
+from flows.tracking.settings import settings
 from flows.tracking.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
@@ -54,6 +55,7 @@ __all__ = [
     "see_again",
     "seen_again",
     "set_alias",
+    "settings",
     "versions",
 ]
 
