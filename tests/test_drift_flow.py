@@ -169,7 +169,7 @@ def test_a_stop_is_told_on_the_page_and_in_the_list(made, monkeypatch, capfd):
     assert main(["runs", "nightly"]) == 0
     listed = capfd.readouterr().out
     assert ": refused: the data moved away from" in listed
-    assert [(" refused " in line, line.endswith(" stop")) for line in listed.splitlines()[1:3]] == [(True, True)] * 2, listed
+    assert [(" refused " in line, line.endswith(" stop")) for line in listed.splitlines()[1:3]] == [(True, True)] * 2
     Path("nights/005.csv").unlink()
 
 
