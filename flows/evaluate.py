@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.ingest import Champion, Ingested
+from flows.ingested import Champion, Ingested
 from linreg import plots, refusals
 from linreg.config import DataConfig
 from linreg.errors import UserError

@@ -10,30 +10,34 @@ from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store, open_store
 
+_RUN = ("run_id", "name", "started", "status", "decision", "metrics")  # of the document, which is a contract
 _MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
 def runs(args: argparse.Namespace) -> tuple[object, str]:
     """Runs side by side, newest first; for people, what came of the last one too."""
     store = open_store(create=False)
-    found = registry.runs(store, args.experiment)
-    on, why, nested = ([r.pop(name) for r in found] for name in ("judged_on", "reason", "nested"))
-    cells = [
-        [r["run_id"][:8], r["name"], r["status"].lower(), r["decision"] or "", *_measures(r["metrics"]), rows]
-        for r, rows in zip(found, on, strict=True)
-    ]
-    head = ["run", "name", "status", "decision", *_MEASURES]
-    if not found:
-        return found, "no runs yet: linreg run CONFIG makes one"
-    last = nested.index(False)
-    return found, "\n".join([grid(head, cells), "", _last(found[last], why[last]), *_nothing_new(store, found)])
+    rows = registry.runs(store, args.experiment)
+    document = [{name: value for name, value in row.items() if name in _RUN} for row in rows]
+    if not rows:
+        return document, "no runs yet: linreg run CONFIG makes one"
+    head = ["run", "name", "status", "decision", "drift", *_MEASURES]
+    last = next(row for row in rows if not row["nested"])
+    return document, "\n".join([grid(head, [_cells(r) for r in rows]), "", *_last(last), *_nothing_new(store, rows)])
 
 
-def _last(run: dict[str, Any], why: str) -> str:
-    """What came of the newest run."""
-    came = run["decision"] or run["status"].lower()
+def _cells(run: dict[str, Any]) -> list[str]:
+    told = [run["status"].lower(), run["decision"] or "", run["drift"] if run["drift"] in ("warn", "stop") else ""]
+    return [run["run_id"][:8], run["name"], *told, *_measures(run["metrics"]), run["judged_on"]]
+
+
+def _last(run: dict[str, Any]) -> Iterator[str]:
+    """What came of the newest run, and what of its data."""
+    came, why = run["decision"] or run["status"].lower(), run["reason"]
     words = why if why.startswith(came) else ": ".join(filter(None, [came, why]))
-    return plain(f"The last one, {run['name']}: {words}")
+    yield plain(f"The last one, {run['name']}: {words}")
+    if run["drift"] in ("none", "warn"):  # a stop is the reason itself
+        yield from (f"  drift: {plain(line)}" for line in run["drift_why"].splitlines())
 
 
 def _nothing_new(store: Store, runs: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -120,9 +120,10 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     """Runs with their final metrics, newest first; of one experiment, or of all.
 
     Returns:
-        ``[{"run_id", "name", "started", "status", "decision", "metrics", "judged_on", "reason", "nested"}]``; a killed
-        run stays RUNNING, as MLflow has it. ``judged_on`` says in words which rows the test metrics are of, ``reason``
-        why it was so decided, or what it failed of, each empty where there is none; ``nested``: a model of a sweep.
+        ``[{"run_id", "name", "started", "status", "decision", "metrics", ...}]``; a killed run stays RUNNING, as MLflow
+        has it. Beside these, for people, each empty where there is none: ``judged_on``, which rows the test metrics are
+        of; ``reason``, why it was so decided, or what it failed of; ``drift`` and ``drift_why``, as ``flows.drift`` has
+        them; ``nested``, whether it is a model of a sweep.
 
     Raises:
         UserError: no such experiment, with the nearest.
@@ -184,5 +185,7 @@ def _row(run: Run) -> dict[str, Any]:
         "metrics": restored(run.data.metrics, tags),
         "judged_on": tags.get("judged_on") or "",
         "reason": tags.get("reason") or tags.get("error") or "",
+        "drift": tags.get("drift") or "",
+        "drift_why": tags.get("drift.why") or "",
         "nested": MLFLOW_PARENT_RUN_ID in tags,
     }
