@@ -1,5 +1,8 @@
 """``linreg diff`` on a real store: its document against the rows, its page, and what it says where little is known."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -194,3 +197,16 @@ def test_what_cannot_be_compared_is_one_line():
     assert "m/1 predicts y, q and other/1 b: with no target in common there is nothing to compare" in line
     assert "has no version 9" in error("diff", "m/1", "m/9")
     assert "required: REF" in error("diff", "m/1")
+
+
+def test_look_ups_load_no_prefect(scene):
+    code = """
+import sys
+sys.modules["prefect"] = None  # whoever imports it fails
+from flows.cli.main import main
+sys.exit(main(["diff", "m/1", "m"]) or main(["models", "m", "--rescore"]))
+"""
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=scene.folder, env=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "the data moved the optimum" in done.stdout

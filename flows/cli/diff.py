@@ -170,4 +170,4 @@ def _changed(before: Side, after: Side) -> dict[str, Any] | None:
 
 
 def _beside(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: {"before": before.get(name), "after": after.get(name)} for name in before | after}
+    return {name: {"before": before.get(name), "after": after.get(name)} for name in {**before, **after}}

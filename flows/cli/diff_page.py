@@ -103,7 +103,7 @@ def _measure(version: Version, name: str) -> str:
 def _from_optimum(distance: float | None) -> str:
     if distance is None:
         return ""
-    return f"within {_NEAR} se" if distance <= _NEAR else f"up to {distance:.2g} se"
+    return f"within {_NEAR} of its own se" if distance <= _NEAR else f"up to {distance:.2g} of its own se"
 
 
 def _table(found: Difference) -> Iterator[str]:
