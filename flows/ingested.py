@@ -103,7 +103,9 @@ class Ingested:
         """The files that the model learns from."""
         columns = (*self.moments.features, *self.moments.targets)
         files = tuple((p.name, p.digest) for p in self.dataset.partitions)
-        return Lineage(files, columns, reduce(add, self.extents))
+        weight = {p: m.weight for p, m, _ in self.trained}
+        weights = tuple(weight.get(p, 0.0) for p in self.dataset.partitions)
+        return Lineage(files, weights, columns, reduce(add, self.extents))
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,12 @@ def keep(
     why = known(weight_decay=config.train.weight_decay, l1=config.train.l1)
     judges = np.vstack(list(files.values())) if test is None else test
     partitions = tuple((name, str(abs(float(z.sum())))) for name, z in files.items())
+    ends = Extent(judges.min(axis=0), judges.max(axis=0))
     kept = {
         "moments": moments,
         "inference": infer(model, moments, reasons=why),
         "test": Gapped.of([judges], features, targets),
-        "lineage": Lineage(partitions, (*features, *targets), Extent(judges.min(axis=0), judges.max(axis=0))),
+        "lineage": Lineage(partitions, tuple(float(len(z)) for z in files.values()), (*features, *targets), ends),
     }
     told = {
         "metrics": metrics(model, judges) | {"train_loss": 1.0, "excess_loss": short_of},

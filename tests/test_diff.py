@@ -32,7 +32,7 @@ EXACT = {"trainer": "exact"}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A store with versions 1 to 7 of m, and one of another model."""
+    """A store with versions 1 to 8 of m, and one of another model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("diff"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -47,6 +47,7 @@ def made(tmp_path_factory):
             keep(store, config, TWO, records=False),
             keep(store, config, TWO, params=False),
             keep(store, config_of(FEATURES, TARGETS, train=EXACT, data={"test_fraction": 0.5}), {"3": DAYS["3"]}),
+            keep(store, config, {n: DAYS[n] for n in ("2", "3")}),
         ]
         keep(store, config_of(("a",), ("b",), model="other"), {n: z[:, [0, 1]] for n, z in TWO.items()})
         registry.promote(store, "m", 1, why="first")
@@ -183,6 +184,16 @@ def test_a_run_that_is_gone_takes_its_config_along_and_no_more():
     text = page("m/6", "m/2")
     assert "standard errors are those of m/6 itself: which training rows the two share is not on record" in text
     assert "which keys differ is not known" in text
+
+
+def test_of_a_window_that_slid_the_common_files_are_counted():
+    found = document("diff", "m/1", "m/8")
+    assert found["standard_error_of"] == "difference"
+    a, b = (least_squares(files, 0) for files in (TWO, {n: DAYS[n] for n in ("2", "3")}))
+    shared = 60 / 120
+    expected = np.sqrt(a.bse[1] ** 2 + b.bse[1] ** 2 - 2 * shared * a.bse[1] * b.bse[1])
+    assert moves(found, "y")[1]["standard_error"] == pytest.approx(expected, rel=1e-8)
+    assert "the two share 1 of 3 files, taken to be like the others" in page("m/1", "m/8")
 
 
 def test_rows_that_were_chosen_otherwise_are_not_taken_for_shared():

@@ -141,7 +141,9 @@ def _shared(before: Side, after: Side) -> tuple[Shared, str]:
         return "nested", f"{by_chance}: the files of {small.version.ref} are among those of {large.version.ref}"
     if not a_files & b_files:
         return "apart", f"{by_chance}: the two have no file in common"
-    return None, f"{own}: the two share {len(a_files & b_files):,} of {len(a_files | b_files):,} files"
+    common = sum(weight for file, weight in zip(a.partitions, a.weights, strict=True) if file in b_files)
+    which = f"the two share {len(a_files & b_files):,} of {len(a_files | b_files):,} files"
+    return common, f"{by_chance}: {which}, taken to be like the others"
 
 
 def _sampling(side: Side) -> dict[str, str]:
