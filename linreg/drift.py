@@ -22,7 +22,7 @@ import numpy.typing as npt
 from linreg.column_stats import Scope
 from linreg.config import MEASURES
 from linreg.extent import Extent
-from linreg.findings import MOST_FINDINGS, Drift, Finding
+from linreg.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.merging import merge_alike
 from linreg.model import LinearModel
 from linreg.moments import Moments
@@ -144,8 +144,9 @@ def _listed(measure: str, shifts: Shifts, named: Sequence[Named], new: Sequence[
     out = []
     for i, m in zip(*np.unravel_index(order[:MOST_FINDINGS], size_nM.shape), strict=True):
         value, size, was, now = (float(x[i, m]) for x in shifts[:4])
-        unit = "partition" if shifts.grouped_nM[i, m] else "row"
-        out.append(Finding(measure, named[i][m], *where[i], value, size, was, now, unit))
+        unit: Unit = "partition" if shifts.grouped_nM[i, m] else "row"
+        name, rows = where[i]
+        out.append(Finding(measure, named[i][m], name, rows, value, size, was, now, unit))
     return tuple(out)
 
 

@@ -5,7 +5,7 @@
 Every number is finite. Nothing is computed here; that is done in ``linreg.drift``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -147,7 +147,7 @@ def _times(finding: Finding) -> str:
     return f"{_figure(finding.size)} times" if finding.was > 0 else "it did not vary"
 
 
-_WORDS = {
+_WORDS: dict[str, tuple[str, str, str, Callable[[Finding], str]]] = {
     "mean": ("mean", "higher", "lower", lambda f: f"{_most(abs(f.size))} spreads"),
     "spread": ("spread", "larger", "smaller", _times),
     "correlation": ("correlation", "higher", "lower", lambda f: f"{f.now:.3g}, was {f.was:.3g}"),

@@ -8,11 +8,14 @@ differ, so a new one is compared with what is usual among the known ones, and it
 ``between`` the variance among the known ones beyond what their few rows explain, ``v / n`` what the new one's own rows
 leave, ``e`` the error of the centre (``random_effects``); where all are of one size that is ``s sqrt(1 + 1/G)``.
 Otherwise the unit is the row, as if rows were independent: of a mean ``s sqrt(1/n + 1/N)``. So it is too for a column
-that stands still in a new partition and in no known one, however much its spread varies.
+that stands still in a new partition and in no known one, however much its spread varies, and for what fewer than 15 of
+the known ones can tell.
 
-Spreads are compared by the cube root of their variances: nearly normal for few rows too, and finite where a column
-became constant. Correlations are compared by Fisher's z. The residuals of new rows are expected to be as large as the
-final prediction error of a model of D parameters says, ``(N + D) / (N - D)`` times the mean square of the N known ones.
+Spreads are compared by the cube root of their variances, which is nearly normal for few rows too; by the row a smaller
+one by the variances themselves, ``(v - V) / (V sqrt(2/(n - 1) + 2/(N - 1)))``, the nearer of the two, since few rows of
+a column with few values often stand still. Both are finite where a column became constant. Correlations are compared by
+Fisher's z. The residuals of new rows are expected to be as large as the final prediction error of a model of D
+parameters says, ``(N + D) / (N - D)`` times the mean square of the N that it learned from.
 
 Shapes: n new records, all of them together the last where there are several; G known partitions; C = S + O columns and
 residuals; M of any of these, or of pairs.
@@ -20,10 +23,10 @@ residuals; M of any of these, or of pairs.
 Source: Wilson and Hilferty 1931, Paulson 1942 (variances); Fisher 1921 (correlations); Akaike 1969 (prediction error).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +39,7 @@ from linreg.random_effects import Usual, usual
 
 Float = npt.NDArray[np.float64]
 
+FEWEST_TELLING = FEWEST_PARTITIONS // 2  # of the known ones, for what small or constant partitions do not tell
 SMALL = 0.1  # the share of known partitions whose rows may be too few for the largest correlations
 
 
@@ -57,7 +61,11 @@ class Shifts(NamedTuple):
 
     def part(self, which: slice) -> "Shifts":
         """Of some of the quantities."""
-        return Shifts(*(x[:, which] for x in self))
+        return self.map(lambda x: x[:, which])
+
+    def map(self, change: Callable[[Any], Any]) -> "Shifts":
+        """The same change to each array."""
+        return Shifts(*map(change, self))
 
 
 class _Away(NamedTuple):
@@ -118,7 +126,7 @@ class Compared:
     def degrees_C(self) -> Float:
         """Degrees of freedom of the expected variance."""
         n, d = self.then.count_n[0], self.scope.parameters
-        return np.where(self.is_residual_C, max(n - d, 1.0), n - 1)
+        return np.asarray(np.where(self.is_residual_C, max(n - d, 1.0), n - 1))
 
     @cached_property
     def growth_C(self) -> Float:
@@ -186,7 +194,9 @@ def _spreads_by_row(compared: Compared) -> Shifts:
     few_n1, few_C = _few(new.count_n - 1)[:, None], _few(compared.degrees_C)
     root_nC, root_C = np.cbrt(new.variance_nC), np.cbrt(expected_C)
     away_nC = (1 - few_C) * root_nC - (1 - few_n1) * root_C
-    value_nC = ratio(away_nC, np.sqrt(few_C * root_nC**2 + few_n1 * root_C**2))
+    larger_nC = ratio(away_nC, np.sqrt(few_C * root_nC**2 + few_n1 * root_C**2))
+    smaller_nC = ratio(new.variance_nC - expected_C, expected_C * np.sqrt(9 * (few_n1 + few_C)))
+    value_nC = np.where(new.variance_nC < expected_C, smaller_nC, larger_nC)
     now_nC = np.sqrt(new.variance_nC)
     was_nC = np.zeros_like(now_nC) + np.sqrt(expected_C)
     size_nC = ratio(now_nC, was_nC, nothing=1.0)
@@ -222,7 +232,8 @@ def correlations(compared: Compared) -> Shifts:
 
 def _comparable_z(known: Stats) -> tuple[Float, float]:
     """z with one largest value for all, and that value; a small partition that cannot tell so much is left out."""
-    most_G1, highest = most(known.count_n)[:, None], float(most(np.quantile(known.count_n, SMALL)))
+    most_G1 = most(known.count_n)[:, None]
+    highest = float(np.quantile(most_G1, SMALL))
     unsure_GM = (np.abs(known.z_nM) >= most_G1 - 1e-9) & (most_G1 < highest)
     return np.where(unsure_GM, np.nan, np.clip(known.z_nM, -highest, highest)), highest
 
@@ -238,10 +249,9 @@ def worst_of(shifts: Shifts, scope: Scope) -> tuple[Shifts, list[list[tuple[str,
     if not m:
         return shifts, [[]] * n
     worst_n = np.nan_to_num(np.abs(shifts.value_nM), nan=-1.0).argmax(axis=1)
-    pairs = [
-        [(scope.columns[i], scope.columns[j])] for i, j in zip(*(ends[worst_n] for ends in scope.pairs), strict=True)
-    ]
-    return Shifts(*(x[np.arange(n), worst_n][:, None] for x in shifts)), pairs
+    first, second = scope.pairs
+    pairs: list[list[tuple[str, ...]]] = [[(scope.columns[first[k]], scope.columns[second[k]])] for k in worst_n]
+    return shifts.map(lambda x: x[np.arange(n), worst_n][:, None]), pairs
 
 
 def _further(value_nM: Float, own_nM: Float, found: Usual, files: int, limit_n1: Float | None = None) -> _Away:
@@ -274,14 +284,13 @@ def _together(away_kM: Float, total_kM: Float, centre_kM: Float) -> tuple[Float,
 
 
 def _tells(found: Usual) -> npt.NDArray[np.bool_]:
-    return found.count_M >= FEWEST_PARTITIONS
+    return found.count_M >= FEWEST_TELLING
 
 
 def _chosen(grouped: npt.NDArray[np.bool_], by_group: Shifts, by_row: Shifts) -> Shifts:
     """By group where enough of them tell."""
-    pairs = zip(by_group[:4], by_row[:4], strict=True)
-    shape = by_row.value_nM.shape
-    return Shifts(*(np.where(grouped, a, b) for a, b in pairs), np.broadcast_to(grouped, shape))
+    value, size, was, now = (np.where(grouped, a, b) for a, b in zip(by_group[:4], by_row[:4], strict=True))
+    return Shifts(value, size, was, now, np.broadcast_to(grouped, value.shape))
 
 
 def ratio(of: Float, by: Float, *, nothing: float = 0.0) -> Float:

@@ -39,7 +39,8 @@ def keys(record, prefix=""):
         if is_dataclass(hints[f.name]):
             yield from keys(hints[f.name], f"{prefix}{f.name}.")
         else:
-            yield f"{prefix}{f.name}", f.default
+            made = f.default_factory is not MISSING
+            yield f"{prefix}{f.name}", f.default_factory() if made else f.default
 
 
 def documented():
