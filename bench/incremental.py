@@ -24,7 +24,7 @@ from linreg.config import DataConfig, TrainConfig
 from linreg.fit import fit
 from linreg.intake import HELD_OUT, take_in
 from linreg.known_files import KnownFiles
-from linreg.metrics import regression_metrics, row_losses
+from linreg.metrics import regression_metrics, squared_errors
 from linreg.scoring import predict_rows
 
 FEATURES, TARGETS = data.names(16)
@@ -95,7 +95,7 @@ def _night(nights: Path, cache: Path | None) -> Night:
     test = found.dataset.test
     y_NO, predicted_NO = test.select(TARGETS), predict_rows(model, test)
     regression_metrics(y_NO, predicted_NO, TARGETS)
-    return Night(model.weight_OF, float(row_losses(y_NO, predicted_NO).mean()), found.read)
+    return Night(model.weight_OF, float(squared_errors(y_NO, predicted_NO).mean()), found.read)
 
 
 def _check_the_same(ours: Night, full: Night, files: int) -> None:

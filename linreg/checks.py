@@ -16,6 +16,7 @@ import pyarrow as pa
 from linreg import source, split
 from linreg.config import DataConfig
 from linreg.errors import UserError
+from linreg.extent import Extent
 from linreg.gaps import Gapped
 from linreg.listing import folder_columns
 from linreg.rows import Float, float64
@@ -24,7 +25,7 @@ from linreg.tables import ColumnMissing
 from linreg.threads import in_threads
 
 DROPPED, WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
-RECORDED = (split.TRAIN, split.VALIDATION)  # the roles whose rows become records
+RECORDED = (split.TRAIN, split.VALIDATION, split.TEST)  # the roles whose rows become records
 SQUARED = 1e150  # the sum of squares of larger values is beyond float64
 Mask = npt.NDArray[np.bool_]
 Role = npt.NDArray[np.int8]
@@ -40,6 +41,7 @@ class Part:
         keys: the columns of ``data.key``, of each of these.
         counts: how many rows of each role the file has, whatever is held.
         records: of the rows of a role, and the way each was computed (see ``leaves``); of the roles that have rows.
+        extent: the range of features and targets over all rows that are used.
     """
 
     partition: Partition
@@ -48,6 +50,7 @@ class Part:
     keys: Sequence[pa.ChunkedArray]
     counts: dict[int, int]
     records: dict[int, tuple[Gapped, str]] = field(default_factory=dict)
+    extent: Extent = field(default_factory=lambda: Extent.of(()))
 
 
 def numbers(config: DataConfig) -> list[str]:
@@ -112,17 +115,32 @@ def read_part(
     missing = _missing(partition, table.select(numbers(config)), dtype, weightless)
     _leave_out(partition, role, weightless, missing, config)
     unusable = [c for c in extra if c in table.column_names and not _complete(table[c], role, gaps=optional_gaps)]
-    return Part(partition, table.drop_columns(unusable), role, keys, counted(role))
+    used = table.select([*config.features, *config.targets])
+    return Part(partition, table.drop_columns(unusable), role, keys, counted(role), extent=_extent(used, role))
 
 
 def all_within(column: pa.ChunkedArray, most: float) -> bool:
-    """Whether every value is there, finite and not too large: two quick passes over it as it lies."""
-    if column.null_count:
-        return False
+    """Whether every value is there, finite and not too large; integers are, where they are there."""
     if not pa.types.is_floating(column.type):
-        return True
-    chunks = [np.asarray(chunk) for chunk in column.chunks]
-    return all(c.min() >= -most and c.max() <= most for c in chunks if len(c))  # NaN is neither
+        return not column.null_count
+    low, high = ends(column)
+    return low >= -most and high <= most
+
+
+def ends(column: pa.ChunkedArray) -> tuple[float, float]:
+    """The smallest and the largest value, NaN where one is missing: two quick passes over the column as it lies."""
+    if column.null_count:
+        return np.nan, np.nan
+    chunks = [np.asarray(chunk) for chunk in column.chunks if len(chunk)]
+    low, high = (np.array([f(c) for c in chunks], dtype=np.float64) for f in (np.min, np.max))
+    return float(np.min(low, initial=np.inf)), float(np.max(high, initial=-np.inf))
+
+
+def _extent(table: pa.Table, role: Role) -> Extent:
+    """The range of every column over the rows that have a role."""
+    used = role >= 0
+    values = (float64(column) for column in table.columns)
+    return Extent.of(values if used.all() else (v[used] for v in values))
 
 
 def _complete(column: pa.ChunkedArray, role: Role, *, gaps: bool) -> bool:

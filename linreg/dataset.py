@@ -4,7 +4,7 @@
 file is judged is in ``checks``; ``intake`` does the same and records the rows as they are read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ class Dataset:
         digest: of the content of all of them.
         train_rows, validation_rows, test_rows: how many rows each role has; without a ``test_fraction`` the training
             rows are the test rows.
+        counts: how many rows of each role every partition has.
         dropped: how many were left out for a missing value.
         weightless: how many were left out because they weigh 0.
         train, validation, test: the rows of each role that are held; without a ``test_fraction``, ``test`` is
@@ -45,6 +46,7 @@ class Dataset:
     test_rows: int
     dropped: int
     weightless: int
+    counts: tuple[Mapping[int, int], ...]
     train: Rows
     validation: Rows
     test: Rows
@@ -54,6 +56,12 @@ class Dataset:
     def rows(self) -> int:
         """How many rows are used, over all roles."""
         return self.train_rows + self.validation_rows + (self.test_rows if self.test is not self.train else 0)
+
+    @property
+    def judges(self) -> tuple[int, ...]:
+        """How many of the rows that judge each partition has: they lie in ``test`` in this order."""
+        role = split.TRAIN if self.test is self.train else split.TEST
+        return tuple(count[role] for count in self.counts)
 
 
 def load(
@@ -113,6 +121,7 @@ def assembled(
         test_rows=count[judged],
         dropped=count[DROPPED],
         weightless=count[WEIGHTLESS],
+        counts=tuple(part.counts for part in parts),
         train=train,
         validation=validation,
         test=test if judged == split.TEST else train,

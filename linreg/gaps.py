@@ -9,8 +9,10 @@ other's, since a column far from zero would lose digits to a shift of 0.
 Shapes: N rows, F features, O targets, G columns with gaps. It opens no files.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +109,20 @@ class Gapped:
             root[:, x] += (fill_F[x - 1 - g] - shift[x - 1]) * (root[:, 0] - root[:, p])
         kept = np.delete(root, np.arange(1, 1 + g), axis=1)
         return replace(self.moments, features=self.features, shift_P=shift[g:], root_KK=factor(kept))
+
+    def save(self, path: str | Path) -> None:
+        """Write the record as one safetensors file."""
+        self.moments.save(path, gaps=json.dumps(self.gaps), missing=str(self.missing))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Gapped":
+        """Read what ``save`` wrote, to the bit.
+
+        Raises:
+            UserError: the file is missing, or not a record.
+        """
+        moments, about = Moments.load_with(path)
+        return cls(moments, tuple(json.loads(about.get("gaps", "[]"))), int(about.get("missing", 0)))
 
     def _columns(self) -> list[tuple[int, int]]:
         """For every gap, which column of the factor is its mask and which its values."""

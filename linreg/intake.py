@@ -9,7 +9,7 @@ leaf by leaf (``leafwise``), the others whole (``checks``), and those that are k
 (``ledger``); the records are the same, to the bit.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from linreg import leafwise, leaves, source, split
 from linreg.checks import RECORDED, Part, among, extras, numbers, read_part
 from linreg.config import DataConfig
 from linreg.dataset import Dataset, Folds, assembled, sorted_by_name
+from linreg.extent import Extent
 from linreg.gaps import Gapped
 from linreg.held_rows import stacked
 from linreg.ledger import Entry, Ledger, key_of, trim
@@ -47,12 +48,16 @@ class Intake:
         dataset: the rows that are held.
         record: the record of all training rows.
         validation: that of the validation rows, gaps filled with the training means; None where there are none.
+        test: that of the rows that judge, gaps still open.
+        extents: the range of every partition, features then targets, in the order of the partitions.
         read: how many files had to be read.
     """
 
     dataset: Dataset
     record: Record
     validation: Moments | None
+    test: Gapped
+    extents: tuple[Extent, ...]
     read: int
 
 
@@ -97,7 +102,7 @@ def take_in(
 def _intake(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds | None) -> Intake:
     """What came of parts whose rows are all held, each as a table of its own."""
     dataset = assembled(config, parts, optional, folds)
-    return _recorded(dataset, [part.records for part in parts], len(parts))
+    return _recorded(dataset, parts, len(parts))
 
 
 def _joined_up(
@@ -115,17 +120,22 @@ def _joined_up(
         trim(ledger.folder.parent)
     items: list[Part | Entry] = [known.get(p) or fresh[p] for p in found]
     whole = stacked(found[0], items, optional, numbers(config))
-    dataset = replace(assembled(config, [whole], optional), partitions=tuple(found), digest=source.digest(found))
-    return _recorded(dataset, [item.records for item in items], len(fresh))
+    dataset = replace(
+        assembled(config, [whole], optional),
+        partitions=tuple(found),
+        digest=source.digest(found),
+        counts=tuple(item.counts for item in items),
+    )
+    return _recorded(dataset, items, len(fresh))
 
 
-def _recorded(dataset: Dataset, records: Sequence[Mapping[int, tuple[Gapped, str]]], read: int) -> Intake:
+def _recorded(dataset: Dataset, items: Sequence[Part | Entry], read: int) -> Intake:
     """The records of all partitions as one."""
-    train = [each[split.TRAIN] for each in records if split.TRAIN in each]
+    train, validation, test = ([i.records[r] for i in items if r in i.records] for r in RECORDED)
     record = joined([gapped for gapped, _ in train], plain=sum(way == leaves.PLAIN for _, way in train))
-    validation = [each[split.VALIDATION][0] for each in records if split.VALIDATION in each]
-    filled = merge_gapped(validation).filled(record.fill_F) if validation else None
-    return Intake(dataset, record, filled, read)
+    filled = merge_gapped([gapped for gapped, _ in validation]).filled(record.fill_F) if validation else None
+    judges = merge_gapped([gapped for gapped, _ in test or train])
+    return Intake(dataset, record, filled, judges, tuple(i.extent for i in items), read)
 
 
 def _all(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:

@@ -15,17 +15,19 @@ Shapes: n rows of a leaf.
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import groupby
+from operator import add
 
 import numpy as np
 import pyarrow as pa
 
 from linreg import leaves, source, split, tables
 from linreg.batches import Index
-from linreg.checks import RECORDED, Part, Role, all_within, among, counted, largest, numbers
+from linreg.checks import RECORDED, Part, Role, among, counted, ends, largest, numbers
 from linreg.config import DataConfig
 from linreg.errors import UserError
+from linreg.extent import Extent
 from linreg.gaps import Gapped
 from linreg.moments import Moments
 from linreg.parquet_sections import Irregular, Section, Sections
@@ -42,6 +44,7 @@ class _Leaf:
     role: Role
     counts: dict[int, int]
     records: dict[int, Moments]
+    extent: Extent
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class _File:
 
 
 def recorded(partition: Partition, config: DataConfig, dtype: str, *, held: Collection[int], threads: int = 0) -> Part:
-    """Record the training and validation rows of a partition, each by itself, and hold the rows of some roles.
+    """Record the rows of each role of a partition by themselves, and hold those of some roles.
 
     Args:
         dtype: what every value must fit into.
@@ -109,7 +112,8 @@ def _opened(partition: Partition, config: DataConfig, dtype: str, held: Collecti
 
 def _ways(file: _File) -> dict[int, str]:
     """The way in which each role is recorded, if it has rows."""
-    roles = RECORDED if file.config.validation_fraction else (split.TRAIN,)
+    share = {split.VALIDATION: file.config.validation_fraction, split.TEST: file.config.test_fraction}
+    roles = [r for r in RECORDED if share.get(r, 1)]
     return {r: leaves.way_of(file.header, file.rows, partial(_first, file, r)) for r in roles}
 
 
@@ -139,6 +143,7 @@ def _part(file: _File, ways: dict[int, str], threads: int) -> Part:
         (),
         {r: sum(f.counts[r] for f in found) for r in found[0].counts},
         {r: (Gapped(moments, (), 0), ways[r]) for r, moments in merged.items()},
+        reduce(add, (f.extent for f in found)),
     )
 
 
@@ -169,13 +174,14 @@ def _whole(
 
 def _leaf(file: _File, ways: dict[int, str], start: int, table: pa.Table) -> _Leaf:
     """Check and record one leaf; raises ``Irregular`` where a value needs a second look."""
-    if not all(all_within(column, file.most) for column in table.columns):
+    extent = Extent(*np.array([ends(column) for column in table.columns]).T)
+    if not ((extent.low_P >= -file.most) & (extent.high_P <= file.most)).all():  # NaN is neither
         raise Irregular
     role = _roles(file, start, len(table))
     counts = counted(role)
     records = {r: leaves.leaf(file.header, way, _piece(table, role, r)) for r, way in ways.items() if counts[r]}
     kept = among(role, file.held)
-    return _Leaf(table if kept.all() else _picked(table, np.flatnonzero(kept)), role[kept], counts, records)
+    return _Leaf(table if kept.all() else _picked(table, np.flatnonzero(kept)), role[kept], counts, records, extent)
 
 
 def _picked(table: pa.Table, rows: Index) -> pa.Table:

@@ -29,13 +29,14 @@ import xxhash
 
 from linreg.checks import Part, Role
 from linreg.config import DataConfig
+from linreg.extent import Extent
 from linreg.gaps import Gapped
 from linreg.moments import Moments
 from linreg.rows import LEAF
 from linreg.source import Partition
 from linreg.tables import alike
 
-FORMAT = 1  # one more where the same key would stand for other numbers
+FORMAT = 2  # one more where the same key would stand for other numbers
 MOST = 1 << 31  # bytes of all ledgers of a folder
 MOST_PACKS = 16
 _SUFFIX, _DIGEST = ".pack", 16
@@ -52,11 +53,13 @@ class Entry:
     Args:
         counts: how many rows of each role the file has.
         records: of the rows of a role, and the way each was computed.
+        extent: the range of features and targets.
         pack, start, stop: where its held rows lie.
     """
 
     counts: Mapping[int, int]
     records: Records
+    extent: Extent
     pack: "Pack"
     start: int
     stop: int
@@ -171,7 +174,8 @@ def _part(name: Name, entry: Entry) -> Part:
     digest, own = name
     rows = slice(entry.start, entry.stop)
     table = entry.pack.table.slice(entry.start, entry.stop - entry.start)
-    return Part(Partition(own, own, 0, digest), table, entry.pack.role[rows], (), dict(entry.counts), entry.records)
+    made_of = dict(entry.counts), entry.records, entry.extent
+    return Part(Partition(own, own, 0, digest), table, entry.pack.role[rows], (), *made_of)
 
 
 def _content(parts: Sequence[Part]) -> bytes:
@@ -179,7 +183,7 @@ def _content(parts: Sequence[Part]) -> bytes:
     names = set.intersection(*(set(p.table.column_names) for p in parts))
     keep = [n for n in parts[0].table.column_names if n in names]
     table = alike([p.table.select(keep) for p in parts])
-    numbers = np.concatenate([_numbers(m) for p in parts for m in _moments(p)] or [np.empty(0)])
+    numbers = np.concatenate([n for p in parts for n in (p.extent.low_P, p.extent.high_P, *map(_numbers, _moments(p)))])
     role = np.concatenate([p.role for p in parts])
     columns = list(dict.fromkeys((m.features, m.targets) for p in parts for m in _moments(p)))
     place = {named: i for i, named in enumerate(columns)}  # most parts have the same
@@ -200,7 +204,7 @@ def _listed(part: Part, place: Mapping[Columns, int]) -> list[Any]:
         for role, (gapped, way) in part.records.items()
         for m in [gapped.moments]
     }
-    return [part.partition.digest, part.partition.name, part.counts, len(part.table), records]
+    return [part.partition.digest, part.partition.name, part.counts, len(part.table), len(part.extent.low_P), records]
 
 
 def _moments(part: Part) -> Iterable[Moments]:
@@ -232,12 +236,13 @@ def _entries(text: list[Any], numbers: npt.NDArray[np.float64], pack: Pack) -> d
     columns = [(tuple(features), tuple(targets)) for features, targets in text[0]]
     out: dict[Name, Entry] = {}
     row, at = 0, 0
-    for digest, name, counts, held, records in text[1]:
+    for digest, name, counts, held, p, records in text[1]:
         found: Records = {}
+        extent, at = Extent(numbers[at : at + p], numbers[at + p : at + 2 * p]), at + 2 * p
         for role, (which, rows, gaps, missing, way) in records.items():
             moments, at = _record(columns[which], rows, numbers, at)
             found[int(role)] = Gapped(moments, tuple(gaps), missing), way
-        out[digest, name] = Entry({int(r): c for r, c in counts.items()}, found, pack, row, row + held)
+        out[digest, name] = Entry({int(r): c for r, c in counts.items()}, found, extent, pack, row, row + held)
         row += held
     return out
 

@@ -236,12 +236,12 @@ class Moments:
         tolerance = np.finfo(float).eps * (max(f, 4) + 4 * np.linalg.norm(vt * size, axis=1))
         return u, s, vt, np.asarray(s > tolerance)
 
-    def save(self, path: str | Path) -> None:
-        """Write the record as one safetensors file."""
+    def save(self, path: str | Path, **more: str) -> None:
+        """Write the record as one safetensors file, with ``more`` among what is said of it."""
         about = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
         weight = np.array([self.weight, self.log_weight, self.square_weight])
         tensors = {"weight": weight, "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
-        save_file(tensors, str(path), metadata=about)
+        save_file(tensors, str(path), metadata=more | about)
 
     @classmethod
     def load(cls, path: str | Path) -> "Moments":
@@ -250,13 +250,18 @@ class Moments:
         Raises:
             UserError: the file is missing, or not a record.
         """
+        return cls.load_with(path)[0]
+
+    @classmethod
+    def load_with(cls, path: str | Path) -> "tuple[Moments, dict[str, str]]":
+        """The same, and all that was said of it; errors as ``load``."""
         try:
             with safe_open(str(path), framework="numpy") as f:
                 about = dict(f.metadata() or {})
                 weight, shift, root = (f.get_tensor(k) for k in ("weight", "shift", "root"))
             features, targets = (tuple(json.loads(about[k])) for k in ("features", "targets"))
             total, logs, squares = map(float, weight)
-            return cls(features, targets, int(about["rows"]), total, shift, root, logs, squares)
+            return cls(features, targets, int(about["rows"]), total, shift, root, logs, squares), about
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 

@@ -10,11 +10,11 @@ import pytest
 from linreg import leafwise, leaves, source, split
 from linreg.checks import Part, read_part
 from linreg.config import DataConfig
-from linreg.dataset import load
+from linreg.dataset import Dataset, load
 from linreg.errors import UserError
 from linreg.intake import ALL, HELD_OUT, Intake, take_in
 from linreg.parquet_sections import Irregular
-from linreg.record import moments_of, record
+from linreg.record import gapped, moments_of, record
 from linreg.rows import LEAF
 
 FEATURES, TARGETS = ("a", "b", "c", "d"), ("y", "z")
@@ -73,9 +73,22 @@ def same_bits(found: Intake, how: DataConfig) -> None:
     if how.validation_fraction:
         assert found.validation is not None
         assert found.validation.root_KK.tobytes() == moments_of(expected.validation, known.fill_F).root_KK.tobytes()
-    np.testing.assert_array_equal(
-        found.dataset.test.select([*FEATURES, *TARGETS]), expected.test.select([*FEATURES, *TARGETS])
-    )
+    test = expected.test.select([*FEATURES, *TARGETS])
+    np.testing.assert_array_equal(found.dataset.test.select([*FEATURES, *TARGETS]), test)
+    assert found.test.moments.root_KK.tobytes() == gapped(expected.test).moments.root_KK.tobytes()
+    assert found.dataset.counts == expected.counts
+    assert [len(rows) for rows in expected.test.partitions()] == [n for n in found.dataset.judges if n]
+    same_ranges(found, expected)
+
+
+def same_ranges(found: Intake, expected: Dataset) -> None:
+    """Those of all rows that are used, whatever their role; a gap is no value."""
+    roles = {id(rows): rows for rows in (expected.train, expected.validation, expected.test)}.values()
+    used = np.vstack([rows.select([*FEATURES, *TARGETS]) for rows in roles])
+    assert len(found.extents) == len(found.dataset.partitions)
+    whole = sum(found.extents[1:], found.extents[0])
+    np.testing.assert_array_equal(whole.low_P, np.nanmin(used, axis=0))
+    np.testing.assert_array_equal(whole.high_P, np.nanmax(used, axis=0))
 
 
 @pytest.mark.parametrize("way", ["numpy", "R", "plain"])

@@ -69,7 +69,11 @@ def same(found: Intake, how: DataConfig) -> None:
         assert found.validation is not None
         assert full.validation is not None
         assert found.validation.root_KK.tobytes() == full.validation.root_KK.tobytes()
+    assert found.test.moments.root_KK.tobytes() == full.test.moments.root_KK.tobytes()
+    for one, other in zip(found.extents, full.extents, strict=True):
+        assert (one.low_P.tobytes(), one.high_P.tobytes()) == (other.low_P.tobytes(), other.high_P.tobytes())
     counts = ("rows", "train_rows", "validation_rows", "test_rows", "dropped", "weightless", "digest", "partitions")
+    assert (found.dataset.counts, found.dataset.judges) == (full.dataset.counts, full.dataset.judges)
     assert [getattr(found.dataset, c) for c in counts] == [getattr(full.dataset, c) for c in counts]
     for role in ("test", "validation"):
         ours, theirs = (getattr(x.dataset, role).select([*how.features, *how.targets]) for x in (found, full))

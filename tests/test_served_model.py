@@ -23,7 +23,10 @@ from tracked import FACTS, MODEL, X_NF, logged_run, new_store
 from flows.tracking import directory, registry, served
 from linreg.errors import UserError
 from linreg.estimates import Inference
+from linreg.extent import Extent
+from linreg.gaps import Gapped
 from linreg.inference import infer
+from linreg.lineage import Lineage
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
@@ -225,6 +228,13 @@ def test_what_was_written_is_read_back(folder):
 # --- what is kept beside the parameters
 
 
+NAMES = MODEL.features, MODEL.targets
+# a gap in the first row; a column without any value has no range
+TEST = Gapped.of([np.array([[np.nan, 2.0, 3.0, 4.0, 5.0], [1.5, 2, 2, 2, 0], [1, 1, 0, 2, 7]])], *NAMES)
+ENDS = Extent(np.array([1.0, 1, 0, 2, np.inf]), np.array([1.5, 2, 3, 4, -np.inf]))
+LINEAGE = Lineage((("a.csv", "00ff"), ("d=1/b.csv", "01")), (3.0, 0.0), (*NAMES[0], *NAMES[1]), ENDS)
+
+
 @pytest.fixture(scope="module")
 def record():
     rng = np.random.default_rng(0)
@@ -236,8 +246,8 @@ def record():
 @pytest.fixture(scope="module")
 def whole(record, tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "model"
-    inference = infer(MODEL, record)
-    served.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=inference)
+    kept = {"moments": record, "inference": infer(MODEL, record), "test": TEST, "lineage": LINEAGE}
+    served.write(MODEL, path, example_NF=X_NF, metadata={}, **kept)
     return path
 
 
@@ -247,11 +257,18 @@ def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
     assert held.inference == infer(MODEL, record)
     assert (held.moments.rows, held.moments.weight) == (record.rows, record.weight)
     assert (held.moments.root_KK == record.root_KK).all()
+    assert (held.test.gaps, held.test.missing) == (TEST.gaps, 1)
+    assert (held.test.moments.root_KK == TEST.moments.root_KK).all()
+    for field in ("partitions", "weights", "columns"):
+        assert getattr(held.lineage, field) == getattr(LINEAGE, field)
+    assert (held.lineage.extent.low_P == LINEAGE.extent.low_P).all()
+    assert (held.lineage.extent.high_P == LINEAGE.extent.high_P).all()
+    assert held.lineage.digests == {"00ff", "01"}
 
 
 def test_a_version_without_them_gives_the_parameters(folder):
     held = directory.read_contents(folder)
-    assert (held.moments, held.inference) == (None, None)
+    assert (held.moments, held.inference, held.test, held.lineage) == (None, None, None, None)
     assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
 
 
@@ -261,7 +278,7 @@ def test_an_inference_that_the_manifest_does_not_know_is_not_read(folder, whole,
     assert directory.read_contents(copy).inference is None
 
 
-@pytest.mark.parametrize("file", [directory.MOMENTS, directory.INFERENCE])
+@pytest.mark.parametrize("file", [directory.MOMENTS, directory.INFERENCE, directory.TEST, directory.LINEAGE])
 def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole, tmp_path, file):
     import mlflow.pyfunc
 

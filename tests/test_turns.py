@@ -60,7 +60,7 @@ worked = []
 
 @flow(name="linreg", validate_parameters=False)
 @in_turn
-def quick(model, data, experiment, train, gate, engine):  # noqa: ARG001 - the pipeline's
+def quick(model, data, experiment, train, gate, drift, engine):  # noqa: ARG001 - the pipeline's
     """A flow whose work is to say that it worked."""
     worked.append(flow_run.id)
 

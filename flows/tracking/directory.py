@@ -5,17 +5,25 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from linreg.errors import UserError
 from linreg.estimates import Inference
+from linreg.gaps import Gapped
+from linreg.lineage import Lineage
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
+T = TypeVar("T")
+
 WEIGHTS = "artifacts/model.safetensors"
 MOMENTS = "artifacts/moments.safetensors"
+TEST = "artifacts/test.safetensors"
 INFERENCE = "artifacts/inference.json"
+LINEAGE = "artifacts/lineage.json"
 PROGRAM = "data/model.pt2"
 CODE = "served_code.py"
 MANIFEST = "manifest.json"
@@ -28,12 +36,16 @@ class Contents:
     Args:
         model: the parameters.
         moments: the record of the training rows; None where none was kept.
-        inference: what those rows say about the parameters; None where it was not kept.
+        inference: what those rows say about the parameters; None where it was not kept, or not asked for.
+        test: the record of the rows that it was judged on, gaps still open; None where none was kept.
+        lineage: the files that it learned from; None where they were not kept.
     """
 
     model: LinearModel
     moments: Moments | None
     inference: Inference | None
+    test: Gapped | None
+    lineage: Lineage | None
 
 
 def read(folder: Path, *, manifest: str | None = None) -> LinearModel:
@@ -50,18 +62,26 @@ def read(folder: Path, *, manifest: str | None = None) -> LinearModel:
     return LinearModel.load(folder / WEIGHTS)
 
 
-def read_contents(folder: Path, *, manifest: str | None = None) -> Contents:
-    """Load the parameters and what is kept beside them; arguments and errors are those of ``read``."""
+def read_contents(folder: Path, *, manifest: str | None = None, inference: bool = True) -> Contents:
+    """Load the parameters and what is kept beside them; arguments and errors are those of ``read``.
+
+    Args:
+        inference: whether that is wanted too.
+    """
     verify(folder, manifest=manifest)
     listed = _listed(folder)
-    moments = Moments.load(folder / MOMENTS) if MOMENTS in listed else None
-    inference = _inference(folder / INFERENCE) if INFERENCE in listed else None
-    return Contents(LinearModel.load(folder / WEIGHTS), moments, inference)
+    return Contents(
+        LinearModel.load(folder / WEIGHTS),
+        Moments.load(folder / MOMENTS) if MOMENTS in listed else None,
+        _json(Inference.from_json, folder / INFERENCE) if inference and INFERENCE in listed else None,
+        Gapped.load(folder / TEST) if TEST in listed else None,
+        _json(Lineage.from_json, folder / LINEAGE) if LINEAGE in listed else None,
+    )
 
 
-def _inference(path: Path) -> Inference:
+def _json(read: Callable[[Any], T], path: Path) -> T:
     try:
-        return Inference.from_json(json.loads(path.read_text()))
+        return read(json.loads(path.read_text()))
     except (KeyError, TypeError, ValueError) as e:  # whole, as the manifest says: another release wrote it
         raise UserError(f"{path} is of another release of linreg ({e!r}): use that one, or train again") from e
 

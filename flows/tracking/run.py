@@ -34,6 +34,8 @@ from flows.tracking.served import LoggedModel, write
 from flows.tracking.store import Store
 from linreg.errors import ServerAway
 from linreg.estimates import Inference
+from linreg.gaps import Gapped
+from linreg.lineage import Lineage
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
@@ -170,9 +172,11 @@ class TrackedRun:
         metadata: Mapping[str, Any] | None = None,
         moments: Moments | None = None,
         inference: Inference | None = None,
+        test: Gapped | None = None,
+        lineage: Lineage | None = None,
     ) -> LoggedModel:
         """Keep the model, as the directory that ``flows.tracking.served`` describes; registering is a separate step."""
-        kept: dict[str, Any] = {"moments": moments, "inference": inference}
+        kept: dict[str, Any] = {"moments": moments, "inference": inference, "test": test, "lineage": lineage}
         client = self.store.client
         with answering(self.store.uri):
             entry = client.create_logged_model(

@@ -6,6 +6,8 @@
     artifacts/model.safetensors  the parameters, float64
     artifacts/moments.safetensors    the record of the training rows; older versions have neither this
     artifacts/inference.json         standard errors, intervals and the like, or why there are none; nor that
+    artifacts/test.safetensors       the record of the rows that judged it; nor that
+    artifacts/lineage.json           the files that it learned from, and their columns' ranges; nor that
     data/model.pt2               the same as a torch.export program: float32 (N, F) in, float32 (N, O) out;
                                  left out where float32 cannot hold the columns (linreg.float32)
     manifest.json                SHA-256 of the files that are run or loaded
@@ -30,9 +32,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from flows.tracking.directory import CODE, INFERENCE, MANIFEST, MOMENTS, PROGRAM, WEIGHTS, sha256
+from flows.tracking.directory import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, sha256
 from linreg import float32
 from linreg.estimates import Inference
+from linreg.gaps import Gapped
+from linreg.lineage import Lineage
 from linreg.model import LinearModel
 from linreg.moments import Moments
 
@@ -66,6 +70,8 @@ def write(
     identity: Mapping[str, Any] | None = None,
     moments: Moments | None = None,
     inference: Inference | None = None,
+    test: Gapped | None = None,
+    lineage: Lineage | None = None,
 ) -> str:
     """Write the directory; about 2 s of CPU, nearly all of it torch importing its exporter.
 
@@ -77,6 +83,8 @@ def write(
         identity: further fields of MLflow's ``Model``: ``model_id``, ``run_id`` and the like.
         moments: the record of the training rows; it tells whether float32 can hold them.
         inference: what they say about the parameters.
+        test: the record of the rows that judged it.
+        lineage: the files that it learned from.
 
     Returns:
         the SHA-256 of the manifest.
@@ -87,8 +95,11 @@ def write(
     model.save(folder / WEIGHTS)
     if moments is not None:
         moments.save(folder / MOMENTS)
-    if inference is not None:
-        (folder / INFERENCE).write_text(json.dumps(inference.to_json(), indent=1, allow_nan=False))
+    if test is not None:
+        test.save(folder / TEST)
+    for path, told in ((INFERENCE, inference), (LINEAGE, lineage)):
+        if told is not None:
+            (folder / path).write_text(json.dumps(told.to_json(), indent=1, allow_nan=False))
     if program:
         _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
@@ -166,7 +177,7 @@ def _readme(model: LinearModel, split: Mapping[str, Any], *, program: bool) -> s
 
 
 def _write_manifest(folder: Path) -> str:
-    kept = [name for name in (PROGRAM, MOMENTS, INFERENCE) if (folder / name).is_file()]
+    kept = [name for name in (PROGRAM, MOMENTS, INFERENCE, TEST, LINEAGE) if (folder / name).is_file()]
     digests = {name: sha256(folder / name) for name in (WEIGHTS, CODE, *kept)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1))
     return sha256(folder / MANIFEST) or ""

@@ -6,6 +6,7 @@ when it was registered, and a look-up is one or two calls. Nothing here changes 
 
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -102,15 +103,18 @@ def load(store: Store, version: Version) -> "LinearModel":
     return _fetched(store, version, read)
 
 
-def contents(store: Store, version: Version) -> "Contents":
-    """The parameters of a version and what is kept beside them: the record of its training rows, and the inference.
+def contents(store: Store, version: Version, *, inference: bool = True) -> "Contents":
+    """The parameters of a version and what is kept beside them: records of its rows, its files, and the inference.
+
+    Args:
+        inference: whether that is wanted too.
 
     Raises:
         UserError: as ``load``.
     """
     from flows.tracking.directory import read_contents
 
-    return _fetched(store, version, read_contents)
+    return _fetched(store, version, partial(read_contents, inference=inference))
 
 
 def _fetched(store: Store, version: Version, read: Callable[..., T]) -> T:
