@@ -18,7 +18,7 @@ from linreg.config import DataConfig
 from linreg.intake import HELD_OUT, Intake, take_in
 from linreg.known_files import KnownFiles
 from linreg.ledger import Ledger, trim
-from linreg.merging import merge_alike, merge_gapped
+from linreg.merging import GROUP, merge_alike, merge_gapped
 from linreg.moments import Moments, merge
 from linreg.record import gapped_by
 from linreg.rows import Rows
@@ -346,6 +346,44 @@ def test_merging_level_by_level_has_the_bits_of_one_addition_after_the_other(cou
     assert one.shift_P.tobytes() == other.shift_P.tobytes()
     sums = ("rows", "weight", "log_weight", "square_weight")
     assert [getattr(one, s) for s in sums] == [getattr(other, s) for s in sums]
+
+
+@pytest.mark.parametrize("spoil", [False, True], ids=["whole", "damaged"])
+def test_what_was_merged_before_is_used_and_has_the_bits_of_a_full_run(tmp_path, monkeypatch, spoil: bool) -> None:
+    """More files than a group has: at the end, in front, in the middle, and one less."""
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for i in range(10, 10 + 2 * GROUP):
+        night(data, i, rows=20)
+    how = config(data)
+    again(how, cache)
+    merges: list[int] = []
+    qr = np.linalg.qr
+    monkeypatch.setattr(
+        np.linalg, "qr", lambda a, **more: (merges.append(len(a) if a.ndim == 3 else 0), qr(a, **more))[1]
+    )
+    steps = [lambda: night(data, 90, rows=20), lambda: night(data, 1, rows=20), lambda: night(data, 13, rows=30)]
+    for step in [*steps, (data / "n020.parquet").unlink]:
+        step()
+        if spoil:
+            for path in cache.glob("*/merged.*"):
+                path.write_bytes(DAMAGE["a flipped bit"](path.read_bytes()))
+        merges.clear()
+        found = again(how, cache)
+        if step is steps[0]:  # the last file alone is a group: of the others only the top is merged, for each role
+            assert sum(merges) == (2 * (2 * GROUP) if spoil else 2 * 2)
+        same(found, how)
+
+
+def test_what_is_merged_holds_nothing_of_a_file_that_is_gone(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for i in range(GROUP):
+        gone = night(data, i, rows=20)
+    again(config(data), cache)
+    (kept, _) = sorted(cache.glob("*/merged.*"))
+    before = kept.read_bytes()
+    gone.unlink()
+    again(config(data), cache)
+    assert len(kept.read_bytes()) < len(before)
 
 
 def test_records_with_gaps_merge_as_ever() -> None:
