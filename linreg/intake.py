@@ -27,7 +27,7 @@ from linreg.dataset import Dataset, Folds, assembled, sorted_by_name
 from linreg.extent import Extent
 from linreg.gaps import Gapped
 from linreg.gathered import Gathered, Place
-from linreg.ledger import Ledger, key_of, trim
+from linreg.ledger import MOST, Ledger, key_of, trim
 from linreg.merging import merge_gapped
 from linreg.moments import Moments
 from linreg.pack import Pack
@@ -73,6 +73,7 @@ def take_in(
     folds: Folds | None = None,
     device: torch.device | None = None,
     cache: Path | None = None,
+    most: int = MOST,
 ) -> Intake:
     """Read, check, split and record the data.
 
@@ -80,7 +81,9 @@ def take_in(
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
         device: the card that makes the records; None: the CPU does.
-        cache: the folder where records are kept from run to run (``ledger``), of use where no training rows are held.
+        cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
+            without a card.
+        most: how many bytes it may take.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
@@ -98,7 +101,8 @@ def take_in(
     with one_thread():  # the bits must not hang on how many threads there are
         if folds:
             return _intake(config, read_all(found), optional, folds)
-        ledger = Ledger.open(cache, key_of(config, **asked, held=held)) if cache and kept else None
+        key = key_of(config, **asked, held=held)
+        ledger = Ledger.open(cache, key, most=most) if cache and kept else None
         return _gathered(config, found, read_all, ledger, optional, apart=with_rows)
 
 
@@ -124,7 +128,7 @@ def _gathered(
     fresh = Pack.of(read_all(rest)) if rest else None
     if ledger and fresh:
         ledger.add(fresh, found)
-        trim(ledger.folder.parent)
+        trim(ledger.folder.parent, most=ledger.most)
     places = _in_order(known, fresh)
     gathered = Gathered.of(places)
     dataset = replace(

@@ -8,7 +8,8 @@ One ledger holds the partitions that were read with one config of ``[data]``, ea
 and by its name (which decides the split). It is a folder of packs (``pack``), a pack a run that read something. A
 damaged one is as good as none, and its files are read again. Packs are put in place whole and never changed; once there
 are many, what is live of them is written as one, but for the large ones, which stay as long as half of their rows are
-live. Rows that would take more than half of what all ledgers may take are not kept at all: they are read each time.
+live. A data set that would take more than half of what all ledgers may take is not kept, or no more of it than there
+is: its files are read each time, and nothing is written that ``trim`` would delete.
 The folder may be deleted at any time.
 """
 
@@ -19,7 +20,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,7 @@ _SUFFIX, _COMING = ".pack", ".coming"
 _LEFT = 86_400  # s: what was not finished in that time never will be
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _File:
     """A pack on disk, and its size in bytes."""
 
@@ -46,12 +47,8 @@ class _File:
     pack: Pack
     size: int
 
-    def live(self, names: Collection[Name]) -> list[int]:
-        """Which of its partitions have one of these names."""
-        return [i for i, name in enumerate(self.pack.names) if name in names]
-
     def worth(self, which: Sequence[int]) -> int:
-        """About how many of its bytes these partitions have."""
+        """About how many of its bytes some of its partitions have."""
         rows_n = self.pack.place_n3[:, 2] - self.pack.place_n3[:, 1] + 1
         return int(self.size * rows_n[list(which)].sum() / rows_n.sum())
 
@@ -103,20 +100,26 @@ class Ledger:
         """
         with contextlib.suppress(OSError):
             names = {(p.digest, p.name) for p in live}
-            if sum(f.worth(f.live(names)) for f in self._files) + fresh.nbytes > self.most // 2:
+            in_use = [(f, self._in_use(f, names)) for f in self._files]
+            if sum(f.worth(which) for f, which in in_use) + fresh.nbytes > self.most // 2:
                 return
-            old = list(self._joinable(names, fresh.nbytes))
-            kept = [f.pack.part(i) for f in old for i in f.live(names) if self.entries[f.pack.names[i]][0] is f.pack]
+            old = self._joinable(in_use, fresh.nbytes)
+            kept = [f.pack.part(i) for f, which in in_use if f in old for i in which]
             self._write(Pack.of([*kept, *map(fresh.part, range(len(fresh.names)))]) if kept else fresh)
             for f in old:
                 f.path.unlink(missing_ok=True)
 
-    def _joinable(self, names: Collection[Name], coming: int) -> Iterator[_File]:
+    def _in_use(self, file: _File, names: Collection[Name]) -> list[int]:
+        """Which partitions of a pack are live; those that another pack has as well (two runs at once) may not be."""
+        found = file.pack.names
+        return [i for i, n in enumerate(found) if n in names and self.entries[n][0] is file.pack]
+
+    def _joinable(self, in_use: Sequence[tuple[_File, Sequence[int]]], coming: int) -> list[_File]:
         """The packs that are to be one, if it is time for that."""
-        small = [f for f in self._files if f.size < LARGE]
-        if len(small) < MOST_PACKS and sum(f.size for f in self._files) + coming <= self.most // 2:
-            return
-        yield from (f for f in self._files if f.size < LARGE or 2 * f.worth(f.live(names)) < f.size)
+        small = sum(f.size < LARGE for f in self._files)
+        if small < MOST_PACKS and sum(f.size for f in self._files) + coming <= self.most // 2:
+            return []
+        return [f for f, which in in_use if f.size < LARGE or 2 * f.worth(which) < f.size]
 
     def _write(self, pack: Pack) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

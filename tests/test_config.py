@@ -54,6 +54,7 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "gate.margin": ("0.01", 0.01),
     "engine.kind": ("local", "local"),
     "engine.cache": ("elsewhere", "elsewhere"),
+    "engine.cache_gb": ("0.5", 0.5),
     "engine.verify": ("true", True),
 }
 
