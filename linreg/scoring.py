@@ -31,6 +31,7 @@ from linreg.threads import in_threads, one_thread
 
 Float = npt.NDArray[np.float64]
 _BLOCK = 16_384  # rows whose column, in float64, stays in the cache
+_FEW = 1 << 23  # values of a few milliseconds: threads would spend as long waiting for each other
 _FACTOR_BLOCK = 4096  # rows that are multiplied by a triangular factor at a time
 
 
@@ -81,7 +82,9 @@ def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:
-    """The predictions of rows that are held, float64 of shape (N, O): those of ``predict``, to the bit, on all cores.
+    """The predictions of rows that are held, float64 of shape (N, O): those of ``predict``, to the bit.
+
+    Those of many rows are made on all cores.
 
     Raises:
         KeyError: a feature of the model is not held.
@@ -95,7 +98,8 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
         x_Fn = list(columns(*piece, model.features))
         y_NO[start : start + len(x_Fn[0])] = _predicted(model, x_Fn, len(x_Fn[0])).T
 
-    in_threads(put, rows.placed())
+    few = len(rows) * len(model.features) <= _FEW
+    in_threads(put, rows.placed(), threads=1 if few else 0)
     return y_NO
 
 
