@@ -52,8 +52,8 @@ class Gathered:
         """Of places in the order of the data set."""
         packs = {id(pack): pack for pack, _ in places}
         number = {key: k for k, key in enumerate(packs)}
-        which = [(number[id(pack)], i) for pack, i in places]
-        return cls(list(packs.values()), *np.array(which, np.int64).T)
+        pack_n, index_n = [number[id(pack)] for pack, _ in places], [i for _, i in places]
+        return cls(list(packs.values()), np.array(pack_n, np.int64), np.array(index_n, np.int64))
 
     def counts(self) -> tuple[Mapping[int, int], ...]:
         """How many rows of each role each of them has."""

@@ -30,7 +30,7 @@ from linreg.stream import Stream
 from linreg.threads import in_threads, one_thread
 
 Float = npt.NDArray[np.float64]
-_BLOCK = 16_384  # rows whose column, in float64, stays in the cache
+_BLOCK = 32_768  # rows whose column, in float64, stays in the cache
 _FEW = 1 << 23  # values of a few milliseconds: threads would spend as long waiting for each other
 _FACTOR_BLOCK = 4096  # rows that are multiplied by a triangular factor at a time
 
