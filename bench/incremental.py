@@ -26,7 +26,7 @@ from linreg.config import DataConfig, TrainConfig
 from linreg.fit import fit
 from linreg.intake import ALL, HELD_OUT, take_in
 from linreg.known_files import KnownFiles
-from linreg.metrics import regression_metrics, row_losses
+from linreg.metrics import regression_metrics, squared_errors
 from linreg.scoring import predict_rows
 
 FEATURES, TARGETS = data.names(16)
@@ -138,7 +138,7 @@ def _night(case: Case, nights: Path, cache: Path | None) -> Night:
     test = found.dataset.test
     y_NO, predicted_NO = test.select(TARGETS), predict_rows(model, test)
     regression_metrics(y_NO, predicted_NO, TARGETS)
-    return Night(model.weight_OF, float(row_losses(y_NO, predicted_NO).mean()), found.read, reading)
+    return Night(model.weight_OF, float(squared_errors(y_NO, predicted_NO).mean()), found.read, reading)
 
 
 def _check_the_same(ours: Night, full: Night, files: int) -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.ingest import Champion, Ingested
+from flows.ingested import Champion, Ingested
 from linreg import plots, refusals
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.estimates import Coefficient, Inference
 from linreg.fit import Fit
 from linreg.inference import infer, intervals
-from linreg.metrics import Float, regression_metrics, row_losses
+from linreg.metrics import Float, regression_metrics, squared_errors
 from linreg.model import LinearModel
 from linreg.objective import Objective
 from linreg.plan import Plan
@@ -33,14 +33,14 @@ class Evaluation:
 
     Args:
         metrics: everything that is logged as a final metric, by name; all finite.
-        losses_N: mean squared error of each judged row.
+        losses_NO: squared error of each judged row and target.
         pictures: PNG files by name.
         judged_on: which rows, in words.
         inference: what the training rows say about the parameters.
     """
 
     metrics: dict[str, float]
-    losses_N: Float
+    losses_NO: Float
     pictures: dict[str, bytes]
     judged_on: str
     inference: Inference
@@ -71,7 +71,7 @@ def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig, *, s
     metrics |= inference.metrics()
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
     pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
-    return Evaluation(metrics, row_losses(y_NO, predicted_NO), pictures, judged_on, inference)
+    return Evaluation(metrics, squared_errors(y_NO, predicted_NO), pictures, judged_on, inference)
 
 
 def _refuse_infinite(metrics: Mapping[str, float]) -> None:
@@ -110,7 +110,7 @@ def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
 
 
 def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
-    """The champion's loss on each of today's judged rows; or why it cannot be compared, in words."""
+    """The champion's squared errors (N, O) on today's judged rows; or why it cannot be compared, in words."""
     rows, version, model = ingested.dataset.test, champion.version, champion.model
     if model is None:
         return f"version {version.version} cannot be read ({champion.fault})"
@@ -129,7 +129,7 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
         )
     if model.fill_F is None and not rows.complete(model.features):
         return f"version {version.version} takes no missing values, and today's rows have some"
-    return row_losses(rows.select(rows.targets), _predict(model, ingested))
+    return squared_errors(rows.select(rows.targets), _predict(model, ingested))
 
 
 def split_of(data: DataConfig) -> dict[str, object]:

@@ -7,117 +7,26 @@ needs to be judged on the same rows.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import reduce
-from operator import add
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from flows.ingested import Champion, Ingested, Unchanged, WarmStart
 from flows.tracking import registry
-from flows.tracking.registry import Version
 from flows.tracking.store import Store
 from linreg import source
 from linreg.config import Config, DataConfig, TrainConfig
-from linreg.dataset import Dataset, Folds
+from linreg.dataset import Folds
 from linreg.device import resolve
 from linreg.errors import UserError
-from linreg.extent import Extent
-from linreg.gaps import Gapped
 from linreg.intake import ALL, HELD_OUT, take_in
 from linreg.known_files import KnownFiles
-from linreg.lineage import Lineage
-from linreg.model import LinearModel
-from linreg.moments import Moments
-from linreg.record import Record
 from linreg.source import Partition
 from linreg.trainers import check, choose
 
 KEY_FORMAT = 3  # of the content key; one more where a default changes its value or a key its meaning
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The version that is in use, and its parameters.
-
-    Args:
-        version: as the registry has it.
-        model: None where its files cannot be read.
-        fault: why they cannot, in words.
-        moments: the record of its training rows; None where none was kept.
-        lineage: the files that it learned from; None where they were not kept.
-    """
-
-    version: Version
-    model: LinearModel | None
-    fault: str = ""
-    moments: Moments | None = None
-    lineage: Lineage | None = None
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """The version that a training starts from, and its parameters."""
-
-    version: Version
-    model: LinearModel
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What the later steps work on.
-
-    Args:
-        digest: of the content of all partitions.
-        content_key: see ``content_key``.
-        dataset: the rows.
-        record: the record of the training rows.
-        validation: that of the validation rows, gaps filled with the training means; None where there are none.
-        test: that of the rows that judge, gaps still open.
-        extents: the range of every partition, features then targets.
-        champion: the version in use; None where there is none yet.
-        warm: the version that ``train.warm_start`` names; None for a cold start.
-        read: how many files were read; the others were known.
-    """
-
-    digest: str
-    content_key: str
-    dataset: Dataset
-    record: Record
-    validation: Moments | None
-    test: Gapped
-    extents: tuple[Extent, ...]
-    champion: Champion | None
-    warm: WarmStart | None = None
-    read: int = 0
-
-    @property
-    def moments(self) -> Moments:
-        """The moments of the training rows."""
-        return self.record.moments
-
-    @property
-    def lineage(self) -> Lineage:
-        """The files that the model learns from."""
-        columns = (*self.moments.features, *self.moments.targets)
-        files = tuple((p.name, p.digest) for p in self.dataset.partitions)
-        return Lineage(files, columns, reduce(add, self.extents))
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """A version with this content key is registered already.
-
-    Args:
-        version: that version.
-        digest: of the data.
-        partitions: how many files the data has; none of them was decoded.
-    """
-
-    version: Version
-    digest: str
-    partitions: int
 
 
 def content_key(config: Config, digest: str) -> str:

@@ -5,9 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from flows.ingest import Ingested, Unchanged
+from flows.drift import Watched
+from flows.evaluate import Evaluation
+from flows.ingested import Ingested, Unchanged
+from flows.register import Registered
 from linreg import float32
 from linreg.config import Config
+from linreg.device import resolve
+from linreg.fit import Fit
+from linreg.trainers import choose
 
 
 @dataclass(frozen=True)
@@ -65,19 +71,6 @@ class Outcome:
         }
 
 
-def data_facts(ingested: Ingested) -> dict[str, Any]:
-    """The ``data`` of a run that read its files."""
-    dataset = ingested.dataset
-    return {
-        "rows": dataset.rows,
-        "train_rows": dataset.train_rows,
-        "test_rows": dataset.test_rows,
-        "digest": ingested.digest,
-        "partitions": len(dataset.partitions),
-        "read": ingested.read,
-    }
-
-
 def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
     """What a reader of the result must know of its rows and its start, one line each; often none."""
     data, lines = ingested.dataset, []
@@ -118,6 +111,60 @@ def _plainly(ingested: Ingested) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def completed(
+    config: Config,
+    found: Ingested,
+    fitted: Fit,
+    evaluation: Evaluation,
+    done: Registered,
+    *,
+    run_id: str,
+    flow_run_id: str | None,
+) -> Outcome:
+    """The outcome of a run that went through all steps; advice and seconds are the caller's to tell."""
+    version = done.version
+    return Outcome(
+        decision=done.verdict.decision,
+        reason=done.verdict.reason,
+        run_id=run_id,
+        experiment=config.experiment,
+        flow_run_id=flow_run_id,
+        model=config.model,
+        version=version.version if version else None,
+        aliases=version.aliases if version else (),
+        trainer=fitted.trainer,
+        device=fitted.device,
+        epochs=fitted.epochs,
+        seconds=0.0,
+        metrics=evaluation.metrics,
+        data=found.facts,
+        judged_on=evaluation.judged_on,
+        notes=notes(config, found),
+        standardize=config.train.standardize,
+    )
+
+
+def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, flow_run_id: str | None) -> Outcome:
+    """The outcome of a run that ends before it trains, since the data drifted; its seconds are the caller's to tell."""
+    return Outcome(
+        decision="refused",
+        reason=watched.reason,
+        run_id=run_id,
+        experiment=config.experiment,
+        flow_run_id=flow_run_id,
+        model=config.model,
+        version=None,
+        aliases=(),
+        trainer=choose(config.train)[0].name,
+        device=str(resolve(config.train.device, config.train.dtype)),
+        epochs=0,
+        seconds=0.0,
+        metrics=watched.metrics,
+        data=found.facts,
+        notes=(*notes(config, found), *watched.notes),
+    )
 
 
 def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seconds: float) -> Outcome:

@@ -9,7 +9,6 @@ task in a failed state that carries its line; it is not raised through Prefect, 
 tracebacks.
 """
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -18,31 +17,33 @@ from logging import INFO, WARNING
 from typing import Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 
+from flows import announce
+from flows import drift as drifting
 from flows import evaluate as evaluating
 from flows import ingest as ingesting
 from flows import register as registering
-from flows.outcome import Outcome, data_facts, notes, unchanged
+from flows.ingested import Ingested, Unchanged
+from flows.outcome import Outcome, completed, notes, stopped, unchanged
 from flows.progress import progress
-from flows.report import log_model, log_start, log_training, markdown
+from flows.report import log_drift, log_model, log_start, log_training
 from flows.steps import called, flow_run_id, step, told, value
 from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
-from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.fit import Fit, fit
 from linreg.plan import Plan, plan
 
 
 @step(name="ingest")
-def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Unchanged:
+def ingest(config: Config, store: Store) -> Ingested | Unchanged:
     """Files to rows and moments. Retried where the file system fails; never on the user's error."""
     log = get_run_logger()
     found = ingesting.ingest(config, store)
-    if isinstance(found, ingesting.Unchanged):
+    if isinstance(found, Unchanged):
         log.info("the data and the config are those of version %s: nothing to do", found.version.version)
         return found
     data = found.dataset
@@ -52,8 +53,19 @@ def ingest(config: Config, store: Store) -> ingesting.Ingested | ingesting.Uncha
     return found
 
 
+@step(name="drift")
+def drift(config: Config, found: Ingested, run: TrackedRun) -> drifting.Watched:
+    """Compare the files that the champion did not learn from with those that it did, before anything is trained."""
+    log, watched = get_run_logger(), drifting.compare(config.drift, found)
+    for line in watched.lines:
+        log.log(INFO if watched.verdict == "none" else WARNING, "drift: %s", line)
+    log_drift(run, watched)
+    announce.drift(config.model, watched, run.run_id)
+    return watched
+
+
 @step(name="train")
-def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
+def train(config: Config, found: Ingested, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
     log = get_run_logger()
     start = found.warm.model if found.warm else None
@@ -86,10 +98,18 @@ def train(config: Config, found: ingesting.Ingested, run: TrackedRun) -> tuple[F
 
 @step(name="evaluate")
 def evaluate(
-    config: Config, found: ingesting.Ingested, fitted: Fit, expected: Plan, run: TrackedRun, selected: str = ""
+    config: Config,
+    found: Ingested,
+    fitted: Fit,
+    expected: Plan,
+    run: TrackedRun,
+    *,
+    selected: str = "",
+    watched: drifting.Watched = drifting.Watched(),  # noqa: B008 - frozen
 ) -> tuple[evaluating.Evaluation, LoggedModel]:
     """Judge the model beside the baselines; pictures, metrics and the model go to MLflow."""
     evaluation = evaluating.evaluate(fitted, expected, found, config.data, selected=selected)
+    evaluation = replace(evaluation, metrics=evaluation.metrics | watched.metrics)
     m = evaluation.metrics
     run.set_tags({"judged_on": evaluation.judged_on})
     get_run_logger().info("rmse %.6g, R2 %.4f on %s", m["test_rmse"], m["test_r2"], evaluation.judged_on)
@@ -99,7 +119,7 @@ def evaluate(
 @step(name="register")
 def register(
     config: Config,
-    found: ingesting.Ingested,
+    found: Ingested,
     fitted: Fit,
     evaluation: evaluating.Evaluation,
     run: TrackedRun,
@@ -136,10 +156,11 @@ def linreg_flow(
     experiment: str = "linreg",
     train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
     gate: GateConfig = GateConfig(),  # noqa: B008 - likewise
+    drift: DriftConfig = DriftConfig(),  # noqa: B008 - likewise
     engine: EngineConfig = EngineConfig(),  # noqa: B008 - likewise
 ) -> Outcome:
     """Train, judge and register a linear model on the data as they are now."""
-    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)
+    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, drift=drift, engine=engine)
     return _chain(config)
 
 
@@ -147,77 +168,48 @@ def _chain(config: Config) -> Outcome:
     began = time.monotonic()
     store = open_store(create=True)
     found = value(ingest(config, store, return_state=True))
-    if isinstance(found, ingesting.Unchanged):
+    if isinstance(found, Unchanged):
         if registering.take_up(found.version, store):
             get_run_logger().warning(
                 "version %s was registered and left without its alias: done now", found.version.version
             )
+        registry.see_again(store, found.version, flow_run_id=flow_run_id())
         seconds = time.monotonic() - began
         found = replace(found, version=registry.lookup(store, found.version.ref))  # as it is now, aliases and all
         outcome = unchanged(config, found, flow_run_id=flow_run_id(), seconds=seconds)
-        publish(outcome, store)
+        announce.summary(outcome, store)
         return outcome
     tags = {"flow_run_id": flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
     with TrackedRun.start(store, experiment=config.experiment, name=run_name(), tags=tags) as run:
         outcome = _tracked(config, found, run, began)
-    publish(outcome, store)
+    announce.summary(outcome, store)
     return outcome
 
 
-def _tracked(config: Config, found: ingesting.Ingested, run: TrackedRun, began: float) -> Outcome:
+def _tracked(config: Config, found: Ingested, run: TrackedRun, began: float) -> Outcome:
     """The steps that an MLflow run holds."""
     log_start(run, config, found)
+    watched = value(drift(config, found, run, return_state=True)) if found.champion else drifting.Watched()
+    if watched.verdict == "stop":
+        return replace(stop(config, found, watched, run), seconds=time.monotonic() - began)
     fitted, expected = value(train(config, found, run, return_state=True))
-    evaluation, logged = value(evaluate(config, found, fitted, expected, run, return_state=True))
+    evaluation, logged = value(evaluate(config, found, fitted, expected, run, watched=watched, return_state=True))
     done = value(register(config, found, fitted, evaluation, run, logged, return_state=True))
     version = done.version
     if version and done.verdict.decision == "unchanged":
-        twin = ingesting.Unchanged(version, found.digest, len(found.dataset.partitions))
+        twin = Unchanged(version, found.digest, len(found.dataset.partitions))
         return unchanged(config, twin, flow_run_id=flow_run_id(), seconds=time.monotonic() - began)
-    outcome = completed(config, found, fitted, evaluation, expected, run, done)
+    outcome = completed(config, found, fitted, evaluation, done, run_id=run.run_id, flow_run_id=flow_run_id())
+    outcome = replace(outcome, advice=expected.advice, notes=(*outcome.notes, *watched.notes))
     return replace(outcome, seconds=time.monotonic() - began)
 
 
-def completed(
-    config: Config,
-    found: ingesting.Ingested,
-    fitted: Fit,
-    evaluation: evaluating.Evaluation,
-    expected: Plan,
-    run: TrackedRun,
-    done: registering.Registered,
-) -> Outcome:
-    """What a run came to that went through all steps; its seconds are the caller's to tell."""
-    version = done.version
-    return Outcome(
-        decision=done.verdict.decision,
-        reason=done.verdict.reason,
-        run_id=run.run_id,
-        experiment=config.experiment,
-        flow_run_id=flow_run_id(),
-        model=config.model,
-        version=version.version if version else None,
-        aliases=version.aliases if version else (),
-        trainer=fitted.trainer,
-        device=fitted.device,
-        epochs=fitted.epochs,
-        seconds=0.0,
-        metrics=evaluation.metrics,
-        data=data_facts(found),
-        advice=expected.advice,
-        judged_on=evaluation.judged_on,
-        notes=notes(config, found),
-        standardize=config.train.standardize,
-    )
-
-
-def publish(outcome: Outcome, store: Store) -> None:
-    """The summary, as an artifact of the flow run in Prefect's UI."""
-    key = re.sub(r"[^a-z0-9]+", "-", f"linreg-{outcome.model}".lower()).strip("-")
-    try:
-        create_markdown_artifact(markdown(outcome, store.title), key=key, description=outcome.reason)
-    except Exception as e:  # noqa: BLE001 - what is registered is registered: a page more or less must not fail the run
-        get_run_logger().warning("the summary could not be put into Prefect's UI (%s: %s)", type(e).__name__, e)
+def stop(config: Config, found: Ingested, watched: drifting.Watched, run: TrackedRun) -> Outcome:
+    """End a run before it trains."""
+    get_run_logger().warning("refused: %s", watched.reason)
+    run.set_tags({"decision": "refused", "reason": watched.reason})
+    run.log_metrics(watched.metrics)
+    return stopped(config, found, watched, run_id=run.run_id, flow_run_id=flow_run_id())
 
 
 def parameters(config: Config) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.evaluate import Evaluation, champion_losses, saw_test_rows, split_of
-from flows.ingest import Champion, Ingested, current_champion
-from flows.outcome import data_facts
+from flows.ingest import current_champion
+from flows.ingested import Champion, Ingested
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.run import TrackedRun
@@ -128,12 +128,14 @@ def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champio
     if isinstance(old, str):
         return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
     return against_champion(
-        evaluation.losses_N,
+        evaluation.losses_NO,
         old,
+        targets=ingested.moments.targets,
         version=number,
         margin=config.gate.margin,
         held_out=config.data.test_fraction > 0,
         weight_N=ingested.dataset.test.weights(),
+        counts=ingested.dataset.judges,
     )
 
 
@@ -141,7 +143,7 @@ def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluati
     """What a look-up of the version tells without opening the run."""
     return {
         "metrics": evaluation.metrics,
-        "data": data_facts(ingested),
+        "data": ingested.facts,
         "trainer": fitted.trainer,
         "device": fitted.device,
         "epochs": fitted.epochs,

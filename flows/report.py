@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from flows.drift import Watched
 from flows.evaluate import Evaluation
-from flows.ingest import Ingested
+from flows.ingested import Ingested
 from flows.outcome import Outcome
+from flows.tracking.names import cut
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from linreg.config import Config
@@ -24,6 +26,19 @@ def log_start(run: TrackedRun, config: Config, found: Ingested) -> None:
     run.log_text("config.toml", to_toml(config))
     columns = [*config.data.features, *config.data.targets]
     run.log_dataset(config.data.path, config.data.path, found.digest, data.rows, columns)
+
+
+def log_drift(run: TrackedRun, watched: Watched) -> None:
+    """How far new files are from what the champion learned from: all of it, and the worst in tags and metrics."""
+    told = watched.lines if watched.found else (watched.why_not,)
+    run.set_tags({"drift": watched.verdict, "drift.why": cut("\n".join(told))})
+    if watched.found is None:
+        return
+    document = {"champion": watched.version, "verdict": watched.verdict, **watched.found.to_json()}
+    for name in ("warn", "stop"):
+        document[name] = [e.to_json() for e in getattr(watched.judged, name)]
+    run.log_text("drift.json", json.dumps(document, indent=1, allow_nan=False))
+    run.log_metrics(watched.metrics)
 
 
 def log_training(run: TrackedRun, fitted: Fit, found: Ingested) -> None:
@@ -70,13 +85,14 @@ def markdown(outcome: Outcome, where: str) -> str:
     m = outcome.metrics
     rows = [f"| {name} | {m[name]:.6g} |" for name in sorted(m) if name.startswith("test_")]
     version = f"version {outcome.version}" if outcome.version else "nothing registered"
+    judged = f"judged on {outcome.judged_on}" if outcome.judged_on else "not trained"
     return "\n".join(
         [
             f"# {outcome.model}: {outcome.decision}",
             f"{outcome.reason}.",
             "",
             f"{version}, trainer {outcome.trainer}, {outcome.data.get('train_rows')} training rows of digest "
-            f"`{outcome.data.get('digest')}`, judged on {outcome.judged_on}.",
+            f"`{outcome.data.get('digest')}`, {judged}.",
             "",
             *[f"- {line}" for line in outcome.notes],
             "",

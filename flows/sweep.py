@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flows.ingest import Ingested, Unchanged, content_key, find, read, walks_rows
+from flows.ingest import content_key, find, read, walks_rows
+from flows.ingested import Ingested, Unchanged
 from flows.tracking import registry
 from flows.tracking.store import Store
 from linreg import ranking, source

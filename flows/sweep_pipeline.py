@@ -17,12 +17,14 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
+from flows import announce
 from flows import register as registering
 from flows import sweep as sweeping
+from flows.drift import Watched
 from flows.evaluate import Evaluation
-from flows.ingest import Unchanged
-from flows.outcome import Outcome, data_facts, notes, unchanged
-from flows.pipeline import completed, evaluate, parameters, publish, register, run_name
+from flows.ingested import Unchanged
+from flows.outcome import Outcome, completed, notes, unchanged
+from flows.pipeline import drift, evaluate, parameters, register, run_name, stop
 from flows.progress import progress_of_many
 from flows.steps import called, flow_run_id, step, told, value
 from flows.sweep import KnownSweep, SweepIngested
@@ -32,7 +34,7 @@ from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import Store, open_store
 from flows.tracking.sweeps import tag_of
-from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.fit import Fit
 from linreg.grid import Grid, Member, members
@@ -112,10 +114,11 @@ def linreg_sweep_flow(
     experiment: str = "linreg",
     train: TrainConfig = TrainConfig(),  # noqa: B008 - frozen, and the form shows its values
     gate: GateConfig = GateConfig(),  # noqa: B008 - likewise
+    drift: DriftConfig = DriftConfig(),  # noqa: B008 - likewise
     engine: EngineConfig = EngineConfig(),  # noqa: B008 - likewise
 ) -> SweepOutcome:
     """Train many linear models on the data as they are now; judge and register the best of them."""
-    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, engine=engine)
+    config = Config(model=model, data=data, experiment=experiment, train=train, gate=gate, drift=drift, engine=engine)
     return _chain(config, grid, members(config, grid))
 
 
@@ -125,14 +128,14 @@ def _chain(config: Config, grid: Grid, models: tuple[Member, ...]) -> SweepOutco
     found = value(ingest(models, store, return_state=True))
     if isinstance(found, KnownSweep):
         outcome = _unchanged(models, found, store, began)
-        publish(outcome, store)
+        announce.summary(outcome, store)
         return outcome
     tags = {"flow_run_id": flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
     with TrackedRun.start(store, experiment=config.experiment, name=run_name("sweep "), tags=tags) as parent:
         log_sweep(parent, config, grid, found)
         with Nest(parent, found, tags) as nest:
             outcome = _tracked(found, parent, nest, began)
-    publish(outcome, store)
+    announce.summary(outcome, store)
     return outcome
 
 
@@ -141,6 +144,7 @@ def _unchanged(models: Sequence[Member], found: KnownSweep, store: Store, began:
     version = found.unchanged.version
     if registering.take_up(version, store):
         get_run_logger().warning("version %s was registered and left without its alias: done now", version.version)
+    registry.see_again(store, version, flow_run_id=flow_run_id())
     now = replace(found.unchanged, version=registry.lookup(store, version.ref))  # aliases and all
     seconds = time.monotonic() - began
     outcome = unchanged(models[0].config, now, flow_run_id=flow_run_id(), seconds=seconds)
@@ -150,11 +154,16 @@ def _unchanged(models: Sequence[Member], found: KnownSweep, store: Store, began:
 
 def _tracked(sweep: SweepIngested, parent: TrackedRun, nest: Nest, began: float) -> SweepOutcome:
     """The steps that the sweep's MLflow run holds, the nested ones included."""
+    config, found = sweep.models[0].config, sweep.found
+    watched = value(drift(config, found, parent, return_state=True)) if found.champion else Watched()
+    if watched.verdict == "stop":
+        outcome = replace(stop(config, found, watched, parent), seconds=time.monotonic() - began)
+        return SweepOutcome.of(outcome, (), sweep.ranked_on)
     results = value(train(sweep, nest, return_state=True))
     losses, best = value(rank(sweep, results, nest, return_state=True))
     fitted = results[best]
     assert isinstance(fitted, Fit)
-    outcome, evaluation = _judged(sweep, best, fitted, parent, nest)
+    outcome, evaluation = _judged(sweep, best, fitted, watched, parent, nest)
     nest.judged(best, evaluation.metrics)
     rows = nest.rows(losses)
     log_table(parent, rows, sweep, results, best)
@@ -162,21 +171,24 @@ def _tracked(sweep: SweepIngested, parent: TrackedRun, nest: Nest, began: float)
     return SweepOutcome.of(replace(outcome, seconds=time.monotonic() - began), rows, sweep.ranked_on)
 
 
-def _judged(sweep: SweepIngested, best: int, fitted: Fit, parent: TrackedRun, nest: Nest) -> tuple[Outcome, Evaluation]:
+def _judged(
+    sweep: SweepIngested, best: int, fitted: Fit, watched: Watched, parent: TrackedRun, nest: Nest
+) -> tuple[Outcome, Evaluation]:
     """The best model through the steps of an ordinary run, in its nested run."""
     config, found, run = sweep.models[best].config, sweep.of(best), nest.runs[best]
     expected = _expected(fitted, sweep)
     steps: Mapping[str, Any] = {"return_state": True}
-    evaluation, logged = value(evaluate(config, found, fitted, expected, run, sweep.selected, **steps))
+    judging = evaluate(config, found, fitted, expected, run, selected=sweep.selected, watched=watched, **steps)
+    evaluation, logged = value(judging)
     tags = tag_of(sweep.key, parent.run_id)
     done = value(register(config, found, fitted, evaluation, run, logged, tags, **steps))
     version = done.version
     if version and done.verdict.decision == "unchanged":
         return _registered_before(sweep, best, version), evaluation
-    outcome = completed(config, found, fitted, evaluation, expected, run, done)
-    advice = tuple(line for line in outcome.advice if not line.startswith("--set"))  # the grid has its own
+    outcome = completed(config, found, fitted, evaluation, done, run_id=run.run_id, flow_run_id=flow_run_id())
+    advice = tuple(line for line in expected.advice if not line.startswith("--set"))  # the grid has its own
     chosen = f"{sweep.selected or 'the only model'}: {sweep.models[best].label}"
-    return replace(outcome, advice=advice, notes=(*outcome.notes, chosen)), evaluation
+    return replace(outcome, advice=advice, notes=(*outcome.notes, *watched.notes, chosen)), evaluation
 
 
 def _expected(fitted: Fit, sweep: SweepIngested) -> Plan:
@@ -194,7 +206,7 @@ def _registered_before(sweep: SweepIngested, best: int, version: registry.Versio
     twin = Unchanged(version, found.digest, len(found.dataset.partitions))
     outcome = unchanged(config, twin, flow_run_id=flow_run_id(), seconds=0.0)
     reason = f"the best model is version {version.version}, registered already from the same data and config"
-    return replace(outcome, reason=reason, data=data_facts(found))
+    return replace(outcome, reason=reason, data=found.facts)
 
 
 def run_sweep(config: Config, grid: Grid) -> SweepOutcome:

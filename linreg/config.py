@@ -14,6 +14,8 @@ TRAINERS = ("auto", "manual", "builtin", "gram", "fused", "exact")
 DTYPES = ("float32", "float64")
 MISSING = ("error", "drop", "mean")
 SCHEDULES = ("constant", "step", "cosine")
+MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of drift; all but range in standard errors
+WARN = {"mean": 6.0, "spread": 8.0, "correlation": 6.0, "bias": 6.0, "error": 8.0, "range": 8.0}
 LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
 MOST_EPOCHS = 10**15  # nobody runs more, and float64 counts them
 _FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
@@ -182,6 +184,45 @@ class GateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftConfig:
+    """How far new rows may be from those that the champion learned from.
+
+    Each is a number, for all measures that are counted in standard errors, or a table by measure; 0: off. ``range``
+    counts in spreads of the column.
+
+    Args:
+        warn: what lies beyond is told; a measure that a table leaves out keeps its default.
+        stop: what lies beyond stops the run before it trains; a measure that a table leaves out stops nothing.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+
+    warn: float | dict[str, float] = field(default_factory=lambda: dict(WARN))
+    stop: float | dict[str, float] = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("warn", "stop"):
+            for measure, limit in self._table(name).items():
+                key = f"drift.{name}" if measure == "*" else f"drift.{name}.{measure}"
+                _require(measure in ("*", *MEASURES), key, f"names no measure{nearest(measure, MEASURES)}")
+                finite = math.isfinite(limit) and limit >= 0
+                _require(finite, key, "must be a finite number, at least 0 (0: off)", limit)
+
+    def _table(self, name: str) -> dict[str, float]:
+        value = getattr(self, name)
+        return value if isinstance(value, dict) else {"*": value}
+
+    def limits(self, name: Literal["warn", "stop"]) -> dict[str, float]:
+        """The limits by measure; one that is off is left out."""
+        table, default = self._table(name), WARN if name == "warn" else {}
+        common = table.get("*")
+        if common is not None:  # one number cannot be both standard errors and spreads: for the range it is on or off
+            default = dict.fromkeys(MEASURES, common) | ({"range": default.get("range", 0.0)} if common else {})
+        both = default | table
+        return {measure: both[measure] for measure in MEASURES if both.get(measure, 0.0) > 0}
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """How the work is done; nothing here changes a result.
 
@@ -221,6 +262,7 @@ class Config:
     experiment: str = "linreg"
     train: TrainConfig = field(default_factory=TrainConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self) -> None:
@@ -238,7 +280,7 @@ class Config:
     def flat(self) -> dict[str, Any]:
         """Every key with its value, ``{"data.path": ..., "train.epochs": ...}``."""
         out: dict[str, Any] = {"experiment": self.experiment, "model": self.model}
-        for section in ("data", "train", "gate", "engine"):
+        for section in ("data", "train", "gate", "drift", "engine"):
             record = getattr(self, section)
             out |= {f"{section}.{f.name}": getattr(record, f.name) for f in fields(record)}
         return out

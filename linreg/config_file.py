@@ -16,6 +16,7 @@ import tomli_w
 from linreg.config import Config
 from linreg.errors import UserError, nearest
 
+_TABLES = ("gate", "drift")  # sections with limits that are a number or a table
 _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -91,22 +92,23 @@ def _apply(raw: dict[str, Any], setting: str) -> None:
     if not equals or not all(path):
         raise UserError(f"--set '{setting}' is not of the form section.key=value")
     wanted = _type_of(path)
-    if path[0] == "gate" and isinstance(raw.get("gate"), dict):
-        raw["gate"] = _join_quoted(raw["gate"])  # else a quoted limit of the file would win over the setting
+    section = path[0]
+    if section in _TABLES and isinstance(raw.get(section), dict):
+        raw[section] = _join_quoted(raw[section])  # else a quoted limit of the file would win over the setting
     table = raw
     for i, part in enumerate(path[:-1]):
         inner = table.get(part, {})
-        if not isinstance(inner, dict):  # a limit for all targets, joined by one of a target's own
+        if not isinstance(inner, dict):  # a limit for all, joined by one of a target's or a measure's own
             inner = {"*": inner} if i else {}
         table[part] = inner
         table = inner
-    if path[0] == "gate" and len(path) == 2 and isinstance(table.get(path[1]), dict):
+    if section in _TABLES and len(path) == 2 and isinstance(table.get(path[1]), dict):
         table, path = table[path[1]], [*path, "*"]
     table[path[-1]] = _parse(text.strip(), wanted, key)
 
 
 def _type_of(path: list[str]) -> Any:
-    """The annotated type of a dotted key; a target's own limit is a number."""
+    """The annotated type of a dotted key; a target's or a measure's own limit is a number."""
     record: Any = Config
     for i, part in enumerate(path):
         hints = get_type_hints(record) if is_dataclass(record) else {}
@@ -116,7 +118,7 @@ def _type_of(path: list[str]) -> Any:
             raise UserError(f"unknown key '{dotted}'{nearest(part, known)}")
         record = hints[part]
         if not is_dataclass(record) and i < len(path) - 1:
-            if path[0] == "gate" and dict in [get_origin(t) for t in get_args(record)]:
+            if path[0] in _TABLES and dict in [get_origin(t) for t in get_args(record)]:
                 path[i + 1 :] = [".".join(path[i + 1 :])]  # a target's name may hold dots
                 return float
             raise UserError(f"unknown key '{'.'.join(path)}': '{'.'.join(path[: i + 1])}' holds no further keys")
@@ -147,7 +149,7 @@ def _parse(text: str, wanted: Any, key: str) -> Any:
 def _record(cls: type, raw: Mapping[str, Any], prefix: str) -> Any:
     if not isinstance(raw, Mapping):
         raise UserError(f"'{prefix.rstrip('.')}' must be a section, not {raw!r}")
-    raw = _join_quoted(raw) if prefix == "gate." else raw
+    raw = _join_quoted(raw) if prefix.rstrip(".") in _TABLES else raw
     known = {f.name: f for f in fields(cls)}
     hints = get_type_hints(cls)
     for name in raw:

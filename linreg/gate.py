@@ -1,25 +1,24 @@
 """The gate: may a model be registered, and does it take the champion's place? It decides, and moves nothing.
 
-Against the champion it looks at the paired difference of the two models' losses row by row, on the same rows, and asks
-that the lower bound of its 95% interval be a gain. On training rows an interval would mean little, so there plainly
-better is better, and the reason says so.
+Against the champion it looks at the paired difference of the two models' losses on the same rows (``paired``), and asks
+that the lower bound of its 95% interval be a gain. The loss is over all targets; where one gained and another lost, the
+reason tells each. On training rows an interval would mean little, so there plainly better is better, and the reason
+says so.
+
+Shapes: N rows, O targets.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import t as student_t
 
 from linreg.config import GateConfig
-
-Float = npt.NDArray[np.float64]
+from linreg.paired import Float, Gains, gains
 
 PLAINLY = 1e-6  # a smaller relative gain is rounding, and no gain
-CONFIDENCE = 0.95
+MOST_TARGETS = 6  # that a reason tells one by one; of more, the best and the worst
 
 
 @dataclass(frozen=True)
@@ -47,74 +46,85 @@ def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
 
 
 def against_champion(
-    new_N: Float,
-    old_N: Float,
+    new_NO: Float,
+    old_NO: Float,
     *,
+    targets: Sequence[str],
     version: int,
     margin: float = 0.0,
     held_out: bool = True,
     weight_N: Float | None = None,
+    counts: Sequence[int] = (),
 ) -> Verdict:
     """Compare two models by their losses on the same rows.
 
     Args:
-        new_N, old_N: mean squared error of each row under the new model and under the champion.
+        new_NO, old_NO: squared error of each row and target under the new model and under the champion.
+        targets: their names.
         version: the champion's, for the words.
         margin: the gain that has to be passed, as a share of the champion's loss.
         held_out: the rows are test rows; False: both models were judged on training rows.
         weight_N: how much each row counts; None: all the same.
+        counts: how many of the rows, in their order, each partition has.
     """
-    w_N = np.ones(len(new_N)) if weight_N is None else weight_N / weight_N.max()  # squared below: no size matters
-    old = float(np.average(old_N, weights=w_N))
-    gain = float(np.average(old_N - new_N, weights=w_N))
-    if old == 0:
+    new_NT, old_NT = (np.column_stack([x.mean(axis=1), x]) for x in (new_NO, old_NO))
+    found = gains(new_NT, old_NT, weight_N=weight_N, counts=counts)
+    if found.old_T[0] == 0:
         return Verdict("kept", f"kept version {version}: its loss is 0 on these rows, nothing is better")
-    needed = max(margin, PLAINLY)
-    if not held_out:
-        verdict: Literal["promoted", "kept"] = "promoted" if gain / old > needed else "kept"
-        words = f"{_percent(gain / old)}, judged on {len(new_N)} training rows (data.test_fraction = 0), no interval"
-        return Verdict(verdict, f"{_opening(verdict, version)}: {words}")
-    enough = _effective(w_N)
-    if enough < 2:
-        rows = (
-            f"{len(new_N)} test row is"
-            if len(new_N) == 1
-            else f"{len(new_N)} test rows with the weight of {enough:.2g} are"
-        )
-        return Verdict("kept", f"kept version {version}: {rows} too few to tell; more are needed")
-    half = _half_width(old_N - new_N, w_N)
-    low, high = (gain - half) / old, (gain + half) / old
-    verdict = "promoted" if low > needed else "kept"
-    words = f"{_percent(gain / old)}, 95% interval {_between(gain / old, low, high)} on {len(new_N)} test rows"
-    return Verdict(verdict, f"{_opening(verdict, version)}: {words}" + (f", margin {margin:.2%}" if margin else ""))
+    if held_out and found.effective < 2:
+        return Verdict("kept", f"kept version {version}: {_too_few(found)}")
+    sure = found.low_T[0] if held_out else found.gain_T[0]
+    decision: Literal["promoted", "kept"] = "promoted" if sure > max(margin, PLAINLY) else "kept"
+    opening = f"took over from version {version}" if decision == "promoted" else f"kept version {version}"
+    words = f"{opening}: {_percent(found.gain_T[0])}, {_interval(found) if held_out else _on_training_rows(found)}"
+    words += f", margin {margin:.2%}" if margin and held_out else ""
+    return Verdict(decision, words + _by_target(found, targets, held_out=held_out))
 
 
-def _half_width(difference_N: Float, w_N: Float) -> float:
-    """Half the t interval of a weighted mean; with equal weights the textbook's ``t s / sqrt(n)``.
-
-    Source: Cochran 1977, Sampling Techniques, chapter 6 (the variance of a ratio of two sums).
-    """
-    away = w_N * (difference_N - np.average(difference_N, weights=w_N)) / w_N.sum()
-    n = _effective(w_N)
-    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return quantile * math.sqrt(float(away @ away) * n / (n - 1))
+def _on_training_rows(found: Gains) -> str:
+    return f"judged on {found.rows} training rows (data.test_fraction = 0), no interval"
 
 
-def _effective(w_N: Float) -> float:
-    """How many equal rows say as much (Kish): N where all weigh the same, near 1 where one has all the weight."""
-    return float(w_N.sum() ** 2 / (w_N @ w_N))
+def _interval(found: Gains) -> str:
+    """The interval of the gain over all targets, and what it rests on."""
+    rows = f"{found.rows} test rows"
+    rests_on = f"by {found.partitions} partitions of {rows}" if found.partitions else f"on {rows}"
+    return f"95% interval {_between(found.gain_T[0], found.low_T[0], found.high_T[0])} {rests_on}"
 
 
-def _opening(verdict: str, version: int) -> str:
-    return f"took over from version {version}" if verdict == "promoted" else f"kept version {version}"
+def _too_few(found: Gains) -> str:
+    if found.partitions:
+        rows = f"{found.partitions} partitions with the weight of {found.effective:.2g} are"
+    elif found.rows == 1:
+        rows = "1 test row is"
+    else:
+        rows = f"{found.rows} test rows with the weight of {found.effective:.2g} are"
+    return f"{rows} too few to tell; more are needed"
+
+
+def _by_target(found: Gains, targets: Sequence[str], *, held_out: bool) -> str:
+    """Each target's gain, where they do not all go the same way; the largest gain first."""
+    half_O = found.half_T[1:] if held_out else np.zeros(len(targets))
+    gain_O = found.gain_T[1:]
+    better, worse = gain_O - half_O > PLAINLY, gain_O + half_O < -PLAINLY
+    if len(targets) < 2 or better.all() or worse.all() or not (np.abs(gain_O) > PLAINLY).any():
+        return ""
+    order = list(np.argsort(-gain_O))
+    shown = order if len(order) <= MOST_TARGETS else [order[0], order[-1]]
+    sure_O = better | worse | (np.abs(gain_O) <= PLAINLY)
+    words = (f"{targets[o]} {_percent(gain_O[o])}{'' if sure_O[o] else ' (may be chance)'}" for o in shown)
+    return "; " + ", ".join(words) + (f" ({len(order)} targets)" if len(shown) < len(order) else "")
 
 
 def _percent(gain: float) -> str:
     if abs(gain) <= PLAINLY:
         return "equally good"
+    if gain == -np.inf:
+        return "no longer without loss"
     if gain <= -1:  # twice the loss and more: nobody reads 9873.54%
         return f"{_times(gain)} times the loss"
-    return f"{gain:.2%} better" if gain > 0 else f"{-gain:.2%} worse"
+    size = "less than 0.01%" if abs(gain) < 5e-5 else f"{abs(gain):.2%}"
+    return f"{size} better" if gain > 0 else f"{size} worse"
 
 
 def _between(gain: float, low: float, high: float) -> str:

@@ -25,6 +25,7 @@ _NOT = {  # why a key, or a section, has no place in a grid
     "train.warm_start": "the models of a sweep start alike: set it for all of them",
     "data": "the models of a sweep share one reading of one data set: run once for each value",
     "gate": "it trains no model: set it once",
+    "drift": "it trains no model: set it once",
     "engine": "it trains no model: set it once",
     "model": "all models of a sweep are candidates for one name: set it once",
     "experiment": "it trains no model: set it once",

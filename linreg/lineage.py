@@ -22,11 +22,13 @@ class Lineage:
 
     Args:
         partitions: of every file, its name and the XXH3-128 of its content.
+        weights: of every file, the weight of its training rows; how many there are, where all count the same.
         columns: names of the P columns.
         extent: their range over all rows.
     """
 
     partitions: tuple[tuple[str, str], ...]
+    weights: tuple[float, ...]
     columns: tuple[str, ...]
     extent: Extent
 
@@ -36,10 +38,10 @@ class Lineage:
         return frozenset(digest for _, digest in self.partitions)
 
     def to_json(self) -> dict[str, Any]:
-        """For a file: ``{"partitions": [[name, digest]], "range": {column: [low, high]}}``; null where no value is."""
+        """For a file: ``{"partitions": [[name, digest, weight]], "range": {column: [low, high]}}``; null: no value."""
         ends = zip(self.columns, self.extent.low_P.tolist(), self.extent.high_P.tolist(), strict=True)
         return {
-            "partitions": [list(p) for p in self.partitions],
+            "partitions": [[*p, weight] for p, weight in zip(self.partitions, self.weights, strict=True)],
             "range": {name: [_finite(low), _finite(high)] for name, low, high in ends},
         }
 
@@ -48,8 +50,9 @@ class Lineage:
         """What ``to_json`` gave; raises ``KeyError``, ``TypeError`` or ``ValueError`` where it is something else."""
         ends = [_ends(low, high) for low, high in document["range"].values()]
         low_P, high_P = np.array(ends, dtype=np.float64).reshape(-1, 2).T
-        partitions = tuple((str(name), str(digest)) for name, digest in document["partitions"])
-        return cls(partitions, tuple(document["range"]), Extent(low_P, high_P))
+        partitions = tuple((str(name), str(digest)) for name, digest, _ in document["partitions"])
+        weights = tuple(float(weight) for *_, weight in document["partitions"])
+        return cls(partitions, weights, tuple(document["range"]), Extent(low_P, high_P))
 
 
 def _finite(value: float) -> float | None:

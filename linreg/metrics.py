@@ -41,10 +41,9 @@ def regression_metrics(
     return {f"{prefix}{name}": float(value) for name, value in out.items()}
 
 
-def row_losses(actual_NO: Float, predicted_NO: Float) -> Float:
-    """The mean squared error of each row, shape (N,): what a paired comparison of two models is made of."""
-    square_NO = (actual_NO - predicted_NO) ** 2
-    return square_NO[:, 0] if square_NO.shape[1] == 1 else np.asarray(square_NO.mean(axis=1))
+def squared_errors(actual_NO: Float, predicted_NO: Float) -> Float:
+    """Of each row and target, shape (N, O): what a paired comparison of two models is made of."""
+    return np.asarray((actual_NO - predicted_NO) ** 2)
 
 
 def r2_of(mse_O: Float, variance_O: Float) -> Float:

@@ -13,12 +13,14 @@ done in ``linreg.inference``.
 Shapes: N rows, F features, O targets, D = F + 1 parameters (intercept first), G partitions, K = 1 + F + O.
 
 Source: Seber and Lee, Linear Regression Analysis, chapters 3 and 5; Golub and Van Loan, chapter 5; Liang and Zeger 1986
-and Cameron and Miller 2015 (errors clustered by group).
+and Cameron and Miller 2015 (errors clustered by group); Hausman 1978 (the difference of two estimates of which one is
+efficient).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ from linreg.model import LinearModel
 from linreg.moments import Moments
 
 Float = npt.NDArray[np.float64]
+Shared = Literal["nested", "apart", "same"] | float | None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,41 @@ def distance(model: LinearModel, moments: Moments) -> float:
     Source: Scheffé 1953.
     """
     return float((np.sqrt(excess_O(model, moments)) / Precision(moments).deviation_O).max())
+
+
+def moved_DO(a: Precision, b: Precision, shared: Literal["nested", "apart"] | float) -> Float:
+    """How far the optimum moves by chance from one record of the same columns to another, intercept first.
+
+    Args:
+        shared: which rows are common to both:
+
+            - ``"nested"``: all rows of one are in the other too. ``var = s2 (V_small - V_large)``, s2 the noise of the
+              larger one: what the common rows say cancels.
+            - ``"apart"``: none. ``var = var_a + var_b``, each with its own noise.
+            - a number: the weight of the common rows. ``var = var_a + var_b - 2 r se_a se_b``, with
+              ``r = weight / sqrt(weight_a weight_b)``, as if they were spread like the others.
+
+    Returns:
+        standard errors, shape (D, O); NaN where both rest on the same rows.
+
+    Raises:
+        ValueError: the weight is below 0, or more than one of the records has.
+    """
+    if shared == "nested":
+        small, large = sorted((a, b), key=lambda p: p.moments.weight)
+        square_DO = (small.error_DO / small.deviation_O) ** 2 - (large.error_DO / large.deviation_O) ** 2
+        return _root(square_DO * large.deviation_O**2, small)
+    weights = a.moments.weight, b.moments.weight
+    common = 0.0 if shared == "apart" else float(shared)
+    if not 0 <= common <= min(weights) * (1 + 1e-9):
+        raise ValueError(f"a weight of {common} cannot be common to records of weight {weights[0]} and {weights[1]}")
+    crossed_DO = common / np.sqrt(weights[0] * weights[1]) * a.error_DO * b.error_DO
+    return _root(a.error_DO**2 + b.error_DO**2 - 2 * crossed_DO, a)
+
+
+def _root(square_DO: Float, beside: Precision) -> Float:
+    """The root; NaN of what is rounding beside that precision's variance."""
+    return np.sqrt(np.where(square_DO > 1e-9 * beside.error_DO**2, square_DO, np.nan))
 
 
 def quantile(level: float, degrees: int) -> float:

@@ -17,6 +17,7 @@ from linreg.precision import distance
 NEAR = 0.01  # standard errors that the parameters may be from the optimum: 1/200 of a 95% interval's half-width
 NEARER = "more epochs, train.standardize = true or trainer = 'exact'"
 REGULARISED = "regularised"
+FILLED = "filled in as if measured"
 _EPS = float(np.finfo(float).eps)
 _MOST_NAMES = 10
 
@@ -48,7 +49,7 @@ def known(
         lines.append(f"{REGULARISED} (train.l1 = {l1:g}): the penalty pulls slopes to 0 and drops some; set it to 0")
     if filled:
         values = "missing value was" if filled == 1 else "missing values were"
-        lines.append(f'{filled:,} {values} filled in as if measured: set data.missing = "drop"')
+        lines.append(f'{filled:,} {values} {FILLED}: set data.missing = "drop"')
     if warm_start:
         lines.append(f"training started from {warm_start}, whose rows count too: train without train.warm_start")
     if patience:
@@ -99,13 +100,16 @@ def faults(
         reasons: known already; of a penalised model it is not said that it is away from the unpenalised optimum.
         remedy: what would bring the parameters nearer to the optimum, as ``closer`` words it.
     """
-    singular = [*_too_few(moments), *_deficient(moments)]
-    if singular:
-        return tuple(singular)
-    exact = tuple(_exact(moments))
-    if exact or any(r.startswith(REGULARISED) for r in reasons):
-        return exact
+    found = of_record(moments)
+    if found or any(r.startswith(REGULARISED) for r in reasons):
+        return found
     return tuple(_away(model, moments, remedy))
+
+
+def of_record(moments: Moments) -> tuple[str, ...]:
+    """Why the least-squares optimum itself has no standard errors; empty where it has."""
+    singular = (*_too_few(moments), *_deficient(moments))
+    return singular or tuple(_exact(moments))
 
 
 def _too_few(moments: Moments) -> Iterable[str]:

@@ -224,6 +224,15 @@ def test_runs_lists_runs_newest_first(scene):
         assert run["metrics"].items() <= listed["metrics"].items()
 
 
+def test_runs_for_people_says_what_came_of_the_last_one_and_of_those_that_found_nothing_new(scene):  # noqa: ARG001
+    store = open_store(create=False)
+    again = registry.see_again(store, registry.lookup(store, "crop-yield/2"), flow_run_id=None)
+    *_, last, nothing = linreg("runs", "crops").out.splitlines()
+    assert last.startswith("The last one, crop-yield 20")
+    assert ": kept version 2: " in last
+    assert " found the data and the config of crop-yield/2 unchanged, the last at " + again.last[:19] in nothing
+
+
 @pytest.mark.parametrize(
     ("ref", "version"),
     [("crop-yield", 2), ("crop-yield@champion", 2), ("crop-yield@challenger", 3), ("crop-yield/1", 1)],

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg import config_file
-from linreg.config import Config, DataConfig, EngineConfig, GateConfig, TrainConfig, check_model_name
+from linreg.config import (
+    MEASURES,
+    WARN,
+    Config,
+    DataConfig,
+    DriftConfig,
+    GateConfig,
+    TrainConfig,
+    check_model_name,
+)
 from linreg.errors import ServerAway, UserError, nearest
 
 BASE = 'model = "m"\n[data]\npath = "d.csv"\nfeatures = ["a", "b"]\ntargets = ["apples", "kg.ha"]\n'
@@ -52,6 +61,8 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "gate.max_rmse": ("20", 20.0),
     "gate.min_r2": ("-0.5", -0.5),
     "gate.margin": ("0.01", 0.01),
+    "drift.warn": ("8", 8.0),
+    "drift.stop": ("{bias = 20}", {"bias": 20.0}),
     "engine.kind": ("local", "local"),
     "engine.cache": ("elsewhere", "elsewhere"),
     "engine.cache_gb": ("0.5", 0.5),
@@ -79,7 +90,7 @@ def test_what_is_not_said_has_its_default(write) -> None:
 
 def test_the_table_of_keys_in_this_file_is_complete() -> None:
     assert set(OTHER) == set(minimal().flat())
-    sections = {"data": DataConfig, "train": TrainConfig, "gate": GateConfig, "engine": EngineConfig}
+    sections = {"data", "train", "gate", "drift", "engine"}
     assert {f.name for f in fields(Config)} == {"model", "experiment", *sections}
 
 
@@ -124,6 +135,7 @@ def test_any_config_with_any_texts_comes_back_from_its_toml(
         data=DataConfig(path=path, features=features, targets=(target,), key=features),
         train=TrainConfig(learning_rate=rate, seed=seed, standardize=standardize),
         gate=GateConfig(max_rmse={target: limit} if target != "*" else limit, min_r2=limit),
+        drift=DriftConfig(warn=abs(limit), stop={"*": abs(limit), "range": rate}),
     )
     file = tmp_path_factory.mktemp("round") / "c.toml"
     file.write_bytes(config_file.to_toml(config).encode())
@@ -182,6 +194,25 @@ def test_a_targets_own_limit_is_reached_by_set_and_wins_over_the_file(write) -> 
     assert limits('[gate]\n"max_rmse.kg.ha" = 3\n') == {"max_rmse.kg.ha": 3.0}
 
 
+def test_a_measures_own_limit_of_drift_stands_beside_the_one_for_all_and_0_is_off(write) -> None:
+    def limits(drift: str, *sets: str, name: str = "warn") -> dict[str, float]:
+        return config_file.load(write(BASE + drift), sets).drift.limits(name)
+
+    counted = dict.fromkeys(MEASURES[:-1], 9.0)
+    assert limits("") == WARN
+    assert limits("", name="stop") == {}
+    assert limits("", "drift.warn=9") == counted | {"range": WARN["range"]}
+    assert limits("", "drift.warn=9", "drift.warn.range=2") == counted | {"range": 2.0}
+    assert limits("[drift]\nwarn = 9\nstop = 9\n", name="stop") == counted
+    assert limits("", "drift.warn.bias=20") == WARN | {"bias": 20.0}
+    assert limits('[drift]\n"warn.bias" = 20\n') == WARN | {"bias": 20.0}
+    assert limits("[drift.warn]\nbias = 9\n", "drift.warn.bias=20") == WARN | {"bias": 20.0}
+    assert limits("", "drift.warn.range=0") == {k: v for k, v in WARN.items() if k != "range"}
+    assert limits("", "drift.warn=0") == {}
+    assert limits("[drift]\nwarn = 0\n", "drift.warn.mean=3") == {"mean": 3.0}
+    assert limits("[drift]\nstop = {bias = 20, range = 3}\n", name="stop") == {"bias": 20.0, "range": 3.0}
+
+
 REFUSED = {
     "[train]\nepoch = 5": "unknown key 'train.epoch' (did you mean 'epochs'?)",
     "[train]\nLearning_Rate = 5": "unknown key 'train.Learning_Rate' (did you mean 'learning_rate'?)",
@@ -197,6 +228,12 @@ REFUSED = {
     "[gate]\nmax_rmse = nan": "gate.max_rmse must be a finite number, not nan",
     "[gate]\nmin_r2 = -inf": "gate.min_r2 must be a finite number, not -inf",
     "[gate]\nmargin = -0.1": "gate.margin must be at least 0, not -0.1",
+    "[drift]\nwarm = 5": "unknown key 'drift.warm' (did you mean 'warn'?)",
+    "[drift]\nwarn = true": "drift.warn must be a number, not True",
+    "[drift]\nwarn = inf": "drift.warn must be a finite number, at least 0 (0: off), not inf",
+    "[drift]\nstop.bias = -1": "drift.stop.bias must be a finite number, at least 0 (0: off), not -1.0",
+    "[drift]\nstop.baas = 1": "drift.stop.baas names no measure (did you mean 'bias'?)",
+    '[drift]\n"warn.range" = "far"': "drift.warn.range must be a number, not 'far'",
     "[gate]\nmargin = inf": "gate.margin must be at least 0, not inf",
     "[train]\nepochs = true": "train.epochs must be a whole number, not True",
     "[train]\nepochs = 5.0": "train.epochs must be a whole number, not 5.0",
@@ -306,6 +343,8 @@ SETTINGS = {
     "train.trainer=manul": "train.trainer 'manul' is unknown (did you mean 'manual'?)",
     "gate.max_rmse.aples=5": "gate.max_rmse.aples names no target of data.targets (did you mean 'apples'?)",
     "gate.max_rmse=inf": "gate.max_rmse must be a finite number",
+    "drift.stop.spreat=5": "drift.stop.spreat names no measure (did you mean 'spread'?)",
+    "drift.warn=much": "drift.warn must be a number, not 'much'",
     "data.features=": "data.features is empty",
     "data.features=[1, 2]": "data.features must be a text, not 1",
     "model=": "model is empty",

@@ -39,7 +39,8 @@ def keys(record, prefix=""):
         if is_dataclass(hints[f.name]):
             yield from keys(hints[f.name], f"{prefix}{f.name}.")
         else:
-            yield f"{prefix}{f.name}", f.default
+            made = f.default_factory is not MISSING
+            yield f"{prefix}{f.name}", f.default_factory() if made else f.default
 
 
 def documented():
@@ -74,7 +75,7 @@ def test_the_readme_names_every_command_and_no_other():
     [
         "README.md",
         "ARCHITECTURE.md",
-        *(f"docs/{n}.md" for n in ("config", "digits", "statistics", "sweep", "training", "validation")),
+        *(f"docs/{n}.md" for n in ("config", "digits", "registry", "statistics", "sweep", "training", "validation")),
     ],
 )
 def test_linked_files_exist(page):
@@ -91,10 +92,14 @@ def test_files_named_in_the_architecture_exist():
         assert (ROOT / name).exists(), name
 
 
-PAGES = ["README.md", *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "config", "digits"))]
+PAGES = [
+    "README.md",
+    *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "config", "digits", "registry")),
+]
 _FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
 _TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"
-_OURS = ("linreg run configs/", "linreg show ", "linreg plan configs/", "make run", "python -m linreg.tutorial")
+_REGISTRY = ("linreg show ", "linreg diff ", "linreg models ", "linreg promote ", "linreg rollback ")
+_OURS = ("linreg run configs/", *_REGISTRY, "linreg plan configs/", "make run", "python -m linreg.tutorial")
 
 
 def pieces(page):
@@ -182,7 +187,7 @@ def test_what_the_pages_show_is_what_their_commands_print(read):
     """Every line, in order; where lines are left out, a line ``...`` says so."""
     assert {page for page, _, _ in read} == {
         "README.md",
-        *(f"docs/{n}.md" for n in ("validation", "training", "statistics")),
+        *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "registry")),
     }
     for page, shown, came in read:
         left, gap = came.rstrip().splitlines(), False
@@ -212,10 +217,10 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
 def test_every_command_with_its_config_and_every_python_block_is_found():
     found = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
     whole = "".join((ROOT / page).read_text() for page in PAGES)
-    assert sum(kind == "python" for _, kind, _ in found) == whole.count("```python") == 4
+    assert sum(kind == "python" for _, kind, _ in found) == whole.count("```python") == 5
     typed = [command for _, kind, commands in found if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
-        re.findall(r"^    linreg (run|plan) conf|^    linreg show", whole, re.M)
+        re.findall(r"^    linreg ((run|plan) conf|show|diff|models|promote|rollback)", whole, re.M)
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as peer
 
-from linreg.metrics import regression_metrics, row_losses
+from linreg.metrics import regression_metrics, squared_errors
 
 
 def test_all_four_agree_with_scikit_learn_over_all_targets_and_for_each() -> None:
@@ -48,8 +48,8 @@ def test_shapes_that_would_broadcast_are_refused() -> None:
         regression_metrics(np.ones((4, 1)), np.ones(4), ["y"])
 
 
-def test_row_losses_average_to_the_mse() -> None:
+def test_squared_errors_average_to_the_mse() -> None:
     rng = np.random.default_rng(1)
     y, p = rng.normal(size=(2, 20, 3))
-    assert row_losses(y, p).shape == (20,)
-    assert row_losses(y, p).mean() == pytest.approx(peer.mean_squared_error(y, p), rel=1e-14)
+    assert squared_errors(y, p).shape == (20, 3)
+    assert squared_errors(y, p).mean() == pytest.approx(peer.mean_squared_error(y, p), rel=1e-14)

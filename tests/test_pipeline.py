@@ -34,7 +34,9 @@ def snapshot(store, outcome):
     """An outcome, and what the store holds right after it."""
     versions = {v.version: v.aliases for v in registry.versions(store, "crop-yield")}
     records = registry.history(store, "crop-yield")
-    return SimpleNamespace(outcome=outcome, versions=versions, records=records, runs=len(registry.runs(store)))
+    again = registry.seen_again(registry.lookup(store, f"crop-yield/{outcome.version}"))
+    listed = len(registry.runs(store))
+    return SimpleNamespace(outcome=outcome, versions=versions, records=records, runs=listed, again=again)
 
 
 FIRST, BETTER = crops(train=WEAK), crops(train=OPTIMUM)
@@ -112,6 +114,8 @@ def test_an_unchanged_run_reads_nothing_and_moves_nothing(nights, night, before)
     assert now.outcome.data == {**then.data, "read": 0}
     same = ("run_id", "model", "version", "trainer", "epochs", "metrics")
     assert {n: getattr(now.outcome, n) for n in same} == {n: getattr(then, n) for n in same}
+    assert now.again.flow_run_id == now.outcome.flow_run_id
+    assert now.again.times == (1 if before else 2)
     if before:
         assert (now.versions, now.records) == (nights.of[before].versions, nights.of[before].records)
         assert now.outcome.aliases == ("champion",)
@@ -311,9 +315,9 @@ def test_the_callers_of_the_flow_get_the_error_in_their_own_terms(work):  # noqa
 
 def test_the_form_shows_every_key_of_the_config():
     schema = parameter_schema(linreg_flow)
-    assert set(schema.properties) == {"model", "data", "experiment", "train", "gate", "engine"}
+    assert set(schema.properties) == {"model", "data", "experiment", "train", "gate", "drift", "engine"}
     assert set(schema.required) == {"model", "data"}
-    keys = {"data": "DataConfig", "train": "TrainConfig", "gate": "GateConfig", "engine": "EngineConfig"}
+    keys = {name: f"{name.title()}Config" for name in ("data", "train", "gate", "drift", "engine")}
     shown = {f"{name}.{key}" for name, record in keys.items() for key in schema.definitions[record]["properties"]}
     assert shown == {key for key in crops().flat() if "." in key}
     assert set(schema.definitions["DataConfig"]["required"]) == {"path", "features", "targets"}

@@ -232,7 +232,7 @@ NAMES = MODEL.features, MODEL.targets
 # a gap in the first row; a column without any value has no range
 TEST = Gapped.of([np.array([[np.nan, 2.0, 3.0, 4.0, 5.0], [1.5, 2, 2, 2, 0], [1, 1, 0, 2, 7]])], *NAMES)
 ENDS = Extent(np.array([1.0, 1, 0, 2, np.inf]), np.array([1.5, 2, 3, 4, -np.inf]))
-LINEAGE = Lineage((("a.csv", "00ff"), ("d=1/b.csv", "01")), (*NAMES[0], *NAMES[1]), ENDS)
+LINEAGE = Lineage((("a.csv", "00ff"), ("d=1/b.csv", "01")), (3.0, 0.0), (*NAMES[0], *NAMES[1]), ENDS)
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,8 @@ def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
     assert (held.moments.root_KK == record.root_KK).all()
     assert (held.test.gaps, held.test.missing) == (TEST.gaps, 1)
     assert (held.test.moments.root_KK == TEST.moments.root_KK).all()
-    assert (held.lineage.partitions, held.lineage.columns) == (LINEAGE.partitions, LINEAGE.columns)
+    for field in ("partitions", "weights", "columns"):
+        assert getattr(held.lineage, field) == getattr(LINEAGE, field)
     assert (held.lineage.extent.low_P == LINEAGE.extent.low_P).all()
     assert (held.lineage.extent.high_P == LINEAGE.extent.high_P).all()
     assert held.lineage.digests == {"00ff", "01"}

@@ -385,7 +385,7 @@ def test_a_fault_of_the_data_fails_the_sweep_before_any_run(work):
 
 def test_the_form_shows_the_grid_beside_every_key_of_the_config():
     schema = parameter_schema(linreg_sweep_flow)
-    assert set(schema.properties) == {"model", "data", "grid", "experiment", "train", "gate", "engine"}
+    assert set(schema.properties) == {"model", "data", "grid", "experiment", "train", "gate", "drift", "engine"}
     assert set(schema.required) == {"model", "data", "grid"}
 
 

@@ -1,35 +1,62 @@
 """``linreg runs``, ``models`` and ``show``: what was done, what is registered, what a version says."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flows.cli.grid import grid
+from flows.cli.grid import grid, plain
 from flows.cli.portrait import at, estimates_only, judged_on, page
 from flows.tracking import registry
 from flows.tracking.registry import Version
-from flows.tracking.store import open_store
+from flows.tracking.store import Store, open_store
 
+_RUN = ("run_id", "name", "started", "status", "decision", "metrics")  # of the document, which is a contract
 _MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
 def runs(args: argparse.Namespace) -> tuple[object, str]:
-    """Runs side by side, newest first."""
-    found = registry.runs(open_store(create=False), args.experiment)
-    on = [r.pop("judged_on") for r in found]
-    cells = [
-        [r["run_id"][:8], r["name"], r["status"].lower(), r["decision"] or "", *_measures(r["metrics"]), rows]
-        for r, rows in zip(found, on, strict=True)
-    ]
-    head = ["run", "name", "status", "decision", *_MEASURES]
-    return found, grid(head, cells) if found else "no runs yet: linreg run CONFIG makes one"
+    """Runs side by side, newest first; for people, what came of the last one too."""
+    store = open_store(create=False)
+    rows = registry.runs(store, args.experiment)
+    document = [{name: value for name, value in row.items() if name in _RUN} for row in rows]
+    if not rows:
+        return document, "no runs yet: linreg run CONFIG makes one"
+    head = ["run", "name", "status", "decision", "drift", *_MEASURES]
+    last = next(row for row in rows if not row["nested"])
+    return document, "\n".join([grid(head, [_cells(r) for r in rows]), "", *_last(last), *_nothing_new(store, rows)])
+
+
+def _cells(run: dict[str, Any]) -> list[str]:
+    told = [run["status"].lower(), run["decision"] or "", run["drift"] if run["drift"] in ("warn", "stop") else ""]
+    return [run["run_id"][:8], run["name"], *told, *_measures(run["metrics"]), run["judged_on"]]
+
+
+def _last(run: dict[str, Any]) -> Iterator[str]:
+    """What came of the newest run, and what of its data."""
+    came, why = run["decision"] or run["status"].lower(), run["reason"]
+    words = why if why.startswith(came) else ": ".join(filter(None, [came, why]))
+    yield plain(f"The last one, {run['name']}: {words}")
+    if run["drift"] in ("none", "warn"):  # a stop is the reason itself
+        yield from (f"  drift: {plain(line)}" for line in run["drift_why"].splitlines())
+
+
+def _nothing_new(store: Store, runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The runs that found nothing new, which are in no list: of the versions that came of these runs."""
+    listed = {r["run_id"] for r in runs}
+    for version in registry.versions(store):
+        again = registry.seen_again(version)
+        if again and version.run_id in listed:
+            times = "1 run" if again.times == 1 else f"{again.times:,} runs"
+            yield f"{times} found the data and the config of {version.ref} unchanged, the last at {again.last[:19]}"
 
 
 def models(args: argparse.Namespace) -> tuple[object, str]:
     """Versions, newest first; for people, the record of promotions too."""
     store = open_store(create=False)
     found = registry.versions(store, args.name)
-    document = [_entry(v) for v in found]
+    document = [entry(v) for v in found]
+    if args.rescore and found:
+        return _rescored(store, found, document)
     cells = [
         [v.ref, at(v), v.created[:19], v.trainer or "", _trained_on(v), *_measures(v.metrics), judged_on(v)]
         for v in found
@@ -39,6 +66,16 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     for name in dict.fromkeys(v.name for v in found):
         page += ["", f"Champions of {name}", *_record(registry.history(store, name))]
     return document, "\n".join(page)
+
+
+def _rescored(store: Store, found: Sequence[Version], document: list[dict[str, Any]]) -> tuple[object, str]:
+    """The same entries, with what each version comes to on today's test rows."""
+    from flows.cli.rescored import rescored, table  # torch takes a second to import
+
+    judged = rescored(store, found)
+    names = dict.fromkeys(v.name for v in found)
+    pages = ["\n".join(table([j for j in judged if j.version.name == name])) for name in names]
+    return [d | j.to_json() for d, j in zip(document, judged, strict=True)], "\n\n".join(pages)
 
 
 def show(args: argparse.Namespace) -> tuple[object, str]:
@@ -56,12 +93,13 @@ def show(args: argparse.Namespace) -> tuple[object, str]:
         }
         for name, target in found.targets.items()
     }
-    document = {**_entry(version), "targets": targets, "inference": found.inference}
+    document = {**entry(version), "targets": targets, "inference": found.inference}
     del document["created"]
     return document, page(version, found)
 
 
-def _entry(version: Version) -> dict[str, Any]:
+def entry(version: Version) -> dict[str, Any]:
+    """A version, as documents have it."""
     return {
         "name": version.name,
         "version": version.version,

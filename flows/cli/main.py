@@ -82,8 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("experiment", metavar="EXPERIMENT", nargs="?", help="of one experiment; none: of all")
     models = _command(commands, "models", "registered versions, newest first, and the record of promotions", "lookups")
     models.add_argument("name", metavar="NAME", nargs="?", help="of one model; none: of all")
+    models.add_argument(
+        "--rescore", action="store_true", help="each version on the test rows of the newest, from their record alone"
+    )
     show = _command(commands, "show", "a version's coefficients in the data's own units, and its lineage", "lookups")
     show.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
+    diff = _command(commands, "diff", "what moved between two versions, and why", "diff")
+    for name in ("before", "after"):
+        diff.add_argument(name, metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
     _predict(commands)
     promote = _command(commands, "promote", "make a version the champion, on the record", "moves")
     promote.add_argument("ref", metavar="NAME/VERSION")

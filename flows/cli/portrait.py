@@ -80,12 +80,12 @@ def _head(version: Version) -> list[str]:
 
 def _target(name: str, target: "TargetInference", found: "Inference") -> Iterator[str]:
     """The table of one target and the two lines under it."""
-    yield _short(name, WIDTH)
+    yield short(name, WIDTH)
     head = ["", "estimate", "std error", "t", "p", f"{found.level:.0%} low", f"{found.level:.0%} high"]
     if found.partitions:
         head.insert(3, "clustered")
     rows = [("intercept", target.intercept), *_chosen(target.coefficients)]
-    yield textwrap.indent(_fitted(head, [[_short(n), *_cells(c)] for n, c in rows]), "  ")
+    yield textwrap.indent(_fitted(head, [[short(n), *_cells(c)] for n, c in rows]), "  ")
     yield from _rest(len(target.coefficients), "with smaller t")
     q = target.quality
     yield (
@@ -100,7 +100,7 @@ def _fitted(head: list[str], rows: list[list[str]]) -> str:
     """The grid, its names cut as far as the width asks for."""
     over = max(len(line) for line in grid(head, rows).splitlines()) - (WIDTH - 2)
     most = max(12, max(len(name) for name, *_ in rows) - max(over, 0))
-    return grid(head, [[_short(name, most), *cells] for name, *cells in rows])
+    return grid(head, [[short(name, most), *cells] for name, *cells in rows])
 
 
 def _clustered(target: "TargetInference", found: "Inference") -> Iterator[str]:
@@ -122,9 +122,9 @@ def _bare(found: "Inference") -> Iterator[str]:
         some = [found.targets[n] for n in names[start : start + 5]]
         features = list(some[0].coefficients)[:MOST_FEATURES]
         rows = [["intercept", *(_number(t.intercept.estimate, 6) for t in some)]]
-        rows += [[_short(f), *(_number(t.coefficients[f].estimate, 6) for t in some)] for f in features]
+        rows += [[short(f), *(_number(t.coefficients[f].estimate, 6) for t in some)] for f in features]
         rows += [["R2, training rows", *(_number(t.quality.r2, 4) for t in some)]]
-        yield grid(["", *(_short(n, 14) for n in names[start : start + 5])], rows)
+        yield grid(["", *(short(n, 14) for n in names[start : start + 5])], rows)
         yield from _rest(len(some[0].coefficients), "")
 
 
@@ -158,7 +158,7 @@ def _columns(found: "Inference") -> str:
     high = {f: v for f, v in found.variance_inflation.items() if v is not None and v > HIGH_INFLATION}
     worst = sorted(high, key=lambda f: -high[f])
     if worst:
-        shown = ", ".join(f"{_short(f)} {high[f]:.3g}" for f in worst[:8])
+        shown = ", ".join(f"{short(f)} {high[f]:.3g}" for f in worst[:8])
         more = f" and {len(worst) - 8} more" if len(worst) > 8 else ""
         words.append(f"variance inflation above {HIGH_INFLATION:g}: {shown}{more}")
     elif condition is not None:
@@ -183,6 +183,7 @@ def _p(value: float | None) -> str:
     return "<1e-300" if value is not None and value < 1e-300 else _number(value, 2)
 
 
-def _short(name: str, most: int = MOST_LETTERS) -> str:
+def short(name: str, most: int = MOST_LETTERS) -> str:
+    """The name in one line, cut to so many letters."""
     name = plain(name)
     return name if len(name) <= most else f"{name[: most - 1]}…"

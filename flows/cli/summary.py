@@ -18,7 +18,8 @@ def summary(outcome: Outcome, config: str) -> str:
     Args:
         config: the config and its settings as they were typed; what is advised is added to them.
     """
-    parts = [_head(outcome), _facts(outcome), "", *_table(outcome), ""]
+    judged = ["", *_table(outcome)] if "test_rmse" in outcome.metrics else []  # none where drift stopped the run
+    parts = [_head(outcome), _facts(outcome), *judged, ""]
     if outcome.advice:
         parts += ["What would help", *(f"  {line}" for line in _advice(outcome, config)), ""]
     parts.append(_next(outcome))
@@ -39,7 +40,9 @@ def _facts(outcome: Outcome) -> str:
         *(("", note) for note in outcome.notes),
         (
             "trained",
-            f"{outcome.trainer} on {outcome.device}, {outcome.epochs:,} epochs{_seconds(outcome)}",
+            f"{outcome.trainer} on {outcome.device}, {outcome.epochs:,} epochs{_seconds(outcome)}"
+            if "train_loss" in m
+            else f"nothing{_seconds(outcome)}",
         ),
     ]
     if "train_loss" in m:

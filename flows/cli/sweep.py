@@ -50,6 +50,8 @@ def _check(config: Config, swept: grid.Grid) -> None:
 
 def page(outcome: SweepOutcome) -> str:
     """The models, best first, and those that failed with their reasons."""
+    if not outcome.runs:  # the data drifted
+        return "no model was trained"
     rows = [row for row in best_first(outcome.runs) if row.loss is not None]
     failed = [row for row in outcome.runs if row.loss is None]
     lines = [f"{len(outcome.runs):,} models, best first by {outcome.ranked_on}", "", _table(rows[:_MOST_ROWS])]

@@ -9,7 +9,9 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 NAME_TAG = "name."
 MAX_NAME = 200  # MLflow's limit is 250; the tag that keeps the original is a little longer than the name
@@ -35,9 +37,9 @@ def originals(names: Mapping[str, Any]) -> dict[str, str]:
     return {f"{NAME_TAG}{escaped(n)}": n[:MAX_TAG] for n in names if escaped(n) != n}
 
 
-def restored(metrics: Mapping[str, float], tags: Mapping[str, str]) -> dict[str, float]:
-    """Metrics under the names that they had before ``escaped``."""
-    return {tags.get(f"{NAME_TAG}{name}", name): value for name, value in metrics.items()}
+def restored(named: Mapping[str, T], tags: Mapping[str, str]) -> dict[str, T]:
+    """Metrics or params under the names that they had before ``escaped``."""
+    return {tags.get(f"{NAME_TAG}{name}", name): value for name, value in named.items()}
 
 
 def plain(value: object) -> str:

@@ -1,7 +1,7 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``version``, ``versions`` and ``sweeps``, the record in
-``promotions``.
+The one door for those who use it; reading versions is in ``version``, ``versions``, ``settings`` and ``sweeps``, the
+record in ``promotions``.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from flows.tracking.names import cut, restored
+from flows.tracking.nights import SeenAgain, see_again, seen_again
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.reach import answering
+from flows.tracking.settings import settings
 from flows.tracking.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ref",
+    "SeenAgain",
     "Version",
     "by_content_key",
     "by_sweep_key",
@@ -48,7 +52,10 @@ __all__ = [
     "register",
     "rollback",
     "runs",
+    "see_again",
+    "seen_again",
     "set_alias",
+    "settings",
     "versions",
 ]
 
@@ -113,8 +120,10 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     """Runs with their final metrics, newest first; of one experiment, or of all.
 
     Returns:
-        ``[{"run_id", "name", "started", "status", "decision", "metrics", "judged_on"}]``; a killed run stays RUNNING,
-        as MLflow has it. ``judged_on`` says in words which rows the test metrics are of; empty where there are none.
+        ``[{"run_id", "name", "started", "status", "decision", "metrics", ...}]``; a killed run stays RUNNING, as MLflow
+        has it. Beside these, for people, each empty where there is none: ``judged_on``, which rows the test metrics are
+        of; ``reason``, why it was so decided, or what it failed of; ``drift`` and ``drift_why``, as ``flows.drift`` has
+        them; ``nested``, whether it is a model of a sweep.
 
     Raises:
         UserError: no such experiment, with the nearest.
@@ -175,4 +184,8 @@ def _row(run: Run) -> dict[str, Any]:
         "decision": tags.get("decision"),
         "metrics": restored(run.data.metrics, tags),
         "judged_on": tags.get("judged_on") or "",
+        "reason": tags.get("reason") or tags.get("error") or "",
+        "drift": tags.get("drift") or "",
+        "drift_why": tags.get("drift.why") or "",
+        "nested": MLFLOW_PARENT_RUN_ID in tags,
     }

@@ -1,0 +1,175 @@
+"""``linreg diff``: what moved between two registered versions, and why.
+
+The document of ``--json``; every number is as it was computed, and null where there is none:
+
+    {"before": VERSION, "after": VERSION,    as in ``models``, and "promoted": [when, ...], oldest first
+     "verdict": "...",                       one line
+     "standard_error_of": "difference" (how far the optimum moves by chance between these rows), "estimate" (A's own
+                          optimum), or null; ``linreg.precision.moved_DO`` has the formulas
+     "stopped": {"before", "after"},         standard errors from the optimum, the most of any parameter or prediction
+     "targets": {TARGET: {"intercept": M, "coefficients": {FEATURE: M}}},    of the columns that both have
+     "added": {"features", "targets"}, "removed": {"features", "targets"},
+     "metrics": {NAME: {"before", "after"}},
+     "config": {KEY: {"before", "after"}},   the keys that differ, but for [engine]; null where a run is gone
+     "notes": ["...", ...]}                  what the standard errors are of, and why something is null
+
+    M = {"before", "after", "move", "data", "columns", "penalty", "optimiser",    in target units per feature unit;
+                                             move = data + columns + penalty + optimiser, to the bit
+         "effect",                           of the move on a prediction one standard deviation above the mean
+         "standard_error", "standard_errors": {"move", "data", "columns", "penalty", "optimiser"}}
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flows.cli.diff_page import page, verdict
+from flows.cli.lookups import entry
+from flows.tracking import registry
+from flows.tracking.directory import Contents
+from flows.tracking.registry import Version
+from flows.tracking.store import Store, open_store
+from linreg.difference import Fitted, Penalty, difference
+from linreg.errors import UserError
+from linreg.precision import Shared
+from linreg.refusals import FILLED, REGULARISED
+
+_WHICH_FILES = ("data.path", "data.window", "data.window_by")  # they choose files, and these are compared by content
+_COLUMNS = ("data.features", "data.targets")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two versions, and all that is on record of it.
+
+    Args:
+        config: of its run; None where that is gone.
+        promoted: when it became the champion, each time; oldest first.
+    """
+
+    version: Version
+    held: Contents
+    config: Mapping[str, str] | None
+    promoted: tuple[str, ...]
+
+    @classmethod
+    def of(cls, store: Store, ref: str) -> "Side":
+        """What is known of the version that a REF names; errors as ``registry.contents``."""
+        version = registry.lookup(store, ref)
+        record = registry.history(store, version.name)
+        promoted = tuple(r["when"] for r in record if r["to"] == version.version)
+        return cls(version, registry.contents(store, version), registry.settings(store, version), promoted)
+
+    @property
+    def told(self) -> str:
+        """What its inference says; empty where none was kept."""
+        return self.held.inference.inference if self.held.inference else ""
+
+    def fitted(self) -> Fitted:
+        """For ``linreg.difference``. Where the run is gone, the inference still tells whether there was a penalty."""
+        if self.config is not None:
+            c = self.config
+            strengths = float(c["train.weight_decay"]), float(c["train.l1"])
+            return Fitted(self.held.model, self.held.moments, Penalty(*strengths, c["train.standardize"] == "true"))
+        free = self.told and REGULARISED not in self.told
+        return Fitted(self.held.model, self.held.moments, Penalty() if free else None)
+
+    def filled(self, name: str) -> list[str]:
+        """Why standard errors would be too small, if values were filled in."""
+        return [f"{name}: {line}" for line in self.told.split("; ") if FILLED in line]
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``models``, with the times of its promotions."""
+        return entry(self.version) | {"promoted": list(self.promoted)}
+
+
+def diff(args: argparse.Namespace) -> tuple[object, str]:
+    """Each coefficient's move, split into what moved it, worst first; metrics, data and config side by side."""
+    store = open_store(create=False)
+    before, after = (Side.of(store, ref) for ref in (args.before, args.after))
+    _must_share(before, after)
+    shared, note = _shared(before, after)
+    filled = [*before.filled("before"), *after.filled("after")]
+    found = difference(before.fitted(), after.fitted(), shared=shared, reasons=filled)
+    notes = [*([note] if found.yardstick else []), *(f"no standard errors: {e}" for e in found.no_errors)]
+    notes += [line for line in found.unexplained if line not in found.no_errors]
+    line = verdict(found, before.version, after.version, same_rows=shared == "same")
+    document = {
+        "before": before.to_json(),
+        "after": after.to_json(),
+        "verdict": line,
+        "standard_error_of": found.yardstick,
+        "stopped": dict(zip(("before", "after"), found.stopped, strict=True)),
+        "targets": {name: target.to_json() for name, target in found.targets.items()},
+        "added": _only(after, before),
+        "removed": _only(before, after),
+        "metrics": _beside(before.version.metrics, after.version.metrics),
+        "config": _changed(before, after),
+        "notes": list(dict.fromkeys(notes)),
+    }
+    return document, page(document, found, before.version, after.version)
+
+
+def _must_share(before: Side, after: Side) -> None:
+    a, b = before.held.model.targets, after.held.model.targets
+    if not set(a) & set(b):
+        raise UserError(
+            f"{before.version.ref} predicts {', '.join(a)} and {after.version.ref} {', '.join(b)}: with no target in "
+            "common there is nothing to compare; name two versions that predict the same"
+        )
+
+
+def _shared(before: Side, after: Side) -> tuple[Shared, str]:
+    """Which training rows both versions have, and in words what the standard errors are then of."""
+    own = f"standard errors are those of {before.version.ref} itself"
+    if before.version.ref == after.version.ref:
+        return "same", own
+    if before.config is None or after.config is None:
+        return None, f"{own}: which training rows the two share is not on record"
+    if _sampling(before) != _sampling(after):
+        return None, f"{own}: the training rows of the two were not chosen in the same way"
+    if before.version.data.get("digest") == after.version.data.get("digest"):
+        return "same", f"{own}: the training rows are the same"
+    a, b = before.held.lineage, after.held.lineage
+    if a is None or b is None:
+        return None, f"{own}: which training rows the two share is not on record"
+    a_files, b_files = set(a.partitions), set(b.partitions)
+    by_chance = "standard errors tell how far the optimum moves by chance"
+    if a_files < b_files or b_files < a_files:
+        small, large = (before, after) if a_files < b_files else (after, before)
+        return "nested", f"{by_chance}: the files of {small.version.ref} are among those of {large.version.ref}"
+    if not a_files & b_files:
+        return "apart", f"{by_chance}: the two have no file in common"
+    common = sum(weight for file, weight in zip(a.partitions, a.weights, strict=True) if file in b_files)
+    which = f"the two share {len(a_files & b_files):,} of {len(a_files | b_files):,} files"
+    return common, f"{by_chance}: {which}, taken to be like the others"
+
+
+def _sampling(side: Side) -> dict[str, str]:
+    """The keys that decide which rows of its files a version learns from."""
+    config = side.config or {}
+    drops = config.get("data.missing") != "error"  # rows go by the gaps in these columns
+    rest = _WHICH_FILES if drops else (*_WHICH_FILES, *_COLUMNS)
+    return {k: v for k, v in config.items() if k.startswith("data.") and k not in rest}
+
+
+def _only(side: Side, other: Side) -> dict[str, list[str]]:
+    """The columns that one has and the other has not."""
+    a, b = side.held.model, other.held.model
+    return {
+        "features": [f for f in a.features if f not in b.features],
+        "targets": [t for t in a.targets if t not in b.targets],
+    }
+
+
+def _changed(before: Side, after: Side) -> dict[str, Any] | None:
+    """The keys of the config that differ; what [engine] says changes no result."""
+    if before.config is None or after.config is None:
+        return None
+    both = _beside(before.config, after.config)
+    return {k: v for k, v in both.items() if v["before"] != v["after"] and not k.startswith("engine.")}
+
+
+def _beside(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: {"before": before.get(name), "after": after.get(name)} for name in {**before, **after}}

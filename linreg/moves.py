@@ -1,0 +1,130 @@
+"""What ``linreg.difference`` finds, as records: a coefficient's move and its parts, a target, the whole.
+
+Every number of the JSON is finite or None, and none is rounded. Nothing is computed here but sums and ratios.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+Yardstick = Literal["difference", "estimate"]
+
+INTERCEPT = "intercept"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a move is made of, in the coefficient's own units.
+
+    Args:
+        data: the optimum's move because the rows are others, over the columns that both have, under A's penalty.
+        columns: its move because the other columns are others; exactly 0 where none is.
+        penalty: its move because the penalty is another; exactly 0 where it is not.
+        optimiser: (after - B's optimum) - (before - A's optimum).
+    """
+
+    data: float
+    columns: float
+    penalty: float
+    optimiser: float
+
+    @property
+    def total(self) -> float:
+        """Their sum, in this order."""
+        return self.data + self.columns + self.penalty + self.optimiser
+
+
+@dataclass(frozen=True)
+class Move:
+    """One coefficient, or the intercept (the prediction where all features are zero), before and after.
+
+    Args:
+        before, after: the models' own, in target units (per feature unit).
+        parts: None where an optimum is not on record, or the rows leave this coefficient open.
+        standard_error: the unit that ``Difference.yardstick`` names; None where there is none.
+        spread: the feature's standard deviation over B's training rows (A's where B has no record); None of the
+            intercept.
+    """
+
+    before: float
+    after: float
+    parts: Parts | None = None
+    standard_error: float | None = None
+    spread: float | None = None
+
+    @property
+    def move(self) -> float:
+        """The sum of the parts, to the bit; it is ``after - before`` up to the rounding of these two."""
+        return self.parts.total if self.parts else self.after - self.before
+
+    @property
+    def effect(self) -> float | None:
+        """What the move does to the prediction of a row one spread above the mean, in the target's units."""
+        return None if self.spread is None else _finite(self.move * self.spread)
+
+    def in_errors(self, part: float) -> float | None:
+        """A part of the move, or all of it, in standard errors."""
+        return _finite(part / self.standard_error) if self.standard_error else None
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"before","after","move","data","columns","penalty","optimiser","effect","standard_error"}``, and
+        ``standard_errors``: move and parts in standard errors.
+        """
+        parts: dict[str, float | None] = dict.fromkeys(f.name for f in fields(Parts))
+        parts |= asdict(self.parts) if self.parts else {}
+        ends = {"before": self.before, "after": self.after, "move": self.move}
+        scaled = {n: None if v is None else self.in_errors(v) for n, v in ({"move": self.move} | parts).items()}
+        unit = {"effect": self.effect, "standard_error": self.standard_error, "standard_errors": scaled}
+        return ends | parts | unit
+
+
+@dataclass(frozen=True)
+class TargetMoves:
+    """The moves of one target: its intercept, and the slopes of the features that both models have."""
+
+    intercept: Move
+    coefficients: Mapping[str, Move]
+
+    def __iter__(self) -> Iterator[tuple[str, Move]]:
+        """Each with its name, the intercept first."""
+        yield INTERCEPT, self.intercept
+        yield from self.coefficients.items()
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"intercept", "coefficients"}``."""
+        slopes = {name: move.to_json() for name, move in self.coefficients.items()}
+        return {"intercept": self.intercept.to_json(), "coefficients": slopes}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What moved between two models.
+
+    Args:
+        targets: those that both have, by name.
+        yardstick: what ``standard_error`` is the error of: ``difference``, how far the optimum moves by chance from A's
+            rows to B's; ``estimate``, A's own optimum, where it is not known which rows the two share; None where there
+            are no errors.
+        unexplained: why some moves, or all, have no parts; in words.
+        no_errors: why there are no standard errors; in words.
+        stopped: how far each optimiser stopped from its optimum, in standard errors of its own estimates, the most of
+            any parameter or prediction (``precision.distance``); None where the record or a penalty allows no such
+            number.
+    """
+
+    targets: Mapping[str, TargetMoves]
+    yardstick: Yardstick | None
+    unexplained: tuple[str, ...]
+    no_errors: tuple[str, ...]
+    stopped: tuple[float | None, float | None]
+
+    def __iter__(self) -> Iterator[tuple[str, str, Move]]:
+        """Every move: target, name, move."""
+        for target, moves in self.targets.items():
+            for name, move in moves:
+                yield target, name, move
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
