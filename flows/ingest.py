@@ -6,6 +6,7 @@ needs to be judged on the same rows.
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -73,7 +74,7 @@ def find(config: Config) -> list[Partition]:
     window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}
     if not config.engine.cache:
         return source.find(data.path, **window)
-    known = KnownFiles.open(Path(config.engine.cache), data.path)
+    known = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
     partitions = source.find(data.path, known=None if config.engine.verify else known.files, **window)
     known.save(partitions)
     return partitions
@@ -110,7 +111,7 @@ def read(
         folds=folds,
         held=stay,
         device=_card(config),
-        cache=Path(config.engine.cache) if config.engine.cache else None,
+        cache=Path(os.path.expanduser(config.engine.cache)) if config.engine.cache else None,
         most=round(config.engine.cache_gb * 2**30),
         **_wanted(champion),
     )

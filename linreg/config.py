@@ -242,8 +242,9 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         _choice(self.kind, ("local",), "engine.kind")
-        fits = math.isfinite(self.cache_gb) and self.cache_gb >= 0
-        _require(fits, "engine.cache_gb", "must be at least 0", self.cache_gb)
+        fits = 0 <= self.cache_gb <= LARGEST
+        _require("\0" not in self.cache, "engine.cache", "holds a NUL character: name a folder")
+        _require(fits, "engine.cache_gb", f"must be at least 0 and at most {LARGEST:g}", self.cache_gb)
 
 
 @dataclass(frozen=True, kw_only=True)

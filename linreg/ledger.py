@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -36,6 +37,8 @@ MOST = 1 << 31  # bytes of all ledgers of a folder
 MOST_PACKS = 16  # that are not large
 LARGE = 1 << 26  # bytes of a pack that is not written again for others' sake
 _SUFFIX, _COMING = ".pack", ".coming"
+_KEY = re.compile(r"[0-9a-f]{32}")  # the name of a ledger
+_HELD = re.compile(rf"[^.]+({_SUFFIX}|{_COMING})|\.?merged\.[\d.]+")  # what lies in one
 _LEFT = 86_400  # s: what was not finished in that time never will be
 
 
@@ -72,7 +75,7 @@ class Ledger:
     def open(cls, cache: Path, key: str, *, most: int = MOST) -> "Ledger":
         """All that is whole of the ledger with that key; what is damaged is deleted."""
         out = cls(cache / key, most)
-        for path in sorted(out.folder.glob(f"*{_SUFFIX}")):
+        for path in _packs(out.folder):
             with contextlib.suppress(OSError):
                 size, pack = path.stat().st_size, Pack.read(path)
                 if pack is None:
@@ -146,10 +149,22 @@ def key_of(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+def _packs(folder: Path) -> list[Path]:
+    """The packs in a folder; none where it cannot be listed."""
+    with contextlib.suppress(OSError):
+        return sorted(p for p in folder.iterdir() if p.suffix == _SUFFIX)
+    return []
+
+
 def trim(cache: Path, *, most: int = MOST) -> None:
-    """Delete the ledgers that were not used for the longest time, until the rest is no larger than ``most``."""
-    found = []
-    for folder in cache.glob("*/"):
+    """Delete the ledgers that were not used for the longest time, until the rest is no larger than ``most``.
+
+    The cache may be a folder that holds other things as well: what is no ledger is left alone.
+    """
+    found, folders = [], []
+    with contextlib.suppress(OSError):
+        folders = [folder for folder in cache.iterdir() if _is_ledger(folder)]
+    for folder in folders:
         with contextlib.suppress(OSError):
             size = sum(_size(p) for p in folder.iterdir())
             found.append((folder.stat().st_mtime, size, folder))
@@ -159,6 +174,13 @@ def trim(cache: Path, *, most: int = MOST) -> None:
             return
         shutil.rmtree(folder, ignore_errors=True)
         total -= size
+
+
+def _is_ledger(folder: Path) -> bool:
+    """Whether a folder is named as a ledger is, and holds nothing but what a ledger holds."""
+    with contextlib.suppress(OSError):
+        return bool(_KEY.fullmatch(folder.name)) and all(_HELD.fullmatch(p.name) for p in folder.iterdir())
+    return False
 
 
 def _size(path: Path) -> int:

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -73,16 +73,17 @@ def windowed(files: Sequence[Named], window: int, by: str) -> list[Named]:
     if not window or not by:
         return list(files[-window:])
     days = [_day(file.name, file.path, by) for file in files]
-    first = max(days) - timedelta(days=window - 1)
+    first = max(days) - (window - 1)
     return [file for file, day in zip(files, days, strict=True) if day >= first]
 
 
-def _day(name: str, path: str, by: str) -> date:
+def _day(name: str, path: str, by: str) -> int:
+    """The date of a file's folder, as a number of days; a window may reach back beyond the first date that there is."""
     value = folder_columns(name).get(by)
     if value is None:
         raise UserError(f"{label(path)}: lies in no folder {by}=DATE below data.path, which data.window_by asks for")
     try:
-        return date.fromisoformat(value)
+        return date.fromisoformat(value).toordinal()
     except ValueError:
         raise UserError(f"{label(path)}: {by}={value} is no date: write 2026-11-01, as data.window_by needs") from None
 

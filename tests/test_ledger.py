@@ -334,6 +334,25 @@ def test_the_ledgers_not_used_for_longest_go_first(tmp_path) -> None:
     assert [folder.exists() for folder in by_seed] == [False, True, True]
 
 
+def test_what_is_no_ledger_is_never_deleted(tmp_path) -> None:
+    data = tmp_path / "data"
+    night(data, 0)
+    theirs = [tmp_path / "data" / "n000.parquet", tmp_path / "papers" / "thesis.coming", tmp_path / ("0" * 32) / "a"]
+    for path in theirs[1:]:
+        path.parent.mkdir()
+        path.write_bytes(b"x" * 10_000)
+        os.utime(path, (0, 0))
+    again(config(data), tmp_path)
+    trim(tmp_path, most=0)
+    assert [path.exists() for path in theirs] == [True] * 3
+    assert not packs(tmp_path)
+
+
+def test_a_cache_that_cannot_even_be_looked_at_is_as_good_as_none(tmp_path) -> None:
+    night(tmp_path / "data", 0)
+    assert again(config(tmp_path / "data"), tmp_path / ("x" * 300)).read == 1
+
+
 # rows that are walked
 
 

@@ -50,6 +50,7 @@ def test_so_many_days_up_to_the_last_one(days: Path) -> None:
     assert names(config(days, window=3, window_by="day")) == ["day=2026-11-10", *last]
     assert names(config(f"{days}/day=*/*.parquet", window=10, window_by="day"))[0] == "day=2026-11-03"
     assert len(names(config(days, window=10, window_by="day"))) == 4
+    assert len(names(config(days, window=10**20, window_by="day"))) == 6  # back beyond the first date that there is
 
 
 def test_a_file_outside_the_window_is_not_opened(days: Path) -> None:
