@@ -89,6 +89,8 @@ def _day(name: str, path: str, by: str) -> int:
 
 
 def _local(path: str, asked: str) -> list[Named]:
+    if "\0" in path:
+        raise UserError(f"{asked} holds a NUL character, which no file's name can: correct it")
     if glob.has_magic(path) and not os.path.lexists(path):
         return _globbed(path)
     try:
@@ -156,7 +158,18 @@ def _regular(name: str, path: str, said: os.stat_result) -> Named:
     """A named pipe or a device would be waited on for ever."""
     if not stat.S_ISREG(said.st_mode):
         raise UserError(f"{path}: is not a regular file: copy its content to a .csv or .parquet file")
+    if not _is_text(path):
+        raise UserError(f"{ascii(path)}: the name is no UTF-8 text: rename the file or its folder")
     return Named(name, path, stamp(said))
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be told in messages, JSON and the registry: a file system takes any bytes for a name."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stamp(said: os.stat_result) -> Stamp:

@@ -25,7 +25,7 @@ from flows import progress
 from flows.cli import lookups
 from flows.cli.main import main
 from flows.outcome import Outcome
-from flows.tracking import registry
+from flows.tracking import nights, registry
 from flows.tracking.store import open_store
 
 LINREG = Path(sys.executable).with_name("linreg")
@@ -231,6 +231,22 @@ def test_runs_for_people_says_what_came_of_the_last_one_and_of_those_that_found_
     assert last.startswith("The last one, crop-yield 20")
     assert ": kept version 2: " in last
     assert " found the data and the config of crop-yield/2 unchanged, the last at " + again.last[:19] in nothing
+
+
+def test_a_note_of_nights_that_other_hands_changed_is_as_good_as_none(scene):  # noqa: ARG001
+    store = open_store(create=False)
+    client, version = store.client, registry.lookup(store, "crop-yield/1")
+    for note in ("yes", "{}", "[1]", '{"times": "x"}'):
+        client.set_model_version_tag("crop-yield", "1", nights.TAG, note)
+        assert "of crop-yield/1 unchanged" not in linreg("runs", "crops").out
+    assert registry.see_again(store, version, flow_run_id=None).times == 1
+    client.delete_model_version_tag("crop-yield", "1", nights.TAG)
+
+
+def test_runs_tells_of_a_sweep_of_which_only_the_models_are_left(scene, monkeypatch):  # noqa: ARG001
+    left = [{**row, "nested": True} for row in registry.runs(open_store(create=False), "crops")]
+    monkeypatch.setattr(lookups.registry, "runs", lambda *_: left)
+    assert "The last one, crop-yield 20" in linreg("runs", "crops").out
 
 
 @pytest.mark.parametrize(

@@ -378,6 +378,16 @@ def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
             source.find(str(path))
 
 
+def test_names_that_no_message_could_tell_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, GOOD, os.fsdecode(b"\xff.csv"))
+    for path in (tmp_path, tmp_path / "*.csv", tmp_path / os.fsdecode(b"\xff.csv")):
+        with pytest.raises(UserError, match=r"\\udcff\.csv': the name is no UTF-8 text") as caught:
+            source.find(str(path))
+        assert str(caught.value).encode()
+    with pytest.raises(UserError, match=r"^data\.path holds a NUL character"):
+        source.find("a\0.csv")
+
+
 def test_credentials_stay_out_of_messages() -> None:
     secret = source.Partition("x.csv", "s3://key:word@bucket/x.csv?secret_key=word", 0, "")
     assert secret.label == "s3://bucket/x.csv"

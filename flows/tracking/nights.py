@@ -31,10 +31,16 @@ class SeenAgain:
 
 def seen_again(version: Version) -> SeenAgain | None:
     """Those of a version; None where there were none."""
-    if TAG not in version.tags:
+    return _read(version.tags.get(TAG))
+
+
+def _read(tag: str | None) -> SeenAgain | None:
+    """What a tag says; nothing where it was changed by other hands."""
+    try:
+        told = json.loads(tag or "")
+        return SeenAgain(int(told["times"]), str(told["last"]), told["flow_run_id"])
+    except (KeyError, TypeError, ValueError):
         return None
-    told = json.loads(version.tags[TAG])
-    return SeenAgain(int(told["times"]), str(told["last"]), told["flow_run_id"])
 
 
 def see_again(store: Store, version: Version, *, flow_run_id: str | None) -> SeenAgain:
@@ -45,7 +51,8 @@ def see_again(store: Store, version: Version, *, flow_run_id: str | None) -> See
     """
     with store.lock(version.name), answering(store.uri):
         now = store.client.get_model_version(version.name, str(version.version)).tags.get(TAG)
-        times = 1 + (json.loads(now)["times"] if now else 0)
+        before = _read(now)
+        times = 1 + (before.times if before else 0)
         again = SeenAgain(times, datetime.now(UTC).isoformat(timespec="seconds"), flow_run_id)
         store.client.set_model_version_tag(version.name, str(version.version), TAG, json.dumps(asdict(again)))
     return again
