@@ -4,7 +4,9 @@
 the schedule with the process. The deployment's runs start in this working directory, with this environment.
 """
 
+import math
 import signal
+from zoneinfo import available_timezones
 
 from prefect.deployments.runner import RunnerDeployment
 from prefect.logging import get_logger
@@ -35,9 +37,10 @@ def serve(
         timezone: an IANA name.
 
     Raises:
-        UserError: the schedule cannot be read, no server is named, or another process serves that name.
+        UserError: the schedule or the name cannot be used, no server is named, or another process serves that name.
         ServerAway: the server does not answer.
     """
+    _check(name, interval, timezone)
     try:
         made = deployment(config, name=name, schedule=_schedule(cron, interval, timezone))
     except (ValueError, OverflowError) as e:
@@ -75,6 +78,16 @@ def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeploy
     )
     assert isinstance(made, RunnerDeployment)
     return made
+
+
+def _check(name: str, interval: float | None, timezone: str) -> None:
+    """Refuse what prefect refuses in words of its own, or not at all."""
+    if not name.strip() or not name.isprintable() or set(name) & set("/%&<>"):
+        raise UserError(f"--name {name!r} cannot be a deployment's: write some text without / % & < and >")
+    if timezone not in available_timezones():
+        raise UserError(f"--timezone {timezone!r} is no IANA time zone: write one, such as Europe/Berlin")
+    if interval is not None and not 0 < interval < math.inf:
+        raise UserError(f"--interval {interval:g} cannot be: give the seconds from one start to the next, above 0")
 
 
 def _schedule(cron: str | None, interval: float | None, timezone: str) -> Schedule:

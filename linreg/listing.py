@@ -159,7 +159,7 @@ def _regular(name: str, path: str, said: os.stat_result) -> Named:
     if not stat.S_ISREG(said.st_mode):
         raise UserError(f"{path}: is not a regular file: copy its content to a .csv or .parquet file")
     if not _is_text(path):
-        raise UserError(f"{ascii(path)}: the name is no UTF-8 text: rename the file or its folder")
+        raise UserError(f"{path!a}: the name is no UTF-8 text: rename the file or its folder")
     return Named(name, path, stamp(said))
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from flow_fixtures import WEAK, crops_table
+from flow_fixtures import WEAK, crops, crops_table
 from servers import BIN, FIRE_SECONDS, asked, environment, process, wait_for
 from tracked import new_store
 
+from flows.deploy import serve
 from flows.tracking import registry
 from flows.tracking.store import open_store
+from linreg.errors import UserError
 
 
 def config(**sections):
@@ -59,6 +61,22 @@ WRONG = {
     "endless interval": (["--interval", "1e300"], "http://127.0.0.1:9/api", 2, "1e+300"),
     "key": (["--interval", "5", "--set", "train.epoch=3"], None, 2, "epochs"),
 }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"name": "a/b"}, "--name 'a/b' cannot be"),
+        ({"name": " "}, "--name ' ' cannot be"),
+        ({"name": "a\nb"}, r"--name 'a\\nb' cannot be"),
+        ({"timezone": ""}, "--timezone '' is no IANA time zone"),
+        ({"interval": float("nan")}, "--interval nan cannot be"),
+        ({"interval": 0.0}, "--interval 0 cannot be"),
+    ],
+)
+def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
+    with pytest.raises(UserError, match=words):
+        serve(crops(), **{"name": "nightly", "interval": 5.0, **wrong})
 
 
 # each takes the seconds that importing prefect takes; the schedules that are wrong in another way are for the long run
