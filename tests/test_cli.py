@@ -26,6 +26,7 @@ from flows.cli import lookups
 from flows.cli.main import main
 from flows.outcome import Outcome
 from flows.tracking import registry
+from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
 
 LINREG = Path(sys.executable).with_name("linreg")
@@ -231,6 +232,17 @@ def test_runs_for_people_says_what_came_of_the_last_one_and_of_those_that_found_
     assert last.startswith("The last one, crop-yield 20")
     assert ": kept version 2: " in last
     assert " found the data and the config of crop-yield/2 unchanged, the last at " + again.last[:19] in nothing
+
+
+def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = new_store(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    with TrackedRun.start(store, experiment="crops", name="sweep", tags={}) as parent:
+        TrackedRun.start(store, experiment="crops", name="epochs=3", tags={}, parent=parent).finish()
+    store.client.delete_run(parent.run_id)
+    assert "The last one, epochs=3: finished" in linreg("runs").out
 
 
 @pytest.mark.parametrize(

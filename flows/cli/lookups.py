@@ -22,7 +22,7 @@ def runs(args: argparse.Namespace) -> tuple[object, str]:
     if not rows:
         return document, "no runs yet: linreg run CONFIG makes one"
     head = ["run", "name", "status", "decision", "drift", *_MEASURES]
-    last = next(row for row in rows if not row["nested"])
+    last = next((row for row in rows if not row["nested"]), rows[0])  # a sweep's own run may have been deleted
     return document, "\n".join([grid(head, [_cells(r) for r in rows]), "", *_last(last), *_nothing_new(store, rows)])
 
 
