@@ -91,14 +91,21 @@ class Pack:
         """A partition as it was read; of the partition itself only what is kept of it."""
         (digest, name), (table, start, stop) = self.names[i], self.place_n3[i].tolist()
         records = {
-            r: (stack.gapped(row), PLAIN if stack.plain_n[row] else NUMPY)
-            for r, stacks in self.records.items()
-            for stack in stacks
-            if (row := int(stack.rows_of(np.array([i]))[0])) >= 0
+            r: (stack.gapped(row), PLAIN if stack.plain_n[row] else NUMPY) for r, stack, row in self._places_n[i]
         }
         rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop], ()
         counts = dict(zip(ROLES, self.counts_nR[i].tolist(), strict=True))
         return Part(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
+
+    @cached_property
+    def _places_n(self) -> Sequence[Sequence[tuple[int, Stack, int]]]:
+        """Of each partition, the roles that it has records of, and where they are."""
+        out: list[list[tuple[int, Stack, int]]] = [[] for _ in self.names]
+        for r, stacks in self.records.items():
+            for stack in stacks:
+                for row, i in enumerate(stack.which_n.tolist()):
+                    out[i].append((r, stack, row))
+        return out
 
     @cached_property
     def keys(self) -> Sequence[bytes]:
