@@ -123,13 +123,9 @@ def test_run_prints_the_contracts_object(scene):
         assert set(run["model"]) == {"name", "version", "aliases"}
         assert set(run["data"]) == DATA_KEYS
         assert (run["status"], run["experiment"], run["model"]["name"]) == ("completed", "crops", "crop-yield")
-        assert (
-            run["data"] | {"digest": 0}
-            == {
-                **{"rows": 15, "train_rows": 15, "test_rows": 15, "digest": 0, "partitions": 1, "read": 1},
-            }
-            or run["data"]["test_rows"] == 0
-        )
+        counts = {"rows": 15, "train_rows": 15, "test_rows": 15, "partitions": 1}
+        assert {k: run["data"][k] for k in counts} == counts
+    assert [r["data"]["read"] for r in scene.runs] == [1, 1, 0]  # the second has a dtype of its own
     assert [r["decision"] for r in scene.runs] == ["promoted", "promoted", "kept"]
     assert [r["model"]["version"] for r in scene.runs] == [1, 2, 3]
     assert [r["model"]["aliases"] for r in scene.runs] == [["champion"], ["champion"], ["challenger"]]
