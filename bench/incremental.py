@@ -1,28 +1,30 @@
 """A night on which one file of 365 is new: the work on data of a run that knows the others, beside that of a full run.
 
-Both find the files, read and record what they must, train 1000 epochs and judge the model on the test rows, as the
-flow's steps do, but for MLflow and the pictures. The files are in the page cache; the known ones are known by a ledger
-on disk, put back before each round.
+Both find the files, read and record what they must, train and judge the model on the test rows, as the flow's steps do,
+but for MLflow and the pictures: once with a trainer that needs records alone, 1000 epochs of it, once with one that
+walks the rows, an epoch of batches. The files are in the page cache; the known ones are known by a ledger on disk, put
+back before each round.
 
 Shapes: F features.
 """
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from time import perf_counter
 from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
 
 from bench import data
-from bench.harness import Result, in_turn, less_is_better, load, seconds
+from bench.harness import Result, in_turn, less_is_better, load
 from linreg import source
 from linreg.config import DataConfig, TrainConfig
 from linreg.fit import fit
-from linreg.intake import HELD_OUT, take_in
+from linreg.intake import ALL, HELD_OUT, take_in
 from linreg.known_files import KnownFiles
 from linreg.metrics import regression_metrics, squared_errors
 from linreg.scoring import predict_rows
@@ -32,50 +34,89 @@ FULL = "full run"
 
 
 @dataclass(frozen=True)
+class Case:
+    """One way to train.
+
+    Args:
+        train: how.
+        held: the roles whose rows it needs.
+        targets: how many times faster than a full run; the whole night, then reading alone, by what each is called.
+        what: in words.
+    """
+
+    train: TrainConfig
+    held: Collection[int]
+    targets: dict[str, float]
+    what: str
+
+
+CASES = (
+    Case(TrainConfig(trainer="gram"), HELD_OUT, {"incremental": 50}, "1000 epochs of gram"),
+    Case(  # converting the rows and training take as long in both
+        TrainConfig(trainer="fused", epochs=1, batch_size=1024, learning_rate=1e-3),
+        ALL,
+        {"incremental, rows walked": 3, "incremental, rows read": 20},
+        "an epoch of fused, batches of 1024, shuffled",
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Night:
-    """What a run came to: parameters (O, F), the mean loss on the test rows, and how many files it read."""
+    """What a run came to: parameters (O, F), mean loss on the test rows, how many files it read, and for how long."""
 
     weight_OF: npt.NDArray[np.float64]
     loss: float
     read: int
+    reading: float
 
 
 def run(*, rows: int = 1_000_000, files: int = 365, rounds: int = 7) -> list[Result]:
-    """One result."""
-    busy, each = load(), rows // files
+    """A result for each case."""
     # the files are made just now, and their times tell any change all the same: nothing else writes them
     with tempfile.TemporaryDirectory(prefix="linreg-bench-") as folder, mock.patch.object(source, "_SETTLED", -1):
-        nights, before, cache = (Path(folder) / name for name in ("nights", "before", "cache"))
+        nights = Path(folder) / "nights"
         nights.mkdir()
-        last = [data.parquet(nights / f"n{i:03d}.parquet", rows // files, len(FEATURES), seed=i) for i in range(files)][
-            -1
-        ]
-        aside = last.rename(Path(folder) / last.name)
-        _night(nights, before)  # all but the last are known
-        aside.rename(last)
-        _check_the_same(_again(nights, before, cache), _night(nights, None), files)
-        measured = in_turn(
-            {
-                "ours": lambda: _timed(nights, before, cache),
-                FULL: lambda: seconds(partial(_night, nights, None)),
-            },
-            rounds,
-        )
+        for i in range(files):
+            last = data.parquet(nights / f"n{i:03d}.parquet", rows // files, len(FEATURES), seed=i)
+        return [result for case in CASES for result in _measured(case, nights, last, rows // files, rounds)]
+
+
+def _measured(case: Case, nights: Path, last: Path, each: int, rounds: int) -> list[Result]:
+    busy, files = load(), len(list(nights.iterdir()))
+    before, cache = (nights.with_name(f"{kind}-{case.train.trainer}") for kind in ("before", "cache"))
+    aside = last.rename(nights.with_name(last.name))
+    _night(case, nights, before)  # all but the last are known
+    aside.rename(last)
+    _put_back(before, cache)
+    _check_the_same(_night(case, nights, cache), _night(case, nights, None), files)
+    measured = in_turn(
+        {
+            "ours": lambda: _timed(case, nights, before, cache),
+            FULL: lambda: _seconds(case, nights, None),
+        },
+        rounds,
+    )
     note = (
         f"{files} Parquet files of {each:,} rows x {len(FEATURES)} features, one of them new; digests, records, "
-        f"1000 epochs of gram, metrics on 20% test rows; same bits; medians of {rounds} taken in turn; {busy}"
+        f"{case.what}, metrics on 20% test rows; same bits; medians of {rounds} taken in turn; {busy}"
     )
-    return [less_is_better("incremental", "s", measured, {FULL: 50}, note=note)]
+    return [
+        less_is_better(name, "s", measured, {FULL: target}, note=note, column=column)
+        for column, (name, target) in enumerate(case.targets.items())
+    ]
 
 
-def _timed(nights: Path, before: Path, cache: Path) -> tuple[float, ...]:
+def _timed(case: Case, nights: Path, before: Path, cache: Path) -> tuple[float, ...]:
     _put_back(before, cache)
-    return seconds(partial(_night, nights, cache))
+    return _seconds(case, nights, cache)
 
 
-def _again(nights: Path, before: Path, cache: Path) -> Night:
-    _put_back(before, cache)
-    return _night(nights, cache)
+def _seconds(case: Case, nights: Path, cache: Path | None) -> tuple[float, ...]:
+    """Of the whole night, and of reading alone."""
+    began = perf_counter()
+    night = _night(case, nights, cache)
+    return perf_counter() - began, night.reading
 
 
 def _put_back(before: Path, cache: Path) -> None:
@@ -83,19 +124,21 @@ def _put_back(before: Path, cache: Path) -> None:
     shutil.copytree(before, cache)
 
 
-def _night(nights: Path, cache: Path | None) -> Night:
+def _night(case: Case, nights: Path, cache: Path | None) -> Night:
     """The work on data of one run."""
     config = DataConfig(path=str(nights), features=FEATURES, targets=TARGETS, test_fraction=0.2)
+    began = perf_counter()
     known = KnownFiles.open(cache, config.path) if cache else None
     partitions = source.find(config.path, known=known.files if known else None)
     if known:
         known.save(partitions)
-    found = take_in(config, partitions=partitions, held=HELD_OUT, cache=cache)
-    model = fit(found.dataset.train, TrainConfig(trainer="gram"), moments=found.record.moments).model
+    found = take_in(config, partitions=partitions, held=case.held, cache=cache)
+    reading = perf_counter() - began
+    model = fit(found.dataset.train, case.train, moments=found.record.moments).model
     test = found.dataset.test
     y_NO, predicted_NO = test.select(TARGETS), predict_rows(model, test)
     regression_metrics(y_NO, predicted_NO, TARGETS)
-    return Night(model.weight_OF, float(squared_errors(y_NO, predicted_NO).mean()), found.read)
+    return Night(model.weight_OF, float(squared_errors(y_NO, predicted_NO).mean()), found.read, reading)
 
 
 def _check_the_same(ours: Night, full: Night, files: int) -> None:

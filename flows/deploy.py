@@ -6,14 +6,16 @@ the schedule with the process. The deployment's runs start in this working direc
 
 import signal
 
-from prefect import aserve
 from prefect.deployments.runner import RunnerDeployment
+from prefect.logging import get_logger
+from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.pipeline import linreg_flow
+from flows.serving import catch_up, only_here, patient
 from flows.steps import check_server
 from linreg.config import Config
 from linreg.config_file import to_dict
@@ -23,7 +25,7 @@ from linreg.errors import UserError
 def serve(
     config: Config, *, name: str, cron: str | None = None, interval: float | None = None, timezone: str = "UTC"
 ) -> None:
-    """Run the config's flow on a schedule until stopped.
+    """Run the config's flow on a schedule until stopped; what was missed before is caught up by one run.
 
     Args:
         config: becomes the deployment's parameters.
@@ -33,7 +35,7 @@ def serve(
         timezone: an IANA name.
 
     Raises:
-        UserError: the schedule cannot be read, or no server is named.
+        UserError: the schedule cannot be read, no server is named, or another process serves that name.
         ServerAway: the server does not answer.
     """
     try:
@@ -43,8 +45,17 @@ def serve(
         raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
     _require_server()
     _heed_interrupts()
-    # one at a time: a run that takes longer than its interval is followed, not joined, by the next
-    run_coro_as_sync(aserve(made, pause_on_shutdown=False, print_starting_message=True, limit=1))
+    with only_here(f"{made.flow_name}/{made.name}"):
+        run_coro_as_sync(_serve(made))
+
+
+async def _serve(made: RunnerDeployment) -> None:
+    runner = Runner(pause_on_shutdown=False, limit=None)  # a schedule's runs take turns; those by hand need not wait
+    deployment_id = await runner.aadd_deployment(made)
+    get_logger("serve").info("serving '%s/%s' until stopped", made.flow_name, made.name)
+    catch_up(deployment_id)
+    with patient():
+        await runner.start()
 
 
 def _heed_interrupts() -> None:

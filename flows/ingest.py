@@ -111,6 +111,7 @@ def read(
         held=stay,
         device=_card(config),
         cache=Path(config.engine.cache) if config.engine.cache else None,
+        most=round(config.engine.cache_gb * 2**30),
         **_wanted(champion),
     )
     records = found.record, found.validation, found.test, found.extents

@@ -33,6 +33,7 @@ from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
+from flows.turns import in_turn
 from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.fit import Fit, fit
 from linreg.plan import Plan, plan
@@ -150,6 +151,7 @@ def run_name(what: str = "") -> str:
 
 @flow(name="linreg", flow_run_name=run_name, persist_result=False, validate_parameters=True)
 @told
+@in_turn
 def linreg_flow(
     model: str,
     data: DataConfig,

@@ -34,6 +34,7 @@ from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import Store, open_store
 from flows.tracking.sweeps import tag_of
+from flows.turns import in_turn
 from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.fit import Fit
@@ -107,6 +108,7 @@ def rank(sweep: SweepIngested, results: Sequence[Result], nest: Nest) -> tuple[l
     validate_parameters=True,
 )
 @told
+@in_turn
 def linreg_sweep_flow(
     model: str,
     data: DataConfig,

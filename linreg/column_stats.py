@@ -114,7 +114,7 @@ def _of(records: Sequence[Moments], scope: Scope) -> Stats:
     count_n = np.array([r.weight**2 / r.square_weight for r in records])
 
     mean_nP = root_nKK[:, 0, 1:] / root_nKK[:, 0, :1]
-    mean_nC, rest_nKC = (mean_nP + shift_nP)[:, at], root_nKK[:, 1:, 1 + at]
+    mean_nC, rest_nKC = (mean_nP + shift_nP)[:, at], root_nKK.take(1 + at, axis=2)[:, 1:]
     size_nC = _size(mean_nC, rest_nKC, weight_n)
     mean_nC = (shift_nP[:, at] - scope.origin_S) + mean_nP[:, at]
     if scope.model:
@@ -144,7 +144,7 @@ def _residuals(
     """``y - (x - mean) W' - b`` as columns of the factor: its mean, the centred rest, and the size of its terms."""
     x, y = (np.array([names.index(n) for n in part], dtype=np.intp) for part in (model.features, model.targets))
     mean_nF, mean_nO = (shift_nP[:, x] - model.mean_F) + mean_nP[:, x], (shift_nP[:, y] - model.bias_O) + mean_nP[:, y]
-    rest_nKF, rest_nKO = root_nKK[:, 1:, 1 + x], root_nKK[:, 1:, 1 + y]
+    rest_nKF, rest_nKO = (root_nKK.take(1 + i, axis=2)[:, 1:] for i in (x, y))
     full_nP = mean_nP + shift_nP
     size_nF, size_nO = (_size(full_nP[:, i], rest, weight_n) for i, rest in ((x, rest_nKF), (y, rest_nKO)))
     weight_FO = model.weight_OF.T

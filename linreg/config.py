@@ -228,7 +228,8 @@ class EngineConfig:
 
     Args:
         kind: where it runs: ``local``, in this process.
-        cache: the folder where the records of files that were read are kept for the next run; empty: nowhere.
+        cache: the folder where what was made of the files is kept for the next run; empty: nowhere.
+        cache_gb: GiB that it may take. A data set of which more than half of that would be kept is read anew each time.
         verify: read every file to its end, known or not, to find out whether it changed.
     """
 
@@ -236,10 +237,13 @@ class EngineConfig:
 
     kind: Literal["local"] = "local"
     cache: str = "data/.cache"
+    cache_gb: float = 2.0
     verify: bool = False
 
     def __post_init__(self) -> None:
         _choice(self.kind, ("local",), "engine.kind")
+        fits = math.isfinite(self.cache_gb) and self.cache_gb >= 0
+        _require(fits, "engine.cache_gb", "must be at least 0", self.cache_gb)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from linreg.apart import Shifts, ratio
 from linreg.column_stats import Scope
 from linreg.config import MEASURES
 from linreg.extent import Extent
@@ -26,7 +27,7 @@ from linreg.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.merging import merge_alike
 from linreg.model import LinearModel
 from linreg.moments import Moments
-from linreg.shifts import Compared, Shifts, correlations, means, ratio, spreads, worst_of
+from linreg.shifts import Compared, correlations, means, spreads, worst_of
 
 Float = npt.NDArray[np.float64]
 

@@ -114,15 +114,10 @@ def run(ready: Ready, *, gaps: bool, validation: Moments | None = None, on_epoch
 
 def _walked(ready: Ready, validation: Moments | None, on_epoch: OnEpoch | None) -> Ended:
     """What ``loop`` returns, to the bit, a stretch of epochs at a time: their losses are one array operation."""
-    told = on_epoch or _silent
-    (ended,) = walk_together([ready], validation, lambda _, epoch, loss: told(epoch, loss))
+    (ended,) = walk_together([ready], validation, (lambda _, epoch, loss: on_epoch(epoch, loss)) if on_epoch else None)
     if isinstance(ended, UserError):
         raise ended
     return ended
-
-
-def _silent(_epoch: int, _loss: float) -> None:
-    """Nobody listens."""
 
 
 def finish(ready: Ready, state: State, way: Way, stopped: str, *, gaps: bool) -> Fit:

@@ -20,16 +20,17 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from linreg import leafwise, leaves, source, split
+from linreg import leafwise, source, split
 from linreg.checks import RECORDED, Part, among, extras, numbers, read_part
 from linreg.config import DataConfig
 from linreg.dataset import Dataset, Folds, assembled, sorted_by_name
 from linreg.extent import Extent
 from linreg.gaps import Gapped
-from linreg.held_rows import stacked
-from linreg.ledger import Entry, Ledger, key_of, trim
+from linreg.gathered import Gathered, Place
+from linreg.ledger import MOST, Ledger, key_of, trim
 from linreg.merging import merge_gapped
 from linreg.moments import Moments
+from linreg.pack import Pack
 from linreg.parquet_sections import Irregular
 from linreg.record import Record, gapped_by, joined
 from linreg.rows import Rows
@@ -72,6 +73,7 @@ def take_in(
     folds: Folds | None = None,
     device: torch.device | None = None,
     cache: Path | None = None,
+    most: int = MOST,
 ) -> Intake:
     """Read, check, split and record the data.
 
@@ -79,7 +81,9 @@ def take_in(
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
         device: the card that makes the records; None: the CPU does.
-        cache: the folder where records are kept from run to run (``ledger``), of use where no training rows are held.
+        cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
+            without a card.
+        most: how many bytes it may take.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
@@ -91,57 +95,82 @@ def take_in(
     needs_all = optional or device
     leaf_by_leaf = None if needs_all else partial(leafwise.recorded, config=config, dtype=dtype)
     read = partial(_part, whole=whole, leaf_by_leaf=leaf_by_leaf, config=config, held=held, device=device)
-    kept = cache is not None and not device and not folds and split.TRAIN not in held
+    kept = cache is not None and not device and not folds
+    with_rows = split.TRAIN in held or folds is not None
+    read_all = partial(_one_by_one if device and with_rows else _all, read)
     with one_thread():  # the bits must not hang on how many threads there are
-        if split.TRAIN in held or folds:
-            return _intake(config, [read(p) for p in found] if device else _all(read, found), optional, folds)
-        ledger = Ledger.open(cache, key_of(config, **asked, held=held)) if cache and kept else None
-        return _joined_up(config, found, read, ledger, optional)
+        if folds:
+            return _intake(config, read_all(found), optional, folds)
+        key = key_of(config, **asked, held=held)
+        ledger = Ledger.open(cache, key, most=most) if cache and kept else None
+        return _gathered(config, found, read_all, ledger, optional, apart=with_rows)
 
 
-def _intake(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds | None) -> Intake:
-    """What came of parts whose rows are all held, each as a table of its own."""
+def _intake(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds) -> Intake:
+    """What came of parts whose rows are all held, each as a table of its own, with their keys."""
     dataset = assembled(config, parts, optional, folds)
-    return _recorded(dataset, parts, len(parts))
+    pack = Pack.of(parts)
+    return _recorded(dataset, Gathered.of([(pack, i) for i in range(len(parts))]), None, len(parts))
 
 
-def _joined_up(
+def _gathered(
     config: DataConfig,
     found: Sequence[Partition],
-    read: Callable[..., Part],
+    read_all: Callable[[Sequence[Partition]], Sequence[Part]],
     ledger: Ledger | None,
     optional: Sequence[str],
+    *,
+    apart: bool,
 ) -> Intake:
-    """What came of all partitions, those that are known and those that had to be read; the held rows in one table."""
-    known = {p: entry for p in found if ledger and (entry := ledger.known(p))}
-    fresh = dict(zip(rest := [p for p in found if p not in known], _all(read, rest), strict=True))
+    """What came of all partitions, those that are known and those that had to be read."""
+    known = [ledger.known(p) if ledger else None for p in found]
+    rest = [p for p, place in zip(found, known, strict=True) if place is None]
+    fresh = Pack.of(read_all(rest)) if rest else None
     if ledger and fresh:
-        ledger.add(list(fresh.values()), found)
-        trim(ledger.folder.parent)
-    items: list[Part | Entry] = [known.get(p) or fresh[p] for p in found]
-    whole = stacked(found[0], items, optional, numbers(config))
+        ledger.add(fresh, found)
+        trim(ledger.folder.parent, most=ledger.most)
+    places = _in_order(known, fresh)
+    gathered = Gathered.of(places)
     dataset = replace(
-        assembled(config, [whole], optional),
+        assembled(config, gathered.parts(found[0], optional, numbers(config), apart=apart), optional),
         partitions=tuple(found),
         digest=source.digest(found),
-        counts=tuple(item.counts for item in items),
+        counts=gathered.counts(),
     )
-    return _recorded(dataset, items, len(fresh))
+    return _recorded(dataset, gathered, ledger, len(rest))
 
 
-def _recorded(dataset: Dataset, items: Sequence[Part | Entry], read: int) -> Intake:
-    """The records of all partitions as one."""
-    train, validation, test = ([i.records[r] for i in items if r in i.records] for r in RECORDED)
-    record = joined([gapped for gapped, _ in train], plain=sum(way == leaves.PLAIN for _, way in train))
-    filled = merge_gapped([gapped for gapped, _ in validation]).filled(record.fill_F) if validation else None
-    judges = merge_gapped([gapped for gapped, _ in test or train])
-    return Intake(dataset, record, filled, judges, tuple(i.extent for i in items), read)
+def _in_order(known: Sequence[Place | None], fresh: Pack | None) -> list[Place]:
+    """The place of every partition: those that are not known are the fresh ones, one after the other."""
+    coming = iter([(fresh, i) for i in range(len(fresh.names))] if fresh else ())
+    return [place or next(coming) for place in known]
+
+
+def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read: int) -> Intake:
+    """The records of all partitions as one, with those that were merged before where there is a ledger."""
+    columns = len(dataset.train.features) + len(dataset.train.targets)
+    series = {r: found for r in RECORDED if len(found := gathered.series(r))}
+    whole: dict[int, Gapped] = {}
+    for r, records in series.items():
+        branches = ledger.branches(r, columns) if ledger else None
+        whole[r] = merge_gapped(records, branches)
+        if branches:
+            branches.save()
+    train = series[split.TRAIN]
+    record = joined(train, plain=train.plain, whole=whole[split.TRAIN])
+    filled = whole[split.VALIDATION].filled(record.fill_F) if split.VALIDATION in whole else None
+    judges = whole.get(split.TEST, whole[split.TRAIN])
+    return Intake(dataset, record, filled, judges, gathered.extents(), read)
 
 
 def _all(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
     """Several files side by side, or one after the other with all cores on each."""
     if 1 < cores() <= len(found):
         return in_threads(partial(read, threads=1), found)
+    return _one_by_one(read, found)
+
+
+def _one_by_one(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
     return [read(partition) for partition in found]
 
 

@@ -6,21 +6,25 @@
 
 A file counts as the same where path, size, inode, device and the times of its last changes are; ``source`` gives a
 stamp only to local files that had been still for a while when they were hashed. The list begins with its digest: a
-damaged one is as good as none.
+damaged one is as good as none. Numbers are kept as such: as text they are slow to read.
 """
 
 import contextlib
 import json
 import os
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import xxhash
 
 from linreg.source import Partition
 
 _SUFFIX = ".files"
+_COUNT = struct.Struct("<Q")
+_WORD = (1 << 64) - 1  # times may be negative, inodes may fill a word
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,12 @@ class KnownFiles:
     def save(self, partitions: Iterable[Partition]) -> None:
         """Put the list of what is there now in place; where that is not possible, it is left out."""
         now = {p.path: p for p in partitions if p.stamp}
-        if {k: (p, p.stamp) for k, p in now.items()} == {k: (p, p.stamp) for k, p in self.files.items()}:
+        # find gives those that it knows as they are
+        if len(now) == len(self.files) and all(self.files.get(k) is p for k, p in now.items()):
             return
-        listed = [[p.name, p.path, p.size, p.digest, p.stamp] for p in now.values()]
-        content = json.dumps(listed).encode("utf-8", "surrogateescape")
+        numbers = np.array([[n & _WORD for n in (p.size, *p.stamp)] for p in now.values()], np.uint64)
+        text = json.dumps([[p.name for p in now.values()], list(now), [p.digest for p in now.values()]])
+        content = b"".join([_COUNT.pack(len(now)), numbers.tobytes(), text.encode("utf-8", "surrogateescape")])
         coming = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,5 +69,13 @@ def _read(path: Path) -> dict[str, Partition]:
         return {}
     if xxhash.xxh3_128_digest(content[16:]) != content[:16]:
         return {}
-    listed = json.loads(content[16:].decode("utf-8", "surrogateescape"))
-    return {opens: Partition(name, opens, size, digest, tuple(stamp)) for name, opens, size, digest, stamp in listed}
+    (count,) = _COUNT.unpack(content[16:24])
+    if 24 + 48 * count > len(content):  # as it was written by an earlier version
+        return {}
+    numbers = np.frombuffer(content, np.uint64, 6 * count, 24).reshape(count, 6)
+    times_n4, inode_n2 = numbers[:, :4].astype(np.int64).tolist(), numbers[:, 4:].tolist()
+    listed = json.loads(content[24 + 48 * count :].decode("utf-8", "surrogateescape"))
+    return {
+        opens: Partition(name, opens, size, digest, (*times, *inode))
+        for name, opens, digest, (size, *times), inode in zip(*listed, times_n4, inode_n2, strict=True)
+    }

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import PurePosixPath
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -20,7 +21,21 @@ import pyarrow.fs as pafs
 from linreg.errors import ServerAway, UserError, nearest
 from linreg.tables import kind
 
-Named = tuple[str, str]  # name below the root, path or URI that opens it
+Stamp = tuple[int, ...]
+
+
+class Named(NamedTuple):
+    """A file.
+
+    Args:
+        name: below the root.
+        path: what opens it; a URI too.
+        stamp: what a local file's inode says of its last change: times, size, inode and device. Empty for others.
+    """
+
+    name: str
+    path: str
+    stamp: Stamp = ()
 
 
 def files(path: str, *, asked: str = "data.path") -> list[Named]:
@@ -57,7 +72,7 @@ def windowed(files: Sequence[Named], window: int, by: str) -> list[Named]:
         raise UserError("data.window_by counts days, and data.window does not say how many: set it")
     if not window or not by:
         return list(files[-window:])
-    days = [_day(name, path, by) for name, path in files]
+    days = [_day(file.name, file.path, by) for file in files]
     first = max(days) - timedelta(days=window - 1)
     return [file for file, day in zip(files, days, strict=True) if day >= first]
 
@@ -76,12 +91,12 @@ def _local(path: str, asked: str) -> list[Named]:
     if glob.has_magic(path) and not os.path.lexists(path):
         return _globbed(path)
     try:
-        mode = os.stat(path).st_mode
+        said = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(_missing(path, asked)) from None
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(said.st_mode):
         return _folder(path, asked)
-    return [_regular(_known(os.path.basename(path), path))]
+    return [_known(os.path.basename(path), path, said)]
 
 
 def _missing(path: str, asked: str) -> str:
@@ -99,7 +114,7 @@ def _globbed(path: str) -> list[Named]:
     literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
     root = "/".join(literal) or ("/" if path.startswith("/") else ".")
     found = glob.glob(path, recursive=True)
-    files = [_regular(_known(os.path.relpath(f, root), f)) for f in found if not os.path.isdir(f)]
+    files = [_known(os.path.relpath(f, root), f, os.stat(f)) for f in found if not os.path.isdir(f)]
     if not files:
         what = "matches folders only: add '/*.csv'" if found else "matches no file: check the pattern"
         raise UserError(f"{path}: {what}")
@@ -110,36 +125,42 @@ def _folder(root: str, asked: str) -> list[Named]:
     """The data files under a folder, through links to folders too, each folder once."""
     files: list[Named] = []
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
-        real = os.path.realpath(folder)
-        folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith("."))
-        taken = [] if real in seen else [n for n in names if not n.startswith(".") and kind(n)]
-        below = os.path.relpath(folder, root)
-        here = "" if below == os.curdir else f"{below}{os.sep}"
-        files += [_regular((f"{here}{n}", os.path.join(folder, n))) for n in taken]
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
         seen.add(real)
+        with os.scandir(folder) as entries:
+            here = [e for e in entries if not e.name.startswith(".")]
+        below = os.path.relpath(folder, root)
+        start = "" if below == os.curdir else f"{below}{os.sep}"
+        folders = {e.path for e in here if e.is_dir()}
+        files += [_regular(start + e.name, e.path, e.stat()) for e in here if e.path not in folders and kind(e.name)]
+        waiting += sorted(folders, reverse=True)
     if not files:
         raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {asked}")
     return files
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _known(name: str, path: str) -> Named:
+def _known(name: str, path: str, said: os.stat_result | None = None) -> Named:
     if not kind(name):
         ext = PurePosixPath(name).suffix
         what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
         raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
-    return name, path
+    return _regular(name, path, said) if said else Named(name, path)
 
 
-def _regular(file: Named) -> Named:
+def _regular(name: str, path: str, said: os.stat_result) -> Named:
     """A named pipe or a device would be waited on for ever."""
-    if not stat.S_ISREG(os.stat(file[1]).st_mode):
-        raise UserError(f"{file[1]}: is not a regular file: copy its content to a .csv or .parquet file")
-    return file
+    if not stat.S_ISREG(said.st_mode):
+        raise UserError(f"{path}: is not a regular file: copy its content to a .csv or .parquet file")
+    return Named(name, path, stamp(said))
+
+
+def stamp(said: os.stat_result) -> Stamp:
+    """What tells any change of a file."""
+    return said.st_mtime_ns, said.st_ctime_ns, said.st_size, said.st_ino, said.st_dev
 
 
 def _remote(uri: str, asked: str) -> list[Named]:
@@ -158,7 +179,7 @@ def _remote(uri: str, asked: str) -> list[Named]:
     names = [n for n in below if not re.search(r"(^|/)\.", n) and wanted.fullmatch(n) and kind(n)]
     if not names:
         raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {asked}")
-    return [(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
+    return [Named(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
 
 
 def _listing(system: pafs.FileSystem, root: str) -> list[pafs.FileInfo]:

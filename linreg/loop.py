@@ -5,7 +5,7 @@ parameters as they are and not an average over batches. Nothing here draws a pro
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -78,7 +78,7 @@ class Way:
         """
         epoch = len(self.excess)
         if epoch in self._noted:
-            self.path[epoch] = own_units(self.objective.model(at()[1]))
+            self.path[epoch] = self.objective.own_units(at()[1])
         self.excess.append(excess)
         if error is not None:
             self._validated(epoch, error, at)
@@ -86,6 +86,30 @@ class Way:
         if epoch and (not math.isfinite(loss) or loss > self._lost):
             raise UserError(_diverged(self.excess, loss, self.config, self.objective))
         return loss
+
+    def note_all(self, excess: Sequence[float], theta: Callable[[int], Float]) -> list[float] | None:
+        """``note`` for several epochs in a row, without validation rows; returns the trained losses.
+
+        None, and nothing is noted, where the way may end before the last of them.
+
+        Args:
+            excess: of the trained losses over the optimum.
+            theta: gives the parameters of one of them, should they be wanted.
+        """
+        first, config = len(self.excess), self.config
+        if self.ending() or config.patience or first + len(excess) - 1 > self.epochs:
+            return None
+        excess_E = np.array(excess)
+        loss_E = self.objective.optimum_loss + excess_E
+        lost = not np.isfinite(loss_E).all() or bool((loss_E > self._lost).any())
+        if lost or (config.tolerance and bool((excess_E[:-1] <= config.tolerance).any())):
+            return None
+        for i in range(len(excess)):
+            if first + i in self._noted:
+                self.path[first + i] = self.objective.own_units(theta(i))
+        self.excess += excess
+        losses: list[float] = loss_E.tolist()
+        return losses
 
     def _validated(self, epoch: int, error: float, at: Callable[[], tuple[State, Float]]) -> None:
         if not math.isfinite(error) and math.isfinite(self.excess[-1]):

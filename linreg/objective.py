@@ -182,6 +182,11 @@ class Objective:
         bias_O = model.bias_O[order_O] + weight_OF @ (self.centre_F - model.mean_F[order_F])
         return np.vstack([bias_O, (weight_OF * self.scale_F).T])
 
+    def own_units(self, theta_DO: Float) -> Float:
+        """Parameters in the data's own units, bias first, shape (1 + F, O): those of ``model``, to the bit."""
+        weight_OF = np.ascontiguousarray(theta_DO[1:].T / self.scale_F)
+        return np.vstack([theta_DO[0] - weight_OF @ self.centre_F, weight_OF.T])
+
     def model(self, theta_DO: Float) -> LinearModel:
         """The model in the data's own units."""
         weight = theta_DO[1:].T / self.scale_F

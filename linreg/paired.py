@@ -72,9 +72,11 @@ def gains(new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts
         away_NT, w_N = np.add.reduceat(away_NT, starts), np.add.reduceat(w_N, starts)
     n = effective(w_N)
     half_T = _half_width(away_NT, n)
-    share_2T = np.stack([np.where(gain_T < 0, -np.inf, 0.0), np.zeros(len(old_T))])
-    np.divide([gain_T, half_T], old_T, out=share_2T, where=old_T > 0)
-    return Gains(old_T, *share_2T, len(new_NT), n, len(parts) if clustered else 0)
+    some = old_T > 0
+    by_T = np.where(some, old_T, 1.0)
+    gain_T = np.where(some | (gain_T >= 0), gain_T / by_T, -np.inf)
+    half_T = np.where(some, half_T / by_T, 0.0)
+    return Gains(old_T, gain_T, half_T, len(new_NT), n, len(parts) if clustered else 0)
 
 
 def effective(w_N: Float) -> float:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 Float = npt.NDArray[np.float64]
 
 ROUNDS = 4  # with plain weights first; from the third on nothing moves by a tenth
-_BLOCK = 2**20  # numbers that are worked on at once
+_BLOCK = 2**17  # numbers that are worked on at once
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from linreg.gaps import Gapped
 from linreg.merging import merge_gapped
 from linreg.moments import Float, Moments
 from linreg.rows import Rows
+from linreg.series import Each
 from linreg.threads import one_thread
 
 
@@ -31,7 +32,7 @@ class Record:
     """
 
     moments: Moments
-    partitions: tuple[Moments, ...]
+    partitions: Sequence[Moments]
     filled: int
     plain: int = 0
 
@@ -54,11 +55,12 @@ def record(rows: Rows, device: torch.device | None = None) -> Record:
     return joined([part for part, _ in found], plain=sum(way == leaves.PLAIN for _, way in found))
 
 
-def joined(parts: Sequence[Gapped], *, plain: int = 0) -> Record:
+def joined(parts: Sequence[Gapped], *, plain: int = 0, whole: Gapped | None = None) -> Record:
     """The record of several partitions' rows, gaps filled with the means over all of them.
 
     Args:
         plain: how many were recorded by plain sums.
+        whole: all of them merged, where that is at hand.
 
     Raises:
         UserError: there is no row, or a column has no value at all.
@@ -66,9 +68,9 @@ def joined(parts: Sequence[Gapped], *, plain: int = 0) -> Record:
     if not parts:
         raise UserError("there are no rows to learn from: check data.path and the split")
     with one_thread():  # the bits must not hang on how many threads there are
-        whole = merge_gapped(parts)
+        whole = whole or merge_gapped(parts)
         if not whole.gaps:
-            return Record(whole.moments, tuple(p.moments for p in parts), 0, plain)
+            return Record(whole.moments, Each(parts, lambda p: p.moments), 0, plain)
         fill_F = whole.mean_F()
         return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing, plain)
 

@@ -23,61 +23,22 @@ residuals; M of any of these, or of pairs.
 Source: Wilson and Hilferty 1931, Paulson 1942 (variances); Fisher 1921 (correlations); Akaike 1969 (prediction error).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from linreg.apart import Away, Shifts, chosen, further, ratio, tells
 from linreg.column_stats import Scope, Stats, most
-from linreg.findings import MOST
 from linreg.inference import FEWEST_PARTITIONS
 from linreg.moments import Moments
-from linreg.random_effects import Usual, usual
+from linreg.random_effects import usual
 
 Float = npt.NDArray[np.float64]
 
-FEWEST_TELLING = FEWEST_PARTITIONS // 2  # of the known ones, for what small or constant partitions do not tell
 SMALL = 0.1  # the share of known partitions whose rows may be too few for the largest correlations
-
-
-class Shifts(NamedTuple):
-    """Of each new record and quantity.
-
-    Args:
-        value_nM: how far, in standard errors; NaN where it cannot be told.
-        size_nM: the effect, as in ``findings.Finding``.
-        was_nM, now_nM: what it is compared with, and what it is.
-        grouped_nM: whether the unit is the partition.
-    """
-
-    value_nM: Float
-    size_nM: Float
-    was_nM: Float
-    now_nM: Float
-    grouped_nM: npt.NDArray[np.bool_]
-
-    def part(self, which: slice) -> "Shifts":
-        """Of some of the quantities."""
-        return self.map(lambda x: x[:, which])
-
-    def map(self, change: Callable[[Any], Any]) -> "Shifts":
-        """The same change to each array."""
-        return Shifts(*map(change, self))
-
-
-class _Away(NamedTuple):
-    """Differences, their standard errors, and what was compared with."""
-
-    away_nM: Float
-    error_nM: Float
-    centre_nM: Float
-
-    @property
-    def value_nM(self) -> Float:
-        return ratio(self.away_nM, self.error_nM)
 
 
 @dataclass(frozen=True)
@@ -153,17 +114,17 @@ def means(compared: Compared) -> Shifts:
     rounding_nC = np.maximum(new.rounding_nC, then.rounding_nC) ** 2
     own_nC = compared.expected_C * (1 / new.count_n[:, None] + 1 / then.count_n[0]) + rounding_nC
     away_nC = new.mean_nC - then.mean_nC
-    by_row = _mean_shifts(compared, _Away(away_nC, np.sqrt(own_nC), np.zeros_like(away_nC) + then.mean_nC))
+    by_row = _mean_shifts(compared, Away(away_nC, np.sqrt(own_nC), np.zeros_like(away_nC) + then.mean_nC))
     if not compared.by_group:
         return by_row
     known = compared.known
     found = usual(known.mean_nC, compared.within_C / known.count_n[:, None] + known.rounding_nC**2)
     own_nC = compared.within_C / new.count_n[:, None] + rounding_nC
-    far = _further(new.mean_nC, own_nC, found, compared.files)
-    return _chosen(_tells(found), _mean_shifts(compared, far), by_row)
+    far = further(new.mean_nC, own_nC, found, compared.files)
+    return chosen(tells(found), _mean_shifts(compared, far), by_row)
 
 
-def _mean_shifts(compared: Compared, far: _Away) -> Shifts:
+def _mean_shifts(compared: Compared, far: Away) -> Shifts:
     origin_C = np.zeros(len(compared.expected_C))
     origin_C[: len(compared.scope.columns)] = compared.scope.origin_S
     was_nC = origin_C + far.centre_nM
@@ -182,11 +143,11 @@ def spreads(compared: Compared) -> Shifts:
     level_GC, own_G1 = _level(known.variance_nC * compared.growth_C / unit_C, known.count_n)
     level_nC, own_n1 = _level(new.variance_nC / unit_C, new.count_n)
     found = usual(level_GC, own_G1)
-    far = _further(level_nC, own_n1, found, compared.files)
+    far = further(level_nC, own_n1, found, compared.files)
     was_nC, now_nC = (np.sqrt(unit_C * np.maximum(x, 0.0) ** 3) for x in (far.centre_nM, far.centre_nM + far.away_nM))
     by_group = Shifts(far.value_nM, ratio(now_nC, was_nC, nothing=1.0), was_nC, now_nC, by_row.grouped_nM)
     stuck_nC = (new.variance_nC == 0) & ~(known.variance_nC == 0).any(axis=0)
-    return _chosen(_tells(found) & ~stuck_nC, by_group, by_row)
+    return chosen(tells(found) & ~stuck_nC, by_group, by_row)
 
 
 def _spreads_by_row(compared: Compared) -> Shifts:
@@ -221,13 +182,13 @@ def correlations(compared: Compared) -> Shifts:
     own_n1 = 1 / np.maximum(new.count_n - 3, 1.0)[:, None]
     centre_nM = np.clip(then.z_nM, -limit_n1, limit_n1)
     error_n1 = np.sqrt(own_n1 + 1 / max(then.count_n[0] - 3, 1.0))
-    by_row = _pair_shifts(_Away(np.clip(new.z_nM, -limit_n1, limit_n1) - centre_nM, error_n1, centre_nM))
+    by_row = _pair_shifts(Away(np.clip(new.z_nM, -limit_n1, limit_n1) - centre_nM, error_n1, centre_nM))
     if not compared.by_group:
         return by_row
     z_GM, highest = _comparable_z(compared.known)
     found = usual(z_GM, 1 / np.maximum(compared.known.count_n - 3, 1.0)[:, None])
-    far = _further(new.z_nM, own_n1, found, compared.files, np.minimum(most(new.count_n), highest)[:, None])
-    return _chosen(_tells(found), _pair_shifts(far), by_row)
+    far = further(new.z_nM, own_n1, found, compared.files, np.minimum(most(new.count_n), highest)[:, None])
+    return chosen(tells(found), _pair_shifts(far), by_row)
 
 
 def _comparable_z(known: Stats) -> tuple[Float, float]:
@@ -238,7 +199,7 @@ def _comparable_z(known: Stats) -> tuple[Float, float]:
     return np.where(unsure_GM, np.nan, np.clip(known.z_nM, -highest, highest)), highest
 
 
-def _pair_shifts(far: _Away) -> Shifts:
+def _pair_shifts(far: Away) -> Shifts:
     was_nM, now_nM = np.tanh(far.centre_nM), np.tanh(far.centre_nM + far.away_nM)
     return Shifts(far.value_nM, now_nM - was_nM, was_nM, now_nM, np.zeros(was_nM.shape, dtype=bool))
 
@@ -252,50 +213,3 @@ def worst_of(shifts: Shifts, scope: Scope) -> tuple[Shifts, list[list[tuple[str,
     first, second = scope.pairs
     pairs: list[list[tuple[str, ...]]] = [[(scope.columns[first[k]], scope.columns[second[k]])] for k in worst_n]
     return shifts.map(lambda x: x[np.arange(n), worst_n][:, None]), pairs
-
-
-def _further(value_nM: Float, own_nM: Float, found: Usual, files: int, limit_n1: Float | None = None) -> _Away:
-    """New groups beside what is usual, and the mean of all new ones, each weighing as much as it tells.
-
-    Args:
-        own_nM: the variance that their own rows leave; it broadcasts.
-        files: how many of the n are groups; a further one stands for all together.
-        limit_n1: the largest value that each can tell.
-    """
-    limit_k1 = np.full((files, 1), np.inf) if limit_n1 is None else limit_n1[:files]
-    centre_kM = np.clip(found.centre_M, -limit_k1, limit_k1)
-    away_kM = np.clip(value_nM[:files], -limit_k1, limit_k1) - centre_kM
-    total_kM = np.zeros_like(away_kM) + own_nM[:files] + found.between_M
-    parts = [(away_kM, total_kM, centre_kM)]
-    if len(value_nM) > files:
-        parts.append(_together(away_kM, total_kM, centre_kM))
-    away_nM, total_nM, centre_nM = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _Away(away_nM, np.sqrt(total_nM + found.error_M), centre_nM)
-
-
-def _together(away_kM: Float, total_kM: Float, centre_kM: Float) -> tuple[Float, Float, Float]:
-    """The mean of several groups, weighing inversely to their variances: its difference, variance and centre."""
-    there_kM = np.isfinite(away_kM)
-    least_M = np.where(there_kM, total_kM, np.inf).min(axis=0)
-    weight_kM = np.where(there_kM, ratio(least_M, total_kM, nothing=1.0), 0.0)  # at most 1
-    share_kM = weight_kM / np.where(there_kM.any(axis=0), weight_kM.sum(axis=0), np.nan)
-    away_M, centre_M = ((share_kM * np.nan_to_num(x)).sum(axis=0, keepdims=True) for x in (away_kM, centre_kM))
-    return away_M, (share_kM**2 * total_kM).sum(axis=0, keepdims=True), centre_M
-
-
-def _tells(found: Usual) -> npt.NDArray[np.bool_]:
-    return found.count_M >= FEWEST_TELLING
-
-
-def _chosen(grouped: npt.NDArray[np.bool_], by_group: Shifts, by_row: Shifts) -> Shifts:
-    """By group where enough of them tell."""
-    value, size, was, now = (np.where(grouped, a, b) for a, b in zip(by_group[:4], by_row[:4], strict=True))
-    return Shifts(value, size, was, now, np.broadcast_to(grouped, value.shape))
-
-
-def ratio(of: Float, by: Float, *, nothing: float = 0.0) -> Float:
-    """``of / by``, at most ``MOST``: what is beyond measure is finite. 0 / 0 is ``nothing``."""
-    of, by = np.broadcast_arrays(of, by)
-    beyond = np.where(of == 0, nothing, np.sign(of) * MOST)
-    with np.errstate(over="ignore"):
-        return np.clip(np.divide(of, by, out=beyond, where=by > 0), -MOST, MOST)

@@ -69,12 +69,14 @@ def find(
     """
     found: dict[str, Partition | None] = {}
     files = listing.windowed(listing.files(path, asked=asked), window, window_by)
-    for name, opens in files:
+    for name, opens, stamp in files:
         same = known.get(opens) if known else None
-        found[opens] = replace(same, name=name) if same and unchanged(same) else None
-    rest = [file for file in files if found[file[1]] is None]
-    found |= {p.path: p for p in in_threads(lambda file: _hashed(*file), rest)}
-    return [p for _, opens in files if (p := found[opens])]
+        found[opens] = None
+        if same and stamp and same.stamp == stamp:
+            found[opens] = same if same.name == name else replace(same, name=name)
+    rest = [file for file in files if found[file.path] is None]
+    found |= {p.path: p for p in in_threads(lambda file: _hashed(file.name, file.path), rest)}
+    return [p for file in files if (p := found[file.path])]
 
 
 def digest(partitions: Iterable[Partition]) -> str:
@@ -134,10 +136,9 @@ def _stamp(path: str) -> tuple[int, ...]:
     if "://" in path:
         return ()
     try:
-        s = os.stat(path)
+        return listing.stamp(os.stat(path))
     except OSError:
         return ()  # opening it says what is wrong
-    return s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino, s.st_dev
 
 
 def unchanged(partition: Partition) -> bool:

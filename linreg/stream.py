@@ -48,7 +48,7 @@ def find(path: str, columns: Sequence[str]) -> list[Stream]:
         UserError: nothing is there, or a file is not what it should be: says where, and what to do.
         ServerAway: a remote file system does not answer.
     """
-    return [_opened(name, opens, columns) for name, opens in listing.files(path, asked="the INPUT path")]
+    return [_opened(file.name, file.path, columns) for file in listing.files(path, asked="the INPUT path")]
 
 
 def common_schema(streams: Sequence[Stream]) -> pa.Schema:

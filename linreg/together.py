@@ -12,7 +12,7 @@ Shapes: E epochs of a stretch, K models, F features, O targets, D = F + 1.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import cast
 
 import numpy as np
@@ -50,12 +50,8 @@ def walk_together(
         for batch in _batches(readies):
             walk = _Walk([_Member(i, readies[i]) for i in batch], validation)
             while walk.members:
-                out.update(walk.stretch(on_epoch or _silent))
+                out.update(walk.stretch(on_epoch))
     return [out[i] for i in range(len(readies))]
-
-
-def _silent(_model: int, _epoch: int, _loss: float) -> None:
-    """Nobody listens."""
 
 
 def _batches(readies: Sequence[Ready]) -> Iterator[list[int]]:
@@ -146,7 +142,7 @@ class _Walk:
         self.slope_KDO = stacked(objectives, lambda o: o.slope_DO)
         self.loss = Losses(objectives, self.validation)
 
-    def stretch(self, on_epoch: OnModelEpoch) -> dict[int, Ended | UserError]:
+    def stretch(self, on_epoch: OnModelEpoch | None) -> dict[int, Ended | UserError]:
         """Some more epochs of all; what came of those that ended in them, by index."""
         walked = self._walked()
         excess_KE, error_KE = self.loss(walked.theta_EKDO)
@@ -168,7 +164,10 @@ class _Walk:
             velocity[0] = self.velocity_KDO
         varies = any(m.trainer.schedule != "constant" for m in self.members)
         rate_K = self._rates(self.epoch + 1)
-        for e in range(1, epochs + 1):
+        plain = velocity is None and not self.members[0].trainer.l1 and not varies
+        if plain:
+            self._move(u, rate_K)
+        for e in range(1, 1 if plain else epochs + 1):
             rate_K = self._rates(self.epoch + e) if varies else rate_K
             if velocity is not None:
                 u[e], velocity[e] = self._with_momentum(u[e - 1], velocity[e - 1], rate_K, first=self.epoch + e == 1)
@@ -183,6 +182,18 @@ class _Walk:
     def _moved(self, u_KDO: Float, rate_K: Float) -> Float:
         """``Gram._moved`` without momentum."""
         return np.asarray(u_KDO - rate_K * (self.values_KD * u_KDO - self.slope_KDO))
+
+    def _move(self, u_EKDO: Float, rate_K: Float) -> None:
+        """The same from the first epoch on, in place: arrays of one axis are half the time of so few numbers."""
+        values, slope, rate = (
+            np.broadcast_to(x, u_EKDO.shape[1:]).ravel() for x in (self.values_KD, self.slope_KDO, rate_K)
+        )
+        u_EX, change = u_EKDO.reshape(len(u_EKDO), -1), np.empty_like(values)
+        for u, moved in pairwise(u_EX):
+            np.multiply(values, u, change)
+            np.subtract(change, slope, change)
+            np.multiply(rate, change, change)
+            np.subtract(u, change, moved)
 
     def _with_momentum(self, u_KDO: Float, v_KDO: Float, rate_K: Float, *, first: bool) -> tuple[Float, Float]:
         """``Gram._moved`` with momentum, plain or Nesterov's."""
@@ -220,19 +231,25 @@ def _told(
     walked: _Stretch,
     excess_E: list[float],
     error_E: list[float] | None,
-    on_epoch: OnModelEpoch,
+    on_epoch: OnModelEpoch | None,
 ) -> Ended | UserError | None:
     """Tell a model's way of the epochs walked, until it ends; None where it goes on."""
     way = member.way
+    begin = 1  # the epoch at index 0 is the start, of which nobody is told, or was told with the stretch before
     try:
-        for e in range(len(excess_E)):
-            if e == 0 and walked.begin:  # told with the stretch before
-                continue
-            if way.excess and (stopped := way.ending()):
+        if not walked.begin:
+            way.note(excess_E[0], error_E[0] if error_E else None, partial(walked.at, 0, k, member))
+        if not error_E and (losses := way.note_all(excess_E[begin:], lambda i: walked.theta_EKDO[begin + i, k])):
+            if on_epoch:
+                for e, loss in enumerate(losses, begin):
+                    on_epoch(member.index, walked.begin + e, loss)
+            begin = len(excess_E)
+        for e in range(begin, len(excess_E)):
+            if stopped := way.ending():
                 return _settled(member, walked.state(e - 1, k, member), stopped)
             error = error_E[e] if error_E else None
             loss = way.note(excess_E[e], error, partial(walked.at, e, k, member))
-            if e or walked.begin:
+            if on_epoch:
                 on_epoch(member.index, walked.begin + e, loss)
         if stopped := way.ending():
             return _settled(member, walked.state(len(excess_E) - 1, k, member), stopped)

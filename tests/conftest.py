@@ -3,6 +3,7 @@
 import pytest
 import torch
 from flow_fixtures import folder, prefect_api, work  # noqa: F401 - shared by the tests of flows
+from servers import server  # noqa: F401 - likewise
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

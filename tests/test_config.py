@@ -65,6 +65,7 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "drift.stop": ("{bias = 20}", {"bias": 20.0}),
     "engine.kind": ("local", "local"),
     "engine.cache": ("elsewhere", "elsewhere"),
+    "engine.cache_gb": ("0.5", 0.5),
     "engine.verify": ("true", True),
 }
 

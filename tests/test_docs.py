@@ -16,6 +16,7 @@ from typing import get_type_hints
 
 import numpy as np
 import pytest
+import yaml
 from flow_fixtures import make_folder
 
 from flows.cli.main import _parser, main
@@ -235,6 +236,17 @@ def test_the_readme_says_where_the_tutorials_descent_ends():
     loss = objective.loss(theta_after(objective, start, learning_rate=printed.LEARNING_RATE, epochs=printed.EPOCHS))
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"the loss is {loss:.2f} where {objective.optimum_loss:.4f} is possible" in text
+
+
+def test_the_page_on_schedules_types_commands_that_can_be_typed():
+    text = (ROOT / "docs/schedules.md").read_text()
+    typed = [shlex.split(line, comments=True) for line in re.findall(r"^    linreg (.*)$", text, re.M)]
+    assert [_parser().parse_args(words).function for words in typed] == ["serve"]
+
+
+def test_the_work_pool_trains_the_config_that_ships():
+    (deployed,) = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert config_file.from_dict(deployed["parameters"]) == config_file.load(ROOT / "configs/crops.toml")
 
 
 def test_the_config_that_ships_is_the_tutorials_run():

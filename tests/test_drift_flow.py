@@ -74,7 +74,7 @@ def test_a_night_like_the_others_is_told_as_such(made):
     outcome = made.of["alike"]
     assert made.tags["alike"]["drift"] == "none"
     assert "drift: 1 new file is like what version 1 learned from, within drift.warn" in outcome.notes
-    assert 0 < outcome.metrics["drift.mean"] < 8
+    assert 0 < outcome.metrics["drift.mean"] < 6
     assert ("drift", 1) in flow_runs(outcome.flow_run_id)
 
 
@@ -104,7 +104,7 @@ def test_a_drift_is_warned_of_and_the_night_goes_on(made):
     assert outcome.decision in ("promoted", "kept")
     assert made.tags["drifted"]["drift"] == "warn"
     assert "mean of a is" in made.tags["drifted"]["drift.why"]
-    assert any(n.startswith("drift: mean of a is ") and "above drift.warn.mean 8" in n for n in outcome.notes)
+    assert any(n.startswith("drift: mean of a is ") and "above drift.warn.mean 6" in n for n in outcome.notes)
     version = registry.lookup(made.store, f"nightly/{outcome.version}")
     assert version.metrics["drift.mean"] == outcome.metrics["drift.mean"] > 15
 

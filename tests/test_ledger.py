@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import resource
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +16,12 @@ import pyarrow as pa
 import pytest
 
 from linreg import ledger, source
-from linreg.config import DataConfig
-from linreg.intake import HELD_OUT, Intake, take_in
+from linreg.config import DataConfig, TrainConfig
+from linreg.fit import fit
+from linreg.intake import ALL, HELD_OUT, Intake, take_in
 from linreg.known_files import KnownFiles
 from linreg.ledger import Ledger, trim
-from linreg.merging import merge_alike, merge_gapped
+from linreg.merging import GROUP, merge_alike, merge_gapped
 from linreg.moments import Moments, merge
 from linreg.record import gapped_by
 from linreg.rows import Rows
@@ -331,6 +334,126 @@ def test_the_ledgers_not_used_for_longest_go_first(tmp_path) -> None:
     assert [folder.exists() for folder in by_seed] == [False, True, True]
 
 
+# rows that are walked
+
+
+def walked(how: DataConfig, cache: Path | None, trainer: str = "fused", **room: int) -> tuple[Intake, bytes]:
+    """As a run does it whose trainer walks the rows; what was taken in, and the parameters."""
+    known = KnownFiles.open(cache, how.path) if cache else None
+    partitions = source.find(how.path, known=known.files if known else None)
+    if known:
+        known.save(partitions)
+    found = take_in(how, partitions=partitions, held=ALL, cache=cache, **room)
+    epochs = 2 if trainer == "fused" else 1
+    train = TrainConfig(trainer=trainer, epochs=epochs, batch_size=64, learning_rate=1e-3, standardize=True)
+    model = fit(found.dataset.train, train, moments=found.record.moments).model
+    return found, model.weight_OF.tobytes() + model.bias_O.tobytes()
+
+
+@pytest.mark.parametrize("changes", [{}, {"test_fraction": 0.0}, {"missing": "mean", "key": ("id",)}], ids=str)
+@pytest.mark.parametrize("trainer", ["fused", "manual"])
+def test_rows_that_are_walked_are_kept_too_and_the_new_file_alone_is_opened(tmp_path, trainer: str, changes) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for i in (0, 2, 3):
+        night(
+            data, i, rows=700, a=np.where(np.arange(700) % (50 * i + 70), np.arange(700.0), np.nan if changes else 0.0)
+        )
+    night(data, 4, rows=300, kind="csv")
+    how = config(data, **({} if "missing" in changes else {"missing": "drop"}) | changes)
+    walked(how, cache, trainer)
+    night(data, 1, rows=700, a=np.arange(700, dtype=np.float32))
+    with watched(data) as opened:
+        found, parameters = walked(how, cache, trainer)
+    assert (opened, found.read) == ({"n001.parquet"}, 1)
+    full, expected = walked(how, None, trainer)
+    assert parameters == expected
+    for ours, theirs in zip(found.dataset.train.arrays(), full.dataset.train.arrays(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(found.dataset.train) == found.dataset.train_rows > 1024  # shuffled beyond a block
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_rows_are_noticed_and_read_again(tmp_path, damage: str) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for i in range(3):
+        night(data, i)
+        _, expected = walked(config(data), cache)
+    one = packs(cache)[1]
+    one.write_bytes(DAMAGE[damage](one.read_bytes()))
+    found, parameters = walked(config(data), cache)
+    assert (found.read, parameters) == (1, expected)
+
+
+def test_rows_of_a_withdrawn_file_are_gone_from_the_model(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    gone = [night(data, i) for i in range(4)][1]
+    walked(config(data), cache)
+    gone.unlink()
+    found, parameters = walked(config(data), cache)
+    assert (found.read, parameters) == (0, walked(config(data), None)[1])
+
+
+def test_rows_for_which_there_is_no_room_are_read_each_time_and_others_stay(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    night(data, 0, rows=2000)
+    again(config(data), cache)
+    (kept,) = packs(cache)
+    rows = 2000 * 3 * 8
+    assert walked(config(data), cache, most=rows)[0].read == 1
+    assert packs(cache) == [kept]
+    walked(config(data), cache, most=3 * rows)
+    night(data, 1, rows=2000)  # the two would take more than half of that
+    found, parameters = [walked(config(data), cache, most=3 * rows) for _ in range(2)][-1]
+    assert (found.read, parameters) == (1, walked(config(data), None)[1])
+
+
+def test_where_the_disk_is_full_nothing_is_kept_and_nothing_is_left_behind(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    night(data, 0, rows=5000)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))  # as a full disk: what is written beyond fails
+    try:
+        _, parameters = walked(config(data), cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert parameters == walked(config(data), None)[1]
+    assert [p.name for p in cache.glob("*/*") if "merged" not in p.name] == []
+
+
+def test_large_packs_are_not_written_again_while_half_of_them_is_live(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ledger, "MOST_PACKS", 2)
+    monkeypatch.setattr(ledger, "LARGE", 30_000)
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    first = [night(data, i, rows=1000) for i in range(4)]
+    walked(config(data), cache)
+    (large,) = packs(cache)
+    for i in range(4, 8):
+        night(data, i)
+        walked(config(data), cache)
+    assert large in packs(cache)
+    assert len(packs(cache)) == 3
+    for path in first[:3]:
+        path.unlink()
+    for i in range(8, 10):
+        night(data, i)
+        found, parameters = walked(config(data), cache)
+    assert large not in packs(cache)
+    assert (found.read, parameters) == (1, walked(config(data), None)[1])
+
+
+def test_what_a_run_that_was_cut_off_left_behind_is_deleted_after_a_day(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    night(data, 0)
+    again(config(data), cache)
+    old, new = (packs(cache)[0].with_name(f"{n}.coming") for n in ("old", "new"))
+    for path, age in ((old, 90_000), (new, 0)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    night(data, 1)
+    again(config(data), cache)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 # merging
 
 
@@ -346,6 +469,44 @@ def test_merging_level_by_level_has_the_bits_of_one_addition_after_the_other(cou
     assert one.shift_P.tobytes() == other.shift_P.tobytes()
     sums = ("rows", "weight", "log_weight", "square_weight")
     assert [getattr(one, s) for s in sums] == [getattr(other, s) for s in sums]
+
+
+@pytest.mark.parametrize("spoil", [False, True], ids=["whole", "damaged"])
+def test_what_was_merged_before_is_used_and_has_the_bits_of_a_full_run(tmp_path, monkeypatch, spoil: bool) -> None:
+    """More files than a group has: at the end, in front, in the middle, and one less."""
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for i in range(10, 10 + 2 * GROUP):
+        night(data, i, rows=20)
+    how = config(data)
+    again(how, cache)
+    merges: list[int] = []
+    qr = np.linalg.qr
+    monkeypatch.setattr(
+        np.linalg, "qr", lambda a, **more: (merges.append(len(a) if a.ndim == 3 else 0), qr(a, **more))[1]
+    )
+    steps = [lambda: night(data, 90, rows=20), lambda: night(data, 1, rows=20), lambda: night(data, 13, rows=30)]
+    for step in [*steps, (data / "n020.parquet").unlink]:
+        step()
+        if spoil:
+            for path in cache.glob("*/merged.*"):
+                path.write_bytes(DAMAGE["a flipped bit"](path.read_bytes()))
+        merges.clear()
+        found = again(how, cache)
+        if step is steps[0]:  # the last file alone is a group: of the others only the top is merged, for each role
+            assert sum(merges) == (2 * (2 * GROUP) if spoil else 2 * 2)
+        same(found, how)
+
+
+def test_what_is_merged_holds_nothing_of_a_file_that_is_gone(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    for i in range(GROUP):
+        gone = night(data, i, rows=20)
+    again(config(data), cache)
+    (kept, _) = sorted(cache.glob("*/merged.*"))
+    before = kept.read_bytes()
+    gone.unlink()
+    again(config(data), cache)
+    assert len(kept.read_bytes()) < len(before)
 
 
 def test_records_with_gaps_merge_as_ever() -> None:

@@ -1,90 +1,17 @@
 """Schedules: a real Prefect server, a served deployment, and the runs that it starts by itself."""
 
-import json
-import os
 import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import tomli_w
 from flow_fixtures import WEAK, crops_table
+from servers import BIN, FIRE_SECONDS, asked, environment, process, wait_for
 from tracked import new_store
 
 from flows.tracking import registry
 from flows.tracking.store import open_store
-
-BIN = Path(sys.executable).parent
-START_SECONDS, FIRE_SECONDS = 300, 300  # of patience on a busy machine; a few are usual
-
-
-@contextmanager
-def process(command, *, env, log):
-    """A process in a group of its own; the whole group is ended, whatever happens."""
-    with log.open("w") as f:
-        running = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, preexec_fn=heed
-        )
-    try:
-        yield running
-    finally:
-        for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
-            try:
-                os.killpg(running.pid, number)
-                running.wait(seconds)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-
-
-def heed():
-    """A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def environment(home, url=None):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
-    more = {"PREFECT_API_URL": url} if url else {}
-    return {**kept, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", **more}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def healthy(url):
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def wait_for(condition, seconds, running, log):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert running.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.3)
-    return found
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Started as the README says, on a free port; the environment that leads to it."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    url, log = f"http://127.0.0.1:{port}/api", folder / "log"
-    env, command = environment(folder / "home", url), [BIN / "prefect", "server", "start", "--port", str(port)]
-    with process([*command, "--host", "127.0.0.1"], env=env, log=log) as running:
-        wait_for(lambda: healthy(url), START_SECONDS, running, log)
-        yield env
 
 
 def config(**sections):
@@ -109,7 +36,7 @@ def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
     (version,) = registry.versions(store)
     assert "champion" in version.aliases
     assert (version.run_id, version.flow_run_id) == (run["run_id"], flow_run_id(store, run))
-    flow_run = read_flow_run(server["PREFECT_API_URL"], version.flow_run_id)
+    flow_run = asked(f"{server['PREFECT_API_URL']}/flow_runs/{version.flow_run_id}")
     assert flow_run["auto_scheduled"] is True
     assert flow_run["deployment_id"]
     assert flow_run["parameters"]["train"]["epochs"] == WEAK["epochs"]
@@ -119,13 +46,8 @@ def flow_run_id(store, run):
     return store.client.get_run(run["run_id"]).data.tags["flow_run_id"]
 
 
-def read_flow_run(url, number):
-    with urllib.request.urlopen(f"{url}/flow_runs/{number}", timeout=10) as answer:
-        return json.load(answer)
-
-
 def completed(url, number):
-    return read_flow_run(url, number)["state_type"] == "COMPLETED"
+    return asked(f"{url}/flow_runs/{number}")["state_type"] == "COMPLETED"
 
 
 WRONG = {

@@ -4,7 +4,7 @@ A version carries one tag, ``unchanged``, with how many there were and when the 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from flows.tracking.reach import answering
@@ -46,6 +46,6 @@ def see_again(store: Store, version: Version, *, flow_run_id: str | None) -> See
     with store.lock(version.name), answering(store.uri):
         now = store.client.get_model_version(version.name, str(version.version)).tags.get(TAG)
         times = 1 + (json.loads(now)["times"] if now else 0)
-        told = {"times": times, "last": datetime.now(UTC).isoformat(timespec="seconds"), "flow_run_id": flow_run_id}
-        store.client.set_model_version_tag(version.name, str(version.version), TAG, json.dumps(told))
-    return SeenAgain(times, told["last"], flow_run_id)
+        again = SeenAgain(times, datetime.now(UTC).isoformat(timespec="seconds"), flow_run_id)
+        store.client.set_model_version_tag(version.name, str(version.version), TAG, json.dumps(asdict(again)))
+    return again
