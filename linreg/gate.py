@@ -82,12 +82,12 @@ def against_champion(
 
 
 def _on_training_rows(found: Gains) -> str:
-    return f"judged on {found.rows} training rows (data.test_fraction = 0), no interval"
+    return f"judged on {found.rows:,} training rows (data.test_fraction = 0), no interval"
 
 
 def _interval(found: Gains) -> str:
     """The interval of the gain over all targets, and what it rests on."""
-    rows = f"{found.rows} test rows"
+    rows = f"{found.rows:,} test rows"
     rests_on = f"by {found.partitions} partitions of {rows}" if found.partitions else f"on {rows}"
     return f"95% interval {_between(found.gain_T[0], found.low_T[0], found.high_T[0])} {rests_on}"
 

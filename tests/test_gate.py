@@ -232,7 +232,7 @@ def test_with_thirty_partitions_the_interval_is_scipys_of_their_means() -> None:
     new, old, counts = days(np.random.default_rng(0), days=40, rows=25, effect=0.5)
     by_day = (old - new).reshape(40, 25).mean(axis=1)
     interval = stats.ttest_1samp(by_day, 0).confidence_interval(0.95)
-    words = f"{interval.low / old.mean():.2%} to {interval.high / old.mean():.2%} by 40 partitions of 1000 test rows"
+    words = f"{interval.low / old.mean():.2%} to {interval.high / old.mean():.2%} by 40 partitions of 1,000 test rows"
     assert words in judged(new, old, version=1, counts=counts).reason
 
 
