@@ -167,7 +167,7 @@ def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, f
         seconds=0.0,
         metrics=watched.metrics,
         data=found.facts,
-        notes=(*notes(config, found), *watched.notes),
+        notes=(*notes(config, found), *watched.notes[1:]),  # the first is the reason
     )
 
 

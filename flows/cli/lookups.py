@@ -12,6 +12,7 @@ from flows.tracking.registry import Version
 from flows.tracking.store import Store, open_store
 
 _RUN = ("run_id", "name", "started", "status", "decision", "metrics")  # of the document, which is a contract
+_DRIFT = {"none": "quiet", "warn": "warn", "stop": "stop"}
 _MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
@@ -28,7 +29,7 @@ def runs(args: argparse.Namespace) -> tuple[object, str]:
 
 
 def _cells(run: dict[str, Any]) -> list[str]:
-    told = [run["status"].lower(), run["decision"] or "", run["drift"] if run["drift"] in ("warn", "stop") else ""]
+    told = [run["status"].lower(), run["decision"] or "", _DRIFT.get(run["drift"], "")]
     return [run["run_id"][:8], run["name"], *told, *_measures(run["metrics"]), run["judged_on"]]
 
 
