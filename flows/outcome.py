@@ -99,7 +99,11 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
 def _known(ingested: Ingested) -> str:
     """How many files were not read, if any."""
     files = len(ingested.dataset.partitions)
-    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known" if ingested.read < files else ""
+    if ingested.read == files:
+        return ""
+    if not ingested.read:
+        return "read no file: " + ("it is known" if files == 1 else f"all {files:,} are known")
+    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known"
 
 
 def _plainly(ingested: Ingested) -> str:
@@ -163,7 +167,7 @@ def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, f
         seconds=0.0,
         metrics=watched.metrics,
         data=found.facts,
-        notes=(*notes(config, found), *watched.notes),
+        notes=(*notes(config, found), *watched.notes[1:]),  # the first is the reason
     )
 
 

@@ -12,7 +12,7 @@ from kept import config_of, keep
 from test_cli import document, error, linreg
 from tracked import new_store
 
-from flows.cli.portrait import WIDTH
+from flows.cli.grid import WIDTH
 from flows.tracking import registry
 
 FEATURES, TARGETS = ("a", "b"), ("y", "q")

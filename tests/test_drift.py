@@ -442,6 +442,13 @@ def test_words_json_and_limits_of_what_is_found(rng, old) -> None:
     assert set(document) == {"new", "known", "not_compared", "worst", "findings"}
 
 
+def test_a_mean_is_told_with_what_it_was(old) -> None:
+    z = moved(old.copy(), 0, 5.0)
+    finding = told(drift(sample(old, "champion"), [sample(z)]), "mean", "a")
+    before, after = f"{old[:, 0].mean():.6g}", f"{z[:, 0].mean():.6g}"
+    assert f" standard errors higher ({after}, was {before}: {finding.size:.3g} spreads) in new.csv" in finding.words
+
+
 def test_the_worst_come_first_and_no_more_than_a_hundred_of_each(rng, old) -> None:
     new = [sample(rows(rng, 20), f"{i}.csv") for i in range(60)]
     found = drift(sample(old), new, [])
