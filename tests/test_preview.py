@@ -47,3 +47,12 @@ def test_a_gap_stays_empty_and_no_rows_are_no_table(tmp_path: Path, suffix: str)
     frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
     _, text = preview(path, ["a"], ["y"], 2)
     assert [line.split() for line in text.splitlines()[1:]] == [["1", "1"], ["2", "2", "3"]]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_truth_values_are_shown_as_such(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    frame = pd.DataFrame({"open": [True, False], "predicted_y": [1.0, 3.0]})
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    _, text = preview(path, ["open"], ["y"], 2)
+    assert [line.split() for line in text.splitlines()[1:]] == [["1", "true", "1"], ["2", "false", "3"]]
