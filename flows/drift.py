@@ -24,12 +24,14 @@ class Watched:
         found: all differences; None where nothing was compared.
         judged: those beyond a limit.
         why_not: why nothing was compared, in words.
+        blind: there are files that could be new, and nothing of the champion to compare them with.
     """
 
     version: int | None = None
     found: Drift | None = None
     judged: Judged = field(default_factory=lambda: Judged((), ()))
     why_not: str = ""
+    blind: bool = False
 
     @property
     def verdict(self) -> str:
@@ -55,8 +57,9 @@ class Watched:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The lines, for those who read the result."""
-        return tuple(f"drift: {line}" for line in self.lines)
+        """The lines, for those who read the result; and that nothing was compared, where something should have been."""
+        lines = (f"not compared: {self.why_not}",) if self.blind else self.lines
+        return tuple(f"drift: {line}" for line in lines)
 
     @property
     def reason(self) -> str:
@@ -78,7 +81,8 @@ def compare(limits: DriftConfig, ingested: Ingested) -> Watched:
         return Watched(why_not="there is no champion yet")
     number = champion.version.version
     if champion.moments is None or champion.lineage is None:
-        return Watched(number, why_not=champion.fault or f"version {number} is of a release that kept no record of it")
+        why = champion.fault or f"version {number} is of a release that kept no record of its rows"
+        return Watched(number, why_not=why, blind=True)
     known_content = champion.lineage.digests
     samples = [(p.digest in known_content, Sample(p.name, m, e)) for p, m, e in ingested.trained]
     known, new = ([s for is_known, s in samples if is_known == which] for which in (True, False))

@@ -92,14 +92,30 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
-    lines += filter(None, [_known(ingested), _plainly(ingested), float32.note(ingested.moments)])
+    lines += filter(None, [_twice(ingested), _known(ingested), _plainly(ingested), float32.note(ingested.moments)])
     return tuple(lines)
+
+
+def _twice(ingested: Ingested) -> str:
+    """Files of the same bytes: a delivery that came twice, it may be."""
+    first: dict[str, str] = {}
+    same = [
+        (first[p.digest], p.name) for p in ingested.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
+    ]
+    if not same:
+        return ""
+    more = f", and {_count(len(same) - 1, 'more such file')}" if len(same) > 1 else ""
+    return f"{same[0][0]} and {same[0][1]} hold the same bytes: their rows count twice{more}"
 
 
 def _known(ingested: Ingested) -> str:
     """How many files were not read, if any."""
     files = len(ingested.dataset.partitions)
-    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known" if ingested.read < files else ""
+    if ingested.read == files:
+        return ""
+    if not ingested.read:
+        return "read no file: " + ("it is known" if files == 1 else f"all {files:,} are known")
+    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known"
 
 
 def _plainly(ingested: Ingested) -> str:
@@ -163,7 +179,7 @@ def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, f
         seconds=0.0,
         metrics=watched.metrics,
         data=found.facts,
-        notes=(*notes(config, found), *watched.notes),
+        notes=(*notes(config, found), *watched.notes[1:]),  # the first is the reason
     )
 
 

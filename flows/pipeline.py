@@ -58,8 +58,8 @@ def ingest(config: Config, store: Store) -> Ingested | Unchanged:
 def drift(config: Config, found: Ingested, run: TrackedRun) -> drifting.Watched:
     """Compare the files that the champion did not learn from with those that it did, before anything is trained."""
     log, watched = get_run_logger(), drifting.compare(config.drift, found)
-    for line in watched.lines:
-        log.log(INFO if watched.verdict == "none" else WARNING, "drift: %s", line)
+    for line in watched.notes:
+        log.log(INFO if watched.verdict == "none" else WARNING, line)
     log_drift(run, watched)
     announce.drift(config.model, watched, run.run_id)
     return watched

@@ -162,7 +162,8 @@ def _range(compared: Compared, reference: Sample, new: Sequence[Sample]) -> tupl
     spread_S = np.sqrt(compared.then.variance_nC[0, : len(names)])
     below_nS, above_nS = ratio(low_S - low_nS, spread_S), ratio(high_nS - high_S, spread_S)
     is_above = above_nS >= below_nS
-    value_nS = np.maximum(np.maximum(below_nS, above_nS), 0.0)
+    is_told = np.isfinite(low_S) & np.isfinite(low_nS)  # of a column without any value nothing is
+    value_nS = np.where(is_told, np.maximum(np.maximum(below_nS, above_nS), 0.0), np.nan)
     was_nS, now_nS = np.where(is_above, high_S, low_S), np.where(is_above, high_nS, low_nS)
     shifts = Shifts(value_nS, value_nS, was_nS, now_nS, np.zeros(value_nS.shape, dtype=bool))
     return _listed("range", shifts, [[(name,) for name in names]] * len(known), known), ()

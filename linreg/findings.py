@@ -148,7 +148,7 @@ def _times(finding: Finding) -> str:
 
 
 _WORDS: dict[str, tuple[str, str, str, Callable[[Finding], str]]] = {
-    "mean": ("mean", "higher", "lower", lambda f: f"{_most(abs(f.size))} spreads"),
+    "mean": ("mean", "higher", "lower", lambda f: f"{f.now:.6g}, was {f.was:.6g}: {_most(abs(f.size))} spreads"),
     "spread": ("spread", "larger", "smaller", _times),
     "correlation": ("correlation", "higher", "lower", lambda f: f"{f.now:.3g}, was {f.was:.3g}"),
     "bias": ("mean residual", "higher", "lower", lambda f: f"{_most(abs(f.size))} residual spreads"),

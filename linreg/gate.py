@@ -75,19 +75,25 @@ def against_champion(
         return Verdict("kept", f"kept version {version}: {_too_few(found)}")
     sure = found.low_T[0] if held_out else found.gain_T[0]
     decision: Literal["promoted", "kept"] = "promoted" if sure > max(margin, PLAINLY) else "kept"
-    opening = f"took over from version {version}" if decision == "promoted" else f"kept version {version}"
-    words = f"{opening}: {_percent(found.gain_T[0])}, {_interval(found) if held_out else _on_training_rows(found)}"
+    told = _percent(found.gain_T[0])
+    subject = f"the new one {'has' if 'times' in told else 'is'}"
+    words = (
+        f"took over from version {version}: {told}"
+        if decision == "promoted"
+        else (f"kept version {version}: {subject} {told}")
+    )
+    words += f", {_interval(found) if held_out else _on_training_rows(found)}"
     words += f", margin {margin:.2%}" if margin and held_out else ""
     return Verdict(decision, words + _by_target(found, targets, held_out=held_out))
 
 
 def _on_training_rows(found: Gains) -> str:
-    return f"judged on {found.rows} training rows (data.test_fraction = 0), no interval"
+    return f"judged on {found.rows:,} training rows (data.test_fraction = 0), no interval"
 
 
 def _interval(found: Gains) -> str:
     """The interval of the gain over all targets, and what it rests on."""
-    rows = f"{found.rows} test rows"
+    rows = f"{found.rows:,} test rows"
     rests_on = f"by {found.partitions} partitions of {rows}" if found.partitions else f"on {rows}"
     return f"95% interval {_between(found.gain_T[0], found.low_T[0], found.high_T[0])} {rests_on}"
 

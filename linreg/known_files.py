@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, Partition]:
         content = path.read_bytes()
     except OSError:
         return {}
-    if xxhash.xxh3_128_digest(content[16:]) != content[:16]:
+    if len(content) < 24 or xxhash.xxh3_128_digest(content[16:]) != content[:16]:
         return {}
     (count,) = _COUNT.unpack(content[16:24])
     if 24 + 48 * count > len(content):  # as it was written by an earlier version

@@ -17,8 +17,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
-import shutil
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -32,13 +30,12 @@ from linreg.pack import Name, Pack
 from linreg.rows import LEAF
 from linreg.source import Partition
 
-FORMAT = 3  # one more where the same key would stand for other numbers
+FORMAT = 4  # one more where the same key would stand for other numbers
 MOST = 1 << 31  # bytes of all ledgers of a folder
 MOST_PACKS = 16  # that are not large
 LARGE = 1 << 26  # bytes of a pack that is not written again for others' sake
-_SUFFIX, _COMING = ".pack", ".coming"
-_KEY = re.compile(r"[0-9a-f]{32}")  # the name of a ledger
-_HELD = re.compile(rf"[^.]+({_SUFFIX}|{_COMING})|\.?merged\.[\d.]+")  # what lies in one
+_SUFFIX, _COMING, _MERGED = ".pack", ".coming", "merged."
+_KEY = 32  # hexadecimal digits of a key, which is the name of a ledger's folder
 _LEFT = 86_400  # s: what was not finished in that time never will be
 
 
@@ -75,7 +72,7 @@ class Ledger:
     def open(cls, cache: Path, key: str, *, most: int = MOST) -> "Ledger":
         """All that is whole of the ledger with that key; what is damaged is deleted."""
         out = cls(cache / key, most)
-        for path in _packs(out.folder):
+        for path in _listed(out.folder, f"*{_SUFFIX}"):
             with contextlib.suppress(OSError):
                 size, pack = path.stat().st_size, Pack.read(path)
                 if pack is None:
@@ -93,7 +90,7 @@ class Ledger:
 
     def branches(self, role: int, columns: int) -> Branches:
         """What was merged of the records of a role."""
-        return Branches.open(self.folder / f"merged.{role}", columns)
+        return Branches.open(self.folder / f"{_MERGED}{role}", columns)
 
     def add(self, fresh: Pack, live: Collection[Partition]) -> None:
         """Keep what was read just now; where that is not possible, a full disk say, it is left out.
@@ -146,41 +143,39 @@ def key_of(
         "values": [config.missing, dtype],
         "held": sorted(held),
     }
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:_KEY]
 
 
-def _packs(folder: Path) -> list[Path]:
-    """The packs in a folder; none where it cannot be listed."""
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    """What matches in a folder; nothing where it cannot be listed."""
     with contextlib.suppress(OSError):
-        return sorted(p for p in folder.iterdir() if p.suffix == _SUFFIX)
+        return sorted(folder.glob(pattern))
     return []
 
 
 def trim(cache: Path, *, most: int = MOST) -> None:
     """Delete the ledgers that were not used for the longest time, until the rest is no larger than ``most``.
 
-    The cache may be a folder that holds other things as well: what is no ledger is left alone.
+    Whatever else lies in the folder, which may be any, is not touched.
     """
-    found, folders = [], []
-    with contextlib.suppress(OSError):
-        folders = [folder for folder in cache.iterdir() if _is_ledger(folder)]
-    for folder in folders:
+    found = []
+    for folder in _listed(cache, f"{'[0-9a-f]' * _KEY}/"):
         with contextlib.suppress(OSError):
-            size = sum(_size(p) for p in folder.iterdir())
-            found.append((folder.stat().st_mtime, size, folder))
+            found.append((folder.stat().st_mtime, sum(map(_size, _own(folder))), folder))
     total = sum(size for _, size, _ in found)
     for _, size, folder in sorted(found):
         if total <= most:
             return
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for path in _own(folder):
+                path.unlink(missing_ok=True)
+            folder.rmdir()
         total -= size
 
 
-def _is_ledger(folder: Path) -> bool:
-    """Whether a folder is named as a ledger is, and holds nothing but what a ledger holds."""
-    with contextlib.suppress(OSError):
-        return bool(_KEY.fullmatch(folder.name)) and all(_HELD.fullmatch(p.name) for p in folder.iterdir())
-    return False
+def _own(folder: Path) -> list[Path]:
+    """The files that a ledger writes, those of ``branches`` among them."""
+    return [p for p in folder.iterdir() if p.suffix in (_SUFFIX, _COMING) or p.name.lstrip(".").startswith(_MERGED)]
 
 
 def _size(path: Path) -> int:

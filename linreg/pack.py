@@ -91,14 +91,21 @@ class Pack:
         """A partition as it was read; of the partition itself only what is kept of it."""
         (digest, name), (table, start, stop) = self.names[i], self.place_n3[i].tolist()
         records = {
-            r: (stack.gapped(row), PLAIN if stack.plain_n[row] else NUMPY)
-            for r, stacks in self.records.items()
-            for stack in stacks
-            if (row := int(stack.rows_of(np.array([i]))[0])) >= 0
+            r: (stack.gapped(row), PLAIN if stack.plain_n[row] else NUMPY) for r, stack, row in self._places_n[i]
         }
         rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop], ()
         counts = dict(zip(ROLES, self.counts_nR[i].tolist(), strict=True))
         return Part(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
+
+    @cached_property
+    def _places_n(self) -> Sequence[Sequence[tuple[int, Stack, int]]]:
+        """Of each partition, the roles that it has records of, and where they are."""
+        out: list[list[tuple[int, Stack, int]]] = [[] for _ in self.names]
+        for r, stacks in self.records.items():
+            for stack in stacks:
+                for row, i in enumerate(stack.which_n.tolist()):
+                    out[i].append((r, stack, row))
+        return out
 
     @cached_property
     def keys(self) -> Sequence[bytes]:
@@ -113,19 +120,17 @@ class Pack:
 
     def write(self, path: Path) -> None:
         """Write it whole; raises ``OSError`` where that is not possible, and leaves what it has written."""
-        tables = self._tables_alike()
+        groups = self._alike()
         with path.open("w+b") as f:
             arrays = [self.counts_nR, self.extent_n2P, *(a for s in self._stacks() for a in _arrays(s))]
-            sizes = [_written(f, a) for a in [*arrays, np.concatenate(self.roles)]]
-            with pa.ipc.new_stream(pa.PythonFile(f, mode="w"), tables.schema) as writer:
-                step = max(1, _BATCH * len(tables) // max(1, tables.nbytes))
-                for start in range(0, len(tables), step):
-                    writer.write_table(tables.slice(start, step).combine_chunks())
+            sizes = [_written(f, a) for a in [*arrays, *(np.concatenate([self.roles[t] for t in g]) for g in groups)]]
+            for group in groups:
+                _write_rows(f, [self.tables[t] for t in group])
             f.flush()
             end = f.tell()
             with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as body:
                 digests = _digests(body, end)
-            about = {"sizes": sizes, "digests": digests, **self._about()}
+            about = {"sizes": sizes, "digests": digests, **self._about(groups)}
             text = json.dumps(about).encode("utf-8", "surrogateescape")
             f.write(text + _TAIL.pack(xxhash.xxh3_128_digest(text), len(text)))
 
@@ -140,21 +145,24 @@ class Pack:
         about = _list(body)
         return None if about is None else _unpacked(about, body)
 
-    def _tables_alike(self) -> pa.Table:
-        """The rows one below the other, without the columns that some lack."""
-        names = set.intersection(*(set(t.column_names) for t in self.tables))
-        keep = [n for n in self.tables[0].column_names if n in names]
-        return alike([t.select(keep) for t in self.tables])
+    def _alike(self) -> list[list[int]]:
+        """The tables of the same columns together: an optional column that one lacks, the others keep."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for t, table in enumerate(self.tables):
+            groups.setdefault(tuple(table.column_names), []).append(t)
+        return list(groups.values())
 
     def _stacks(self) -> Iterator[Stack]:
         return (stack for stacks in self.records.values() for stack in stacks)
 
-    def _about(self) -> dict[str, Any]:
+    def _about(self, groups: Sequence[Sequence[int]]) -> dict[str, Any]:
         """The list of what is in it."""
         digests, names = zip(*self.names, strict=True)
         stacks = [[r, s.features, s.targets, s.gaps, len(s.which_n)] for r, some in self.records.items() for s in some]
         held = (self.place_n3[:, 2] - self.place_n3[:, 1]).tolist()
-        return {"partitions": digests, "names": names, "held": held, "stacks": stacks}
+        group = {t: g for g, tables in enumerate(groups) for t in tables}
+        table = [group[t] for t in self.place_n3[:, 0].tolist()]
+        return {"partitions": digests, "names": names, "held": held, "table": table, "stacks": stacks}
 
 
 def _arrays(stack: Stack) -> list[np.ndarray]:
@@ -166,6 +174,15 @@ def _written(f: BinaryIO, array: np.ndarray) -> int:
     f.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
     f.write(b"\0" * (-array.nbytes % _ALIGN))
     return array.nbytes
+
+
+def _write_rows(f: BinaryIO, tables: Sequence[pa.Table]) -> None:
+    """Write tables of the same columns as one."""
+    whole = alike(tables)
+    with pa.ipc.new_stream(pa.PythonFile(f, mode="w"), whole.schema) as writer:
+        step = max(1, _BATCH * len(whole) // max(1, whole.nbytes))
+        for start in range(0, len(whole), step):
+            writer.write_table(whole.slice(start, step).combine_chunks())
 
 
 def _digests(body: Any, end: int) -> list[str]:
@@ -218,8 +235,19 @@ def _unpacked(about: Mapping[str, Any], body: mmap.mmap) -> Pack:
         level = Level(take("<i8", count), take("<f8", count, 3), take("<f8", count, k - 1), take("<f8", count, k, k))
         stack = Stack(tuple(features), tuple(targets), tuple(gaps), which, missing, plain, level)
         records.setdefault(role, []).append(stack)
-    role_N = take("i1", -1)
-    table = pa.ipc.open_stream(take.buffer[take.at :]).read_all()
-    stop_n = np.cumsum(about["held"])
-    place = np.stack([np.zeros_like(stop_n), stop_n - about["held"], stop_n], axis=1)
-    return Pack(names, counts, extent, records, [table], [role_N], place)
+    place = _places(np.array(about["table"]), np.array(about["held"]))
+    count = 1 + max(about["table"])
+    roles = [take("i1", -1) for _ in range(count)]
+    rows = pa.BufferReader(take.buffer[take.at :])
+    tables = [pa.ipc.open_stream(rows).read_all() for _ in range(count)]
+    return Pack(names, counts, extent, records, tables, roles, place)
+
+
+def _places(table_n: Ints, held_n: Ints) -> Ints:
+    """``Pack.place_n3`` of partitions that follow each other in each table."""
+    out = np.stack([table_n, np.zeros_like(held_n), np.zeros_like(held_n)], axis=1)
+    for t in range(1 + int(table_n.max())):
+        at = table_n == t
+        out[at, 2] = np.cumsum(held_n[at])
+    out[:, 1] = out[:, 2] - held_n
+    return out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from flows.cli import lookups
 from flows.cli.main import main
 from flows.outcome import Outcome
 from flows.tracking import nights, registry
+from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
 
 LINREG = Path(sys.executable).with_name("linreg")
@@ -123,13 +125,9 @@ def test_run_prints_the_contracts_object(scene):
         assert set(run["model"]) == {"name", "version", "aliases"}
         assert set(run["data"]) == DATA_KEYS
         assert (run["status"], run["experiment"], run["model"]["name"]) == ("completed", "crops", "crop-yield")
-        assert (
-            run["data"] | {"digest": 0}
-            == {
-                **{"rows": 15, "train_rows": 15, "test_rows": 15, "digest": 0, "partitions": 1, "read": 1},
-            }
-            or run["data"]["test_rows"] == 0
-        )
+        counts = {"rows": 15, "train_rows": 15, "test_rows": 15, "partitions": 1}
+        assert {k: run["data"][k] for k in counts} == counts
+    assert [r["data"]["read"] for r in scene.runs] == [1, 1, 0]  # the second has a dtype of its own
     assert [r["decision"] for r in scene.runs] == ["promoted", "promoted", "kept"]
     assert [r["model"]["version"] for r in scene.runs] == [1, 2, 3]
     assert [r["model"]["aliases"] for r in scene.runs] == [["champion"], ["champion"], ["challenger"]]
@@ -196,10 +194,12 @@ def test_models_for_people_holds_the_record_of_promotions(scene):  # noqa: ARG00
     text = linreg("models").out
     assert "Champions of crop-yield" in text
     assert "version 1 -> version 2" in text
+    (last, _) = registry.history(open_store(create=False), "crop-yield")[::-1]
+    assert text.splitlines()[0] == f"In use: crop-yield/2, since {last['when'][:19]}: {last['why']}"
 
 
 def test_the_tables_say_which_rows_trained_and_which_judged(scene):  # noqa: ARG001
-    models, runs = linreg("models").out.splitlines(), linreg("runs").out.splitlines()
+    models, runs = linreg("models").out.splitlines()[2:], linreg("runs").out.splitlines()
     assert models[0].split("  ")[-1] == runs[0].split("  ")[-1] == "judged on"
     assert "test rmse" not in models[0] + runs[0]
     for line in (*models[1:4], *runs[1:4]):
@@ -243,10 +243,15 @@ def test_a_note_of_nights_that_other_hands_changed_is_as_good_as_none(scene):  #
     client.delete_model_version_tag("crop-yield", "1", nights.TAG)
 
 
-def test_runs_tells_of_a_sweep_of_which_only_the_models_are_left(scene, monkeypatch):  # noqa: ARG001
-    left = [{**row, "nested": True} for row in registry.runs(open_store(create=False), "crops")]
-    monkeypatch.setattr(lookups.registry, "runs", lambda *_: left)
-    assert "The last one, crop-yield 20" in linreg("runs", "crops").out
+def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = new_store(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    with TrackedRun.start(store, experiment="crops", name="sweep", tags={}) as parent:
+        TrackedRun.start(store, experiment="crops", name="epochs=3", tags={}, parent=parent).finish()
+    store.client.delete_run(parent.run_id)
+    assert "The last one, epochs=3: finished" in linreg("runs").out
 
 
 @pytest.mark.parametrize(
@@ -300,7 +305,25 @@ def test_the_page_of_show_has_a_table_a_target_or_the_reason(scene):  # noqa: AR
         assert word in page
     bare = linreg("show", "crop-yield/1").out
     assert "std error" not in bare
+    assert re.search(r"one standard deviation of \w+ moves apples by ", bare)
     assert "no errors  the parameters are up to" in bare
+
+
+def test_show_says_which_files_trained_it_how_good_it_is_and_what_matters(scene):
+    told, metrics = linreg("show", "crop-yield").out, scene.runs[1]["metrics"]
+    assert "  trained by gram on 15 rows of 1 file, digest " in told
+    assert "\n  from crops-15.csv\n" in told
+    errors = [f"{metrics[f'{p}test_rmse.{t}']:.4g}" for t in TARGETS for p in ("", "baseline.mean.")]
+    assert "  rmse of apples {} (always the mean: {}), oranges {} ({})\n".format(*errors) in told
+    data = pd.read_csv("data/crops-15.csv")
+    slopes, *_ = np.linalg.lstsq(sm.add_constant(data[FEATURES]), data[TARGETS])
+    effects = np.abs(slopes[1:] * data[FEATURES].std(ddof=0).to_numpy()[:, None])
+    for o, target in enumerate(TARGETS):
+        lines = told[told.index(f"\n{target}\n") :].splitlines()
+        words = next(line for line in lines if "one standard deviation" in line)
+        found = re.findall(r"of (\w+) (?:moves it )?by (-?[\d.]+)", words)
+        assert [name for name, _ in found] == [FEATURES[i] for i in np.argsort(-effects[:, o])]
+        np.testing.assert_allclose([abs(float(v)) for _, v in found], np.sort(effects[:, o])[::-1], rtol=5e-3)
 
 
 def test_a_version_from_before_inference_was_kept_is_shown(scene, monkeypatch):  # noqa: ARG001
@@ -366,6 +389,19 @@ def test_predict_replaces_a_file_whole(scene, tmp_path):  # noqa: ARG001
     mask = os.umask(0)
     os.umask(mask)
     assert output.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("to", READ)
+def test_predict_shows_the_first_rows_with_their_intervals(scene, tmp_path, to):  # noqa: ARG001
+    output = tmp_path / f"out{to}"
+    told = linreg("predict", "crop-yield", "data/crops-15.csv", "-o", output, "--interval", "prediction").out
+    first, _, head, *rows, more = told.splitlines()
+    assert first == f"15 rows scored with crop-yield/2: {output}, with 95% prediction intervals"
+    assert (head.split(), more) == (["row", *FEATURES, *TARGETS], "and 10 more")
+    for i, (line, row) in enumerate(zip(rows, READ[to](output).itertuples(index=False), strict=False), start=1):
+        found = [float(number) for number in re.findall(r"-?[\d.]+", line)]
+        np.testing.assert_allclose(found, [i, *row], rtol=1e-4)
+    assert len(rows) == 5
 
 
 def test_predict_tells_in_a_log_how_far_it_is(scene, tmp_path, monkeypatch):  # noqa: ARG001

@@ -80,7 +80,7 @@ def test_a_worse_one_is_kept_and_called_worse(made):
 def test_an_equal_one_is_kept_and_called_equally_good(made):
     done = made.outcomes["equal"]
     assert (done.decision, done.aliases, made.champions["crop"]) == ("kept", ("challenger",), 2)
-    assert done.reason.startswith("kept version 2: equally good, 95% interval ")
+    assert done.reason.startswith("kept version 2: the new one is equally good, 95% interval ")
 
 
 @pytest.mark.parametrize("name", ["tie on five rows", "better on five rows"])

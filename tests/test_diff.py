@@ -12,7 +12,7 @@ from kept import config_of, keep
 from test_cli import document, error, linreg
 from tracked import new_store
 
-from flows.cli.portrait import WIDTH
+from flows.cli.grid import WIDTH
 from flows.tracking import registry
 
 FEATURES, TARGETS = ("a", "b"), ("y", "q")
@@ -32,7 +32,7 @@ EXACT = {"trainer": "exact"}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A store with versions 1 to 8 of m, and one of another model."""
+    """A store with versions 1 to 10 of m, and one of another model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("diff"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -48,6 +48,12 @@ def made(tmp_path_factory):
             keep(store, config, TWO, params=False),
             keep(store, config_of(FEATURES, TARGETS, train=EXACT, data={"test_fraction": 0.5}), {"3": DAYS["3"]}),
             keep(store, config, {n: DAYS[n] for n in ("2", "3")}),
+            keep(store, config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]}), TWO),
+            keep(
+                store,
+                config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]}),
+                {"0": DAYS["1"], "2": DAYS["2"], "3": DAYS["3"]},
+            ),
         ]
         keep(store, config_of(("a",), ("b",), model="other"), {n: z[:, [0, 1]] for n, z in TWO.items()})
         registry.promote(store, "m", 1, why="first")
@@ -196,6 +202,10 @@ def test_of_a_window_that_slid_the_common_files_are_counted():
     assert "the two share 1 of 3 files, taken to be like the others" in page("m/1", "m/8")
 
 
+def test_where_a_key_splits_the_rows_a_file_under_another_name_is_the_same():
+    assert "the files of m/9 are among those of m/10" in page("m/9", "m/10")
+
+
 def test_rows_that_were_chosen_otherwise_are_not_taken_for_shared():
     found = document("diff", "m/7", "m/2")
     assert found["standard_error_of"] == "estimate"
@@ -206,7 +216,7 @@ def test_what_cannot_be_compared_is_one_line():
     assert "other/1 predicts y, q" not in error("diff", "m/1", "other/1")
     line = error("diff", "m/1", "other/1")
     assert "m/1 predicts y, q and other/1 b: with no target in common there is nothing to compare" in line
-    assert "has no version 9" in error("diff", "m/1", "m/9")
+    assert "has no version 99" in error("diff", "m/1", "m/99")
     assert "required: REF" in error("diff", "m/1")
 
 

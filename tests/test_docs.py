@@ -72,15 +72,7 @@ def test_the_readme_names_every_command_and_no_other():
 
 
 @pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "ARCHITECTURE.md",
-        *(
-            f"docs/{n}.md"
-            for n in ("config", "digits", "registry", "schedules", "statistics", "sweep", "training", "validation")
-        ),
-    ],
+    "page", ["README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 )
 def test_linked_files_exist(page):
     text = (ROOT / page).read_text()
@@ -98,12 +90,16 @@ def test_files_named_in_the_architecture_exist():
 
 PAGES = [
     "README.md",
-    *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "config", "digits", "registry")),
+    *(
+        f"docs/{n}.md"
+        for n in ("validation", "training", "statistics", "config", "digits", "registry", "nights", "drift")
+    ),
 ]
 _FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
 _TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"
 _REGISTRY = ("linreg show ", "linreg diff ", "linreg models ", "linreg promote ", "linreg rollback ")
-_OURS = ("linreg run configs/", *_REGISTRY, "linreg plan configs/", "make run", "python -m linreg.tutorial")
+_NIGHTS = ("linreg run nights.toml", "linreg runs ", "linreg predict ", "mv to-come/")
+_OURS = ("linreg run configs/", *_REGISTRY, *_NIGHTS, "linreg plan configs/", "make run", "python -m linreg.tutorial")
 
 
 def pieces(page):
@@ -132,6 +128,8 @@ def carried_out(command):
     with tempfile.TemporaryFile("w+") as out:
         if words[0] == "python":
             return run_python(*words[1:])
+        if words[0] == "mv":
+            return shutil.move(*words[1:])
         kept, term = os.dup(1), signal.getsignal(signal.SIGTERM)
         sys.stdout.flush()
         os.dup2(out.fileno(), 1)
@@ -171,10 +169,12 @@ def read(prefect_api, tmp_path_factory):  # noqa: ARG001 - the runs find the ser
 
 _NUMBER = r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?"
 _CHANGING = {  # from run to run and from place to place
-    r"\d\.\d s in all": "s in all",
+    r"\d+\.\d s in all": "s in all",
     r"\b[0-9a-f]{32}\b": "RUN",
-    r"\d{4}-\d\d-\d\dT[\d:]+": "THEN",
-    r"(\S*/)?(\S*python\S* -m flows\.cli\.main|linreg)(?= (run|show|ui)\b)": "linreg",
+    r"^[0-9a-f]{8}(?=  greenhouse )": "RUN",
+    r"\d{4}-\d\d-\d\d[T ]\d\d:[\d:]+": "THEN",
+    r"(?<=, by )\S+(?=: )": "WHO",
+    r"(\S*/)?(\S*python\S* -m flows\.cli\.main|linreg)(?= (runs?|show|ui)\b)": "linreg",
 }
 
 
@@ -191,7 +191,7 @@ def test_what_the_pages_show_is_what_their_commands_print(read):
     """Every line, in order; where lines are left out, a line ``...`` says so."""
     assert {page for page, _, _ in read} == {
         "README.md",
-        *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "registry")),
+        *(f"docs/{n}.md" for n in ("validation", "training", "statistics", "registry", "nights", "drift")),
     }
     for page, shown, came in read:
         left, gap = came.rstrip().splitlines(), False
@@ -221,10 +221,12 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
 def test_every_command_with_its_config_and_every_python_block_is_found():
     found = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
     whole = "".join((ROOT / page).read_text() for page in PAGES)
-    assert sum(kind == "python" for _, kind, _ in found) == whole.count("```python") == 5
+    assert sum(kind == "python" for _, kind, _ in found) == whole.count("```python") == 7
     typed = [command for _, kind, commands in found if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
-        re.findall(r"^    linreg ((run|plan) conf|show|diff|models|promote|rollback)", whole, re.M)
+        re.findall(
+            r"^    linreg ((run|plan) (conf|nights)|show|diff|models|runs|predict|promote|rollback)", whole, re.M
+        )
     )
 
 

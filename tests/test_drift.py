@@ -408,6 +408,17 @@ def test_the_range_is_told_in_spreads_of_the_column_with_the_end_that_is_passed(
     )
 
 
+def test_a_column_without_any_value_in_a_new_partition_has_no_range_there(rng, old) -> None:
+    """Its gaps were filled with the mean, so that it has a record all the same."""
+    new = moved(rows(rng, 20), 0, 100.0)
+    new[:, 1] = old[:, 1].mean()
+    extent = Extent.of(np.where(np.arange(5) == 1, np.nan, new).T)
+    found = drift(sample(old), [Sample("new.csv", sample(new).moments, extent), sample(rows(rng, 20), "b.csv")], [])
+    document = json.loads(json.dumps(found.to_json(), allow_nan=False))["findings"]["range"]
+    assert document[0]["columns"] == ["a"]
+    assert [f["partition"] for f in document if f["columns"] == ["b"]] == ["b.csv"]
+
+
 def test_words_json_and_limits_of_what_is_found(rng, old) -> None:
     reference, model = champion_of(old)
     found = drift(reference, [sample(moved(rows(rng, 100), 3, 5.0), "day=2026-11-25/part.csv")], [], model)
@@ -429,6 +440,13 @@ def test_words_json_and_limits_of_what_is_found(rng, old) -> None:
     assert document["worst"] == {f"drift.{m}": abs(document["findings"][m][0]["value"]) for m in MEASURES}
     assert document["findings"]["bias"][0]["words"] == finding.words
     assert set(document) == {"new", "known", "not_compared", "worst", "findings"}
+
+
+def test_a_mean_is_told_with_what_it_was(old) -> None:
+    z = moved(old.copy(), 0, 5.0)
+    finding = told(drift(sample(old, "champion"), [sample(z)]), "mean", "a")
+    before, after = f"{old[:, 0].mean():.6g}", f"{z[:, 0].mean():.6g}"
+    assert f" standard errors higher ({after}, was {before}: {finding.size:.3g} spreads) in new.csv" in finding.words
 
 
 def test_the_worst_come_first_and_no_more_than_a_hundred_of_each(rng, old) -> None:

@@ -1,6 +1,7 @@
 """Drift in real runs: what is compared, what is told, what stops; in MLflow, in Prefect and on the page."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from tracked import new_store
 from flows.cli.main import main
 from flows.drift import compare
 from flows.ingest import ingest
+from flows.outcome import notes
 from flows.pipeline import run_flow
 from flows.sweep_pipeline import run_sweep
 from flows.tracking import registry
@@ -183,7 +185,8 @@ def test_a_champion_without_a_lineage_is_not_compared_with(made, monkeypatch):
     old = replace(found, champion=replace(found.champion, lineage=None))
     watched = compare(from_dict(table()).drift, old)
     assert (watched.verdict, watched.lines, watched.metrics) == ("not compared", (), {})
-    assert "kept no record" in watched.why_not
+    assert watched.notes == ("drift: not compared: " + watched.why_not,)
+    assert "kept no record of its rows" in watched.why_not
     Path("nights/006.csv").unlink()
 
 
@@ -197,6 +200,14 @@ def test_a_file_under_another_name_is_not_new(made, monkeypatch):
     Path("nights/007.csv").unlink()
     assert after.found.new == before.found.new >= 1
     assert {f.partition for f in after.found.findings["mean"]} == {f.partition for f in before.found.findings["mean"]}
+
+
+def test_a_delivery_that_came_twice_is_told(made, monkeypatch):
+    monkeypatch.chdir(made.folder)
+    shutil.copy("nights/000.csv", "nights/again.csv")
+    told = notes(from_dict(table()), ingest(from_dict(table()), made.store))
+    Path("nights/again.csv").unlink()
+    assert "000.csv and again.csv hold the same bytes: their rows count twice" in told
 
 
 def test_the_tutorials_own_run_needs_no_drift(work):  # noqa: ARG001

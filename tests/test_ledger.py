@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import xxhash
 
 from linreg import ledger, source
 from linreg.config import DataConfig, TrainConfig
@@ -226,6 +227,23 @@ def test_a_champion_of_the_same_columns_changes_nothing(tmp_path) -> None:
     assert take_in(how, held=HELD_OUT, cache=cache, optional=("id",)).read == 1
 
 
+def test_an_optional_column_that_one_file_lacks_is_kept_of_the_others(tmp_path, monkeypatch) -> None:
+    """A champion that needs it can be judged as soon as that file is out of the window."""
+    monkeypatch.setattr(ledger, "MOST_PACKS", 1)
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    asked = {"held": HELD_OUT, "optional": ("z",)}
+    paths = [night(data, i, **({} if i == 1 else {"z": np.arange(200.0) + i})) for i in range(3)]
+    assert not take_in(config(data), cache=cache, **asked).dataset.test.has(["z"])
+    night(data, 3, z=np.arange(200.0) + 3)
+    assert take_in(config(data), cache=cache, **asked).read == 1
+    assert len(packs(cache)) == 1
+    paths[1].unlink()
+    found, full = take_in(config(data), cache=cache, **asked), take_in(config(data), **asked)
+    assert found.read == 0
+    ours, theirs = (x.dataset.test.select(["a", "z", "y"]) for x in (found, full))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_the_same_content_under_another_name_is_another_partition(tmp_path) -> None:
     data, cache = tmp_path / "data", tmp_path / "cache"
     night(data, 0)
@@ -281,6 +299,12 @@ def test_a_damaged_list_of_files_is_noticed(tmp_path, damage: str) -> None:
     assert len(KnownFiles.open(cache, str(data)).files) == 1
 
 
+def test_an_empty_list_of_an_earlier_release_is_noticed(tmp_path) -> None:
+    kept = KnownFiles.open(tmp_path, "data")
+    kept.path.write_bytes(xxhash.xxh3_128_digest(b"[]") + b"[]")
+    assert KnownFiles.open(tmp_path, "data").files == {}
+
+
 def test_a_file_that_was_written_just_now_is_not_listed(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(source, "_SETTLED", 10**12)
     data, cache = tmp_path / "data", tmp_path / "cache"
@@ -334,18 +358,17 @@ def test_the_ledgers_not_used_for_longest_go_first(tmp_path) -> None:
     assert [folder.exists() for folder in by_seed] == [False, True, True]
 
 
-def test_what_is_no_ledger_is_never_deleted(tmp_path) -> None:
-    data = tmp_path / "data"
-    night(data, 0)
-    theirs = [tmp_path / "data" / "n000.parquet", tmp_path / "papers" / "thesis.coming", tmp_path / ("0" * 32) / "a"]
-    for path in theirs[1:]:
+def test_what_else_lies_in_the_folder_of_the_cache_is_not_touched(tmp_path) -> None:
+    night(tmp_path / "nights", 0)
+    others = [tmp_path / "archive" / "a.pack", tmp_path / ("0" * 32) / "notes.txt"]
+    for path in others:
         path.parent.mkdir()
-        path.write_bytes(b"x" * 10_000)
-        os.utime(path, (0, 0))
-    again(config(data), tmp_path)
+        path.write_bytes(b"x" * 100_000)
+        os.utime(path.parent, (1, 1))
+    assert take_in(config(tmp_path / "nights"), held=HELD_OUT, cache=tmp_path, most=60_000).read == 1
     trim(tmp_path, most=0)
-    assert [path.exists() for path in theirs] == [True] * 3
-    assert not packs(tmp_path)
+    assert packs(tmp_path) == [others[0]]
+    assert all(path.stat().st_size == 100_000 for path in others)
 
 
 def test_a_cache_that_cannot_even_be_looked_at_is_as_good_as_none(tmp_path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tutorial import X15, Y15, moments_of
 
-from flows.cli.portrait import MOST_FEATURES, WIDTH, page
+from flows.cli.grid import WIDTH
+from flows.cli.portrait import MOST_FEATURES, page
 from flows.tracking.registry import Version
 from linreg.inference import infer
 from linreg.model import LinearModel
@@ -113,6 +114,18 @@ def test_columns_that_the_others_nearly_determine_are_named() -> None:
     text = shown(moments_of(x, y))
     assert "variance inflation above 10: x" in text
     assert "and 22 more" in text
+
+
+def test_the_features_that_move_a_target_most_are_named_first() -> None:
+    x, y = rows(60, 7)
+    objective = Objective.of(moments := moments_of(x, y), standardize=True)
+    found = infer(objective.model(objective.optimum_DO), moments)
+    spreads = {f"x{i}": float(i) for i in range(7)}
+    sizes = {f: spreads[f] * c.estimate for f, c in found.targets["y0"].coefficients.items()}
+    order = sorted(sizes, key=lambda f: -abs(sizes[f]))
+    text = " ".join(page(VERSION, found, spreads=spreads).split())
+    assert f"one standard deviation of {order[0]} moves it by {sizes[order[0]]:.3g}, of {order[1]} by " in text
+    assert f"of {order[4]} by {sizes[order[4]]:.3g}; 2 more move it less" in text
 
 
 def test_a_p_too_small_to_write_is_told_as_such() -> None:

@@ -105,6 +105,12 @@ def test_a_version_tells_all_that_was_registered_with_it(store, logged):
     assert (version.tags["trainer"], version.tags["data.rows"]) == ("gram", "15")
 
 
+def test_metrics_keep_their_order(store, logged):
+    metrics = {"test_rmse.oranges": 2.0, "test_rmse.apples": 1.0}
+    _register(store, logged, "key-1", facts=FACTS | {"metrics": metrics})
+    assert list(registry.lookup(store, f"{NAME}/1").metrics) == list(metrics)
+
+
 def test_facts_of_any_length_are_kept(store, logged):
     features = [f"column number {i}" for i in range(3000)]
     version = _register(store, logged, "k", facts=FACTS | {"features": features})

@@ -134,14 +134,16 @@ def _shared(before: Side, after: Side) -> tuple[Shared, str]:
     a, b = before.held.lineage, after.held.lineage
     if a is None or b is None:
         return None, f"{own}: which training rows the two share is not on record"
-    a_files, b_files = set(a.partitions), set(b.partitions)
+    by_key = before.config.get("data.key") not in (None, "none")  # a row's role does not hang on its file's name then
+    a_names, b_names = ([digest if by_key else (name, digest) for name, digest in x.partitions] for x in (a, b))
+    a_files, b_files = set(a_names), set(b_names)
     by_chance = "standard errors tell how far the optimum moves by chance"
     if a_files < b_files or b_files < a_files:
         small, large = (before, after) if a_files < b_files else (after, before)
         return "nested", f"{by_chance}: the files of {small.version.ref} are among those of {large.version.ref}"
     if not a_files & b_files:
         return "apart", f"{by_chance}: the two have no file in common"
-    common = sum(weight for file, weight in zip(a.partitions, a.weights, strict=True) if file in b_files)
+    common = sum(weight for file, weight in zip(a_names, a.weights, strict=True) if file in b_files)
     which = f"the two share {len(a_files & b_files):,} of {len(a_files | b_files):,} files"
     return common, f"{by_chance}: {which}, taken to be like the others"
 

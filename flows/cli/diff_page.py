@@ -10,8 +10,8 @@ from typing import Any
 
 from scipy.special import ndtri
 
-from flows.cli.grid import grid, plain
-from flows.cli.portrait import WIDTH, at, judged_on, short
+from flows.cli.grid import WIDTH, grid, plain, short
+from flows.cli.heading import at, judged_on
 from flows.tracking.registry import Version
 from linreg.moves import Difference, Move, Parts
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+WIDTH = 100  # of a page
+MOST_LETTERS = 28  # of a name
+
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as what they hold; texts to the left, numbers to the right."""
@@ -17,6 +20,12 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def plain(text: str) -> str:
     """The text with line breaks and other unprintable characters escaped, so that it stays on its line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def short(name: str, most: int = MOST_LETTERS) -> str:
+    """The name in one line, cut to so many letters."""
+    name = plain(name)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _is_number(text: str) -> bool:

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flows.cli.grid import grid, plain
-from flows.cli.portrait import at, estimates_only, judged_on, page
+from flows.cli.heading import at, judged_on, trained_on
+from flows.cli.portrait import estimates_only, page
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store, open_store
 
 _RUN = ("run_id", "name", "started", "status", "decision", "metrics")  # of the document, which is a contract
+_DRIFT = {"none": "quiet", "warn": "warn", "stop": "stop"}
 _MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
@@ -22,12 +24,12 @@ def runs(args: argparse.Namespace) -> tuple[object, str]:
     if not rows:
         return document, "no runs yet: linreg run CONFIG makes one"
     head = ["run", "name", "status", "decision", "drift", *_MEASURES]
-    last = next((row for row in rows if not row["nested"]), rows[0])  # of a sweep only its models may be left
+    last = next((row for row in rows if not row["nested"]), rows[0])  # a sweep's own run may have been deleted
     return document, "\n".join([grid(head, [_cells(r) for r in rows]), "", *_last(last), *_nothing_new(store, rows)])
 
 
 def _cells(run: dict[str, Any]) -> list[str]:
-    told = [run["status"].lower(), run["decision"] or "", run["drift"] if run["drift"] in ("warn", "stop") else ""]
+    told = [run["status"].lower(), run["decision"] or "", _DRIFT.get(run["drift"], "")]
     return [run["run_id"][:8], run["name"], *told, *_measures(run["metrics"]), run["judged_on"]]
 
 
@@ -58,13 +60,16 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     if args.rescore and found:
         return _rescored(store, found, document)
     cells = [
-        [v.ref, at(v), v.created[:19], v.trainer or "", _trained_on(v), *_measures(v.metrics), judged_on(v)]
+        [v.ref, at(v), v.created[:19], v.trainer or "", trained_on(v), *_measures(v.metrics), judged_on(v)]
         for v in found
     ]
     head = ["version", "aliases", "created", "trainer", "trained on", *_MEASURES]
-    page = [grid(head, cells) if found else "nothing is registered yet: linreg run CONFIG does it"]
-    for name in dict.fromkeys(v.name for v in found):
-        page += ["", f"Champions of {name}", *_record(registry.history(store, name))]
+    if not found:
+        return document, "nothing is registered yet: linreg run CONFIG does it"
+    histories = {name: registry.history(store, name) for name in dict.fromkeys(v.name for v in found)}
+    page = [*(_in_use(name, history) for name, history in histories.items()), "", grid(head, cells)]
+    for name, history in histories.items():
+        page += ["", f"Champions of {name}", *_record(history)]
     return document, "\n".join(page)
 
 
@@ -95,7 +100,8 @@ def show(args: argparse.Namespace) -> tuple[object, str]:
     }
     document = {**entry(version), "targets": targets, "inference": found.inference}
     del document["created"]
-    return document, page(version, found)
+    spreads = dict(zip(held.moments.features, held.moments.spread_P.tolist(), strict=False)) if held.moments else {}
+    return document, page(version, found, lineage=held.lineage, spreads=spreads)
 
 
 def entry(version: Version) -> dict[str, Any]:
@@ -112,6 +118,14 @@ def entry(version: Version) -> dict[str, Any]:
     }
 
 
+def _in_use(name: str, history: Sequence[dict[str, Any]]) -> str:
+    """Which version ``NAME`` alone means, since when and why."""
+    if not history or history[-1]["to"] is None:
+        return f"No version of {name} is in use: linreg promote {name}/VERSION chooses one"
+    last = history[-1]
+    return plain(f"In use: {name}/{last['to']}, since {last['when'][:19]}: {last['why']}")
+
+
 def _record(history: Sequence[dict[str, Any]]) -> list[str]:
     if not history:
         return ["  none yet"]
@@ -123,12 +137,6 @@ def _record(history: Sequence[dict[str, Any]]) -> list[str]:
 
 def _number(version: int | None) -> str:
     return f"version {version}" if version else "none"
-
-
-def _trained_on(version: Version) -> str:
-    """How many rows trained it; of how many that were read, where others were held out."""
-    rows, trained = version.data.get("rows", 0), version.data.get("train_rows", 0)
-    return f"{trained:,} rows" if trained == rows else f"{trained:,} of {rows:,} rows"
 
 
 def _measures(metrics: Any) -> list[str]:

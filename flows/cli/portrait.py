@@ -6,18 +6,20 @@ It fits 100 columns: of many features those with the largest t are listed, and t
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flows.cli.grid import grid, plain
+from flows.cli.grid import WIDTH, grid, short
+from flows.cli.heading import heading
 from flows.tracking.registry import Version
 
 if TYPE_CHECKING:  # torch takes a second to import
     from linreg.estimates import Coefficient, Inference, TargetInference
+    from linreg.lineage import Lineage
     from linreg.model import LinearModel
 
-WIDTH = 100
 MOST_FEATURES = 25
-MOST_LETTERS = 28
+MOST_EFFECTS = 5
 HIGH_INFLATION = 10.0
 NOT_KEPT = (
     "none were kept with this version, registered before standard errors were computed: a run on newer data or with "
@@ -25,15 +27,31 @@ NOT_KEPT = (
 )
 
 
-def page(version: Version, found: "Inference") -> str:
-    """All of it."""
-    lines = [*_head(version), ""]
+def page(
+    version: Version,
+    found: "Inference",
+    *,
+    lineage: "Lineage | None" = None,
+    spreads: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """All of it.
+
+    Args:
+        version: as the registry has it.
+        found: what its training rows say about its parameters.
+        lineage: the files that it learned from; None where they were not kept.
+        spreads: the standard deviation of each feature in its training rows; empty where it is not on record.
+    """
+    lines = [*heading(version, lineage), ""]
     if found.valid:
         for name, target in found.targets.items():
-            lines += [*_target(name, target, found), ""]
+            lines += [*_target(name, target, found), *_effects(target, spreads), ""]
         lines += _facts({"columns": _columns(found), "assumed": "; ".join(found.assumptions)})
     else:
         lines += [*_bare(found), ""]
+        for name, target in found.targets.items():
+            lines += _effects(target, spreads, of=name)
+        lines += [""] if spreads else []
         lines += _facts({"columns": _columns(found), "no errors": found.inference})
     return "\n".join(lines)
 
@@ -50,32 +68,6 @@ def estimates_only(model: "LinearModel", version: Version) -> "Inference":
         targets[name] = TargetInference(Quality(r2), Coefficient(float(model.intercept_O[o])), slopes)
     rows = int(version.data.get("train_rows", 0))
     return Inference(NOT_KEPT, 0.95, rows, None, 0, None, dict.fromkeys(model.features), (), (), targets)
-
-
-def at(version: Version) -> str:
-    """The aliases as they are written in a REF."""
-    return " ".join(f"@{a}" for a in version.aliases)
-
-
-def judged_on(version: Version) -> str:
-    """Which rows its test metrics are of, in words: its own training rows where none were held out."""
-    if told := version.facts.get("judged_on"):
-        return str(told)
-    fraction = version.split.get("fraction")
-    if fraction is None:
-        return "rows that are not on record"
-    return "its training rows" if fraction == 0 else "test rows"
-
-
-def _head(version: Version) -> list[str]:
-    data, m = version.data, version.metrics
-    return [
-        f"{version.ref} {at(version)}".rstrip(),
-        f"  trained by {version.trainer} on {data.get('train_rows', 0):,} rows, digest {data.get('digest', '')[:12]}",
-        f"  run {version.run_id}, registered {version.created[:19]}",
-        f"  rmse {m.get('test_rmse', 0):.6g}, R2 {m.get('test_r2', 0):.4f}, judged on {judged_on(version)}; "
-        f"loss {m.get('excess_loss', 0):.4g} above the best possible",
-    ]
 
 
 def _target(name: str, target: "TargetInference", found: "Inference") -> Iterator[str]:
@@ -113,6 +105,17 @@ def _clustered(target: "TargetInference", found: "Inference") -> Iterator[str]:
             "a partition depend on each other, so go by the clustered ones (their t, p and intervals: --json)"
         )
         yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _effects(target: "TargetInference", spreads: Mapping[str, float], of: str = "it") -> Iterator[str]:
+    """What a usual change of each feature does to the target, the most first: which features matter."""
+    sizes = {f: c.estimate * spreads[f] for f, c in target.coefficients.items() if f in spreads}
+    order = sorted(sizes, key=lambda f: -abs(sizes[f]))
+    if order:
+        words = f"one standard deviation of {short(order[0])} moves {short(of)} by {sizes[order[0]]:.3g}"
+        words += "".join(f", of {short(f)} by {sizes[f]:.3g}" for f in order[1:MOST_EFFECTS])
+        words += f"; {len(order) - MOST_EFFECTS:,} more move it less" if len(order) > MOST_EFFECTS else ""
+        yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _bare(found: "Inference") -> Iterator[str]:
@@ -181,9 +184,3 @@ def _number(value: float | None, digits: int) -> str:
 
 def _p(value: float | None) -> str:
     return "<1e-300" if value is not None and value < 1e-300 else _number(value, 2)
-
-
-def short(name: str, most: int = MOST_LETTERS) -> str:
-    """The name in one line, cut to so many letters."""
-    name = plain(name)
-    return name if len(name) <= most else f"{name[: most - 1]}…"

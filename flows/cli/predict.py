@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from flows.cli.portrait import NOT_KEPT
+from flows.cli.preview import preview
 from flows.progress import rows_progress
 from flows.tracking import registry
 from flows.tracking.registry import Version
@@ -31,7 +32,10 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
         "output": args.output,
         "rows": rows,
     }
-    return document, f"{rows:,} rows scored with {version.ref}: {args.output}"
+    told = [f"{rows:,} rows scored with {version.ref}: {args.output}"]
+    if half_widths:
+        told[0] += f", with {_level(args):.0%} {args.interval} intervals"
+    return document, "\n".join([*told, *preview(output, model.features, model.targets, rows)])
 
 
 def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[LinearModel, HalfWidths | None]:
@@ -40,7 +44,7 @@ def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[L
         if args.level is not None:
             raise UserError("--level is of the intervals: add --interval prediction or --interval confidence")
         return registry.load(store, version), None
-    level = 0.95 if args.level is None else args.level
+    level = _level(args)
     if not 0 < level < 1:
         raise UserError(f"--level {level:g} is no level: give a number between 0 and 1, such as 0.95")
     held = registry.contents(store, version)
@@ -49,6 +53,10 @@ def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[L
     if not held.inference.valid:
         raise UserError(f"{version.ref}: no intervals: {held.inference.inference}")
     return held.model, HalfWidths.of(held.model, held.moments, kind=args.interval, level=level)
+
+
+def _level(args: argparse.Namespace) -> float:
+    return 0.95 if args.level is None else float(args.level)
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.cli.grid import grid
-from flows.cli.portrait import at, judged_on
+from flows.cli.heading import at, judged_on
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store
