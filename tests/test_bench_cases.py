@@ -203,6 +203,7 @@ def test_the_rows_of_every_seed_are_of_one_linear_model():
     assert again[0].dtype == np.float32
 
 
+@pytest.mark.long
 def test_sweep_measures_sixteen_models_beside_one():
     found = sweep.run(rows=4000, rounds=1)
     assert [r.case for r in found] == ["sweep F=3 O=2 B=5", "sweep F=32 O=1 B=64"]

@@ -24,7 +24,7 @@ def config(**sections):
 def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
     new_store(folder)
     store, log = open_store(create=False), tmp_path / "serve.log"
-    with process([BIN / "linreg", "serve", config(train=WEAK), "--interval", "20"], env=server, log=log) as serving:
+    with process([BIN / "linreg", "serve", config(train=WEAK), "--interval", "10"], env=server, log=log) as serving:
 
         def landed():
             return [r for r in registry.runs(store) if r["status"] == "FINISHED"]
