@@ -139,7 +139,7 @@ def register(
         flow_run_id=flow_run_id(),
         tags=tags,
     )
-    run.set_tags({"decision": done.verdict.decision, "reason": done.verdict.reason})
+    run.set_decision(done.verdict.decision, done.verdict.reason)
     get_run_logger().info("%s: %s", done.verdict.decision, done.verdict.reason)
     return done
 
@@ -209,7 +209,7 @@ def _tracked(config: Config, found: Ingested, run: TrackedRun, began: float) -> 
 def stop(config: Config, found: Ingested, watched: drifting.Watched, run: TrackedRun) -> Outcome:
     """End a run before it trains."""
     get_run_logger().warning("refused: %s", watched.reason)
-    run.set_tags({"decision": "refused", "reason": watched.reason})
+    run.set_decision("refused", watched.reason)
     run.log_metrics(watched.metrics)
     return stopped(config, found, watched, run_id=run.run_id, flow_run_id=flow_run_id())
 

@@ -5,7 +5,7 @@ together, the second is compared with the first.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flows.evaluate import Evaluation, champion_losses, saw_test_rows, split_of
@@ -55,7 +55,7 @@ def register(
             registry.mark(store, twin, tags or {})
             return _registered_before(twin, run, store)
         champion = _champion_now(config.model, ingested, store)
-        verdict = _verdict(config, ingested, evaluation, champion)
+        verdict = _beside_the_mean(_verdict(config, ingested, evaluation, champion), evaluation.metrics)
         facts = _facts(config, ingested, fitted, evaluation) | {
             "flow_run_id": flow_run_id,
             "decision": verdict.decision,
@@ -137,6 +137,13 @@ def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champio
         weight_N=ingested.dataset.test.weights(),
         counts=ingested.dataset.judges,
     )
+
+
+def _beside_the_mean(verdict: Verdict, metrics: Mapping[str, float]) -> Verdict:
+    """The verdict, which says so where the model is worse than no model."""
+    if metrics["test_mse"] <= metrics["baseline.mean.test_mse"]:
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}; worse than always saying the mean")
 
 
 def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluation) -> dict[str, Any]:

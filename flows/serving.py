@@ -52,7 +52,9 @@ def catch_up(deployment_id: UUID) -> None:
     """Start one run, with the deployment's present parameters, where scheduled runs were missed or cut off."""
     with get_client(sync_client=True) as client:
         waiting, cut_off = due(client, deployment_id, *WAITING), _cut_off(client, deployment_id)
-        missed = sorted(waiting + cut_off, key=due_time)
+        crashed = due(client, deployment_id, StateType.CRASHED)[-1:]  # told by itself, when `serve` was stopped
+        lost = [run for run in crashed if not done_since(client, run)]
+        missed = sorted({run.id: run for run in waiting + cut_off + lost}.values(), key=due_time)
         if not missed:
             return
         done = done_since(client, missed[-1])

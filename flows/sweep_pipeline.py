@@ -169,7 +169,8 @@ def _tracked(sweep: SweepIngested, parent: TrackedRun, nest: Nest, began: float)
     nest.judged(best, evaluation.metrics)
     rows = nest.rows(losses)
     log_table(parent, rows, sweep, results, best)
-    parent.set_tags({"decision": outcome.decision, "reason": outcome.reason, "best_run_id": nest.runs[best].run_id})
+    parent.set_decision(outcome.decision, outcome.reason)
+    parent.set_tags({"best_run_id": nest.runs[best].run_id})
     return SweepOutcome.of(replace(outcome, seconds=time.monotonic() - began), rows, sweep.ranked_on)
 
 

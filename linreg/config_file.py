@@ -29,7 +29,7 @@ def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
     try:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"config {path} does not exist: name a TOML file (configs/ holds some)") from None
+        raise UserError(f"config {path} does not exist: name a TOML file") from None
     except OSError as e:
         raise UserError(f"config {path} cannot be read ({e.strerror}): name a TOML file") from None
     except UnicodeDecodeError as e:

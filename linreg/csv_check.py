@@ -143,7 +143,7 @@ def _first_fault(data: Text, columns: Sequence[str]) -> str:
             return f"{what}: complete the line, or quote text that holds commas"
         for name, i in index.items():
             if not _fits(fields[i], name, booleans):
-                return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: correct it or leave it empty"
+                return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: correct it"
     return ""
 
 

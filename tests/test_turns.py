@@ -146,6 +146,17 @@ def test_a_run_that_was_cut_off_is_caught_up_once_its_process_is_gone(client, se
     assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
 
 
+def test_a_run_that_crashed_when_serving_was_stopped_is_caught_up_once(client, served):
+    (run,) = missed(client, served, 1)
+    for kind in (StateType.PENDING, StateType.RUNNING, StateType.CRASHED):
+        client.set_flow_run_state(run.id, State(type=kind))
+    catch_up(served)
+    (again,) = [r for r in all_runs(client, served) if CATCH_UP in r.tags]
+    assert work_on(client, again).name == "Completed"
+    catch_up(served)
+    assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
+
+
 def test_a_run_that_was_cut_off_before_another_one_ended_is_no_longer_missed(client, served):
     (zombie,) = missed(client, served, 1, minutes=90)
     for kind in (StateType.PENDING, StateType.RUNNING):

@@ -27,7 +27,8 @@ def verdict(found: Difference, before: Version, after: Version, *, same_rows: bo
         return f"both are {before.ref}: nothing moved"
     if not any(move.parts for _, _, move in found):
         return f"what moved is listed, not why: {'; '.join(found.unexplained)}"
-    words = ["the training rows are the same" if same_rows else _moved(found, "data", "the data moved the optimum")]
+    by_data = "the data moved the optimum" + (" no further than chance may" if _chance_may(found) else "")
+    words = ["the training rows are the same" if same_rows else _moved(found, "data", by_data)]
     words += [
         _moved(found, part, told)
         for part, told in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
@@ -139,10 +140,23 @@ def _cells(move: Move, used: Iterable[str], *, own: bool) -> list[str]:
 
 
 def _chance(found: Difference) -> Iterator[str]:
-    """What the largest of so many would be by chance alone (Bonferroni)."""
+    """What the largest of so many would be by chance alone."""
+    count, limit = _largest_by_chance(found)
+    if count:
+        yield f"by chance alone the largest of {count:,} passes {limit:.2f} in 1 case of 20"
+
+
+def _largest_by_chance(found: Difference) -> tuple[int, float]:
+    """Of how many moves the largest passes what in 1 case of 20 (Bonferroni); 0 where chance moves are not known."""
     count = sum(move.standard_error is not None for _, _, move in found)
-    if found.yardstick == "difference" and count:
-        yield f"by chance alone the largest of {count:,} passes {-ndtri(0.025 / count):.2f} in 1 case of 20"
+    known = found.yardstick == "difference" and count > 0
+    return (count, float(-ndtri(0.025 / count))) if known else (0, 0.0)
+
+
+def _chance_may(found: Difference) -> bool:
+    """Whether chance alone may have moved the optimum as far as the data did."""
+    sizes = [move.in_errors(move.parts.data) for _, _, move in found if move.parts]
+    return max((abs(s) for s in sizes if s is not None), default=0.0) < _largest_by_chance(found)[1]
 
 
 def _config(changed: Mapping[str, Any] | None) -> Iterator[str]:

@@ -100,6 +100,7 @@ def register(
             run_id,
             tags=_tags(content_key, {**facts, "manifest": logged_model.manifest}),
             model_id=logged_model.model_id,
+            description=cut(str(facts.get("reason") or "")),
         )
         return _first(store, name, content_key, int(made.version))
 

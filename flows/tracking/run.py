@@ -25,6 +25,7 @@ from mlflow.entities import (
     Param,
     RunTag,
 )
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from flows import interrupts
 from flows.tracking.names import MAX_PARAM, cut, escaped, originals, plain, shortened
@@ -101,6 +102,11 @@ class TrackedRun:
         pairs = [RunTag(k, cut(plain(v))) for k, v in tags.items()]
         for some in _portions(pairs, PARAMS_A_CALL):
             self._batch(tags=some)
+
+    def set_decision(self, decision: str, reason: str) -> None:
+        """Tag the run with what was decided and why; both are the description, too, that MLflow's UI shows first."""
+        note = f"**{decision}**: {reason}"
+        self.set_tags({"decision": decision, "reason": reason, MLFLOW_RUN_NOTE: note})
 
     def log_params(self, flat: Mapping[str, object]) -> None:
         """Log a flat config. A value that MLflow would cut goes whole into an artifact ``params/NAME.txt``."""
