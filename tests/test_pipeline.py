@@ -97,6 +97,9 @@ def test_a_worse_version_is_kept_as_challenger(nights):
     assert night.versions == {1: (), 2: ("champion",), 3: ("challenger",)}
     assert night.records == nights.of["better"].records
     assert "times the loss" in night.outcome.reason
+    assert night.outcome.metrics["test_rmse"] > night.outcome.metrics["baseline.mean.test_rmse"]
+    assert night.outcome.reason.endswith("; worse than always saying the mean")
+    assert "the mean" not in nights.of["better"].outcome.reason
 
 
 def test_an_equal_version_is_kept(nights):
@@ -230,6 +233,8 @@ def test_tags_and_names_lead_from_mlflow_to_prefect_and_back(first):
     assert run.info.status == "FINISHED"
     assert tags["flow_run_id"] == first.outcome.flow_run_id
     assert (tags["decision"], tags["reason"]) == ("promoted", first.outcome.reason)
+    assert tags["mlflow.note.content"] == f"**promoted**: {first.outcome.reason}"
+    assert first.store.client.get_model_version("crop-yield", "1").description == first.outcome.reason
     assert tags["trainer"] == "manual"
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(first.outcome.flow_run_id)
