@@ -1,4 +1,5 @@
-"""The flow: ingest -> train -> evaluate -> register, each a Prefect task, chained here and nowhere else.
+"""The flow: ingest -> train -> evaluate -> register, each a Prefect task, chained here and nowhere else; where there is
+a champion, ``drift`` looks at the new files before anything is trained.
 
     from flows.pipeline import run_flow
     outcome = run_flow(config)
