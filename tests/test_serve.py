@@ -21,6 +21,7 @@ def config(**sections):
     return "crops.toml"
 
 
+@pytest.mark.long  # a server and a serving process of its own: a minute
 def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
     new_store(folder)
     store, log = open_store(create=False), tmp_path / "serve.log"
@@ -80,7 +81,7 @@ def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
 
 
 # each takes the seconds that importing prefect takes; the schedules that are wrong in another way are for the long run
-OFTEN = ("no server is named", "server away", "cron", "key")
+OFTEN = ("no server is named", "server away")
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in OFTEN else pytest.mark.long) for c in WRONG])
