@@ -111,6 +111,15 @@ def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
 
 def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
     """The champion's squared errors (N, O) on today's judged rows; or why it cannot be compared, in words."""
+    rows, model = ingested.dataset.test, champion.model
+    why = _not_comparable(champion, ingested, data)
+    if why or model is None:
+        return why
+    return squared_errors(rows.select(rows.targets), _predict(model, ingested))
+
+
+def _not_comparable(champion: Champion, ingested: Ingested, data: DataConfig) -> str:
+    """Why a champion cannot be judged on today's rows, in words; empty where it can."""
     rows, version, model = ingested.dataset.test, champion.version, champion.model
     if model is None:
         return f"version {version.version} cannot be read ({champion.fault})"
@@ -129,7 +138,7 @@ def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) ->
         )
     if model.fill_F is None and not rows.complete(model.features):
         return f"version {version.version} takes no missing values, and today's rows have some"
-    return squared_errors(rows.select(rows.targets), _predict(model, ingested))
+    return ""
 
 
 def split_of(data: DataConfig) -> dict[str, object]:
@@ -194,7 +203,7 @@ def _baselines(fitted: Fit, ingested: Ingested, y_NO: Float, data: DataConfig) -
     best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
     out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, ingested.dataset.test)}
     champion = ingested.champion
-    if champion and champion.model and not isinstance(champion_losses(champion, ingested, data), str):
+    if champion and champion.model and not _not_comparable(champion, ingested, data):
         out["champion"] = _predict(champion.model, ingested)
     return out
 

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student_t
 
+from linreg.inference import FEWEST_PARTITIONS
+
 Float = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
-FEWEST_PARTITIONS = 30  # with rows: fewer say too little of how much partitions differ
 
 
 @dataclass(frozen=True)
