@@ -13,10 +13,10 @@ run: .venv/run.stamp
 	@$(BIN)/linreg run configs/crops.toml
 
 test: .venv/dev.stamp
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not gpu and not long"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder -m "not gpu and not long"
 
 test-long: .venv/dev.stamp
-	@$(BIN)/python -m pytest -m "not gpu"
+	@$(BIN)/python -m pytest -m "not gpu" --hypothesis-profile explore
 
 lint: .venv/dev.stamp
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

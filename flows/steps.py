@@ -9,13 +9,9 @@ A user's error ends a step in a failed state that carries its line; it is not ra
 it and print tracebacks. What the steps do is in ``pipeline`` and ``sweep_pipeline``.
 """
 
-import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
-from unittest import mock
 
 import httpx
 from prefect import Flow, Task, task
@@ -23,9 +19,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
+from flows.temporary_server import temporary_server
 from linreg.errors import ServerAway, UserError
 
 P = ParamSpec("P")
@@ -104,26 +100,6 @@ def check_server() -> None:
         raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
 
 
-@contextmanager
-def _server_apart() -> Iterator[None]:
-    """Keep Ctrl-C from the temporary server, which a terminal sends to all of its group.
-
-    Were the server gone first, Prefect would try for minutes to tell it that the run was stopped. A blocked signal is
-    blocked too in the process that is started meanwhile; that one is ended by SIGTERM when this one ends.
-    """
-    start = SubprocessASGIServer._run_uvicorn_command
-
-    def shielded(server: SubprocessASGIServer) -> "subprocess.Popen[Any]":
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return start(server)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    with mock.patch.object(SubprocessASGIServer, "_run_uvicorn_command", shielded):
-        yield
-
-
 def called(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
     """Run a flow once, here, and return what it came to.
 
@@ -133,7 +109,7 @@ def called(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
     """
     check_server()
     try:
-        with _server_apart():
+        with temporary_server():
             state = flow(**parameters, return_state=True)
     except httpx.HTTPError as e:
         url = get_current_settings().api.url or "of this run"

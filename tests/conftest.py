@@ -1,21 +1,39 @@
-"""One thread for every test: the machine's other cores belong to the other tests, and small tensors gain nothing."""
+"""What holds for every test: surroundings of its own, one thread, no pictures, and which worker it runs on."""
 
-import pytest
-import torch
-from flow_fixtures import folder, prefect_api, work  # noqa: F401 - shared by the tests of flows
-from servers import server  # noqa: F401 - likewise
+import processes
+
+processes.settle()  # before anything is imported that reads the environment
 
 
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from flow_fixtures import folder, pictures, prefect_api, work  # noqa: E402, F401 - shared by the tests of flows
+from hypothesis import HealthCheck, settings  # noqa: E402
+from servers import server  # noqa: E402, F401 - likewise
+
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("steady", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile("steady")
+
+# The longest first, so that no worker is left with one of them at the end; the tests of flows share a worker.
+LONGEST = ("flows", "test_fused", "test_sweep", "test_store", "test_tutorial", "test_registry", "test_scoring")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``gpu`` are skipped where there is no card."""
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="no NVIDIA card on this machine"))
+    """A file's tests share a worker, and so do all that ask the one Prefect server; no card, no test of one."""
+    for item in items:
+        group = "flows" if "prefect_api" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA card on this machine"))
+    order = {group: place for place, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
+    """The machine's other cores belong to the other tests, and small tensors gain nothing."""
     torch.set_num_threads(1)
 
 

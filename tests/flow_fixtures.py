@@ -1,21 +1,30 @@
 """What the tests of the flow and of the command line share: one temporary Prefect server, folders to work in, configs.
 
-prefect and mlflow are imported where they are needed: conftest imports this file for the tests of the library too.
+Pictures take more than half of a small run's time, so runs draw none but where a test asks for ``pictures``. prefect
+and mlflow are imported where they are needed: conftest imports this file for the tests of the library too.
 """
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
+from processes import PATIENCE, ROOT
 
 from linreg.config import Config
 from linreg.config_file import from_dict
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = ROOT / "data"
 FEATURES, TARGETS = ["temp", "rainfall", "humidity"], ["apples", "oranges"]
 OPTIMUM = {"trainer": "gram", "learning_rate": 0.5, "epochs": 400, "standardize": True, "dtype": "float64"}
+PICTURES = ("loss.png", "predicted.png", "parabolas.png", "coefficients.png")
+BLANK = {  # what a run has for its pictures where no test asks for them
+    "flows.evaluate:_pictures": lambda *_: dict.fromkeys(PICTURES, b"not drawn"),
+    "flows.sweep_report:picture": lambda *_: b"not drawn",
+}
+_drawing = {}
 WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize": False}
 
 
@@ -26,9 +35,24 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from prefect.testing.utilities import prefect_test_harness
 
     home = tmp_path_factory.mktemp("prefect-home")
-    quiet = {prefect.settings.PREFECT_HOME: home, prefect.settings.PREFECT_SERVER_ANALYTICS_ENABLED: False}
-    with prefect.settings.temporary_settings(quiet), prefect_test_harness(server_startup_timeout=120):
-        yield prefect.settings.PREFECT_API_URL.value()
+    quiet = {
+        prefect.settings.PREFECT_HOME: home,
+        prefect.settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a run's end would wait for it, a second at most
+    }
+    with prefect.settings.temporary_settings(quiet), pytest.MonkeyPatch.context() as patch:
+        for name, blank in BLANK.items():
+            _drawing[name] = resolve_name(name)
+            patch.setattr(name.replace(":", "."), blank)
+        with prefect_test_harness(server_startup_timeout=PATIENCE):
+            yield prefect.settings.PREFECT_API_URL.value()
+
+
+@pytest.fixture
+def pictures(prefect_api, monkeypatch) -> None:  # noqa: ARG001 - which leaves them out
+    """Runs draw their pictures."""
+    for name, draw in _drawing.items():
+        monkeypatch.setattr(name.replace(":", "."), draw)
 
 
 @pytest.fixture

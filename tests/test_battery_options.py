@@ -4,15 +4,13 @@ It walks ``TRAINERS`` like the first half: weights, gaps, schedules, warm start 
 mini batches. The L1 penalty, which not every trainer takes, is in ``test_elastic_net``.
 """
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from processes import ROOT, environment, run
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -348,12 +346,9 @@ print(bits.hexdigest())
 """
     found = set()
     for threads in ("1", "2", "4"):
-        env = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-        root = Path(__file__).parent.parent
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True
-        )
-        found.add(done.stdout)
+        names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        env = environment(**dict.fromkeys(names, threads))
+        found.add(run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True).stdout)
     assert len(found) == 1
 
 

@@ -4,15 +4,14 @@ The checks themselves are ``tests/cards/``: a process of their own, since the in
 is imported, and one where only torch, numpy, pyarrow and Triton can be.
 """
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
+import processes
 import pyarrow as pa
 import pytest
 import torch
+from processes import ROOT, environment
 
 from flows import ingest
 from linreg import rows
@@ -25,7 +24,6 @@ from linreg.ready import prepare
 from linreg.record import gapped_by
 from linreg.trainers import TRAINERS, choose
 
-ROOT = Path(__file__).parent.parent
 HERE = ROOT / "tests" / "cards"
 ALONE = """
 import sys
@@ -40,10 +38,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Rest()
 
 
 def run(code: str, **env: str) -> str:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"PYTHONPATH": str(ROOT)} | env
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=560
-    )
+    done = processes.run([sys.executable, "-c", code], env=environment(**env), cwd=ROOT)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -55,6 +50,7 @@ def checks(*files: str) -> str:
     return run(code, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
+@pytest.mark.long  # kernels in Triton's interpreter, or compiled
 @pytest.mark.parametrize("file", ["records.py", "descents.py"])
 def test_the_checks_pass_with_nothing_but_torch_numpy_pyarrow_and_triton(file: str) -> None:
     assert " passed" in checks(file)
@@ -63,9 +59,8 @@ def test_the_checks_pass_with_nothing_but_torch_numpy_pyarrow_and_triton(file: s
 @pytest.mark.gpu
 @pytest.mark.parametrize("file", ["records.py", "descents.py"])
 def test_the_checks_pass_on_the_card(file: str) -> None:
-    environment = {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pytest", "-q", f"--confcutdir={HERE}", str(HERE / file)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, cwd=ROOT, timeout=900)
+    done = processes.run(command, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-4000:]
 
 
@@ -99,6 +94,7 @@ print("compiled")
 """
 
 
+@pytest.mark.long  # kernels in Triton's interpreter, or compiled
 def test_the_kernels_compile_for_a_card_that_is_not_here(tmp_path) -> None:
     """For compute capability 9.0, all the way: Triton brings the assembler."""
     pytest.importorskip("triton", reason="Triton is not installed")
@@ -130,6 +126,7 @@ print(len(ran))
 """
 
 
+@pytest.mark.long  # kernels in Triton's interpreter, or compiled
 def test_the_trainer_fused_hands_an_epoch_over_and_has_builtin_s_numbers() -> None:
     pytest.importorskip("triton", reason="Triton is not installed")
     assert run(FUSED).strip() == "12"

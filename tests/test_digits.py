@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import environment, run
 from tutorial import moments_of
 
 from bench import __main__ as command
@@ -197,11 +196,8 @@ def test_three_leaves_give_the_same_bits_for_any_thread_count():
 
 def _record_with(threads: str) -> str:
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, threads), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", RECORD], env=environment, capture_output=True, text=True, check=True, timeout=120
-    )
-    return done.stdout.strip()
+    env = environment(**dict.fromkeys(names, threads))
+    return str(run([sys.executable, "-c", RECORD], env=env, check=True).stdout.strip())
 
 
 def test_the_ratio_is_their_error_over_ours_and_a_tenth_is_within_a_digit(results):

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from flow_fixtures import make_folder
+from processes import ROOT, run
 
 from flows.cli.main import _parser, main
 from linreg import config_file, grid
@@ -30,8 +30,6 @@ from linreg.objective import Objective
 from linreg.ranking import Loss, fold_pairs, kfold_losses
 from linreg.tutorial import crops, printed
 from linreg.walk import theta_after
-
-ROOT = Path(__file__).parent.parent
 
 
 def keys(record, prefix=""):
@@ -116,8 +114,7 @@ def pieces(page):
 
 def run_python(*arguments):
     """What python prints, in a process of its own."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True)
+    done = run([sys.executable, *arguments])
     assert done.returncode == 0, f"{arguments[-1]}\n{done.stderr}"
     return done.stdout
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +12,13 @@ import tomli_w
 from flow_fixtures import crops, flow_runs, make_folder
 from prefect.client.orchestration import get_client
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
+from processes import wait_for
 from tracked import new_store
 
 from flows.cli.main import main
 from flows.drift import compare
 from flows.ingest import ingest
-from flows.outcome import notes
+from flows.outcome import Outcome, notes
 from flows.pipeline import run_flow
 from flows.sweep_pipeline import run_sweep
 from flows.tracking import registry
@@ -135,24 +135,24 @@ def test_the_table_is_an_artifact_and_the_drift_an_event(made):
     rows = json.loads(table.data)
     assert (rows[0]["measure"], rows[0]["limit passed"]) == ("mean", "stop")
     assert "mean of a is" in table.description
-    (event,) = [e for e in events("linreg.drift.stopped") if e["payload"]["flow_run_id"] == outcome.flow_run_id]
+    event = event_of("linreg.drift.stopped", outcome)
     assert event["resource"]["prefect.resource.id"] == "linreg.model.nightly"
     assert event["payload"]["run_id"] == outcome.run_id
-    (warned,) = [e for e in events("linreg.drift.warned") if e["payload"]["run_id"] == made.of["drifted"].run_id]
+    warned = event_of("linreg.drift.warned", made.of["drifted"])
     assert warned["payload"]["worst"]["drift.mean"] == made.of["drifted"].metrics["drift.mean"]
 
 
-def events(name: str) -> list[dict]:
-    """Those of a name, as the server has them; they arrive a moment after the run."""
-    wanted = EventFilter(event=EventNameFilter(name=[name]), occurred=EventOccurredFilter())
-    for _ in range(100):
+def event_of(name: str, outcome: Outcome) -> dict:
+    """The run's event of that name, as the server has it: it is written some time after the run's end."""
+
+    def arrived() -> list[dict]:
+        wanted = EventFilter(event=EventNameFilter(name=[name]), occurred=EventOccurredFilter())
         with get_client(sync_client=True) as client:
-            answer = client._client.post("/events/filter", json={"filter": wanted.model_dump(mode="json")})
-        found = answer.json()["events"]
-        if found:
-            return found
-        time.sleep(0.2)
-    return []
+            answer = client.request("POST", "/events/filter", json={"filter": wanted.model_dump(mode="json")})
+        return [e for e in answer.json()["events"] if e["payload"]["run_id"] == outcome.run_id]
+
+    (event,) = wait_for(arrived)
+    return event
 
 
 def test_a_stop_is_told_on_the_page_and_in_the_list(made, monkeypatch, capfd):

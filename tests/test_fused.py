@@ -1,7 +1,5 @@
 """The compiled loop: the same numbers as PyTorch on the same batches, the same bits every time, and a fair shuffle."""
 
-import os
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -9,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from processes import ROOT, environment, run
 
 from linreg.batches import block_rows, epoch_order, mixes, place
 from linreg.compiled import epoch as kernel
@@ -132,15 +131,10 @@ def test_the_bits_are_those_of_a_machine_without_vectors(machine: dict[str, str]
 
 
 def bits(machine: dict[str, str], tmp_path) -> str:
-    run = subprocess.run(
-        [sys.executable, "-c", BITS],
-        env=os.environ | machine | {"NUMBA_CACHE_DIR": str(tmp_path / machine.get("NUMBA_CPU_NAME", "own"))},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout
-    return run.stdout
+    env = environment(NUMBA_CACHE_DIR=str(tmp_path / machine.get("NUMBA_CPU_NAME", "own")), **machine)
+    printed = run([sys.executable, "-c", BITS], env=env, cwd=ROOT, check=True).stdout
+    assert printed
+    return str(printed)
 
 
 def test_auto_takes_it_for_mini_batches_but_where_a_card_is_named_that_it_does_not_run_on() -> None:

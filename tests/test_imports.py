@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import processes
 import pytest
 
 ALL = """
@@ -24,9 +25,7 @@ def hook(event, args):
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-B", "-W", "error", "-c", code], capture_output=True, text=True, timeout=120
-    )
+    done: subprocess.CompletedProcess[str] = processes.run([sys.executable, "-B", "-W", "error", "-c", code])
     assert done.returncode == 0, done.stderr
     return done
 

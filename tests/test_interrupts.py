@@ -3,14 +3,13 @@
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
-import time
 import weakref
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE, run
 from tracked import new_store
 
 from flows import interrupts
@@ -40,15 +39,21 @@ def store(tmp_path, monkeypatch):
     return new_store(tmp_path / "work")
 
 
-def soon(number: int, seconds: float = 0.1) -> None:
-    threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+def wait() -> None:
+    """For a signal."""
+    threading.Event().wait(PATIENCE)
+
+
+def wait_for_one_from_elsewhere(number: int) -> None:
+    threading.Thread(target=os.kill, args=(os.getpid(), number)).start()
+    wait()
 
 
 @BOTH
 def test_a_signal_raises_and_is_known_afterwards(number: int) -> None:
     assert not interrupts.asked()
     with pytest.raises(KeyboardInterrupt):
-        soon(number), time.sleep(5)
+        wait_for_one_from_elsewhere(number)
     assert interrupts.asked()
 
 
@@ -59,8 +64,7 @@ def test_a_block_that_is_held_is_done_whole_and_the_signal_follows(number: int) 
     def both() -> None:
         with interrupts.held():
             with interrupts.held():
-                os.kill(os.getpid(), number)
-                time.sleep(0.01)
+                os.kill(os.getpid(), number)  # noticed before the call returns
                 done.append("inner")
             done.append("outer")
         done.append("never")
@@ -106,7 +110,7 @@ def test_a_signal_that_arrives_in_a_callback_of_the_garbage_collector_is_not_los
     kept = weakref.ref(thing, gone)
     del thing
     with pytest.raises(KeyboardInterrupt):
-        time.sleep(5)
+        wait()
     assert kept() is None
 
 
@@ -153,5 +157,5 @@ raise SystemExit(main.main(["models"]))
 
 
 def test_what_a_library_makes_of_an_interrupt_is_an_interrupt() -> None:
-    done = subprocess.run([sys.executable, "-c", SLIPPED], capture_output=True, text=True, timeout=60)
+    done = run([sys.executable, "-c", SLIPPED])
     assert (done.returncode, done.stderr, done.stdout) == (130, "stopped\n", "")

@@ -1,8 +1,6 @@
 """Compiled records: the factor that numpy's QR gives of the same rows, the same bits always, and plain sums only where
 they lose nothing."""
 
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+from processes import ROOT, environment, run
 
 from flows import outcome
 from linreg import leaves
@@ -187,10 +186,10 @@ for f in (3, 40):
 def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
     plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
     found = [
-        subprocess.run(
+        run(
             [sys.executable, "-c", BITS],
-            env=os.environ | machine | {"NUMBA_CACHE_DIR": str(tmp_path)},
-            capture_output=True,
+            env=environment(NUMBA_CACHE_DIR=str(tmp_path), **machine),
+            cwd=ROOT,
             check=True,
         ).stdout
         for machine in ({}, plain)

@@ -6,9 +6,9 @@ No two scheduled runs work at once, and after each outage one run catches up.
 import os
 import re
 import signal
-import subprocess
 import time
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import pytest
 import tomli_w
 from filelock import FileLock
 from flow_fixtures import WEAK, crops_table
-from servers import BIN, FIRE_SECONDS, asked, environment, free_port, process, started, wait_for
+from processes import BIN, PATIENCE, ROOT, run, started, wait_for
+from servers import asked, own_server, serving
 from tracked import new_store
 
 from flows.tracking import registry
@@ -35,14 +36,21 @@ def env(folder, tmp_path, server):
 
 def often(env, tmp_path):
     asks = {"PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2"}
-    return {**env, **asks, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    return {**env, **asks, "PREFECT_LOGGING_LEVEL": "DEBUG", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def wait_for_polls(count, process, log):
+    """Until the runner has asked the server so many more times what is due, whether or not it had an answer."""
+    asking = "Querying for flow runs"
+    before = log.read_text().count(asking)
+    wait_for(lambda: log.read_text().count(asking) >= before + count, process, log)
 
 
 def served(env, log, name, *, interval, train=WEAK):
     """`linreg serve`, a run every ``interval`` seconds."""
     Path("crops.toml").write_text(tomli_w.dumps(crops_table(train=train)))
     command = [BIN / "linreg", "serve", "crops.toml", "--interval", str(interval), "--name", name]
-    return process(command, env=env, log=log)
+    return started(command, env=env, log=log)
 
 
 def runs(env, name):
@@ -89,24 +97,21 @@ def overlaps(found):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 def test_serving_again_catches_up_with_one_run(env, tmp_path, how):
     name, log = f"again-{how}", tmp_path / "first.log"
-    with served(env, log, name, interval=10, train=ENDLESS) as serving:
-        wait_for(lambda: named(env, name, "Running"), FIRE_SECONDS, serving, log)
+    with served(env, log, name, interval=10, train=ENDLESS) as process:
+        wait_for(lambda: named(env, name, "Running"), process, log)
         if how == signal.SIGTERM:
-            serving.send_signal(how)
-            assert serving.wait(150) == 130
+            process.send_signal(how)
+            assert process.wait(PATIENCE) == 130
         else:
-            os.killpg(serving.pid, how)  # the run too
-            serving.wait(150)
-    end = time.monotonic() + FIRE_SECONDS
-    while len(waiting(env, name)) < 2:
-        assert time.monotonic() < end
-        time.sleep(1)
+            os.killpg(process.pid, how)  # the run too
+            process.wait(PATIENCE)
+    wait_for(lambda: len(waiting(env, name)) >= 2)
     log = tmp_path / "second.log"
-    with served(env, log, name, interval=3600) as serving:
-        wait_for(lambda: named(env, name, "Completed"), FIRE_SECONDS, serving, log)
-        time.sleep(10)  # for others that would follow
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(150) == 130
+    with served(env, log, name, interval=3600) as process:
+        wait_for(lambda: named(env, name, "Completed"), process, log)
+        wait_for_polls(3, process, log)  # in which others would follow
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
     assert len(named(env, name, "Crashed")) == 1
     (last,) = named(env, name, "Completed")
     assert "catch-up" in last["tags"]
@@ -120,32 +125,29 @@ def test_serving_again_catches_up_with_one_run(env, tmp_path, how):
 
 def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_path):
     new_store(folder)
-    env = often(environment(tmp_path / "home", f"http://127.0.0.1:{free_port()}/api"), tmp_path)
+    env = often(own_server(tmp_path / "home"), tmp_path)
     name, log = "away", tmp_path / "serve.log"
-    with started(env, tmp_path / "server-1.log") as server:
-        serving_here = served(env, log, name, interval=10)
-        serving = serving_here.__enter__()
-        wait_for(lambda: named(env, name, "Completed"), FIRE_SECONDS, serving, log)
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-    try:
+    with ExitStack() as ending:
+        with serving(env, tmp_path / "server-1.log") as server:
+            process = ending.enter_context(served(env, log, name, interval=10))
+            wait_for(lambda: named(env, name, "Completed"), process, log)
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(PATIENCE)
         gone = datetime.now(UTC)
-        wait_for(lambda: "does not answer" in log.read_text(), 120, serving, log)
-        time.sleep(30)  # prefect's own runner would have given up after three polls
-        assert serving.poll() is None, log.read_text()
-        with started(env, tmp_path / "server-2.log"):
+        wait_for(lambda: "does not answer" in log.read_text(), process, log)
+        wait_for_polls(5, process, log)  # prefect's own runner would have given up after three
+        wait_for(lambda: datetime.now(UTC) > gone + timedelta(seconds=25), process, log)  # two runs are missed
+        with serving(env, tmp_path / "server-2.log"):
             back = datetime.now(UTC)
 
             def done():
                 return [r for r in named(env, name, "Completed") if time_of(r, "start_time") > back]
 
-            first = wait_for(done, FIRE_SECONDS, serving, log)[0]
+            first = wait_for(done, process, log)[0]
             missed = [r for r in runs(env, name) if gone < time_of(r, "expected_start_time") <= back]
-            serving.send_signal(signal.SIGINT)
-            assert serving.wait(150) == 130
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 130
             found = runs(env, name)
-    finally:
-        serving_here.__exit__(None, None, None)
     assert "the Prefect server answers again" in log.read_text()
     assert len(missed) >= 2
     assert {r["state_name"] for r in missed if r["id"] != first["id"]} == {"Skipped"}
@@ -154,45 +156,47 @@ def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_p
 
 def test_a_run_that_takes_longer_than_its_interval_is_followed_by_one(env, tmp_path):
     name, log = "long", tmp_path / "serve.log"
-    with served(env, log, name, interval=5) as serving:
-        wait_for(lambda: named(env, name, "Completed"), FIRE_SECONDS, serving, log)
-        with lock_of(env, name).acquire(timeout=60):  # a run that works, and that outlived the process that served it
+    with served(env, log, name, interval=5) as process:
+        wait_for(lambda: named(env, name, "Completed"), process, log)
+        with lock_of(env, name).acquire(
+            timeout=PATIENCE
+        ):  # a run that works, and that outlived the process that served it
             held = datetime.now(UTC)
-            wait_for(lambda: len(named(env, name, "Late")) >= 2, FIRE_SECONDS, serving, log)
+            wait_for(lambda: len(named(env, name, "Late")) >= 2, process, log)
             number = by_hand(env, name)
-            wait_for(lambda: number in [r["id"] for r in named(env, name, "Completed")], FIRE_SECONDS, serving, log)
+            wait_for(lambda: number in [r["id"] for r in named(env, name, "Completed")], process, log)
             began = [r for r in runs(env, name) if r["state_name"] == "Completed" and r["auto_scheduled"]]
             assert all(time_of(r, "start_time") < held for r in began)
             late = [r["id"] for r in named(env, name, "Late")]
-        wait_for(lambda: len(named(env, name, "Completed")) >= len(began) + 2, FIRE_SECONDS, serving, log)
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(150) == 130
+        wait_for(lambda: len(named(env, name, "Completed")) >= len(began) + 2, process, log)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
     found = runs(env, name)
     assert sum(r["state_name"] == "Completed" for r in found if r["id"] in late) <= 1
     assert overlaps(found) == []
 
 
 def test_the_work_pool_of_prefect_yaml_works(env, folder, tmp_path):
-    root, log = Path(__file__).parent.parent, tmp_path / "worker.log"
-    (folder / "prefect.yaml").write_text((root / "prefect.yaml").read_text())
+    log = tmp_path / "worker.log"
+    (folder / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
     at = {**env, "PWD": str(folder)}
-    typed = re.findall(r"^    prefect (.+)$", (root / "docs/schedules.md").read_text(), re.M)
+    typed = re.findall(r"^    prefect (.+)$", (ROOT / "docs/schedules.md").read_text(), re.M)
     *first, start = ([BIN / "prefect", *line.split()] for line in typed)
     for command in first:
-        done = subprocess.run(command, env=at, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = run(command, env=at)
         assert done.returncode == 0, done.stdout + done.stderr
-    with process(start, env=at, log=log) as worker:
+    with started(start, env=at, log=log) as worker:
         by_hand(env, "crops")
-        wait_for(lambda: named(env, "crops", "Completed"), FIRE_SECONDS, worker, log)
-        with lock_of(env, "crops").acquire(timeout=60):
+        wait_for(lambda: named(env, "crops", "Completed"), worker, log)
+        with lock_of(env, "crops").acquire(timeout=PATIENCE):
             yesterday = missed_yesterday(env, "crops")
-            wait_for(lambda: named(env, "crops", "Skipped"), FIRE_SECONDS, worker, log)
+            wait_for(lambda: named(env, "crops", "Skipped"), worker, log)
     (skipped,) = named(env, "crops", "Skipped")
     assert skipped["expected_start_time"] == yesterday["expected_start_time"]
     store = open_store(create=False)
-    (run,) = registry.runs(store)
+    (listed,) = registry.runs(store)
     (version,) = registry.versions(store)
-    assert (run["decision"], version.ref) == ("promoted", "crop-yield/1")
+    assert (listed["decision"], version.ref) == ("promoted", "crop-yield/1")
 
 
 def missed_yesterday(env, name):

@@ -11,7 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from flow_fixtures import OPTIMUM, TARGETS, WEAK, crops, crops_table, flow_runs, make_folder, wide_csv
+from flow_fixtures import OPTIMUM, PICTURES, TARGETS, WEAK, crops, crops_table, flow_runs, make_folder, wide_csv
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
 from prefect.utilities.callables import parameter_schema
@@ -181,9 +181,10 @@ def test_the_dataset_carries_the_digest(first):
     assert len(entry.dataset.digest) >= 32
 
 
-def test_pictures_are_png_files(first, tmp_path):
-    for name in ("loss.png", "predicted.png", "coefficients.png"):
-        path = first.store.client.download_artifacts(first.outcome.run_id, name, str(tmp_path))
+def test_pictures_are_png_files(work, pictures, tmp_path):  # noqa: ARG001 - they are drawn
+    outcome = run_flow(FIRST)
+    for name in PICTURES:
+        path = open_store(create=False).client.download_artifacts(outcome.run_id, name, str(tmp_path))
         with open(path, "rb") as f:
             assert f.read(8) == b"\x89PNG\r\n\x1a\n"
 

@@ -15,7 +15,7 @@ import pytest
 import statsmodels.api as sm
 import tomli_w
 import torch
-from flow_fixtures import OPTIMUM, crops
+from flow_fixtures import OPTIMUM, PICTURES, crops
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Lasso, LinearRegression
 from sklearn.metrics import r2_score
@@ -274,14 +274,17 @@ def test_the_content_key_is_that_of_what_differs_from_the_defaults():
     )
 
 
-@pytest.mark.parametrize("name", ["loss.png", "predicted.png", "coefficients.png", "parabolas.png"])
-def test_the_pictures_of_a_run_with_everything_on_are_there(work, name, tmp_path):
+def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_path):  # noqa: ARG001 - drawn
     noisy(work / "noisy.csv", rows=80, gaps=True)
     train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=60, l1=0.05, patience=10, schedule="cosine")
     how = {"missing": "mean", "weight": "w", "test_fraction": 0.2, "validation_fraction": 0.2}
     outcome = run_flow(config(work / "noisy.csv", train, **how))
-    path = open_store(create=False).client.download_artifacts(outcome.run_id, name, str(tmp_path))
-    assert Path(path).read_bytes().startswith(b"\x89PNG")
+    client = open_store(create=False).client
+    held = {f.path for f in client.list_artifacts(outcome.run_id) if f.path.endswith(".png")}
+    assert held == set(PICTURES)
+    for name in held:
+        path = client.download_artifacts(outcome.run_id, name, str(tmp_path))
+        assert Path(path).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form_and_says_so(work, capfd):

@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import PATIENCE, run, started, wait_for
 
 from linreg import scoring, sink, stream_csv, stream_parquet
 from linreg.errors import UserError
@@ -287,15 +286,29 @@ sys.path.insert(0, sys.argv[3])
 from test_scoring import MODEL
 from linreg.scoring import score
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print("ready", flush=True)
 rows = score(MODEL, sys.argv[1], Path(sys.argv[2]))
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
 """
+HELD = """
+import sys, threading
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from test_scoring import MODEL, wait_for
+from linreg.scoring import score
+output, done = Path(sys.argv[2]), 0
+def advance(rows):
+    global done
+    done += rows
+    if done > 100_000:  # with most of the file to come, and some of it on the disk
+        wait_for(lambda: any(p.stat().st_size > 1_000_000 for p in output.parent.glob(".out-*/out.csv")))
+        print("held", flush=True)
+        threading.Event().wait()
+score(MODEL, sys.argv[1], output, watch=lambda total: advance)
+"""
 
 
-def process(source: Path, output: Path) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", RUN, str(source), str(output), str(Path(__file__).parent)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def command(code: str, source: Path, output: Path) -> list[object]:
+    return [sys.executable, "-c", code, source, output, Path(__file__).parent]
 
 
 def large(path: Path, rows: int) -> Path:
@@ -307,9 +320,8 @@ def large(path: Path, rows: int) -> Path:
 def test_memory_stays_flat_from_end_to_end(tmp_path: Path) -> None:
     peaks = []
     for rows in (500_000, 5_000_000):
-        running = process(large(tmp_path / "in.parquet", rows), tmp_path / "out.parquet")
-        out, _ = running.communicate(timeout=300)
-        found, peak = map(int, out.split()[1:])
+        source = large(tmp_path / "in.parquet", rows)
+        found, peak = map(int, run(command(RUN, source, tmp_path / "out.parquet"), check=True).stdout.split())
         assert found == rows
         peaks.append(peak / 1024)
     assert peaks[1] < peaks[0] + 60, peaks  # MiB; the larger file is 120 MB, and its output 200 MB
@@ -319,16 +331,11 @@ def test_memory_stays_flat_from_end_to_end(tmp_path: Path) -> None:
 def test_a_kill_in_the_middle_leaves_the_old_output(tmp_path: Path, number: signal.Signals) -> None:
     output = tmp_path / "out.csv"
     output.write_text("old\n")
-    running = process(large(tmp_path / "in.parquet", 4_000_000), output)
-    assert running.stdout is not None
-    assert running.stdout.readline() == "ready\n"
-    limit = time.monotonic() + 60
-    while not any(p.stat().st_size > 1_000_000 for p in tmp_path.glob(".out-*/out.csv")):  # writing has begun
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-    running.send_signal(number)
-    running.communicate(timeout=60)
-    assert running.returncode != 0
+    log = tmp_path / "log"
+    with started(command(HELD, large(tmp_path / "in.parquet", 1_000_000), output), log=log) as process:
+        wait_for(lambda: "held" in log.read_text(), process, log)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) != 0
     assert output.read_text() == "old\n"
     if number == signal.SIGINT:
-        assert sorted(os.listdir(tmp_path)) == ["in.parquet", "out.csv"]
+        assert sorted(os.listdir(tmp_path)) == ["in.parquet", "log", "out.csv"]

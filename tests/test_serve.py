@@ -1,13 +1,13 @@
 """Schedules: a real Prefect server, a served deployment, and the runs that it starts by itself."""
 
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 import tomli_w
 from flow_fixtures import WEAK, crops, crops_table
-from servers import BIN, FIRE_SECONDS, asked, environment, process, wait_for
+from processes import BIN, PATIENCE, run, started, wait_for
+from servers import asked, reaching
 from tracked import new_store
 
 from flows.deploy import serve
@@ -25,20 +25,21 @@ def config(**sections):
 def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
     new_store(folder)
     store, log = open_store(create=False), tmp_path / "serve.log"
-    with process([BIN / "linreg", "serve", config(train=WEAK), "--interval", "10"], env=server, log=log) as serving:
+    command = [BIN / "linreg", "serve", config(train=WEAK), "--interval", "10"]
+    with started(command, env=server, log=log) as serving:
 
         def landed():
             return [r for r in registry.runs(store) if r["status"] == "FINISHED"]
 
-        run = wait_for(landed, FIRE_SECONDS, serving, log)[-1]
-        wait_for(lambda: completed(server["PREFECT_API_URL"], flow_run_id(store, run)), FIRE_SECONDS, serving, log)
+        first = wait_for(landed, serving, log)[-1]
+        wait_for(lambda: completed(server["PREFECT_API_URL"], flow_run_id(store, first)), serving, log)
         serving.send_signal(signal.SIGINT)
-        assert serving.wait(150) == 130
-    assert run["decision"] == "promoted"
+        assert serving.wait(PATIENCE) == 130
+    assert first["decision"] == "promoted"
     assert "Traceback" not in log.read_text()
     (version,) = registry.versions(store)
     assert "champion" in version.aliases
-    assert (version.run_id, version.flow_run_id) == (run["run_id"], flow_run_id(store, run))
+    assert (version.run_id, version.flow_run_id) == (first["run_id"], flow_run_id(store, first))
     flow_run = asked(f"{server['PREFECT_API_URL']}/flow_runs/{version.flow_run_id}")
     assert flow_run["auto_scheduled"] is True
     assert flow_run["deployment_id"]
@@ -87,13 +88,7 @@ OFTEN = ("no server is named", "server away")
 @pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in OFTEN else pytest.mark.long) for c in WRONG])
 def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
     options, url, status, words = WRONG[case]
-    done = subprocess.run(
-        [BIN / "linreg", "serve", config(), *options],
-        env=environment(tmp_path / "home", url),
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
+    done = run([BIN / "linreg", "serve", config(), *options], env=reaching(tmp_path / "home", url))
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     (line,) = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
     assert words in line

@@ -4,20 +4,18 @@ import json
 import os
 import pickletools
 import shutil
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import zipfile
-from contextlib import closing
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
+from servers import answers
 from tracked import FACTS, MODEL, X_NF, logged_run, new_store
 
 from flows.tracking import directory, registry, served
@@ -332,20 +330,13 @@ def registered(tmp_path, monkeypatch):
     run, model = logged_run(store)
     registry.register(store, "crop-yield", logged_model=model, run_id=run.run_id, content_key="a", facts=FACTS)
     registry.promote(store, "crop-yield", 1, why="first")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTHON"))}
-    return env | {"MLFLOW_TRACKING_URI": store.uri, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    env = environment(MLFLOW_TRACKING_URI=store.uri, MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
+    return {name: value for name, value in env.items() if name != "PYTHONPATH"}
 
 
 def test_a_registered_version_answers_where_this_package_is_not_installed(registered, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER],
-        cwd=tmp_path / "elsewhere",
-        env=registered,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run([sys.executable, "-I", "-c", STRANGER], cwd=tmp_path / "elsewhere", env=registered)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["loaded"] == []
@@ -359,18 +350,12 @@ def test_a_registered_version_answers_where_this_package_is_not_installed(regist
 
 
 def test_mlflow_models_serve_answers_by_name_and_refuses_with_400(registered, tmp_path):
-    with closing(socket.socket()) as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port, log = free_port(), tmp_path / "log"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/crop-yield@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    with open(tmp_path / "log", "w") as log:
-        path = f"{os.path.dirname(sys.executable)}{os.pathsep}{registered['PATH']}"
-        server = subprocess.Popen(
-            command, cwd=tmp_path, env=registered | {"PATH": path}, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _await(f"http://127.0.0.1:{port}/ping", server, tmp_path / "log")
+    path = f"{BIN}{os.pathsep}{registered['PATH']}"
+    with started(command, cwd=tmp_path, env=registered | {"PATH": path}, log=log) as server:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping"), server, log)
         split = {"columns": ["humidity", "temp", "rainfall"], "data": [[43, 73.0, 67], [64, 91.0, 88]]}
         answer = _post(port, {"dataframe_split": split})
         expected = [dict(zip(MODEL.targets, row, strict=True)) for row in MODEL.predict(X_NF[:2]).tolist()]
@@ -378,19 +363,6 @@ def test_mlflow_models_serve_answers_by_name_and_refuses_with_400(registered, tm
         status, body = _post(port, {"dataframe_records": [{"temp": "hot", "rainfall": 1, "humidity": 2}]})
         assert status == 400
         assert "column 'temp' holds text in row 0 ('hot')" in json.dumps(body)
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(20)
-
-
-def _await(url, process, log):
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            return urllib.request.urlopen(url, timeout=2).close()
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(log.read_text())
 
 
 def _post(port, body):
@@ -398,7 +370,7 @@ def _post(port, body):
         f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as e:
         with e:

@@ -4,7 +4,6 @@ import gzip
 import os
 import re
 import tempfile
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -402,10 +401,15 @@ def test_a_partition_is_known_by_all_its_bytes(tmp_path: Path) -> None:
     assert (partition.size, partition.digest) == (5_000_000, xxhash.xxh3_128_hexdigest(content))
 
 
+def later(path: str | Path) -> None:
+    """As if some seconds had gone by before the file was written: a file system's clock may not have ticked."""
+    seconds = os.stat(path).st_mtime + 5
+    os.utime(path, (seconds, seconds))
+
+
 def test_a_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
     (partition,) = source.find(put(tmp_path, GOOD))
-    time.sleep(0.05)  # a file system's clock ticks every few milliseconds
-    put(tmp_path, GOOD.replace("6", "7"))
+    later(put(tmp_path, GOOD.replace("6", "7")))
     with pytest.raises(UserError, match="changed while it was read: run again"):
         source.read(partition, ["a"])
     (tmp_path / "x.csv").unlink()
@@ -415,8 +419,7 @@ def test_a_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> N
 
 def test_a_parquet_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
     (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
-    time.sleep(0.05)
-    parquet(tmp_path, a=[1.0, 3.0])
+    later(parquet(tmp_path, a=[1.0, 3.0]))
     with pytest.raises(UserError, match="changed while it was read: run again"):
         source.read(partition, ["a"])
 
@@ -428,8 +431,7 @@ def test_a_parquet_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Pa
     parse = tables.parse
 
     def slowly(*args: object, **how: object) -> pa.Table:
-        time.sleep(0.05)
-        os.utime(tmp_path / "x.parquet")
+        later(tmp_path / "x.parquet")
         return parse(*args, **how)
 
     monkeypatch.setattr(tables, "parse", slowly)

@@ -1,7 +1,6 @@
 """Files as streams: the same numbers and the same messages as when they are read as a whole, in flat memory."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import run
 from test_source import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put
 
 from linreg import csv_survey, listing, source, stream, stream_csv, stream_parquet
@@ -236,7 +236,7 @@ def test_memory_stays_flat_however_many_rows_and_however_large_a_row_group(tmp_p
             path.write_text(head + "\n" + piece * (rows // 1000))
         else:
             pq.write_table(table, path, row_group_size=rows)
-        done = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
+        done = run([sys.executable, "-c", PEAK, path], check=True)
         found, peak = map(int, done.stdout.split())
         assert found == rows
         peaks.append(peak / 1024)

@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +12,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from flow_fixtures import crops, flow_runs, make_folder, wide_csv
+from flow_fixtures import PICTURES, crops, flow_runs, make_folder, wide_csv
 from prefect.utilities.callables import parameter_schema
+from processes import run
 from test_cli import RUN_KEYS, document, error, linreg, write_config
 from test_pipeline_options import noisy
 from tracked import new_store
@@ -168,10 +167,18 @@ def test_the_sweeps_own_run_holds_grid_table_and_picture(first, tmp_path):
     assert [float(row["loss"]) if row["loss"] else None for row in table] == [row["loss"] for row in first.rows]
     assert [row["run_id"] for row in table] == [row["run_id"] for row in first.rows]
     assert json.loads(Path(client.download_artifacts(run.info.run_id, "grid.json", str(tmp_path))).read_text()) == GRID
-    with open(client.download_artifacts(run.info.run_id, "sweep.png", str(tmp_path)), "rb") as f:
-        assert f.read(8) == b"\x89PNG\r\n\x1a\n"
     (entry,) = run.inputs.dataset_inputs
     assert entry.dataset.digest == first.document["data"]["digest"]
+
+
+def test_the_sweeps_picture_and_the_best_runs_are_drawn(work, pictures, tmp_path):  # noqa: ARG001 - they are drawn
+    outcome = run_sweep(crops(train=GRAM), {"train.learning_rate": [0.1, 0.3]})
+    client = open_store(create=False).client
+    parent = client.get_run(outcome.run_id).data.tags["mlflow.parentRunId"]
+    for run_id, names in ((parent, ("sweep.png",)), (outcome.run_id, PICTURES)):
+        for name in names:
+            with open(client.download_artifacts(run_id, name, str(tmp_path)), "rb") as f:
+                assert f.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
 def test_the_steps_are_tasks_of_one_flow_run(first):
@@ -371,8 +378,7 @@ def test_a_bad_sweep_loads_no_prefect(folder):  # noqa: ARG001
     write_config()
     call = "main(['sweep', 'crops.toml', '--grid', 'train.seed=a'])"
     code = f"import sys; from flows.cli.main import main; {call}; sys.exit('prefect' in sys.modules)"
-    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=here)
+    done = run([sys.executable, "-c", code])
     assert (done.returncode, done.stderr) == (0, "error: train.seed must be a whole number, not 'a'\n")
 
 

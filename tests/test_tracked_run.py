@@ -8,7 +8,8 @@ import time
 import mlflow
 import numpy as np
 import pytest
-from tracked import MODEL, X_NF, enter, new_store, processes
+from processes import PATIENCE, wait_for
+from tracked import MODEL, X_NF, enter, forked, new_store
 
 from flows.tracking import names
 from flows.tracking.origin import commit
@@ -221,14 +222,13 @@ def _run_until_killed(folder, sign):
     run = TrackedRun.start(open_store(create=False), experiment="crops", name="killed", tags={})
     run.log_history({"train_loss": [float(i) for i in range(1000)]})
     sign.write_text(run.run_id)
-    time.sleep(60)
+    time.sleep(PATIENCE)
 
 
 def test_what_was_logged_survives_a_kill_and_the_run_stays_running(store, tmp_path):
-    process = processes().Process(target=_run_until_killed, args=(tmp_path / "work", tmp_path / "sign"))
+    process = forked().Process(target=_run_until_killed, args=(tmp_path / "work", tmp_path / "sign"))
     process.start()
-    while not ((tmp_path / "sign").exists() and (tmp_path / "sign").read_text()):
-        time.sleep(0.01)
+    wait_for(lambda: (tmp_path / "sign").exists() and (tmp_path / "sign").read_text())
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     (row,) = runs(store, "crops")
@@ -240,7 +240,8 @@ def test_runs_are_listed_newest_first_with_their_decision(store):
     for name, experiment, decision in [("one", "a", "promoted"), ("two", "b", "kept"), ("three", "a", "refused")]:
         with TrackedRun.start(store, experiment=experiment, name=name, tags={}) as run:
             run.set_tags({"decision": decision})
-            time.sleep(0.002)  # a start is stored in milliseconds
+            now = time.time_ns() // 10**6  # in which a start is stored
+            wait_for(lambda now=now: time.time_ns() // 10**6 > now)
     assert [(r["name"], r["decision"]) for r in runs(store)] == [
         ("three", "refused"),
         ("two", "kept"),

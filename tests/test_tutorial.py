@@ -11,7 +11,6 @@ import os
 import pty
 import re
 import runpy
-import subprocess
 import sys
 import termios
 from itertools import pairwise
@@ -23,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 import tutorial as tables
+from processes import PATIENCE, environment, run, started
 from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
@@ -255,15 +255,15 @@ def on_a_terminal(code: str) -> str:
     """What a Python process prints where stdout and stderr are a terminal."""
     main, ours = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", code], stdin=ours, stdout=ours, stderr=ours, env=env) as process:
+    terminal = {"stdin": ours, "stdout": ours, "stderr": ours}
+    with started([sys.executable, "-c", code], env=environment(TERM="xterm"), **terminal) as process:
         os.close(ours)
         seen = b""
         with contextlib.suppress(OSError):  # the terminal is gone once the process is
             while chunk := os.read(main, 4096):
                 seen += chunk
         os.close(main)
-    assert process.returncode == 0, seen
+        assert process.wait(PATIENCE) == 0, seen
     return seen.decode()
 
 
@@ -407,8 +407,7 @@ def test_with_the_cut_off_decimals_restored_all_twenty_numbers_are_the_printed_o
 
 def test_the_command_prints_the_table_from_any_folder(tmp_path) -> None:
     command = [sys.executable, "-W", "error", "-m", "linreg.tutorial"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    done = run(command, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == check.text(check.table(crops.first_table(), crops.second_table())) + "\n"
     assert done.stdout.splitlines()[-1] == "29 of 29 agree within the rounding of the printed weights"

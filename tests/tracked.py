@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import PATIENCE
 
 from flows.tracking import embedded
 from flows.tracking.run import TrackedRun
@@ -65,7 +66,7 @@ def logged_run(store: Store):
 
 
 @functools.cache
-def processes():
+def forked():
     """Where processes come from: forked from a server that has imported mlflow and torch once."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tracked", "flows.tracking.registry"])
@@ -77,10 +78,10 @@ def processes():
 
 def together(target, arguments):
     """Run ``target`` in one process for each tuple of arguments, all at once; the exit codes."""
-    context = processes()
+    context = forked()
     running = [context.Process(target=target, args=args) for args in arguments]
     for process in running:
         process.start()
     for process in running:
-        process.join(60)
+        process.join(PATIENCE)
     return [process.exitcode for process in running]
