@@ -67,8 +67,20 @@ def apart(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max() / np.abs(b).max())
 
 
-@pytest.mark.parametrize("dtype", BOUND)
-@pytest.mark.parametrize("shape", SHAPES)
+# Each kernel is compiled at its first use, for seconds: one of each kind here, the others in the long run.
+FLOAT32 = ("few parameters, batch of one vector", "weights in registers, padded")
+OPTIONS = [("momentum", True), ("nesterov", False)]
+OTHERS_IN_ORDER = [(32, 1, 0), (32, 2, 64), (33, 1, 64)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        pytest.param(s, d, marks=() if d == "float64" or s in FLOAT32 else pytest.mark.long)
+        for s in SHAPES
+        for d in BOUND
+    ],
+)
 def test_it_gives_the_numbers_of_torch_s_sgd_on_the_same_batches(shape: str, dtype: str) -> None:
     n, f, o, batch = SHAPES[shape]
     rows = rows_of(n, f, o)
@@ -76,8 +88,10 @@ def test_it_gives_the_numbers_of_torch_s_sgd_on_the_same_batches(shape: str, dty
     assert apart(ours, theirs) <= BOUND[dtype]
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    ("how", "weighted"),
+    [pytest.param(h, w, marks=() if (h, w) in OPTIONS else pytest.mark.long) for h in HOW for w in (False, True)],
+)
 @pytest.mark.parametrize("shape", ["few parameters, batch of one vector", "weights in registers, padded", "tiles"])
 def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, weighted: bool) -> None:
     n, f, o, batch = SHAPES[shape]
@@ -87,7 +101,8 @@ def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, wei
 
 
 @pytest.mark.parametrize(
-    ("features", "targets", "batch"), [(3, 2, 5), (32, 1, 64), (32, 1, 0), (32, 2, 64), (33, 1, 64)]
+    ("features", "targets", "batch"),
+    [(3, 2, 5), (32, 1, 64), *(pytest.param(*shape, marks=pytest.mark.long) for shape in OTHERS_IN_ORDER)],
 )
 def test_in_order_it_walks_the_rows_as_they_stand(features: int, targets: int, batch: int) -> None:
     rows = rows_of(2500, features, targets)

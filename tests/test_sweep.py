@@ -212,8 +212,14 @@ def test_a_thousand_models_are_walked_in_the_time_of_a_few() -> None:
     assert same(found[499], fit(ROWS, configs[499]))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("features", "targets", "batch"), [(3, 2, 5), (3, 2, 40), (19, 1, 32), (130, 2, 64)])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
+PASSES = [(3, 2, 5), (3, 2, 40), (19, 1, 32), (130, 2, 64)]  # features, targets, rows of a batch
+OFTEN = [((3, 2, 5), False), ((19, 1, 32), True)]  # the others are compiled in the long run
+
+
+@pytest.mark.parametrize(
+    ("features", "targets", "batch", "weighted"),
+    [pytest.param(*p, w, marks=() if (p, w) in OFTEN else pytest.mark.long) for p in PASSES for w in (False, True)],
+)
 def test_models_that_share_a_pass_are_those_trained_alone_to_the_bit(
     monkeypatch, features: int, targets: int, batch: int, weighted: bool
 ) -> None:
