@@ -328,6 +328,7 @@ def test_the_rate_for_mini_batches_knows_of_a_heavy_row() -> None:
         fit(weighted_rows(x, y, w), TrainConfig(**{**config.__dict__, "learning_rate": 20 * rate}))
 
 
+@pytest.mark.long  # three processes; test_digits has the record's
 def test_bits_of_exact_and_gram_do_not_hang_on_the_number_of_threads() -> None:
     code = """
 import hashlib, sys

@@ -25,6 +25,7 @@ def small(shape, rows=2000):
     return replace(shape, rows=rows, loop_rows=rows)
 
 
+@pytest.mark.long  # compiles a kernel a shape
 def test_minibatch_runs_all_contenders_at_every_shape(monkeypatch):
     ordered(monkeypatch)
     found = minibatch.run(rows=5000, rounds=1, read_bytes=TINY)
@@ -84,6 +85,7 @@ def test_exact_runs_all_contenders_for_every_kind_and_width():
         assert exact.ONEDAL in r.target
 
 
+@pytest.mark.long  # likewise
 def test_exact_leaves_out_a_peer_that_is_not_there(monkeypatch):
     monkeypatch.setattr(exact, "ROWS", {3: 600})
     real = exact.peer

@@ -186,11 +186,12 @@ def same(shown, came):
     return texts[0] == texts[1] and numbers[0] == pytest.approx(numbers[1], rel=5e-3, abs=1e-8)
 
 
-SHORT = [page for page in PAGES if page not in ("docs/nights.md", "docs/drift.md")]
+NIGHTS = ["docs/nights.md", "docs/drift.md"]
+SHORT = [page for page in PAGES if page not in NIGHTS]
 
 
 @pytest.mark.parametrize(
-    "pages", [SHORT, pytest.param([page for page in PAGES if page not in SHORT], marks=pytest.mark.long)]
+    "pages", [["README.md"], *(pytest.param(pages, marks=pytest.mark.long) for pages in (SHORT, NIGHTS))]
 )
 def test_what_the_pages_show_is_what_their_commands_print(followed, pages):
     """Every line, in order; where lines are left out, a line ``...`` says so."""

@@ -68,17 +68,18 @@ def apart(a: np.ndarray, b: np.ndarray) -> float:
 
 
 # Each kernel is compiled at its first use, for seconds: one of each kind here, the others in the long run.
-FLOAT32 = ("few parameters, batch of one vector", "weights in registers, padded")
-OPTIONS = [("momentum", True), ("nesterov", False)]
+FEW, PADDED = "few parameters, batch of one vector", "weights in registers, padded"
+OFTEN = {(FEW, "float32"), (FEW, "float64"), (PADDED, "float64"), ("tiles", "float64"), ("all rows", "float64")}
+OFTEN |= {(FEW, "momentum", True), (FEW, "nesterov", False), (PADDED, "momentum", True)}
 OTHERS_IN_ORDER = [(32, 1, 0), (32, 2, 64), (33, 1, 64)]
 
 
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        pytest.param(s, d, marks=() if d == "float64" or s in FLOAT32 else pytest.mark.long)
-        for s in SHAPES
-        for d in BOUND
+        pytest.param(shape, dtype, marks=() if (shape, dtype) in OFTEN else pytest.mark.long)
+        for shape in SHAPES
+        for dtype in BOUND
     ],
 )
 def test_it_gives_the_numbers_of_torch_s_sgd_on_the_same_batches(shape: str, dtype: str) -> None:
@@ -89,10 +90,14 @@ def test_it_gives_the_numbers_of_torch_s_sgd_on_the_same_batches(shape: str, dty
 
 
 @pytest.mark.parametrize(
-    ("how", "weighted"),
-    [pytest.param(h, w, marks=() if (h, w) in OPTIONS else pytest.mark.long) for h in HOW for w in (False, True)],
+    ("shape", "how", "weighted"),
+    [
+        pytest.param(shape, how, weighted, marks=() if (shape, how, weighted) in OFTEN else pytest.mark.long)
+        for shape in (FEW, PADDED, "tiles")
+        for how in HOW
+        for weighted in (False, True)
+    ],
 )
-@pytest.mark.parametrize("shape", ["few parameters, batch of one vector", "weights in registers, padded", "tiles"])
 def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, weighted: bool) -> None:
     n, f, o, batch = SHAPES[shape]
     rows, settings = rows_of(n, f, o, weighted=weighted), {"dtype": "float64", "learning_rate": 0.002, **HOW[how]}

@@ -539,6 +539,7 @@ def test_the_notebook_is_the_page(stored) -> None:
     assert [(c.cell_type, c.source) for c in stored.cells] == [(c.cell_type, c.source) for c in page.cells]
 
 
+@pytest.mark.long  # runs it
 def test_the_notebook_shows_what_running_it_shows(stored, fresh) -> None:
     for ours, theirs in zip(fresh.cells, stored.cells, strict=True):
         assert ours.get("execution_count") == theirs.get("execution_count")
