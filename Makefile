@@ -4,19 +4,24 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 export DO_NOT_TRACK := true
 
-.PHONY: run test test-long lint types bench notebook ui clean
+.PHONY: run test long test-long lint types bench notebook ui clean
 
 run: .venv/run.stamp
 	@$(BIN)/linreg run configs/crops.toml
 
 test: .venv/dev.stamp
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder -m "not gpu and not long"
+	@$(PYTEST) -m "not gpu and not long"
+
+# what make test leaves out; test-long does both, on other generated inputs each time
+long: .venv/dev.stamp
+	@$(PYTEST) -m "long and not gpu"
 
 test-long: .venv/dev.stamp
-	@$(BIN)/python -m pytest -m "not gpu" --hypothesis-profile explore
+	@$(PYTEST) -m "not gpu" --hypothesis-profile explore
 
 lint: .venv/dev.stamp
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
