@@ -293,7 +293,7 @@ HELD = """
 import sys, threading
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from test_scoring import MODEL, wait_for
+from test_scoring import MODEL, PATIENCE, wait_for
 from linreg.scoring import score
 output, done = Path(sys.argv[2]), 0
 def advance(rows):
@@ -302,7 +302,7 @@ def advance(rows):
     if done > 100_000:  # with most of the file to come, and some of it on the disk
         wait_for(lambda: any(p.stat().st_size > 1_000_000 for p in output.parent.glob(".out-*/out.csv")))
         print("held", flush=True)
-        threading.Event().wait()
+        threading.Event().wait(PATIENCE)
 score(MODEL, sys.argv[1], output, watch=lambda total: advance)
 """
 
