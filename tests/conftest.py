@@ -15,15 +15,27 @@ settings.register_profile("explore", deadline=None, suppress_health_check=[Healt
 settings.register_profile("steady", settings.get_profile("explore"), derandomize=True, database=None)
 settings.load_profile("steady")
 
-# The longest first, so that no worker is left with one of them at the end; the tests of flows share a worker.
-LONGEST = ("flows", "test_fused", "test_sweep", "test_store", "test_tutorial", "test_registry", "test_scoring")
+# The longest first, so that no worker is left with one of them at the end. What is dear to start is started once: the
+# Prefect server for all that ask it, the process that others are forked from.
+LONGEST = (
+    "flows",
+    "forks",
+    "test_fused",
+    "test_sweep",
+    "test_fit",
+    "test_battery",
+    "test_scoring",
+    "test_served_model",
+)
+FORKING = ("test_store", "test_registry", "test_tracked_run")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a worker, and so do all that ask the one Prefect server; no card, no test of one."""
+    """A file's tests share a worker, and so do files that share what is dear; no card, no test of one."""
     for item in items:
-        group = "flows" if "prefect_api" in getattr(item, "fixturenames", ()) else item.path.stem
+        name = "forks" if item.path.stem in FORKING else item.path.stem
+        group = "flows" if "prefect_api" in getattr(item, "fixturenames", ()) else name
         item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no NVIDIA card on this machine"))

@@ -33,6 +33,7 @@ MACHINE = (  # where programs and scratch space are, which processor's and card'
     *("PATH", "TMPDIR", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"),
     "LINREG_TESTS_HOME",  # an outer session of these tests: its workers share its folder
 )
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other cores belong to the other tests
 _OF_PYTEST = ("PYTEST_", "PY_COLORS", "COV_")
 _base: dict[str, str] = {}
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -44,7 +45,8 @@ def settle() -> None:
     home = kept.setdefault("LINREG_TESTS_HOME", "") or tempfile.mkdtemp(prefix="linreg-tests-")
     if not kept["LINREG_TESTS_HOME"]:
         atexit.register(shutil.rmtree, home, ignore_errors=True)
-    _base.update(kept | {"LINREG_TESTS_HOME": home, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+    _base.update(kept | ONE_THREAD)
+    _base.update({"LINREG_TESTS_HOME": home, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
     of_pytest = {name: value for name, value in os.environ.items() if name.startswith(_OF_PYTEST)}
     os.environ.clear()
     os.environ.update(_base | of_pytest)
