@@ -16,12 +16,12 @@ run: .venv/run.stamp
 test: .venv/dev.stamp
 	@$(PYTEST) -m "not gpu and not long"
 
-# what make test leaves out; test-long does both, on other generated inputs each time
+# what make test leaves out; test-long does both, with all pictures, on other generated inputs each time
 long: .venv/dev.stamp
 	@$(PYTEST) -m "long and not gpu"
 
 test-long: .venv/dev.stamp
-	@$(PYTEST) -m "not gpu" --hypothesis-profile explore
+	@$(PYTEST) -m "not gpu" --hypothesis-profile explore --pictures
 
 lint: .venv/dev.stamp
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -38,7 +38,9 @@ def notebook() -> NotebookNode:
     page = jupytext.read(HERE / "tutorial.py")
     for number, cell in enumerate(page.cells):
         cell.id = f"cell-{number}"
-    client = NotebookClient(page, kernel_name="python3", record_timing=False, coalesce_streams=True, timeout=300)
+    client = NotebookClient(
+        page, kernel_name="python3", record_timing=False, coalesce_streams=True, timeout=600, startup_timeout=600
+    )
     with tempfile.TemporaryDirectory() as sockets:  # files instead of ports: nobody else can reach the kernel
         kernel = client.create_kernel_manager()
         kernel.transport, kernel.ip = "ipc", f"{sockets}/kernel"

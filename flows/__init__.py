@@ -16,11 +16,19 @@ _DEFAULTS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickled model is refused
 }
 
-_LOOPBACK = "127.0.0.1,localhost,::1"  # what is on this machine is asked by no proxy's way
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _pass_by_proxies() -> None:
+    """Have this machine's own servers asked directly, where the user has a proxy for the others."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return
+    for name in [n for n in ("no_proxy", "NO_PROXY") if os.environ.get(n)] or ["no_proxy", "NO_PROXY"]:
+        hosts = [host.strip() for host in os.environ.get(name, "").split(",") if host.strip()]
+        if "*" not in hosts:
+            os.environ[name] = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
+
 
 for _name, _value in _DEFAULTS.items():
     os.environ.setdefault(_name, _value)
-
-_direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-if _LOOPBACK not in _direct and any(_name.lower().endswith("_proxy") for _name in os.environ):
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{_direct},{_LOOPBACK}".lstrip(",")
+_pass_by_proxies()

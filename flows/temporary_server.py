@@ -23,11 +23,12 @@ from prefect.logging import get_logger
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
+from flows import interrupts
 from linreg.errors import ServerAway
 
 ENDING_SECONDS = 120  # until a server that was told to end is killed; its work is a second's on an idle machine
-_TRIES = 5  # of a port that another process took first
-_PORT_TAKEN = 1  # uvicorn's exit status
+_ANSWER_SECONDS, _TELL_SECONDS = 60, 60
+_TRIES = 5  # of ports that other processes took first
 
 _stop = SubprocessASGIServer.stop
 _log = get_logger()
@@ -55,6 +56,9 @@ def _started(server: SubprocessASGIServer, timeout: int | None = None) -> None: 
     try:
         _start(server)
     except BaseException:
+        if server.server_process:  # it was sent nothing yet
+            _kill(server.server_process)
+            server.server_process = None
         server.running = False
         raise
 
@@ -62,12 +66,13 @@ def _started(server: SubprocessASGIServer, timeout: int | None = None) -> None: 
 def _start(server: SubprocessASGIServer) -> None:
     atexit.register(server.stop)
     for _ in range(_TRIES):
-        server.port = _free_port()  # Prefect draws one of a thousand: runs that begin together would share a server
+        server.port = _free_port()  # Prefect draws one of a thousand: of runs that begin together two may share one
         _log.info("starting a temporary Prefect server on %s", server.address)
-        server.server_process = process = _apart(server)
+        with interrupts.held():  # no signal comes between the process and its name
+            server.server_process = process = _apart(server)
         if _answers(process, f"{server.api_url}/health"):
             return
-        if process.returncode != _PORT_TAKEN:
+        if server.is_port_available(server.port):  # the port was not the reason
             break
     home = get_current_settings().home
     raise ServerAway(
@@ -87,25 +92,32 @@ def _apart(server: SubprocessASGIServer) -> "subprocess.Popen[Any]":
 
 def _answers(process: "subprocess.Popen[Any]", url: str) -> bool:
     """Wait until the process answers; False: it has ended."""
-    with httpx.Client(trust_env=False, timeout=ENDING_SECONDS) as client:
+    told = time.monotonic()
+    with httpx.Client(trust_env=False, timeout=_ANSWER_SECONDS) as client:
         while process.poll() is None:
             with suppress(httpx.TransportError):
                 if client.get(url).is_success:
                     return True
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                _log.info("waiting for the temporary Prefect server: it has begun, and does not answer yet")
             time.sleep(0.1)
     return False
 
 
 def _stopped(server: SubprocessASGIServer) -> None:
-    """End the server when it has written what it was sent."""
-    process = server.server_process
-    try:
-        if process:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(ENDING_SECONDS)
-    finally:
-        _stop(server)  # which kills what is left
+    """End the server when it has written what it was sent, or when the user will not wait for that."""
+    if process := server.server_process:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(ENDING_SECONDS)
+        _kill(process)
+    _stop(server)
+
+
+def _kill(process: "subprocess.Popen[Any]") -> None:
+    process.kill()
+    process.wait()
 
 
 def _free_port() -> int:

@@ -30,6 +30,11 @@ LONGEST = (
 FORKING = ("test_store", "test_registry", "test_tracked_run")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--pictures``: every run of a test draws its pictures, as in ``make test-long``."""
+    parser.addoption("--pictures", action="store_true", help="every run of a test draws its pictures")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests share a worker, and so do files that share what is dear; no card, no test of one."""

@@ -1,7 +1,8 @@
 """What the tests of the flow and of the command line share: one temporary Prefect server, folders to work in, configs.
 
-Pictures take more than half of a small run's time, so runs draw none but where a test asks for ``pictures``. prefect
-and mlflow are imported where they are needed: conftest imports this file for the tests of the library too.
+Pictures take more than half of a small run's time, so runs draw none but where a test asks for ``pictures``, or the
+command line for all of them (``--pictures``). prefect and mlflow are imported where they are needed: conftest imports
+this file for the tests of the library too.
 """
 
 import shutil
@@ -11,7 +12,7 @@ from pkgutil import resolve_name
 
 import numpy as np
 import pytest
-from processes import PATIENCE, ROOT
+from processes import ROOT
 
 from linreg.config import Config
 from linreg.config_file import from_dict
@@ -24,27 +25,29 @@ BLANK = {  # what a run has for its pictures where no test asks for them
     "flows.evaluate:_pictures": lambda *_: dict.fromkeys(PICTURES, b"not drawn"),
     "flows.sweep_report:picture": lambda *_: b"not drawn",
 }
-_drawing = {}
+_drawing = {}  # what draws them
 WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize": False}
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server for the whole session, which leaves the user's own profile alone; its address."""
     import prefect.settings
     from prefect.testing.utilities import prefect_test_harness
 
+    from flows.temporary_server import temporary_server
+
     home = tmp_path_factory.mktemp("prefect-home")
     quiet = {
         prefect.settings.PREFECT_HOME: home,
-        prefect.settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
         prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a run's end would wait for it, a second at most
     }
     with prefect.settings.temporary_settings(quiet), pytest.MonkeyPatch.context() as patch:
         for name, blank in BLANK.items():
             _drawing[name] = resolve_name(name)
-            patch.setattr(name.replace(":", "."), blank)
-        with prefect_test_harness(server_startup_timeout=PATIENCE):
+            if not request.config.getoption("--pictures"):
+                patch.setattr(name.replace(":", "."), blank)
+        with temporary_server(), prefect_test_harness():
             yield prefect.settings.PREFECT_API_URL.value()
 
 

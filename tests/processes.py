@@ -5,9 +5,9 @@
     with started([...], log=log) as process:
         wait_for(lambda: "ready" in log.read_text(), process, log)
 
-Processes start with default signals (a shell that puts the tests in the background has them ignore Ctrl-C), without a
-terminal, in an environment of which nothing but ``MACHINE`` comes from outside. Nobody waits for a time: ``PATIENCE``
-is when a test gives up on a fact, however busy the machine; one that passes never waits so long.
+Processes start with default signals (a shell that puts the tests in the background has them ignore Ctrl-C), with
+nothing to read, in an environment of which nothing but ``MACHINE`` comes from outside. Nobody waits for a time:
+``PATIENCE`` is when a test gives up on a fact, however busy the machine; one that passes never waits so long.
 """
 
 import atexit
@@ -31,27 +31,42 @@ BIN = Path(sys.executable).parent
 PATIENCE = 900  # seconds
 MACHINE = (  # where programs and scratch space are, which processor's and card's code runs
     *("PATH", "TMPDIR", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"),
-    "LINREG_TESTS_HOME",  # an outer session of these tests: its workers share its folder
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other cores belong to the other tests
+SILENT = {  # what the dependencies would send, where a process does not import flows, which switches it off, first
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+PLACE = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _OF_PYTEST = ("PYTEST_", "PY_COLORS", "COV_")
+_HOME = "LINREG_TESTS_HOME"  # a session's folder, which its workers share
 _base: dict[str, str] = {}
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def settle() -> None:
-    """Give this process, and all that it starts, an environment of the tests' own."""
+    """Give this process, and all that it starts, surroundings of the tests' own."""
     kept = {name: os.environ[name] for name in MACHINE if name in os.environ}
-    home = kept.setdefault("LINREG_TESTS_HOME", "") or tempfile.mkdtemp(prefix="linreg-tests-")
-    if not kept["LINREG_TESTS_HOME"]:
-        atexit.register(shutil.rmtree, home, ignore_errors=True)
-    _base.update(kept | ONE_THREAD)
-    _base.update({"LINREG_TESTS_HOME": home, "HOME": home, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+    home = _home()
+    _base.update(
+        kept | ONE_THREAD | SILENT | PLACE | {"HOME": home, "HYPOTHESIS_STORAGE_DIRECTORY": f"{home}/hypothesis"}
+    )
     of_pytest = {name: value for name, value in os.environ.items() if name.startswith(_OF_PYTEST)}
     os.environ.clear()
-    os.environ.update(_base | of_pytest)
+    os.environ.update(_base | of_pytest | {_HOME: home})
     time.tzset()
     os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, no process has an exit status
+
+
+def _home() -> str:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return os.environ[_HOME]
+    home = tempfile.mkdtemp(prefix="linreg-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
 
 
 def environment(home: Path | None = None, **more: str) -> dict[str, str]:
@@ -80,7 +95,7 @@ def started(
 
     Args:
         command, env: as for ``run``.
-        log: where it prints; None: two pipes.
+        log: where it prints, unless ``how`` says so.
     """
     with _open(log) as out, default_signals():
         how = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "text": True} | how
@@ -103,13 +118,13 @@ def _open(log: Path | None) -> Iterator[Any]:
 
 def _end(process: "subprocess.Popen[str]") -> None:
     """Politely, so that its children are told too; then at all events."""
-    for number, seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, PATIENCE)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-        except ProcessLookupError:  # the whole group is gone
+        except (ProcessLookupError, PermissionError):  # the whole group is gone
             break
         try:
-            process.wait(seconds)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             continue
     process.wait(PATIENCE)

@@ -43,7 +43,7 @@ def serving(env, log):
     url = env["PREFECT_API_URL"]
     port = url.removesuffix("/api").rpartition(":")[2]
     command = [BIN / "prefect", "server", "start", "--port", port, "--host", "127.0.0.1"]
-    with started(command, env=env | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}, log=log) as process:
+    with started(command, env=env, log=log) as process:
         wait_for(lambda: answers(f"{url}/health"), process, log)
         yield process
 

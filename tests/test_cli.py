@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -611,6 +612,7 @@ def test_help_is_no_error(capfd):
 def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_path):
     """One with an empty home, behind a proxy that does not lead to this machine."""
     env = environment(tmp_path / "home", http_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
+    env = {name: value for name, value in env.items() if name not in processes.SILENT | processes.ONE_THREAD}
     done = processes.run([LINREG, "run", write_config(), "--json"], env=env)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout, parse_constant=refuse_constant)
@@ -646,6 +648,14 @@ def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(
         whom(run.pid, number)
         assert run.wait(PATIENCE) == 130, err.read_text()
     assert out.read_text() == ""
+    assert not own_server or stopped_flow_runs(tmp_path / "home") == 1  # the server outlived the Ctrl-C, to be told
     (run,) = registry.runs(store)
     assert run["status"] == "KILLED"
     assert registry.versions(store) == []
+
+
+def stopped_flow_runs(home):
+    """How many flow runs a server that has ended knows of as stopped."""
+    with sqlite3.connect(home / ".prefect" / "prefect.db") as database:
+        states = database.execute("SELECT state_type FROM flow_run").fetchall()
+    return sum(state in ("CRASHED", "CANCELLED", "CANCELLING") for (state,) in states)

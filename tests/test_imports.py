@@ -1,6 +1,7 @@
 """What importing the library does: everything it needs and nothing else, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -96,3 +97,23 @@ print(json.dumps(found))
     )
     assert json.loads(done.stdout) == [[], 0]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {}),
+        ({"http_proxy": "http://p:1"}, dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1")),
+        ({"https_proxy": "http://p:1", "NO_PROXY": "a, localhost"}, {"NO_PROXY": "a,localhost,127.0.0.1,::1"}),
+        ({"HTTP_PROXY": "http://p:1", "no_proxy": "*"}, {"no_proxy": "*"}),
+    ],
+)
+def test_this_machines_own_servers_are_asked_past_the_users_proxy(monkeypatch, before, after) -> None:
+    import flows
+
+    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    flows._pass_by_proxies()
+    assert {n: os.environ.pop(n) for n in ("no_proxy", "NO_PROXY") if n in os.environ} == after

@@ -137,8 +137,8 @@ def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_p
         wait_for(lambda: "does not answer" in log.read_text(), process, log)
         wait_for_polls(5, process, log)  # prefect's own runner would have given up after three
         wait_for(lambda: datetime.now(UTC) > gone + timedelta(seconds=25), process, log)  # two runs are missed
+        back = datetime.now(UTC)
         with serving(env, tmp_path / "server-2.log"):
-            back = datetime.now(UTC)
 
             def done():
                 return [r for r in named(env, name, "Completed") if time_of(r, "start_time") > back]

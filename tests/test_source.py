@@ -430,11 +430,11 @@ def test_a_parquet_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Pa
         pytest.skip("its bytes are read at once, before they are decoded")
     parse = tables.parse
 
-    def slowly(*args: object, **how: object) -> pa.Table:
+    def changed_meanwhile(*args: object, **how: object) -> pa.Table:
         later(tmp_path / "x.parquet")
         return parse(*args, **how)
 
-    monkeypatch.setattr(tables, "parse", slowly)
+    monkeypatch.setattr(tables, "parse", changed_meanwhile)
     with pytest.raises(UserError, match="changed while it was read: run again"):
         source.read(partition, ["a"])
 

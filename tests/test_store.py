@@ -391,7 +391,7 @@ def test_the_lock_serialises_processes(tmp_path):
 
 def test_a_killed_holder_frees_the_lock(tmp_path):
     store = new_store(tmp_path / "a")
-    process = forked().Process(target=_hold, args=(tmp_path / "a", tmp_path / "held"))
+    process = forked().Process(target=_hold, args=(tmp_path / "a", tmp_path / "held"), daemon=True)
     process.start()
     wait_for((tmp_path / "held").exists)
     os.kill(process.pid, signal.SIGKILL)

@@ -1,6 +1,8 @@
 """Prefect's temporary server: told when it cannot start, waited for while it lives, ended when it has written all."""
 
 import json
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 from prefect.server.api.server import SubprocessASGIServer
-from processes import BIN, environment, run
+from processes import BIN, default_signals, environment, free_port, run
 from test_drift_flow import night, table
 
 from flows import temporary_server as module
@@ -33,7 +35,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 @pytest.fixture
-def processes(monkeypatch):
+def standing_in(monkeypatch):
     """What is started in the server's place, by the code that it runs; all that were."""
     started = []
 
@@ -41,7 +43,8 @@ def processes(monkeypatch):
         left = iter(codes)
 
         def start(server):
-            started.append(subprocess.Popen([sys.executable, "-c", next(left), str(server.port)]))
+            with default_signals():
+                started.append(subprocess.Popen([sys.executable, "-c", next(left), str(server.port)]))
             return started[-1]
 
         monkeypatch.setattr(SubprocessASGIServer, "_run_uvicorn_command", start)
@@ -53,36 +56,63 @@ def processes(monkeypatch):
         process.wait()
 
 
+TAKEN, FREE = True, False
+
+
 @pytest.fixture
-def server(monkeypatch):
+def ports(monkeypatch):
+    """What draws ports that another process has, or that are free."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+
+        def draw(*taken):
+            left = iter([other.getsockname()[1] if t else free_port() for t in taken])
+            monkeypatch.setattr(module, "_free_port", lambda: next(left))
+
+        yield draw
+
+
+@pytest.fixture
+def unstarted(monkeypatch):
     monkeypatch.setattr(SubprocessASGIServer, "_instances", {})
     monkeypatch.setattr(module.atexit, "register", lambda *_: None)
     return SubprocessASGIServer()
 
 
-def test_a_server_that_ends_is_told_at_once_and_not_tried_for_ever(server, processes):
-    started = processes("raise SystemExit(3)")
+def test_a_server_that_ends_is_told_at_once_and_not_tried_for_ever(unstarted, standing_in):
+    started = standing_in("raise SystemExit(3)")
     with temporary_server(), pytest.raises(ServerAway, match=r"ended with status 3 .*\(PREFECT_HOME\) can be written"):
-        server.start()
+        unstarted.start()
     assert len(started) == 1
-    assert not server.running
+    assert not unstarted.running
 
 
-def test_a_port_that_another_process_took_first_is_left_to_it(server, processes):
-    started = processes("raise SystemExit(1)", "raise SystemExit(1)", SLOW)
+def test_a_port_that_another_process_took_first_is_left_to_it(unstarted, standing_in, ports):
+    ports(TAKEN, TAKEN, FREE)
+    started = standing_in(*[SLOW] * 3)
     with temporary_server():
-        server.start(timeout=0)  # Prefect's own start would have given up
-        server.start()
-        assert len(started) == 3
-        assert server.running
-        server.stop()
-    assert [process.returncode for process in started] == [1, 1, -15]
+        unstarted.start(timeout=0)  # Prefect's own start would have given up
+        unstarted.start()
+        assert unstarted.running
+        unstarted.stop()
+    assert [process.returncode for process in started] == [1, 1, -signal.SIGTERM]
 
 
-def test_ports_that_are_all_taken_are_told(server, processes):
-    processes(*["raise SystemExit(1)"] * 9)
+def test_ports_that_are_all_taken_are_told(unstarted, standing_in, ports):
+    ports(*[TAKEN] * 9)
+    started = standing_in(*[SLOW] * 9)
     with temporary_server(), pytest.raises(ServerAway, match="ended with status 1"):
-        server.start()
+        unstarted.start()
+    assert len(started) == 5
+
+
+def test_a_server_that_does_not_end_is_killed(unstarted, standing_in, monkeypatch):
+    monkeypatch.setattr(module, "ENDING_SECONDS", 0.01)
+    started = standing_in("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLOW)
+    with temporary_server():
+        unstarted.start()
+        unstarted.stop()
+    assert started[0].returncode == -signal.SIGKILL
 
 
 LINREG = BIN / "linreg"
@@ -131,3 +161,26 @@ def test_a_server_whose_folder_cannot_be_made_ends_the_run_with_one_line(folder,
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert f"{tmp_path}/file/home (PREFECT_HOME)" in line
     assert not Path("mlruns").exists()
+
+
+ON_TAKEN = """
+import sys
+from flows import temporary_server
+from flows.cli.main import main
+ports, free = [int(sys.argv[1])], temporary_server._free_port
+temporary_server._free_port = lambda: ports.pop() if ports else free()
+sys.exit(main(["run", "nights.toml"]))
+"""
+
+
+@pytest.mark.long  # a run of its own
+def test_a_run_whose_servers_port_is_taken_first_has_another_one(folder, tmp_path):  # noqa: ARG001
+    Path("nights.toml").write_text(tomli_w.dumps(table()))
+    night(0)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        done = run([sys.executable, "-c", ON_TAKEN, port], env=environment(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    assert f"http://127.0.0.1:{port}" in done.stderr
+    assert "promoted" in done.stdout

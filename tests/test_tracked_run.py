@@ -226,7 +226,7 @@ def _run_until_killed(folder, sign):
 
 
 def test_what_was_logged_survives_a_kill_and_the_run_stays_running(store, tmp_path):
-    process = forked().Process(target=_run_until_killed, args=(tmp_path / "work", tmp_path / "sign"))
+    process = forked().Process(target=_run_until_killed, args=(tmp_path / "work", tmp_path / "sign"), daemon=True)
     process.start()
     wait_for(lambda: (tmp_path / "sign").exists() and (tmp_path / "sign").read_text())
     os.kill(process.pid, signal.SIGKILL)

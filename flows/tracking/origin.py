@@ -1,5 +1,6 @@
 """Who runs what: the tags by which MLflow's UI groups runs, and the name that a promotion is recorded under."""
 
+import functools
 import getpass
 import os
 import subprocess
@@ -27,11 +28,12 @@ def user() -> str:
         return str(os.getuid())
 
 
+@functools.cache
 def commit() -> str | None:
     """The commit of the checkout that this code is in; none where there is no checkout, or no git."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
