@@ -273,6 +273,7 @@ def test_a_server_that_goes_away_later_is_a_server_away(closed_port, monkeypatch
 )
 def test_a_server_of_another_kind_is_told_in_one_line(monkeypatch, status, line):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(reach, "ANSWER_SECONDS", PATIENCE)
     with _web(status) as port:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         with pytest.raises((UserError, ServerAway), match=line):
