@@ -49,8 +49,18 @@ def serving(env, log):
 
 
 def asked(url, body=None):
-    """What the server answers to a question, or to what it is sent."""
+    """What the server answers to a question, or to what it is sent; 503 is "busy, ask again", as for Prefect's client."""
     sent = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, sent, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-        return json.load(answer)
+
+    def answer():
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as came:
+                return [json.load(came)]
+        except urllib.error.HTTPError as e:
+            with e:
+                if e.code != 503:
+                    raise
+        return None
+
+    return wait_for(answer)[0]

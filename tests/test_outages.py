@@ -36,7 +36,8 @@ def env(folder, tmp_path, server):
 
 def often(env, tmp_path):
     asks = {"PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2"}
-    return {**env, **asks, "PREFECT_LOGGING_LEVEL": "DEBUG", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    soon = {"PREFECT_CLIENT_MAX_RETRIES": "2"}  # an answer that does not come is missed in seconds, not in a minute
+    return {**env, **asks, **soon, "PREFECT_LOGGING_LEVEL": "DEBUG", "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
 def wait_for_polls(count, process, log):
