@@ -49,7 +49,7 @@ def serving(env, log):
 
 
 def asked(url, body=None):
-    """What the server answers to a question, or to what it is sent; 503 is "busy, ask again", as for Prefect's client."""
+    """What the server answers to a question, or to what it is sent; one that is busy (503) is asked again."""
     sent = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, sent, {"Content-Type": "application/json"})
 
