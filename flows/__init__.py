@@ -31,4 +31,6 @@ def _pass_by_proxies() -> None:
 
 for _name, _value in _DEFAULTS.items():
     os.environ.setdefault(_name, _value)
+if os.environ.get("PREFECT_API_URL") == "":  # names no server; prefect's events would take it for the address of one
+    del os.environ["PREFECT_API_URL"]
 _pass_by_proxies()

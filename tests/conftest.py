@@ -17,16 +17,7 @@ settings.load_profile("steady")
 
 # The longest first, so that no worker is left with one of them at the end. What is dear to start is started once: the
 # Prefect server for all that ask it, the process that others are forked from.
-LONGEST = (
-    "flows",
-    "forks",
-    "test_fused",
-    "test_sweep",
-    "test_fit",
-    "test_battery",
-    "test_scoring",
-    "test_served_model",
-)
+LONGEST = ("flows", "forks", "test_fused", "test_sweep", "test_fit", "test_battery", "test_scoring")
 FORKING = ("test_store", "test_registry", "test_tracked_run")
 
 

@@ -610,8 +610,9 @@ def test_help_is_no_error(capfd):
 
 
 def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_path):
-    """One with an empty home, behind a proxy that does not lead to this machine."""
-    env = environment(tmp_path / "home", http_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
+    """One with an empty home and an empty address, behind a proxy that does not lead to this machine."""
+    away = dict.fromkeys(("http_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    env = environment(tmp_path / "home", PREFECT_API_URL="", **away)
     env = {name: value for name, value in env.items() if name not in processes.SILENT | processes.ONE_THREAD}
     done = processes.run([LINREG, "run", write_config(), "--json"], env=env)
     assert done.returncode == 0, done.stderr
@@ -619,6 +620,7 @@ def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_
     assert (set(run), run["decision"]) == (RUN_KEYS, "promoted")
     assert "Traceback" not in done.stderr, done.stderr
     assert "Warning" not in done.stderr, done.stderr
+    assert "ERROR" not in done.stderr, done.stderr
     assert (folder / "mlruns" / "mlflow.db").exists()
 
 
