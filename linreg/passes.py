@@ -6,7 +6,7 @@ descent counts as lost, is asked of each model's own ``Way``.
 It takes trainings of ``fused`` that are ready, on the same rows in the same order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,18 +21,21 @@ from linreg.trainers.contract import State
 from linreg.trainers.fused import Fused, models_at_once, step_many
 
 
-def share(readies: Sequence[Ready]) -> bool:
-    """Whether there is a pass that serves all of them, and it pays."""
-    if len(readies) < 2 or not all(isinstance(r.choice.trainer, Fused) for r in readies):
-        return False
-    return all(_fused(r).together(r.problem) for r in readies)
+def sharing(readies: Mapping[int, Ready]) -> dict[int, Ready]:
+    """Those of them that a pass serves together where it pays; none where it is one alone.
+
+    Args:
+        readies: trainings on the same rows in the same order.
+    """
+    found = {k: r for k, r in readies.items() if isinstance(r.choice.trainer, Fused) and _fused(r).together(r.problem)}
+    return found if len(found) > 1 else {}
 
 
 def walk_rows(readies: Sequence[Ready], validation: Moments | None, on_epoch: OnModelEpoch) -> list[Ended | UserError]:
     """Train all of them: what ``loop`` returns for each, or the error that it raises.
 
     Args:
-        readies: trainings that ``share`` a pass, with their rows.
+        readies: trainings that can be ``sharing`` a pass, with their rows.
         validation: the record of the validation rows.
         on_epoch: called with (model, epoch, loss) after each epoch of each model.
     """

@@ -120,18 +120,19 @@ def _shared_pass(
 ) -> Iterator[tuple[int, Result]]:
     """Train a group of models that walk the same batches in the same coordinates.
 
-    They share the rows as tensors, and each pass over them where ``passes`` can; else they walk one after the other.
+    They share the rows as tensors, and those that can a pass over them; the others walk one after the other.
     """
     first = next(iter(group.values()))
     needs_rows = first.choice.trainer.needs_rows
     shared = design(rows, first.choice.config, first.problem.objective, first.choice.device) if needs_rows else None
     full = {k: ready.with_rows(*shared) if shared else ready for k, ready in group.items()}
-    if passes.share(list(full.values())):
-        walked = passes.walk_rows(list(full.values()), validation, _named(on_epoch, list(full)) or _silent)
-        for k, ended in zip(full, walked, strict=True):
+    if sharing := passes.sharing(full):
+        walked = passes.walk_rows(list(sharing.values()), validation, _named(on_epoch, list(sharing)) or _silent)
+        for k, ended in zip(sharing, walked, strict=True):
             yield k, ended if isinstance(ended, UserError) else finish(full[k], *ended, gaps=rows.gaps)
-        return
     for k, one in full.items():
+        if k in sharing:
+            continue
         told = partial(on_epoch, k) if on_epoch else None
         yield k, _tried(partial(run, one, gaps=rows.gaps, validation=validation, on_epoch=told))
 

@@ -1,8 +1,11 @@
 """What holds for every test: surroundings of its own, one thread, no pictures, and which worker it runs on."""
 
+import gc
+
 import processes
 
 processes.settle()  # before anything is imported that reads the environment
+gc.disable()  # until everything is imported
 
 
 import pytest  # noqa: E402
@@ -37,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA card on this machine"))
     order = {group: place for place, group in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: garbage is looked for among what the tests make, not among a million objects."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -627,9 +627,9 @@ def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_
 @pytest.mark.parametrize(
     ("number", "whom", "own_server"),
     [
-        pytest.param(signal.SIGINT, os.killpg, False, marks=pytest.mark.long),
+        (signal.SIGINT, os.killpg, False),
         pytest.param(signal.SIGTERM, os.kill, False, marks=pytest.mark.long),
-        (signal.SIGINT, os.killpg, True),
+        pytest.param(signal.SIGINT, os.killpg, True, marks=pytest.mark.long),
     ],
 )
 def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(

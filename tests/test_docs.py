@@ -190,9 +190,8 @@ NIGHTS = ["docs/nights.md", "docs/drift.md"]
 OTHERS = [page for page in PAGES if page not in ("README.md", *NIGHTS)]
 
 
-@pytest.mark.parametrize(
-    "pages", [["README.md"], *(pytest.param(pages, marks=pytest.mark.long) for pages in (OTHERS, NIGHTS))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("pages", [["README.md"], OTHERS, NIGHTS])
 def test_what_the_pages_show_is_what_their_commands_print(followed, pages):
     """Every line, in order; where lines are left out, a line ``...`` says so."""
     read = followed(pages)

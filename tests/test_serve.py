@@ -81,8 +81,8 @@ def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
         serve(crops(), **{"name": "nightly", "interval": 5.0, **wrong})
 
 
-# each takes the seconds that importing prefect takes: one here, the others in the long run
-@pytest.mark.parametrize("case", [pytest.param(c, marks=() if c == "server away" else pytest.mark.long) for c in WRONG])
+@pytest.mark.long
+@pytest.mark.parametrize("case", WRONG)
 def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
     options, url, status, words = WRONG[case]
     done = run([BIN / "linreg", "serve", config(), *options], env=reaching(tmp_path / "home", url))

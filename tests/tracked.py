@@ -9,9 +9,13 @@ import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 
+import mlflow.store.db.utils as schema
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store
 import numpy as np
 import pytest
 from processes import PATIENCE
+from sqlalchemy.orm import configure_mappers
 
 from flows.tracking import embedded
 from flows.tracking.run import TrackedRun
@@ -35,6 +39,12 @@ FACTS = {
     "targets": list(MODEL.targets),
     "flow_run_id": "flow-1",
 }
+
+# What each process pays for its first store, paid here by the one that others are forked from; and MLflow reads all of
+# its migrations for every store that it opens: once is enough.
+configure_mappers()
+schema._get_latest_schema_revision = functools.cache(schema._get_latest_schema_revision)
+schema._get_latest_schema_revision()
 
 
 @functools.cache
