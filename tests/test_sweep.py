@@ -223,7 +223,7 @@ OFTEN = [((3, 2, 5), False)]  # the others are compiled in the long run
 def test_models_that_share_a_pass_are_those_trained_alone_to_the_bit(
     monkeypatch, features: int, targets: int, batch: int, weighted: bool
 ) -> None:
-    """More models than a pass serves, of several rates, decays and schedules; one is lost on the way, one walks alone."""
+    """More models than a pass serves, of several rates, decays and schedules; one is lost, two walk alone."""
     monkeypatch.setattr(fused, "COMPILING", 0)
     seen: list[int] = []
     step = passes.step_many

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow.store.db.utils as schema
 import mlflow.store.model_registry.sqlalchemy_store
-import mlflow.store.tracking.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - the tables of both
 import numpy as np
 import pytest
 from processes import PATIENCE
