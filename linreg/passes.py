@@ -22,20 +22,22 @@ from linreg.trainers.fused import Fused, models_at_once, step_many
 
 
 def sharing(readies: Mapping[int, Ready]) -> dict[int, Ready]:
-    """Those of them that a pass serves together where it pays; none where it is one alone.
+    """Those that one pass can serve together, where it pays; none if that is fewer than two.
 
     Args:
         readies: trainings on the same rows in the same order.
     """
-    found = {k: r for k, r in readies.items() if isinstance(r.choice.trainer, Fused) and _fused(r).together(r.problem)}
-    return found if len(found) > 1 else {}
+    members = {
+        k: r for k, r in readies.items() if isinstance(r.choice.trainer, Fused) and _fused(r).together(r.problem)
+    }
+    return members if len(members) > 1 else {}
 
 
 def walk_rows(readies: Sequence[Ready], validation: Moments | None, on_epoch: OnModelEpoch) -> list[Ended | UserError]:
     """Train all of them: what ``loop`` returns for each, or the error that it raises.
 
     Args:
-        readies: trainings that can be ``sharing`` a pass, with their rows.
+        readies: trainings that ``sharing`` gave, with their rows.
         validation: the record of the validation rows.
         on_epoch: called with (model, epoch, loss) after each epoch of each model.
     """

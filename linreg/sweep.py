@@ -120,18 +120,18 @@ def _shared_pass(
 ) -> Iterator[tuple[int, Result]]:
     """Train a group of models that walk the same batches in the same coordinates.
 
-    They share the rows as tensors, and those that can a pass over them; the others walk one after the other.
+    They share the rows as tensors; those that can also share each pass over them, and the others walk one by one.
     """
     first = next(iter(group.values()))
     needs_rows = first.choice.trainer.needs_rows
     shared = design(rows, first.choice.config, first.problem.objective, first.choice.device) if needs_rows else None
     full = {k: ready.with_rows(*shared) if shared else ready for k, ready in group.items()}
-    if sharing := passes.sharing(full):
-        walked = passes.walk_rows(list(sharing.values()), validation, _named(on_epoch, list(sharing)) or _silent)
-        for k, ended in zip(sharing, walked, strict=True):
+    if together := passes.sharing(full):
+        walked = passes.walk_rows(list(together.values()), validation, _named(on_epoch, list(together)) or _silent)
+        for k, ended in zip(together, walked, strict=True):
             yield k, ended if isinstance(ended, UserError) else finish(full[k], *ended, gaps=rows.gaps)
     for k, one in full.items():
-        if k in sharing:
+        if k in together:
             continue
         told = partial(on_epoch, k) if on_epoch else None
         yield k, _tried(partial(run, one, gaps=rows.gaps, validation=validation, on_epoch=told))

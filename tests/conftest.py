@@ -5,8 +5,6 @@ import gc
 import processes
 
 processes.settle()  # before anything is imported that reads the environment
-gc.disable()  # until everything is imported
-
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -45,7 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What was imported stays: garbage is looked for among what the tests make, not among a million objects."""
     gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

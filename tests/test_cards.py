@@ -29,7 +29,7 @@ ALONE = """
 import sys
 from importlib.machinery import PathFinder
 GONE = {"numba", "scipy", "pandas", "threadpoolctl", "safetensors", "xxhash", "matplotlib", "sklearn"}
-GONE |= {"prefect", "mlflow", "flows"}
+GONE |= {"prefect", "mlflow", "flows", "hypothesis"}
 class Rest:  # as if they were not installed: torch looks for some of them
     def find_spec(self, name, path=None, target=None):
         return None if name.partition(".")[0] in GONE else PathFinder.find_spec(name, path, target)

@@ -71,7 +71,7 @@ def apart(a: np.ndarray, b: np.ndarray) -> float:
 FEW, PADDED = "few parameters, batch of one vector", "weights in registers, padded"
 OFTEN = {(FEW, "float32"), (FEW, "float64"), (PADDED, "float64"), ("tiles", "float64"), ("all rows", "float64")}
 OFTEN |= {(FEW, "momentum", True), (PADDED, "nesterov", False)}
-OTHERS_IN_ORDER = [(32, 1, 0), (32, 1, 64), (32, 2, 64), (33, 1, 64)]
+OTHERS_IN_ORDER = [(32, 1, 0), (32, 2, 64), (33, 1, 64)]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, how: str, wei
 
 @pytest.mark.parametrize(
     ("features", "targets", "batch"),
-    [(3, 2, 5), *(pytest.param(*shape, marks=pytest.mark.long) for shape in OTHERS_IN_ORDER)],
+    [(3, 2, 5), (32, 1, 64), *(pytest.param(*shape, marks=pytest.mark.long) for shape in OTHERS_IN_ORDER)],
 )
 def test_in_order_it_walks_the_rows_as_they_stand(features: int, targets: int, batch: int) -> None:
     rows = rows_of(2500, features, targets)

@@ -81,7 +81,7 @@ def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
         serve(crops(), **{"name": "nightly", "interval": 5.0, **wrong})
 
 
-@pytest.mark.long
+@pytest.mark.long  # each takes the seconds that importing prefect takes
 @pytest.mark.parametrize("case", WRONG)
 def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
     options, url, status, words = WRONG[case]

@@ -9,9 +9,6 @@ import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 
-import mlflow.store.db.utils as schema
-import mlflow.store.model_registry.sqlalchemy_store
-import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - the tables of both
 import numpy as np
 import pytest
 from processes import PATIENCE
@@ -40,11 +37,22 @@ FACTS = {
     "flow_run_id": "flow-1",
 }
 
-# What each process pays for its first store, paid here by the one that others are forked from; and MLflow reads all of
-# its migrations for every store that it opens: once is enough.
-configure_mappers()
-schema._get_latest_schema_revision = functools.cache(schema._get_latest_schema_revision)
-schema._get_latest_schema_revision()
+
+def _pay_once() -> None:
+    """Do here, before other processes are forked from this one, what each would do for its first store.
+
+    And let MLflow read all of its migrations once a process instead of for every store that it opens.
+    """
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - both for what they import
+
+    configure_mappers()
+    schema = embedded._schema()
+    schema._get_latest_schema_revision = functools.cache(schema._get_latest_schema_revision)
+    schema._get_latest_schema_revision()
+
+
+_pay_once()
 
 
 @functools.cache
