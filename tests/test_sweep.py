@@ -212,6 +212,16 @@ def test_a_thousand_models_are_walked_in_the_time_of_a_few() -> None:
     assert same(found[499], fit(ROWS, configs[499]))  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many models each shared epoch has served so far; short trainings are compiled too."""
+    counts: list[int] = []
+    step = passes.step_many
+    monkeypatch.setattr(fused, "COMPILING", 0)
+    monkeypatch.setattr(passes, "step_many", lambda t, p, s: counts.append(len(t)) or step(t, p, s))
+    return counts
+
+
 PASSES = [(3, 2, 5), (3, 2, 40), (19, 1, 32), (130, 2, 64)]  # features, targets, rows of a batch
 OFTEN = [((3, 2, 5), False)]  # the others are compiled in the long run
 
@@ -221,13 +231,9 @@ OFTEN = [((3, 2, 5), False)]  # the others are compiled in the long run
     [pytest.param(*p, w, marks=() if (p, w) in OFTEN else pytest.mark.long) for p in PASSES for w in (False, True)],
 )
 def test_models_that_share_a_pass_are_those_trained_alone_to_the_bit(
-    monkeypatch, features: int, targets: int, batch: int, weighted: bool
+    seen: list[int], features: int, targets: int, batch: int, weighted: bool
 ) -> None:
     """More models than a pass serves, of several rates, decays and schedules; one is lost on the way."""
-    monkeypatch.setattr(fused, "COMPILING", 0)
-    seen: list[int] = []
-    step = passes.step_many
-    monkeypatch.setattr(passes, "step_many", lambda t, p, s: seen.append(len(t)) or step(t, p, s))
     rows = wide_rows(2500, features, targets, weighted=weighted)
     plain = TrainConfig(trainer="fused", batch_size=batch, learning_rate=0.002, epochs=3, standardize=True)
     configs = [replace(plain, learning_rate=0.002 * (1 + k), weight_decay=0.01 * k) for k in range(17)]
@@ -249,11 +255,7 @@ def test_models_that_share_a_pass_are_those_trained_alone_to_the_bit(
         assert same(ours, single)
 
 
-def test_a_pass_serves_the_models_that_it_can(monkeypatch) -> None:
-    monkeypatch.setattr(fused, "COMPILING", 0)
-    seen: list[int] = []
-    step = passes.step_many
-    monkeypatch.setattr(passes, "step_many", lambda t, p, s: seen.append(len(t)) or step(t, p, s))
+def test_a_pass_serves_the_models_that_it_can(seen: list[int]) -> None:
     plain = TrainConfig(trainer="fused", batch_size=5, learning_rate=0.002, epochs=1)
     fit_many(wide_rows(2500, 3, 2), [replace(plain, learning_rate=0.001 * (1 + k)) for k in range(20)])
     assert seen == [16, 4]
