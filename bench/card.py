@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from bench.harness import Contender, Result, in_turn, machine, more_is_better, seconds, table
-from linreg.cards import descent, feed, record
+from linreg.kernels.cuda import descent, record
+from linreg.kernels.cuda import transfer as feed
 
 FEATURES = (3, 32, 64)
 SIZE = 1 << 32  # bytes of rows: far beyond a card's caches

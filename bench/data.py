@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from linreg.rows import Rows
+from linreg.rows.rows import Rows
 
 CHUNK = 1 << 16  # rows made at a time: no float64 copy of the whole
 Array = npt.NDArray[np.floating]

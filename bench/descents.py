@@ -19,14 +19,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bench import data
 from bench.data import Array
-from linreg.batches import batches
 from linreg.config import TrainConfig
-from linreg.moments import Moments
-from linreg.objective import Float, Objective
-from linreg.rows import LEAF
-from linreg.trainers import Problem, State, Trainer, choose
-from linreg.trainers.contract import stack
-from linreg.trainers.fused import Fused
+from linreg.least_squares.objective import Float, Objective
+from linreg.moments.moments import Moments
+from linreg.rows.batches import batches
+from linreg.rows.rows import LEAF
+from linreg.training.choose import Problem, State, Trainer, choose
+from linreg.training.trainers.contract import stack
+from linreg.training.trainers.fused import Fused
 from linreg.tutorial import fit
 
 NAME = "fused"

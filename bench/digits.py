@@ -21,11 +21,11 @@ import pyarrow as pa
 from bench import rational, strd
 from bench.harness import Result, peer
 from bench.strd import Float, Reference
-from linreg import leaves
 from linreg.config import TrainConfig
-from linreg.fit import fit
-from linreg.moments import Moments, Solution
-from linreg.rows import Rows
+from linreg.moments import from_rows as leaves
+from linreg.moments.moments import Moments, Solution
+from linreg.rows.rows import Rows
+from linreg.training.fit import fit
 
 MOST = 15.0  # digits: what float64 can hold, and as many as are certified
 WITHIN = 0.1  # the ratio of errors that is within one digit

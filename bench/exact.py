@@ -18,9 +18,9 @@ import sklearn
 from bench import data, limits
 from bench.data import Array
 from bench.harness import Contender, Measured, Result, in_turn, less_is_better, load, peer, timed, without
-from linreg import leaves
-from linreg.moments import Moments
-from linreg.rows import Rows
+from linreg.moments import from_rows as leaves
+from linreg.moments.moments import Moments
+from linreg.rows.rows import Rows
 
 ROWS = {3: 1 << 22, 32: 1 << 21, 256: 1 << 18}  # by F: far beyond the caches, and 512 MiB from F = 32 on
 ONEDAL, SKLEARN, READ = "oneDAL", "scikit-learn", "read"

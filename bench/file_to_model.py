@@ -20,10 +20,10 @@ from bench import data
 from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.config import DataConfig, TrainConfig
-from linreg.fit import fit
-from linreg.intake import HELD_OUT, take_in
+from linreg.evaluation.predict import predict_rows
+from linreg.ingest.read import HELD_OUT, take_in
 from linreg.metrics import regression_metrics
-from linreg.scoring import predict_rows
+from linreg.training.fit import fit
 
 FEATURES, TARGETS = data.names(32)
 TEST = 0.2

@@ -6,12 +6,12 @@ import torch
 
 from bench.harness import Result, in_turn, less_is_better, load, seconds
 from linreg.config import TrainConfig
-from linreg.dataset import Rows
-from linreg.fit import Fit, fit
-from linreg.moments import Moments
-from linreg.record import record
-from linreg.trainers.contract import seeded_start
-from linreg.trainers.manual import mse, regression_model
+from linreg.ingest.dataset import Rows
+from linreg.moments.moments import Moments
+from linreg.moments.training_record import record
+from linreg.training.fit import Fit, fit
+from linreg.training.trainers.contract import seeded_start
+from linreg.training.trainers.manual import mse, regression_model
 
 FEATURES, TARGETS = ("temp", "rainfall", "humidity"), ("apples", "oranges")
 RATE = 0.1

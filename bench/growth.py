@@ -19,11 +19,11 @@ import numpy as np
 from bench import data
 from bench.harness import Measured, Result, in_turn, less_is_better, load, seconds
 from bench.pipeline import ROOT
-from linreg import leaves
 from linreg.config import DataConfig
-from linreg.intake import take_in
+from linreg.evaluation.score_files import score
+from linreg.ingest.read import take_in
 from linreg.model import LinearModel
-from linreg.scoring import score
+from linreg.moments import from_rows as leaves
 
 FEATURES = 16  # where rows grow
 TIMES = (1, 10, 100)  # files

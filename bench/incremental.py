@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 from bench import data
 from bench.harness import Result, in_turn, less_is_better, load
-from linreg import source
 from linreg.config import DataConfig, TrainConfig
-from linreg.fit import fit
-from linreg.intake import ALL, HELD_OUT, take_in
-from linreg.known_files import KnownFiles
+from linreg.evaluation.predict import predict_rows
+from linreg.files import partitions as source
+from linreg.files.digest_cache import KnownFiles
+from linreg.ingest.read import ALL, HELD_OUT, take_in
 from linreg.metrics import regression_metrics, squared_errors
-from linreg.scoring import predict_rows
+from linreg.training.fit import fit
 
 FEATURES, TARGETS = data.names(16)
 FULL = "full run"

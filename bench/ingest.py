@@ -20,10 +20,10 @@ import torch
 from bench import data
 from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
-from linreg import source
 from linreg.config import DataConfig
-from linreg.dataset import load as load_dataset
-from linreg.rows import Rows
+from linreg.files import partitions as source
+from linreg.ingest.dataset import load as load_dataset
+from linreg.rows.rows import Rows
 
 SHAPE = 3, 2  # features, targets
 FEATURES, TARGETS = data.names(*SHAPE)

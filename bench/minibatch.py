@@ -14,7 +14,7 @@ import numpy as np
 from bench import descents, limits
 from bench.descents import MARGIN, NAME, Shape
 from bench.harness import Contender, Measured, Result, in_turn, load, more_is_better, peer, seconds, without
-from linreg.trainers import Problem, Trainer
+from linreg.training.choose import Problem, Trainer
 
 LOOP, SGD, READ = "tutorial's loop", "SGDRegressor", "one-thread read"
 SHAPES = (

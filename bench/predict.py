@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.harness import Result, in_turn, less_is_better, load
+from linreg.evaluation.score_files import score
 from linreg.model import LinearModel
-from linreg.scoring import score
 
 TARGET = {"pyfunc on pandas": 5, "polars": 0.9, "arrow copy": 0.67}
 _CHUNK = 1 << 20  # rows that are made at a time, and a row group of the input
@@ -72,7 +72,7 @@ def _pyfunc(model: LinearModel, source: Path, folder: Path) -> Callable[[Path], 
     import pandas as pd
     from mlflow.models import Model
 
-    from flows.tracking import served
+    from flows.tracking import model_writer as served
 
     served.write(model, folder, example_NF=np.ones((2, len(model.features))), metadata={})
     meta = Model.load(str(folder))

@@ -11,8 +11,8 @@ import numpy as np
 from bench import descents
 from bench.descents import MARGIN, Shape
 from bench.harness import Contender, Result, in_turn, less_is_better, load, peer, seconds, without
-from linreg.trainers import Problem
-from linreg.trainers.fused import Fused, State, step_many
+from linreg.training.choose import Problem
+from linreg.training.trainers.fused import Fused, State, step_many
 
 MODELS = 16
 ONE, SGD = "one model", "SGDRegressor"

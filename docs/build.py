@@ -22,8 +22,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from linreg import config_file, plots
-from linreg.dataset import load
-from linreg.fit import fit
+from linreg.ingest.dataset import load
+from linreg.training.fit import fit
 
 HERE = Path(__file__).parent
 ADVISED = ("train.standardize=true", "train.learning_rate=0.88")  # by the first run of the README

@@ -29,12 +29,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from linreg import plots
 from linreg.config import TrainConfig
-from linreg.fit import fit as train
-from linreg.forecast import minibatch_rate
-from linreg.moments import Moments
-from linreg.objective import Objective, largest_stable_rate
-from linreg.plan import epochs_until, plan
-from linreg.trainers.contract import stack
+from linreg.least_squares.objective import Objective, largest_stable_rate
+from linreg.moments.moments import Moments
+from linreg.training.convergence import minibatch_rate, recorded_epochs, theta_after
+from linreg.training.fit import fit as train
+from linreg.training.plan import epochs_until, plan
+from linreg.training.trainers.contract import stack
 from linreg.tutorial import (
     check,
     crops,
@@ -49,7 +49,6 @@ from linreg.tutorial import (
     update,
     zero_gradients,
 )
-from linreg.walk import recorded_epochs, theta_after
 
 
 @dataclass

@@ -20,24 +20,24 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import announce
-from flows import drift as drifting
-from flows import evaluate as evaluating
-from flows import ingest as ingesting
-from flows import register as registering
-from flows.ingested import Ingested, Unchanged
-from flows.outcome import Outcome, completed, notes, stopped, unchanged
+from flows.orchestration import artifacts as announce
+from flows.orchestration.tasks import called, flow_run_id, step, told, value
+from flows.orchestration.turns import in_turn
 from flows.progress import progress
-from flows.report import log_drift, log_model, log_start, log_training
-from flows.steps import called, flow_run_id, step, told, value
+from flows.results.outcome import Outcome, completed, notes, stopped, unchanged
+from flows.results.run_log import log_drift, log_model, log_start, log_training
+from flows.steps import drift as drifting
+from flows.steps import evaluate as evaluating
+from flows.steps import ingest as ingesting
+from flows.steps import register as registering
+from flows.steps.ingested import Ingested, Unchanged
 from flows.tracking import registry
+from flows.tracking.model_writer import LoggedModel
 from flows.tracking.run import TrackedRun
-from flows.tracking.served import LoggedModel
 from flows.tracking.store import Store, open_store
-from flows.turns import in_turn
 from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
-from linreg.fit import Fit, fit
-from linreg.plan import Plan, plan
+from linreg.training.fit import Fit, fit
+from linreg.training.plan import Plan, plan
 
 
 @step(name="ingest")

@@ -17,31 +17,31 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import announce
-from flows import register as registering
-from flows import sweep as sweeping
-from flows.drift import Watched
-from flows.evaluate import Evaluation
-from flows.ingested import Unchanged
-from flows.outcome import Outcome, completed, notes, unchanged
+from flows.orchestration import artifacts as announce
+from flows.orchestration.tasks import called, flow_run_id, step, told, value
+from flows.orchestration.turns import in_turn
 from flows.pipeline import drift, evaluate, parameters, register, run_name, stop
 from flows.progress import progress_of_many
-from flows.steps import called, flow_run_id, step, told, value
-from flows.sweep import KnownSweep, SweepIngested
-from flows.sweep_outcome import SweepOutcome, rows_of
-from flows.sweep_report import Nest, log_sweep, log_table
+from flows.results.outcome import Outcome, completed, notes, unchanged
+from flows.results.sweep_log import Nest, log_sweep, log_table
+from flows.results.sweep_outcome import SweepOutcome, rows_of
+from flows.steps import rank as sweeping
+from flows.steps import register as registering
+from flows.steps.drift import Watched
+from flows.steps.evaluate import Evaluation
+from flows.steps.ingested import Unchanged
+from flows.steps.rank import KnownSweep, SweepIngested
 from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import Store, open_store
 from flows.tracking.sweeps import tag_of
-from flows.turns import in_turn
 from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
 from linreg.errors import UserError
-from linreg.fit import Fit
-from linreg.grid import Grid, Member, members
-from linreg.plan import Plan, plan
-from linreg.ranking import Loss
-from linreg.sweep import Result, fit_many
+from linreg.selection.fit_many import Result, fit_many
+from linreg.selection.grid import Grid, Member, members
+from linreg.selection.ranking import Loss
+from linreg.training.fit import Fit
+from linreg.training.plan import Plan, plan
 
 
 @step(name="ingest")

@@ -1,16 +1,18 @@
 """What holds for every test: surroundings of its own, one thread, no pictures, and which worker it runs on."""
 
 import gc
+from pathlib import Path
 
-import processes
+from tests.support import processes
 
 processes.settle()  # before anything is imported that reads the environment
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from flow_fixtures import folder, pictures, prefect_api, work  # noqa: E402, F401 - shared by the tests of flows
 from hypothesis import HealthCheck, settings  # noqa: E402
-from servers import server  # noqa: E402, F401 - likewise
+
+from tests.support.flows import folder, pictures, prefect_api, work  # noqa: E402, F401 - shared by the tests of flows
+from tests.support.servers import server  # noqa: E402, F401 - likewise
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("steady", settings.get_profile("explore"), derandomize=True, database=None)
@@ -18,8 +20,12 @@ settings.load_profile("steady")
 
 # The longest first, so that no worker is left with one of them at the end. What is dear to start is started once: the
 # Prefect server for all that ask it, the process that others are forked from.
-LONGEST = ("flows", "forks", "test_fused", "test_sweep", "test_fit", "test_battery", "test_scoring")
-FORKING = ("test_store", "test_registry", "test_tracked_run")
+HERE = Path(__file__).parent
+LONGEST = (
+    *("flows", "forks", "training/trainers/test_fused", "selection/test_fit_many", "training/test_fit"),
+    *("training/trainers/test_battery", "evaluation/test_score_files"),
+)
+FORKING = ("flows/tracking/test_store", "flows/tracking/test_registry", "flows/tracking/test_run")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests share a worker, and so do files that share what is dear; no card, no test of one."""
     for item in items:
-        name = "forks" if item.path.stem in FORKING else item.path.stem
+        file = item.path.relative_to(HERE).with_suffix("").as_posix()
+        name = "forks" if file in FORKING else file
         group = "flows" if "prefect_api" in getattr(item, "fixturenames", ()) else name
         item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():

@@ -9,17 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg import config_file
-from linreg.config import (
-    MEASURES,
-    WARN,
-    Config,
-    DataConfig,
-    DriftConfig,
-    GateConfig,
-    TrainConfig,
-    check_model_name,
-)
+from linreg.config import MEASURES, WARN, Config, DataConfig, DriftConfig, GateConfig, TrainConfig, check_model_name
 from linreg.errors import ServerAway, UserError, nearest
+from tests.support.processes import ROOT
 
 BASE = 'model = "m"\n[data]\npath = "d.csv"\nfeatures = ["a", "b"]\ntargets = ["apples", "kg.ha"]\n'
 OTHER = {  # another valid value of every key, as --set takes it, and what it then is
@@ -415,7 +407,7 @@ def test_a_missing_file_a_folder_and_a_path_through_a_file_are_named(tmp_path: P
 
 
 def test_the_configs_that_come_with_the_repository_are_valid() -> None:
-    found = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+    found = sorted((ROOT / "configs").glob("*.toml"))
     assert found
     for path in found:
         config_file.load(path)

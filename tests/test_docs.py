@@ -16,20 +16,21 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 import yaml
-from flow_fixtures import make_folder
-from processes import ROOT, run
 
 from flows.cli.main import _parser, main
-from linreg import config_file, grid
+from linreg import config_file
 from linreg.config import Config, TrainConfig
-from linreg.crossval import fold_count
-from linreg.dataset import load
-from linreg.fit import fit
-from linreg.moments import Moments
-from linreg.objective import Objective
-from linreg.ranking import Loss, fold_pairs, kfold_losses
+from linreg.ingest.dataset import load
+from linreg.least_squares.objective import Objective
+from linreg.moments.moments import Moments
+from linreg.selection import grid
+from linreg.selection.kfold import fold_count
+from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
+from linreg.training.convergence import theta_after
+from linreg.training.fit import fit
 from linreg.tutorial import crops, printed
-from linreg.walk import theta_after
+from tests.support.flows import make_folder
+from tests.support.processes import ROOT, run
 
 
 def keys(record, prefix=""):
@@ -143,7 +144,7 @@ def carried_out(command):
 @pytest.fixture
 def followed(prefect_api, tmp_path, monkeypatch):  # noqa: ARG001 - the runs find the server
     """What follows pages word by word in a folder with data and configs: (page, what is shown, what came)."""
-    from tracked import new_store
+    from tests.support.tracked import new_store
 
     folder = make_folder(tmp_path / "work", monkeypatch)
     shutil.copytree(ROOT / "configs", folder / "configs")

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 
-import processes
 import pytest
+
+from tests.support import processes
 
 ALL = """
 import importlib, pathlib, linreg

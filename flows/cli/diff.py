@@ -24,16 +24,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.cli.diff_page import page, verdict
 from flows.cli.lookups import entry
+from flows.cli.pages.diff import page, verdict
 from flows.tracking import registry
-from flows.tracking.directory import Contents
+from flows.tracking.model_reader import Contents
 from flows.tracking.registry import Version
 from flows.tracking.store import Store, open_store
-from linreg.difference import Fitted, Penalty, difference
 from linreg.errors import UserError
-from linreg.precision import Shared
-from linreg.refusals import FILLED, REGULARISED
+from linreg.least_squares.difference import Fitted, Penalty, difference
+from linreg.least_squares.standard_errors import Shared
+from linreg.least_squares.validity import FILLED, REGULARISED
 
 _WHICH_FILES = ("data.path", "data.window", "data.window_by")  # they choose files, and these are compared by content
 _COLUMNS = ("data.features", "data.targets")

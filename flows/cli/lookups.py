@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flows.cli.grid import grid, plain
-from flows.cli.heading import at, judged_on, trained_on
-from flows.cli.portrait import estimates_only, page
+from flows.cli.pages.columns import grid, plain
+from flows.cli.pages.heading import at, judged_on, trained_on
+from flows.cli.pages.version import estimates_only, page
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store, open_store
@@ -75,7 +75,7 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
 
 def _rescored(store: Store, found: Sequence[Version], document: list[dict[str, Any]]) -> tuple[object, str]:
     """The same entries, with what each version comes to on today's test rows."""
-    from flows.cli.rescored import rescored, table  # torch takes a second to import
+    from flows.cli.pages.rescored import rescored, table  # torch takes a second to import
 
     judged = rescored(store, found)
     names = dict.fromkeys(v.name for v in found)

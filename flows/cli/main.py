@@ -91,10 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("before", "after"):
         diff.add_argument(name, metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
     _predict(commands)
-    promote = _command(commands, "promote", "make a version the champion, on the record", "moves")
+    promote = _command(commands, "promote", "make a version the champion, on the record", "promote")
     promote.add_argument("ref", metavar="NAME/VERSION")
     promote.add_argument("--why", metavar="TEXT", default="promoted by hand", help="kept in the record")
-    rollback = _command(commands, "rollback", "go back to the champion before this one, on the record", "moves")
+    rollback = _command(commands, "rollback", "go back to the champion before this one, on the record", "promote")
     rollback.add_argument("name", metavar="NAME")
     rollback.add_argument("--why", metavar="TEXT", default="rolled back by hand", help="kept in the record")
     _serve(commands)

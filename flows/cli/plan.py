@@ -3,17 +3,17 @@
 import argparse
 from dataclasses import asdict, replace
 
-from flows.cli.plan_page import page
+from flows.cli.pages.plan import page
 from linreg import config_file
 from linreg.config import Config
-from linreg.crossval import CrossValidation, cross_validation, fold_count, fold_records
-from linreg.dataset import load
-from linreg.device import resolve
 from linreg.errors import UserError
+from linreg.ingest.dataset import load
 from linreg.model import LinearModel
-from linreg.plan import plan as make_plan
-from linreg.record import record
-from linreg.trainers import check
+from linreg.moments.training_record import record
+from linreg.selection.kfold import CrossValidation, cross_validation, fold_count, fold_records
+from linreg.training.choose import check
+from linreg.training.device import resolve
+from linreg.training.plan import plan as make_plan
 
 _SHOWN = ("largest_stable_learning_rate", "condition_number", "optimum_loss", "epochs_to", "advice")
 
@@ -37,7 +37,7 @@ def _start(config: Config) -> LinearModel | None:
     """The model that ``train.warm_start`` names; a plan without one needs no store."""
     if not config.train.warm_start:
         return None
-    from flows.ingest import starts_cold, warm_start
+    from flows.steps.ingest import starts_cold, warm_start
     from flows.tracking.store import open_store
 
     try:

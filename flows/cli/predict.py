@@ -4,17 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from flows.cli.portrait import NOT_KEPT
-from flows.cli.preview import preview
+from flows.cli.pages.preview import preview
+from flows.cli.pages.version import NOT_KEPT
 from flows.progress import rows_progress
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store, open_store
 from linreg.errors import UserError
-from linreg.inference import HalfWidths
+from linreg.evaluation.score_files import score
+from linreg.files.writer import check_output
+from linreg.least_squares.inference import HalfWidths
 from linreg.model import LinearModel
-from linreg.scoring import score
-from linreg.sink import check_output
 
 
 def predict(args: argparse.Namespace) -> tuple[object, str]:

@@ -3,10 +3,10 @@
 import argparse
 import shlex
 
-from flows.cli.summary import summary
+from flows.cli.pages.summary import summary
 from linreg import config_file
-from linreg.device import resolve
-from linreg.trainers import check
+from linreg.training.choose import check
+from linreg.training.device import resolve
 
 
 def run(args: argparse.Namespace) -> tuple[object, str]:

@@ -4,12 +4,13 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
-from flows.cli.grid import grid as columns
-from flows.cli.summary import summary
-from flows.sweep_outcome import Row, SweepOutcome, best_first
-from linreg import config_file, grid
+from flows.cli.pages.columns import grid as columns
+from flows.cli.pages.summary import summary
+from flows.results.sweep_outcome import Row, SweepOutcome, best_first
+from linreg import config_file
 from linreg.config import Config
 from linreg.errors import UserError
+from linreg.selection import grid
 
 _MOST_ROWS = 20
 
@@ -39,8 +40,8 @@ def _first(args: argparse.Namespace) -> Config:
 
 def _check(config: Config, swept: grid.Grid) -> None:
     """Refuse what no model or no ranking can do."""
-    from linreg.ranking import way_of
-    from linreg.trainers import check
+    from linreg.selection.ranking import way_of
+    from linreg.training.choose import check
 
     models = [model.config for model in grid.members(config, swept)]
     for model in models:

@@ -13,27 +13,19 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from flows.tracking.names import cut, restored
-from flows.tracking.nights import SeenAgain, see_again, seen_again
 from flows.tracking.promotions import history, promote, rollback
-from flows.tracking.reach import answering
-from flows.tracking.settings import settings
+from flows.tracking.run_config import settings
+from flows.tracking.server import answering
 from flows.tracking.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
+from flows.tracking.unchanged_runs import SeenAgain, see_again, seen_again
 from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref
-from flows.tracking.versions import (
-    by_content_key,
-    champion,
-    contents,
-    load,
-    lookup,
-    pages,
-    versions,
-)
+from flows.tracking.versions import by_content_key, champion, contents, load, lookup, pages, versions
 from linreg.config import check_model_name
 from linreg.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from flows.tracking.served import LoggedModel
+    from flows.tracking.model_writer import LoggedModel
 
 __all__ = [
     "Ref",

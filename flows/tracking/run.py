@@ -28,17 +28,17 @@ from mlflow.entities import (
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from flows import interrupts
+from flows.tracking.model_writer import LoggedModel, write
 from flows.tracking.names import MAX_PARAM, cut, escaped, originals, plain, shortened
 from flows.tracking.origin import origin
-from flows.tracking.reach import answering
-from flows.tracking.served import LoggedModel, write
+from flows.tracking.server import answering
 from flows.tracking.store import Store
 from linreg.errors import ServerAway
-from linreg.estimates import Inference
-from linreg.gaps import Gapped
-from linreg.lineage import Lineage
+from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
-from linreg.moments import Moments
+from linreg.moments.lineage import Lineage
+from linreg.moments.missing import Gapped
+from linreg.moments.moments import Moments
 
 METRICS_A_CALL = 1000
 PARAMS_A_CALL = 100

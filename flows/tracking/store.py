@@ -18,8 +18,8 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.tracking import embedded
-from flows.tracking.reach import answering, hidden, hidden_safe, probe, quiet
+from flows.tracking import sqlite_store as embedded
+from flows.tracking.server import answering, hidden, hidden_safe, probe, quiet
 from linreg.errors import ServerAway, UserError
 
 FOLDER = "mlruns"

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.reach import answering, is_outage
+from flows.tracking.server import answering, is_outage
 from flows.tracking.store import Store
 from flows.tracking.version import Version, version_of
 from flows.tracking.versions import of, search

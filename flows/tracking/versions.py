@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.reach import answering, is_outage
+from flows.tracking.server import answering, is_outage
 from flows.tracking.store import Store, open_store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
 from linreg.errors import UserError, nearest
 
 if TYPE_CHECKING:  # torch takes a second to import; look-ups do without
-    from flows.tracking.directory import Contents
+    from flows.tracking.model_reader import Contents
     from linreg.model import LinearModel
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def load(store: Store, version: Version) -> "LinearModel":
     Raises:
         UserError: the files are gone, are not those that were logged, or are not of this pipeline.
     """
-    from flows.tracking.directory import read
+    from flows.tracking.model_reader import read
 
     return _fetched(store, version, read)
 
@@ -112,7 +112,7 @@ def contents(store: Store, version: Version, *, inference: bool = True) -> "Cont
     Raises:
         UserError: as ``load``.
     """
-    from flows.tracking.directory import read_contents
+    from flows.tracking.model_reader import read_contents
 
     return _fetched(store, version, partial(read_contents, inference=inference))
 

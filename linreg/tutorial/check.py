@@ -20,7 +20,7 @@ import torch
 from scipy.optimize import lsq_linear
 from torch.func import grad, jacrev
 
-from linreg.rows import Rows
+from linreg.rows.rows import Rows
 from linreg.tutorial import printed
 from linreg.tutorial.by_hand import gradients, mse, regression_model, tensors, update, zero_gradients
 

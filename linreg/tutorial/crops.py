@@ -7,8 +7,8 @@ They are part of the repository, not of the installed package: from a wheel alon
 from pathlib import Path
 
 from linreg.config import DataConfig
-from linreg.dataset import load
-from linreg.rows import Rows
+from linreg.ingest.dataset import load
+from linreg.rows.rows import Rows
 
 FEATURES, TARGETS = ("temp", "rainfall", "humidity"), ("apples", "oranges")
 _FOLDER = Path(__file__).resolve().parents[2] / "data"

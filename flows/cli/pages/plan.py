@@ -1,0 +1,104 @@
+"""The page of ``linreg plan``: the eigenvalues' numbers, the k-fold errors, the ridge path, and what follows.
+
+It computes nothing but what is shown where.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from flows.cli.pages.columns import plain
+from linreg.config import TrainConfig
+from linreg.selection.kfold import CrossValidation, RidgePath
+from linreg.training.plan import Plan
+
+_MOST_ROWS = 9  # of the ridge path
+_MOST_TARGETS = 6
+_WIDTH = 25  # of the errors drawn as text
+
+
+def page(found: Plan, rows: int, how: TrainConfig, validated: CrossValidation | str) -> str:
+    """The whole page; where validation was not possible, its reason stands in its place."""
+    head = [*_plan(found, rows, how), ""]
+    if isinstance(validated, str):
+        return "\n".join([*head, *_advice([*found.advice, validated])])
+    follows = _advice([*found.advice, *validated.advice])
+    return "\n".join([*head, *_errors(validated), "", *_path(validated), *(["", *follows] if follows else [])])
+
+
+def _advice(lines: Sequence[str]) -> list[str]:
+    return ["What follows", *(f"  {plain(line)}" for line in lines)] if lines else []
+
+
+def _plan(found: Plan, rows: int, how: TrainConfig) -> Iterable[str]:
+    condition = "infinite: columns are constant or determine each other"
+    if found.condition_number is not None:
+        condition = f"{found.condition_number:.4g} of the {'scaled' if how.standardize else 'raw'} columns"
+    none = "not predicted for mini-batches" if 0 < how.batch_size < rows else "never"
+    lines = [
+        ("training rows", f"{rows:,}"),
+        ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {how.learning_rate:g})"),
+        ("condition number", condition),
+        ("best possible loss", f"{found.optimum_loss:.6g}"),
+        *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
+    ]
+    return (f"{name:<22}{text}" for name, text in lines)
+
+
+def _errors(validated: CrossValidation) -> Iterable[str]:
+    """The optimum's errors on rows it has seen and on rows it has not, beside the mean predictor's."""
+    trained, mean, count = validated.trained, validated.mean, validated.folds
+    targets = trained.targets[:_MOST_TARGETS] if len(trained.targets) > 1 else ()
+    more = len(trained.targets) - _MOST_TARGETS
+    yield f"Root mean squared error at the optimum{f' (the first {_MOST_TARGETS} targets)' if more > 0 else ''}"
+    yield f"  {'':<22}" + "".join(f"{plain(name)[:13]:>14}" for name in ["all", *targets]) + f"{'R2':>12}"
+    rows = [
+        ("on its own rows", validated.in_sample_rmse, np.sqrt(validated.in_sample_O), None),
+        (f"{count}-fold", trained.rmse, trained.rmse_O, trained.r2),
+        ("  standard error", trained.rmse_standard_error, trained.rmse_standard_error_O, None),
+        (f"the mean, {count}-fold", mean.rmse, mean.rmse_O, mean.r2),
+    ]
+    for name, whole, each_O, r2 in rows:
+        digits = 2 if "standard error" in name else 4
+        cells = "".join(f"{cell:>14.{digits}g}" for cell in [whole, *each_O[: len(targets)]])
+        yield f"  {name:<22}{cells}" + ("" if r2 is None else f"{r2:>12.4f}")
+
+
+def _path(validated: CrossValidation) -> Iterable[str]:
+    """The k-fold error along the weight decays, each with its standard error drawn around it."""
+    path, own = validated.path, validated.path.index(validated.weight_decay)
+    shown = shown_points(path, own)
+    drawn = drawing(path.rmse_G[shown], path.rmse_standard_error_G[shown])
+    marks = [(own, "this config"), (path.best, "best"), (path.within, "largest within one standard error of the best")]
+    without = " (without L1)" if validated.l1 else ""
+    legend = "o: the RMSE, dashes: one standard error each way"
+    yield f"{validated.folds}-fold error along the weight decays{without} ({legend})"
+    yield f"  {'weight decay':>12}{'degrees of freedom':>20}{'RMSE':>12}{'standard error':>16}"
+    for g, line in zip(shown, drawn, strict=True):
+        mark = ", ".join(words for point, words in marks if point == g)
+        numbers = f"{path.weight_decay_G[g]:>12.3g}{path.degrees_G[g]:>20.2f}{path.rmse_G[g]:>12.4g}"
+        yield f"  {numbers}{path.rmse_standard_error_G[g]:>16.2g}  {line}  {mark}".rstrip()
+
+
+def shown_points(path: RidgePath, own: int) -> list[int]:
+    """At most nine grid points: the marked ones, and others spread over where the error is near its smallest."""
+    marked = {0, own, path.best, path.within}
+    limit = path.mse_G[path.best] + 4 * path.standard_error_G[path.best]
+    near = np.flatnonzero(path.mse_G <= limit)
+    low, high = max(int(near[0]) - 1, 0), min(int(near[-1]) + 2, len(path.mse_G))
+    others = [g for g in range(low, high) if g not in marked]
+    picked = np.linspace(0, len(others) - 1, min(len(others), _MOST_ROWS - len(marked))).round().astype(int)
+    return sorted(marked | {others[i] for i in picked})
+
+
+def drawing(centre: np.ndarray, error: np.ndarray) -> list[str]:
+    """Each centre as an o between its standard errors as dashes, all on one scale."""
+    if not np.isfinite(centre + error).all():  # squares beyond float64: nothing to draw to scale
+        return [""] * len(centre)
+    low, high = float((centre - error).min()), float((centre + error).max())
+    scale = (_WIDTH - 1) / (high - low) if high > low else 0.0
+    lines = []
+    for c, e in zip(centre, error, strict=True):
+        left, middle, right = (round((v - low) * scale) for v in (c - e, c, c + e))
+        lines.append(f"{' ' * left}{'-' * (middle - left)}o{'-' * (right - middle)}".ljust(_WIDTH))
+    return lines

@@ -1,0 +1,58 @@
+"""The first rows of a file of predictions, for people: its features, then each prediction with its interval.
+
+    preview(Path("scored.csv"), ("temp",), ("apples",), 200)       # lines; none where there is nothing to read back
+
+It reads a few rows of the file's beginning, whatever its size.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from flows.cli.pages.columns import WIDTH, grid, short
+
+MOST_ROWS = 5
+
+Row = Mapping[str, object]
+
+
+def preview(output: Path, features: Sequence[str], targets: Sequence[str], rows: int) -> Iterator[str]:
+    """The lines of a table that fits the page; features are left out where they would not fit."""
+    first = _first(output) if output.is_file() else []
+    if not first:
+        return
+    told = [["row", *map(str, range(1, len(first) + 1))]]
+    inputs = [[short(name), *(_number(row[name]) for row in first)] for name in features]
+    predicted = [[short(name), *(_predicted(row, name) for row in first)] for name in targets]
+    for columns in ([*told, *inputs, *predicted], *([*told, *predicted[:n]] for n in range(len(predicted), 0, -1))):
+        head, *body = zip(*columns, strict=True)
+        text = grid(head, body)
+        if max(map(len, text.splitlines())) <= WIDTH:
+            break
+    yield from ("", text)
+    if rows > len(first):
+        yield f"and {rows - len(first):,} more"
+
+
+def _first(output: Path) -> list[Row]:
+    if output.suffix.lower() == ".csv":
+        with output.open(newline="", encoding="utf-8") as lines:
+            return list(islice(csv.DictReader(lines), MOST_ROWS))
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(output) as file:
+        return next((batch.to_pylist() for batch in file.iter_batches(batch_size=MOST_ROWS)), [])
+
+
+def _predicted(row: Row, target: str) -> str:
+    value = _number(row[f"predicted_{target}"])
+    if f"low_{target}" not in row:
+        return value
+    return f"{value} ({_number(row[f'low_{target}'])} to {_number(row[f'high_{target}'])})"
+
+
+def _number(value: object) -> str:
+    """Five digits; nothing for a gap. A feature may be a truth value: that is told as a CSV has it."""
+    text = "" if value is None else str(value).lower()
+    return text if text in ("", "true", "false") else f"{float(text):.5g}"

@@ -1,0 +1,108 @@
+"""What a run says to the person who started it: what was read, trained, reached and registered, and what to do next."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flows.cli.pages.columns import plain
+from flows.results.outcome import Outcome
+
+_BASELINES = {"mean": "always the mean", "exact": "exact least squares", "champion": "the champion so far"}
+
+
+def summary(outcome: Outcome, config: str) -> str:
+    """The whole page.
+
+    Args:
+        config: the config and its settings as they were typed; what is advised is added to them.
+    """
+    judged = ["", *_table(outcome)] if "test_rmse" in outcome.metrics else []  # none where drift stopped the run
+    parts = [_head(outcome), _facts(outcome), *judged, ""]
+    if outcome.advice:
+        parts += ["What would help", *(f"  {line}" for line in _advice(outcome, config)), ""]
+    parts.append(_next(outcome))
+    return "\n".join(parts)
+
+
+def _head(outcome: Outcome) -> str:
+    number = f" version {outcome.version}" if outcome.version else ""
+    aliases = f" ({', '.join('@' + a for a in outcome.aliases)})" if outcome.aliases else ""
+    return f"{outcome.model}{number}{aliases}: {outcome.decision}\n  {outcome.reason}\n"
+
+
+def _facts(outcome: Outcome) -> str:
+    data, m = outcome.data, outcome.metrics
+    files = f"{data['partitions']} file" + ("s" if data["partitions"] != 1 else "")
+    lines = [
+        ("read", f"{data.get('rows', 0):,} rows of {files}, digest {data['digest'][:12]}"),
+        *(("", note) for note in outcome.notes),
+        (
+            "trained",
+            f"{outcome.trainer} on {outcome.device}, {outcome.epochs:,} epochs{_seconds(outcome)}"
+            if "train_loss" in m
+            else f"nothing{_seconds(outcome)}",
+        ),
+    ]
+    if "train_loss" in m:
+        whole = "with its penalties, " if "excess_mse" in m else ""
+        lines.append(
+            ("loss", f"{m['train_loss']:.6g}, {whole}of which {m['excess_loss']:.4g} is above the best possible")
+        )
+    if "optimum_loss" in m:
+        lines.append(("best possible", f"{m['optimum_loss']:.6g}{_how_far(outcome)}"))
+    return "\n".join(f"  {name:<14}{text}" for name, text in lines)
+
+
+def _seconds(outcome: Outcome) -> str:
+    """How long the flow took; nothing of a version that was trained another day."""
+    return "" if outcome.decision == "unchanged" else f", {outcome.seconds:.1f} s in all"
+
+
+def _how_far(outcome: Outcome) -> str:
+    m, words = outcome.metrics, []
+    if "condition_number" in m:
+        columns = "scaled" if outcome.standardize else "raw"
+        words.append(f"condition number {m['condition_number']:.3g} of the {columns} columns")
+    if m.get("epochs_to_1pct", 0) > outcome.epochs > 0:
+        words.append(f"{int(m['epochs_to_1pct']) - outcome.epochs:,} more epochs at this rate to come within 1% of it")
+    return f" ({'; '.join(words)})" if words else ""
+
+
+def _table(outcome: Outcome) -> Iterable[str]:
+    """The model beside its baselines, all on the same rows."""
+    m = outcome.metrics
+    targets = [name.removeprefix("test_rmse.") for name in m if name.startswith("test_rmse.")]
+    yield f"Root mean squared error on {outcome.judged_on or 'the judged rows'}"
+    yield "  " + f"{'':<22}" + "".join(f"{plain(t):>14}" for t in ["all", *targets]) + f"{'R2':>12}"
+    yield _row("this model", m, "test_", targets)
+    for name, words in _BASELINES.items():
+        prefix = f"baseline.{name}.test_"
+        if f"{prefix}rmse" in m:
+            yield _row(words, m, prefix, targets)
+
+
+def _row(name: str, m: Mapping[str, float], prefix: str, targets: list[str]) -> str:
+    cells = [m[f"{prefix}rmse"], *(m[f"{prefix}rmse.{t}"] for t in targets)]
+    return "  " + f"{name:<22}" + "".join(f"{cell:>14.4g}" for cell in cells) + f"{m[f'{prefix}r2']:>12.4f}"
+
+
+def _advice(outcome: Outcome, config: str) -> Iterable[str]:
+    """Advice as it is; where it is a setting, the whole command."""
+    for line in outcome.advice:
+        yield plain(f"{_command()} run {config} {line}" if line.startswith("--set ") else line)
+
+
+def _next(outcome: Outcome) -> str:
+    linreg = _command()
+    look = f"show {outcome.model}/{outcome.version}" if outcome.version else f"runs {outcome.experiment}"
+    return f"Look at it: {linreg} {look}, or in a browser: {linreg} ui"
+
+
+def _command() -> str:
+    """How this very command is called from here: its name where the shell finds it, else its path."""
+    if shutil.which("linreg"):
+        return "linreg"
+    beside = Path(sys.executable).with_name("linreg")
+    return os.path.relpath(beside) if beside.exists() else "python -m flows.cli.main"

@@ -1,0 +1,4 @@
+"""The door to Prefect: tasks, artifacts, the server, turns of a schedule.
+
+May import: flows.results.
+"""

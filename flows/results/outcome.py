@@ -1,0 +1,207 @@
+"""What a run came to: the record that the flow returns, and its JSON form, which is a contract."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flows.steps.drift import Watched
+from flows.steps.evaluate import Evaluation
+from flows.steps.ingested import Ingested, Unchanged
+from flows.steps.register import Registered
+from linreg.config import Config
+from linreg.evaluation import float32_export as float32
+from linreg.training.choose import choose
+from linreg.training.device import resolve
+from linreg.training.fit import Fit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a run.
+
+    Args:
+        decision: promoted, kept, refused or unchanged.
+        reason: why, in one line.
+        version: the registered version; None where nothing was registered.
+        seconds: wall time of the flow.
+        data: rows, train_rows, test_rows, digest, partitions, and read: the files whose rows were decoded.
+        metrics: final ones, by name.
+        advice: what to change, one line each; for people.
+        judged_on: which rows the test metrics are of; for people.
+        notes: what was done to the rows and where the training started, one line each; for people.
+        standardize: the features were scaled, so the condition number is that of the scaled columns; for people.
+    """
+
+    decision: str
+    reason: str
+    run_id: str
+    experiment: str
+    flow_run_id: str | None
+    model: str
+    version: int | None
+    aliases: tuple[str, ...]
+    trainer: str
+    device: str
+    epochs: int
+    seconds: float
+    metrics: dict[str, float]
+    data: dict[str, Any]
+    advice: tuple[str, ...] = ()
+    judged_on: str = ""
+    notes: tuple[str, ...] = ()
+    standardize: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``linreg run --json`` prints."""
+        return {
+            "status": "completed",
+            "decision": self.decision,
+            "reason": self.reason,
+            "run_id": self.run_id,
+            "experiment": self.experiment,
+            "flow_run_id": self.flow_run_id,
+            "model": {"name": self.model, "version": self.version, "aliases": list(self.aliases)},
+            "trainer": self.trainer,
+            "device": self.device,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "metrics": self.metrics,
+            "data": self.data,
+        }
+
+
+def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
+    """What a reader of the result must know of its rows and its start, one line each; often none."""
+    data, lines = ingested.dataset, []
+    if data.dropped:
+        lines.append(
+            f'left out {_count(data.dropped, "row")} with missing values (data.missing = "{config.data.missing}")'
+        )
+    if data.weightless:
+        weigh = "weighs" if data.weightless == 1 else "weigh"
+        lines.append(f"left out {_count(data.weightless, 'row')} that {weigh} 0 (data.weight = {config.data.weight})")
+    if ingested.record.filled:
+        values = _count(ingested.record.filled, "missing value")
+        lines.append(f"filled {values} of the training rows with the means of their columns")
+    judged = data.test.select(config.data.features) if config.data.test_fraction and data.test.gaps else None
+    if judged is not None and np.isnan(judged).any():
+        values = _count(int(np.isnan(judged).sum()), "missing value")
+        lines.append(f"filled {values} of the test rows with the same means")
+    if ingested.warm:
+        lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
+    elif config.train.warm_start:
+        lines.append(f"cold start: {config.model} has no champion yet to start from")
+    lines += filter(None, [_twice(ingested), _known(ingested), _plainly(ingested), float32.note(ingested.moments)])
+    return tuple(lines)
+
+
+def _twice(ingested: Ingested) -> str:
+    """Files of the same bytes: a delivery that came twice, it may be."""
+    first: dict[str, str] = {}
+    same = [
+        (first[p.digest], p.name) for p in ingested.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
+    ]
+    if not same:
+        return ""
+    more = f", and {_count(len(same) - 1, 'more such file')}" if len(same) > 1 else ""
+    return f"{same[0][0]} and {same[0][1]} hold the same bytes: their rows count twice{more}"
+
+
+def _known(ingested: Ingested) -> str:
+    """How many files were not read, if any."""
+    files = len(ingested.dataset.partitions)
+    if ingested.read == files:
+        return ""
+    if not ingested.read:
+        return "read no file: " + ("it is known" if files == 1 else f"all {files:,} are known")
+    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known"
+
+
+def _plainly(ingested: Ingested) -> str:
+    """Which way the record was made, where it is not the usual one."""
+    count, parts = ingested.record.plain, len(ingested.record.partitions)
+    which = "" if count == parts else f" of {count} of {parts} files"
+    return f"moments{which} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def completed(
+    config: Config,
+    found: Ingested,
+    fitted: Fit,
+    evaluation: Evaluation,
+    done: Registered,
+    *,
+    run_id: str,
+    flow_run_id: str | None,
+) -> Outcome:
+    """The outcome of a run that went through all steps; advice and seconds are the caller's to tell."""
+    version = done.version
+    return Outcome(
+        decision=done.verdict.decision,
+        reason=done.verdict.reason,
+        run_id=run_id,
+        experiment=config.experiment,
+        flow_run_id=flow_run_id,
+        model=config.model,
+        version=version.version if version else None,
+        aliases=version.aliases if version else (),
+        trainer=fitted.trainer,
+        device=fitted.device,
+        epochs=fitted.epochs,
+        seconds=0.0,
+        metrics=evaluation.metrics,
+        data=found.facts,
+        judged_on=evaluation.judged_on,
+        notes=notes(config, found),
+        standardize=config.train.standardize,
+    )
+
+
+def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, flow_run_id: str | None) -> Outcome:
+    """The outcome of a run that ends before it trains, since the data drifted; its seconds are the caller's to tell."""
+    return Outcome(
+        decision="refused",
+        reason=watched.reason,
+        run_id=run_id,
+        experiment=config.experiment,
+        flow_run_id=flow_run_id,
+        model=config.model,
+        version=None,
+        aliases=(),
+        trainer=choose(config.train)[0].name,
+        device=str(resolve(config.train.device, config.train.dtype)),
+        epochs=0,
+        seconds=0.0,
+        metrics=watched.metrics,
+        data=found.facts,
+        notes=(*notes(config, found), *watched.notes[1:]),  # the first is the reason
+    )
+
+
+def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seconds: float) -> Outcome:
+    """The outcome where a registered version has the same content: what that version was, and no new run."""
+    version = found.version
+    facts = version.facts
+    return Outcome(
+        decision="unchanged",
+        reason=f"version {version.version} was trained on the same data with the same config",
+        run_id=version.run_id or "",
+        experiment=config.experiment,
+        flow_run_id=flow_run_id,
+        model=version.name,
+        version=version.version,
+        aliases=version.aliases,
+        trainer=version.trainer or "",
+        device=str(facts.get("device", "")),
+        epochs=int(facts.get("epochs", 0)),
+        seconds=seconds,
+        metrics=dict(version.metrics),
+        data={**facts.get("data", {}), "digest": found.digest, "partitions": found.partitions, "read": 0},
+        judged_on=str(facts.get("judged_on", "")),
+        standardize=config.train.standardize,
+    )

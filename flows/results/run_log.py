@@ -1,0 +1,115 @@
+"""What a run writes down: params, curves, metrics, pictures and the model in MLflow; the summary in Prefect."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.results.outcome import Outcome
+from flows.steps.drift import Watched
+from flows.steps.evaluate import Evaluation
+from flows.steps.ingested import Ingested
+from flows.tracking.model_writer import LoggedModel
+from flows.tracking.names import cut
+from flows.tracking.run import TrackedRun
+from linreg.config import Config
+from linreg.config_file import to_toml
+from linreg.training.fit import Fit
+
+
+def log_start(run: TrackedRun, config: Config, found: Ingested) -> None:
+    """The config, flat and whole, and the data by its digest."""
+    data = found.dataset
+    run.log_params(config.flat())
+    run.log_text("config.toml", to_toml(config))
+    columns = [*config.data.features, *config.data.targets]
+    run.log_dataset(config.data.path, config.data.path, found.digest, data.rows, columns)
+
+
+def log_drift(run: TrackedRun, watched: Watched) -> None:
+    """How far new files are from what the champion learned from: all of it, and the worst in tags and metrics."""
+    told = watched.lines if watched.found else (watched.why_not,)
+    run.set_tags({"drift": watched.verdict, "drift.why": cut("\n".join(told))})
+    if watched.found is None:
+        return
+    document = {"champion": watched.version, "verdict": watched.verdict, **watched.found.to_json()}
+    for name in ("warn", "stop"):
+        document[name] = [e.to_json() for e in getattr(watched.judged, name)]
+    run.log_text("drift.json", json.dumps(document, indent=1, allow_nan=False))
+    run.log_metrics(watched.metrics)
+
+
+def log_training(run: TrackedRun, fitted: Fit, found: Ingested) -> None:
+    """Every epoch's loss, and which trainer made them from what."""
+    counts = {"dropped": found.dataset.dropped, "weightless": found.dataset.weightless, "filled": found.record.filled}
+    tags: dict[str, object] = {"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device}
+    tags |= {"epochs": fitted.epochs, "stopped": fitted.stopped}
+    tags |= {"start": f"warm, from {found.warm.version.ref}" if found.warm else "cold, seeded"}
+    run.set_tags(tags | {f"rows.{name}": count for name, count in counts.items() if count})  # a transaction each call
+    history = {"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss}
+    run.log_history(history | ({"validation_loss": fitted.validation_loss} if fitted.validation_loss else {}))
+
+
+def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
+    """Pictures, the inference, the model, and the metrics at both the run and the model."""
+    with tempfile.TemporaryDirectory(prefix="linreg-") as folder:
+        for name, png in evaluation.pictures.items():
+            (Path(folder) / name).write_bytes(png)
+        run.log_artifacts(folder)
+    example_NF = next(found.dataset.test.blocks())[:5, : len(config.data.features)]
+    if fitted.model.fill_F is not None:
+        example_NF = np.where(np.isnan(example_NF), fitted.model.fill_F, example_NF)  # JSON has no NaN
+    metadata: dict[str, Any] = {"digest": found.digest, "content_key": found.content_key, "trainer": fitted.trainer}
+    inference = evaluation.inference
+    run.log_text("inference.json", json.dumps(inference.to_json(), indent=1, allow_nan=False))
+    run.set_tags({"inference": inference.inference})
+    logged = run.log_model(
+        fitted.model,
+        example_NF=example_NF,
+        metadata=metadata,
+        moments=found.moments,
+        inference=inference,
+        test=found.test,
+        lineage=found.lineage,
+    )
+    curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
+    run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
+    run.log_metrics(evaluation.metrics, model_id=logged.model_id)
+    return logged
+
+
+def markdown(outcome: Outcome, where: str) -> str:
+    """The summary that Prefect's UI shows."""
+    m = outcome.metrics
+    rows = [f"| {name} | {m[name]:.6g} |" for name in sorted(m) if name.startswith("test_")]
+    version = f"version {outcome.version}" if outcome.version else "nothing registered"
+    judged = f"judged on {outcome.judged_on}" if outcome.judged_on else "not trained"
+    return "\n".join(
+        [
+            f"# {outcome.model}: {outcome.decision}",
+            f"{outcome.reason}.",
+            "",
+            f"{version}, trainer {outcome.trainer}, {outcome.data.get('train_rows')} training rows of digest "
+            f"`{outcome.data.get('digest')}`, {judged}.",
+            "",
+            *[f"- {line}" for line in outcome.notes],
+            "",
+            "| metric | value |",
+            "|---|---|",
+            *rows,
+            "",
+            *[f"- {line}" for line in outcome.advice],
+            "",
+            _link(outcome, where),
+        ]
+    )
+
+
+def _link(outcome: Outcome, where: str) -> str:
+    """The MLflow run: an address where a server has one, else the command that opens the store."""
+    if where.startswith("http"):
+        return f"[MLflow run]({where.rstrip('/')}/#/runs/{outcome.run_id})"
+    address = f"http://127.0.0.1:5000/#/runs/{outcome.run_id}"
+    return f"MLflow run `{outcome.run_id}` in `{where}`: [open]({address}) after `linreg ui`"

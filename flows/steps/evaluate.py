@@ -1,0 +1,262 @@
+"""The third step: how good the model is, beside what anyone would compare it with, and the pictures of it.
+
+The baselines: the mean of the training rows, exact least squares, and the champion. All are judged on the same rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flows.steps.ingested import Champion, Ingested
+from linreg import plots
+from linreg.config import DataConfig
+from linreg.errors import UserError
+from linreg.evaluation.predict import predict_rows
+from linreg.least_squares import validity as refusals
+from linreg.least_squares.inference import infer, intervals
+from linreg.least_squares.objective import Objective
+from linreg.least_squares.results import Coefficient, Inference
+from linreg.metrics import Float, regression_metrics, squared_errors
+from linreg.model import LinearModel
+from linreg.rows.rows import Rows
+from linreg.training.fit import Fit
+from linreg.training.plan import Plan
+
+if TYPE_CHECKING:  # only plots loads matplotlib
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found.
+
+    Args:
+        metrics: everything that is logged as a final metric, by name; all finite.
+        losses_NO: squared error of each judged row and target.
+        pictures: PNG files by name.
+        judged_on: which rows, in words.
+        inference: what the training rows say about the parameters.
+    """
+
+    metrics: dict[str, float]
+    losses_NO: Float
+    pictures: dict[str, bytes]
+    judged_on: str
+    inference: Inference
+
+
+def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig, *, selected: str = "") -> Evaluation:
+    """Judge the model on the test rows; on the training rows where none are held out.
+
+    Args:
+        fitted, plan: the training, and what was expected of it.
+        ingested: the rows.
+        data: how they were read and split.
+        selected: how the model was chosen among several, in words; empty: it was not.
+    """
+    dataset, model = ingested.dataset, fitted.model
+    rows = dataset.test
+    y_NO = rows.select(rows.targets)
+    predicted_NO, weight_N = predict_rows(model, rows), rows.weights()
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
+        metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets, weight_N=weight_N)
+        for name, baseline_NO in _baselines(fitted, ingested, y_NO, data).items():
+            prefix = f"baseline.{name}.test_"
+            metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
+        if data.validation_fraction:
+            metrics |= _validation(fitted, dataset.validation)
+    _refuse_infinite(metrics)
+    inference = _inference(fitted, ingested, selected)
+    metrics |= inference.metrics()
+    judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
+    pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
+    return Evaluation(metrics, squared_errors(y_NO, predicted_NO), pictures, judged_on, inference)
+
+
+def _refuse_infinite(metrics: Mapping[str, float]) -> None:
+    """A metric that is not finite falls out of every comparison; it is the rows that are to be mended."""
+    bad = [name for name, value in metrics.items() if not np.isfinite(value)]
+    if bad:
+        raise UserError(
+            f"metric {bad[0]} is {metrics[bad[0]]}: a judged row is too far from the training rows to be squared, or a "
+            "target too small; correct or remove the row, or rescale the column"
+        )
+
+
+def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
+    """Standard errors and intervals, or why there are none; what the record cannot show is told from the config."""
+    how = fitted.config
+    known = refusals.known(
+        weight_decay=how.weight_decay,
+        l1=how.l1,
+        filled=ingested.record.filled,
+        warm_start=ingested.warm.version.ref if ingested.warm else "",
+        patience=how.patience,
+        selected=selected,
+    )
+    return infer(
+        fitted.model,
+        ingested.moments,
+        reasons=known,
+        remedy=refusals.closer(how, ran_all=fitted.epochs == how.epochs),
+        partitions=ingested.record.partitions,
+    )
+
+
+def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
+    y_NO, predicted_NO = rows.select(rows.targets), predict_rows(fitted.model, rows)
+    return regression_metrics(y_NO, predicted_NO, rows.targets, prefix="validation_", weight_N=rows.weights())
+
+
+def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
+    """The champion's squared errors (N, O) on today's judged rows; or why it cannot be compared, in words."""
+    rows, model = ingested.dataset.test, champion.model
+    why = _not_comparable(champion, ingested, data)
+    if why or model is None:
+        return why
+    return squared_errors(rows.select(rows.targets), _predict(model, ingested))
+
+
+def _not_comparable(champion: Champion, ingested: Ingested, data: DataConfig) -> str:
+    """Why a champion cannot be judged on today's rows, in words; empty where it can."""
+    rows, version, model = ingested.dataset.test, champion.version, champion.model
+    if model is None:
+        return f"version {version.version} cannot be read ({champion.fault})"
+    today = split_of(data)
+    if dict(version.split) != today:
+        matters = "it may know today's test rows" if data.test_fraction else "the two had different training rows"
+        return f"version {version.version} was split with {_differing(version.split, today)}: {matters}"
+    if version.facts.get("saw_test_rows"):
+        return f"version {version.version} may know today's test rows: {version.facts['saw_test_rows']}"
+    if set(model.targets) != set(rows.targets):
+        return f"version {version.version} predicts {', '.join(model.targets)}"
+    if not rows.has(model.features):
+        lacking = [f for f in model.features if not rows.has([f])]
+        return (
+            f"version {version.version} needs the columns {', '.join(lacking)}, which today's data lack or have gaps in"
+        )
+    if model.fill_F is None and not rows.complete(model.features):
+        return f"version {version.version} takes no missing values, and today's rows have some"
+    return ""
+
+
+def split_of(data: DataConfig) -> dict[str, object]:
+    """What decides which rows a model is judged on, as it is kept with a version.
+
+    Where the training rows judge, what is held out of them for validation counts too: the optimum of fewer rows is
+    better on just these, whatever it is worth.
+    """
+    split: dict[str, object] = {"seed": data.split_seed, "key": list(data.key), "fraction": data.test_fraction}
+    judges = data.test_fraction == 0 and data.validation_fraction > 0
+    return split | ({"validation": data.validation_fraction} if judges else {})
+
+
+def saw_test_rows(ingested: Ingested, data: DataConfig) -> str:
+    """Why the model's start may know today's test rows, in words; empty where it cannot."""
+    warm = ingested.warm
+    if warm is None or not data.test_fraction:
+        return ""
+    today = split_of(data)
+    if dict(warm.version.split) != today:
+        return f"it started from {warm.version.ref}, which was split with {_differing(warm.version.split, today)}"
+    return str(warm.version.facts.get("saw_test_rows") or "")
+
+
+_KEYS = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
+
+
+def _differing(split: Mapping[str, object], today: Mapping[str, object]) -> str:
+    """In what a version's split differs from today's, and nothing else: ``data.split_seed 0, today's with 1``."""
+    if not split:
+        return "what is not on record"
+    # where the test fractions differ, only one of the two may hold the validation fraction
+    names = _KEYS if split.get("fraction") == today["fraction"] else [n for n in _KEYS if n != "validation"]
+    differ = [name for name in names if split.get(name) != today.get(name)]
+    return "; ".join(
+        f"data.{_KEYS[name]} {_value(split.get(name))}, today's with {_value(today.get(name))}" for name in differ
+    )
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value or 0}"
+
+
+def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
+    """How far the descent came, and how far it could."""
+    out: dict[str, float | None] = {
+        "train_loss": fitted.train_loss[-1],
+        "excess_loss": fitted.excess_loss[-1],
+        "optimum_loss": plan.optimum_loss,
+        "largest_stable_learning_rate": plan.largest_stable_learning_rate,
+        "condition_number": plan.condition_number,
+        "epochs_to_1pct": plan.epochs_to["1%"],
+        "excess_mse": fitted.excess_mse if fitted.objective.penalised else None,
+    }
+    return {name: float(value) for name, value in out.items() if value is not None}
+
+
+def _baselines(fitted: Fit, ingested: Ingested, y_NO: Float, data: DataConfig) -> dict[str, Float]:
+    moments = fitted.objective.moments
+    exact = Objective.of(moments)
+    mean_O = moments.mean_P[len(moments.features) :]
+    best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
+    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, ingested.dataset.test)}
+    champion = ingested.champion
+    if champion and champion.model and not _not_comparable(champion, ingested, data):
+        out["champion"] = _predict(champion.model, ingested)
+    return out
+
+
+def _predict(model: LinearModel, ingested: Ingested) -> Float:
+    """A model's predictions of the judged rows, its targets in today's order."""
+    rows = ingested.dataset.test
+    order = [model.targets.index(target) for target in rows.targets]
+    return predict_rows(model, rows)[:, order]
+
+
+def _pictures(
+    fitted: Fit, inference: Inference, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
+) -> dict[str, bytes]:
+    model, moments = fitted.model, ingested.moments
+    f, half_OF, band_O = len(model.features), None, None
+    if inference.valid:
+        half_OF = np.array([[_half(c) for c in t.coefficients.values()] for t in inference.targets.values()])
+        low, high = intervals(model, moments, moments.mean_P[None, :f], kind="prediction")
+        band_O = (high - low)[0] / 2
+    names, effects = (model.features, model.targets), (model.weight_OF, moments.spread_P[:f])
+    figures = {
+        "loss.png": plots.loss_curve(
+            fitted.train_loss,
+            fitted.objective.optimum_loss,
+            fitted.validation_loss,
+            penalised=fitted.objective.penalised,
+        ),
+        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on, band_O=band_O),
+        "parabolas.png": _parabolas(fitted),
+        "coefficients.png": plots.coefficients(*effects, *names, half_OF=half_OF, why_not=inference.inference),
+    }
+    return {name: plots.png(figure) for name, figure in figures.items()}
+
+
+def _half(coefficient: Coefficient) -> float:
+    """Half the width of a coefficient's interval."""
+    low, high = coefficient.errors.low, coefficient.errors.high
+    return (high - low) / 2 if low is not None and high is not None else 0.0
+
+
+def _parabolas(fitted: Fit) -> "Figure":
+    """The walk in the data's own units on the mean squared error, whatever was trained: the picture of the tutorial."""
+    epochs, path_TDO = list(fitted.path), np.stack(list(fitted.path.values()))
+    plain, moments = Objective.of(fitted.objective.moments), fitted.objective.moments
+    return plots.parabolas(
+        path_TDO,
+        epochs,
+        curvature_D=plain.curvature_D,
+        gradient_DO=plain.gradient(path_TDO[-1]),
+        loss=plain.loss(path_TDO[-1]),
+        features=moments.features,
+        targets=moments.targets,
+        penalised=fitted.objective.penalised,
+    )

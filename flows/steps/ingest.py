@@ -1,0 +1,173 @@
+"""The first step: files to rows and moments; or the finding that nothing has changed since a registered version.
+
+It knows the registry only to ask two things: whether this content was registered before, and which columns the champion
+needs to be judged on the same rows.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flows.steps.ingested import Champion, Ingested, Unchanged, WarmStart
+from flows.tracking import registry
+from flows.tracking.store import Store
+from linreg.config import Config, DataConfig, TrainConfig
+from linreg.errors import UserError
+from linreg.files import partitions as source
+from linreg.files.digest_cache import KnownFiles
+from linreg.files.partitions import Partition
+from linreg.ingest.dataset import Folds
+from linreg.ingest.read import ALL, HELD_OUT, take_in
+from linreg.training.choose import check, choose
+from linreg.training.device import resolve
+
+KEY_FORMAT = 3  # of the content key; one more where a default changes its value or a key its meaning
+
+
+def content_key(config: Config, digest: str) -> str:
+    """SHA-256 of the data digest, ``[data]``, ``[train]`` but for the device, and the model's name; of nothing else.
+
+    What stands at its default is left out, so that a release with a new key makes no old version a stranger.
+    """
+    data, train = (_told(section) for section in (config.data, config.train))
+    train.pop("device", None)  # where it ran is not what it is
+    content = {"format": KEY_FORMAT, "digest": digest, "data": data, "train": train, "model": config.model}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _told(section: DataConfig | TrainConfig) -> dict[str, Any]:
+    """The keys of a section that are not at their defaults."""
+    values = {f.name: (getattr(section, f.name), f.default) for f in fields(section)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def ingest(config: Config, store: Store) -> Ingested | Unchanged:
+    """Find and hash the files, and read them unless their content is registered already.
+
+    Raises:
+        UserError: a file, a column or a value is not as it must be, or the device is not there.
+    """
+    check(config)
+    resolve(config.train.device, config.train.dtype)  # wrong on this machine even where nothing is left to train
+    partitions = find(config)
+    digest = source.digest(partitions)
+    key = content_key(config, digest)
+    known = registry.by_content_key(store, config.model, key)
+    if known is not None:
+        return Unchanged(known, digest, len(partitions))
+    return read(config, store, partitions, digest, key, walked=walks_rows(config))
+
+
+def find(config: Config) -> list[Partition]:
+    """The files of a config's data and their digests; those that are known and still the same are not opened.
+
+    Raises:
+        UserError: as ``source.find``.
+    """
+    data = config.data
+    window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}
+    if not config.engine.cache:
+        return source.find(data.path, **window)
+    known = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
+    partitions = source.find(data.path, known=None if config.engine.verify else known.files, **window)
+    known.save(partitions)
+    return partitions
+
+
+def read(
+    config: Config,
+    store: Store,
+    partitions: Sequence[Partition],
+    digest: str,
+    key: str,
+    *,
+    walked: bool,
+    folds: Folds | None = None,
+) -> Ingested:
+    """Read the files, once.
+
+    Args:
+        partitions, digest: the files that were found, and the digest of their content.
+        key: the content key.
+        walked: whether training needs the rows themselves, and not their record alone.
+        folds: how many folds so many training rows are parted into; None: none.
+
+    Raises:
+        UserError: as ``ingest``.
+    """
+    warm = warm_start(store, config)
+    champion = current_champion(store, config.model)
+    stay = ALL if walked or folds or not config.data.test_fraction else HELD_OUT
+    found = take_in(
+        config.data,
+        partitions=partitions,
+        dtype=config.train.dtype,
+        folds=folds,
+        held=stay,
+        device=_card(config),
+        cache=Path(os.path.expanduser(config.engine.cache)) if config.engine.cache else None,
+        most=round(config.engine.cache_gb * 2**30),
+        **_wanted(champion),
+    )
+    records = found.record, found.validation, found.test, found.extents
+    return Ingested(digest, key, found.dataset, *records, champion, warm, found.read)
+
+
+def walks_rows(config: Config) -> bool:
+    """Whether its trainer walks the rows."""
+    return choose(config.train)[0].needs_rows
+
+
+def _card(config: Config) -> torch.device | None:
+    """The NVIDIA card that ``train.device`` names. With ``auto`` records are the CPU's: the same bits anywhere."""
+    device = resolve(config.train.device, config.train.dtype)
+    return device if device.type == "cuda" and config.train.device != "auto" else None
+
+
+def _wanted(champion: Champion | None) -> dict[str, Any]:
+    """The columns that the champion needs beside today's, and whether it fills their gaps."""
+    if champion is None or champion.model is None:
+        return {}
+    return {"optional": champion.model.features, "optional_gaps": champion.model.fill_F is not None}
+
+
+def warm_start(store: Store, config: Config) -> WarmStart | None:
+    """The version that ``train.warm_start`` names; None where it names none.
+
+    A model that names its own champion and has none yet starts from the seed: so does the first night of a schedule,
+    and one after a run that was cut off before its promotion.
+
+    Raises:
+        UserError: no such version, or its files cannot be read.
+    """
+    if not config.train.warm_start:
+        return None
+    ref = registry.parse_ref(config.train.warm_start)
+    if starts_cold(config) and registry.champion(store, ref.name) is None:
+        return None
+    version = registry.lookup(store, config.train.warm_start)
+    return WarmStart(version, registry.load(store, version))
+
+
+def starts_cold(config: Config) -> bool:
+    """Whether ``train.warm_start`` names the model's own champion, which need not be there yet."""
+    ref = registry.parse_ref(config.train.warm_start)
+    return ref == registry.Ref(config.model, alias="champion")
+
+
+def current_champion(store: Store, name: str) -> Champion | None:
+    """The champion of a model, loaded; None where there is none."""
+    version = registry.champion(store, name)
+    if version is None:
+        return None
+    try:
+        held = registry.contents(store, version, inference=False)
+        return Champion(version, held.model, "", held.moments, held.lineage)
+    except UserError as e:  # a lost champion must not stop the nights that could replace it
+        return Champion(version, None, str(e))

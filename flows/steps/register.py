@@ -1,0 +1,163 @@
+"""The fourth step: the gate, and what follows from it in the registry.
+
+Decision and moves happen under the model's lock, against the champion as it is at that moment: of two runs that end
+together, the second is compared with the first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flows.steps.evaluate import Evaluation, champion_losses, saw_test_rows, split_of
+from flows.steps.ingest import current_champion
+from flows.steps.ingested import Champion, Ingested
+from flows.tracking import registry
+from flows.tracking.model_writer import LoggedModel
+from flows.tracking.registry import Version
+from flows.tracking.run import TrackedRun
+from flows.tracking.store import Store
+from linreg.config import Config
+from linreg.evaluation.gate import Verdict, against_champion, failed_limits
+from linreg.training.fit import Fit
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The verdict and the version that came of it; None where the gate refused."""
+
+    verdict: Verdict
+    version: Version | None
+
+
+def register(
+    config: Config,
+    ingested: Ingested,
+    fitted: Fit,
+    evaluation: Evaluation,
+    *,
+    store: Store,
+    run: TrackedRun,
+    logged: LoggedModel,
+    flow_run_id: str | None,
+    tags: Mapping[str, str] | None = None,
+) -> Registered:
+    """Ask the gate, then register, and promote or keep as a challenger.
+
+    Args:
+        tags: further ones for the version; one that is registered already gets them too.
+    """
+    missed = failed_limits(evaluation.metrics, config.gate)
+    if missed:
+        return Registered(Verdict("refused", "; ".join(missed)), None)
+    with store.lock(config.model):
+        twin = registry.by_content_key(store, config.model, ingested.content_key)
+        if twin is not None:
+            registry.mark(store, twin, tags or {})
+            return _registered_before(twin, run, store)
+        champion = _champion_now(config.model, ingested, store)
+        verdict = _beside_the_mean(_verdict(config, ingested, evaluation, champion), evaluation.metrics)
+        facts = _facts(config, ingested, fitted, evaluation) | {
+            "flow_run_id": flow_run_id,
+            "decision": verdict.decision,
+            "reason": verdict.reason,
+            "over": champion.version.version if champion else None,
+        }
+        version = registry.register(
+            store,
+            config.model,
+            logged_model=logged,
+            run_id=run.run_id,
+            content_key=ingested.content_key,
+            facts=facts | ({"tags": dict(tags)} if tags else {}),
+        )
+        if verdict.decision == "promoted":
+            registry.promote(store, config.model, version.version, why=verdict.reason, flow_run_id=flow_run_id)
+        else:
+            registry.set_alias(store, config.model, version=version.version, alias="challenger")
+    return Registered(verdict, registry.lookup(store, version.ref))
+
+
+def take_up(version: Version, store: Store) -> bool:
+    """Finish what a run left undone that was cut off after its registration; say whether anything was.
+
+    A promotion, where the champion still is the one that the version was found better than; the alias ``challenger``,
+    where no newer version is there to have it. A version that the record has had is left as it is.
+    """
+    with store.lock(version.name):
+        now = registry.champion(store, version.name)
+        known = any(record["to"] == version.version for record in registry.history(store, version.name))
+        if known or (now.version if now else None) != version.facts.get("over"):
+            return False
+        if version.facts.get("decision") == "promoted":
+            why = f"{version.facts.get('reason')} (taken up after its run was cut off)"
+            registry.promote(store, version.name, version.version, why=why, flow_run_id=version.flow_run_id)
+            return True
+        newest = registry.versions(store, version.name)[0]
+        if newest.version != version.version or "challenger" in newest.aliases:
+            return False
+        registry.set_alias(store, version.name, version=version.version, alias="challenger")
+        return True
+
+
+def _registered_before(twin: Version, run: TrackedRun, store: Store) -> Registered:
+    """The version is there already: made by an earlier try of this run, or by one that ran at the same time."""
+    take_up(twin, store)
+    version = registry.lookup(store, twin.ref)
+    if twin.run_id == run.run_id:
+        return Registered(Verdict(twin.facts["decision"], twin.facts["reason"]), version)
+    why = f"version {twin.version} was registered from the same data and config in the meantime"
+    return Registered(Verdict("unchanged", why), version)
+
+
+def _champion_now(name: str, ingested: Ingested, store: Store) -> Champion | None:
+    """The champion at this moment; the one that was loaded before training, if it still is the same."""
+    version = registry.champion(store, name)
+    known = ingested.champion
+    if version is None or (known is not None and known.version.version == version.version):
+        return known if version else None
+    return current_champion(store, name)
+
+
+def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champion: Champion | None) -> Verdict:
+    if champion is None:
+        limits = "within the limits" if config.gate.limits() else "no limits are set"
+        return Verdict("promoted", f"the first version; {limits}, judged on {evaluation.judged_on}")
+    number = champion.version.version
+    seen = saw_test_rows(ingested, config.data)
+    old = (seen and f"its test rows may be known to it: {seen}") or champion_losses(champion, ingested, config.data)
+    if isinstance(old, str):
+        return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
+    return against_champion(
+        evaluation.losses_NO,
+        old,
+        targets=ingested.moments.targets,
+        version=number,
+        margin=config.gate.margin,
+        held_out=config.data.test_fraction > 0,
+        weight_N=ingested.dataset.test.weights(),
+        counts=ingested.dataset.judges,
+    )
+
+
+def _beside_the_mean(verdict: Verdict, metrics: Mapping[str, float]) -> Verdict:
+    """The verdict, which says so where the model is worse than no model."""
+    if metrics["test_mse"] <= metrics["baseline.mean.test_mse"]:
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}; worse than always saying the mean")
+
+
+def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluation) -> dict[str, Any]:
+    """What a look-up of the version tells without opening the run."""
+    return {
+        "metrics": evaluation.metrics,
+        "data": ingested.facts,
+        "trainer": fitted.trainer,
+        "device": fitted.device,
+        "epochs": fitted.epochs,
+        "features": list(fitted.model.features),
+        "targets": list(fitted.model.targets),
+        "split": split_of(config.data),
+        "judged_on": evaluation.judged_on,
+        "saw_test_rows": saw_test_rows(ingested, config.data) or None,
+        "start": ingested.warm.version.ref if ingested.warm else None,
+    }

@@ -1,0 +1,4 @@
+"""New records beside known ones: is the data still what it was?
+
+May import: moments, model.
+"""

@@ -1,0 +1,143 @@
+"""The gate: may a model be registered, and does it take the champion's place? It decides, and moves nothing.
+
+Against the champion it looks at the paired difference of the two models' losses on the same rows (``paired``), and asks
+that the lower bound of its 95% interval be a gain. The loss is over all targets; where one gained and another lost, the
+reason tells each. On training rows an interval would mean little, so there plainly better is better, and the reason
+says so.
+
+Shapes: N rows, O targets.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from linreg.config import GateConfig
+from linreg.evaluation.paired_test import Float, Gains, gains
+
+PLAINLY = 1e-6  # a smaller relative gain is rounding, and no gain
+MOST_TARGETS = 6  # that a reason tells one by one; of more, the best and the worst
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision and why, in one line."""
+
+    decision: Literal["promoted", "kept", "refused", "unchanged"]
+    reason: str
+
+
+def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
+    """The limits that the test metrics miss, each in words; empty where the model may be registered."""
+    out = []
+    for name, limit in gate.limits().items():
+        bound, target = name.partition("_")[0], name.partition(".")[2]
+        metric = f"test_{name.partition('_')[2]}"
+        value = metrics[metric]
+        meets = value <= limit if bound == "max" else value >= limit  # a NaN meets nothing
+        if not meets:
+            of = f" of {target}" if target else ""
+            side = "above" if bound == "max" else "below"
+            word = metric.partition("_")[2].partition(".")[0]
+            out.append(f"{word}{of} {value:.6g} is {side} gate.{name} {limit:g}")
+    return out
+
+
+def against_champion(
+    new_NO: Float,
+    old_NO: Float,
+    *,
+    targets: Sequence[str],
+    version: int,
+    margin: float = 0.0,
+    held_out: bool = True,
+    weight_N: Float | None = None,
+    counts: Sequence[int] = (),
+) -> Verdict:
+    """Compare two models by their losses on the same rows.
+
+    Args:
+        new_NO, old_NO: squared error of each row and target under the new model and under the champion.
+        targets: their names.
+        version: the champion's, for the words.
+        margin: the gain that has to be passed, as a share of the champion's loss.
+        held_out: the rows are test rows; False: both models were judged on training rows.
+        weight_N: how much each row counts; None: all the same.
+        counts: how many of the rows, in their order, each partition has.
+    """
+    new_NT, old_NT = (np.column_stack([x.mean(axis=1), x]) for x in (new_NO, old_NO))
+    found = gains(new_NT, old_NT, weight_N=weight_N, counts=counts)
+    if found.old_T[0] == 0:
+        return Verdict("kept", f"kept version {version}: its loss is 0 on these rows, nothing is better")
+    if held_out and found.effective < 2:
+        return Verdict("kept", f"kept version {version}: {_too_few(found)}")
+    sure = found.low_T[0] if held_out else found.gain_T[0]
+    decision: Literal["promoted", "kept"] = "promoted" if sure > max(margin, PLAINLY) else "kept"
+    told = _percent(found.gain_T[0])
+    subject = f"the new one {'has' if 'times' in told else 'is'}"
+    words = (
+        f"took over from version {version}: {told}"
+        if decision == "promoted"
+        else (f"kept version {version}: {subject} {told}")
+    )
+    words += f", {_interval(found) if held_out else _on_training_rows(found)}"
+    words += f", margin {margin:.2%}" if margin and held_out else ""
+    return Verdict(decision, words + _by_target(found, targets, held_out=held_out))
+
+
+def _on_training_rows(found: Gains) -> str:
+    return f"judged on {found.rows:,} training rows (data.test_fraction = 0), no interval"
+
+
+def _interval(found: Gains) -> str:
+    """The interval of the gain over all targets, and what it rests on."""
+    rows = f"{found.rows:,} test rows"
+    rests_on = f"by {found.partitions} partitions of {rows}" if found.partitions else f"on {rows}"
+    return f"95% interval {_between(found.gain_T[0], found.low_T[0], found.high_T[0])} {rests_on}"
+
+
+def _too_few(found: Gains) -> str:
+    if found.partitions:
+        rows = f"{found.partitions} partitions with the weight of {found.effective:.2g} are"
+    elif found.rows == 1:
+        rows = "1 test row is"
+    else:
+        rows = f"{found.rows} test rows with the weight of {found.effective:.2g} are"
+    return f"{rows} too few to tell; more are needed"
+
+
+def _by_target(found: Gains, targets: Sequence[str], *, held_out: bool) -> str:
+    """Each target's gain, where they do not all go the same way; the largest gain first."""
+    half_O = found.half_T[1:] if held_out else np.zeros(len(targets))
+    gain_O = found.gain_T[1:]
+    better, worse = gain_O - half_O > PLAINLY, gain_O + half_O < -PLAINLY
+    if len(targets) < 2 or better.all() or worse.all() or not (np.abs(gain_O) > PLAINLY).any():
+        return ""
+    order = list(np.argsort(-gain_O))
+    shown = order if len(order) <= MOST_TARGETS else [order[0], order[-1]]
+    sure_O = better | worse | (np.abs(gain_O) <= PLAINLY)
+    words = (f"{targets[o]} {_percent(gain_O[o])}{'' if sure_O[o] else ' (may be chance)'}" for o in shown)
+    return "; " + ", ".join(words) + (f" ({len(order)} targets)" if len(shown) < len(order) else "")
+
+
+def _percent(gain: float) -> str:
+    if abs(gain) <= PLAINLY:
+        return "equally good"
+    if gain == -np.inf:
+        return "no longer without loss"
+    if gain <= -1:  # twice the loss and more: nobody reads 9873.54%
+        return f"{_times(gain)} times the loss"
+    size = "less than 0.01%" if abs(gain) < 5e-5 else f"{abs(gain):.2%}"
+    return f"{size} better" if gain > 0 else f"{size} worse"
+
+
+def _between(gain: float, low: float, high: float) -> str:
+    """The interval of the gain in the unit that ``_percent`` tells it in; times the loss rise where gains fall."""
+    return f"{_times(high)} to {_times(low)}" if gain <= -1 else f"{low:.2%} to {high:.2%}"
+
+
+def _times(gain: float) -> str:
+    times = 1 - gain
+    return f"{times:.3g}" if times < 1000 or times >= 1e6 else f"{times:,.0f}"

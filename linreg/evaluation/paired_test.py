@@ -1,0 +1,98 @@
+"""How much smaller one model's loss is than another's on the same rows, and how sure that is.
+
+The paired difference of the losses is averaged, and a t interval says how far the average may be off. What counts as
+one observation is the row; with 30 partitions or more it is the partition, since rows of one day or one file depend on
+each other, and an interval that takes them as independent is too short.
+
+Shapes: N rows, T comparisons at once (over all targets, and each target).
+
+Source: Cochran 1977, Sampling Techniques, chapter 6 (the variance of a ratio of two sums) and chapter 9A (clusters);
+Kish 1965, Survey Sampling (the effective number).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import t as student_t
+
+from linreg.sampling import FEWEST_PARTITIONS
+
+Float = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What was gained, as shares of the old loss: above 0 the new model is better.
+
+    Args:
+        old_T: the old model's mean loss.
+        gain_T: the gain; where the old loss is 0 it is 0 or, if the new one is not, minus infinity.
+        half_T: half the width of its 95% interval; infinite where too few rows say anything.
+        rows: how many were compared.
+        effective: how many observations of equal weight they are worth.
+        partitions: how many there are, where the partition is the observation; 0 where the row is.
+    """
+
+    old_T: Float
+    gain_T: Float
+    half_T: Float
+    rows: int
+    effective: float
+    partitions: int
+
+    @property
+    def low_T(self) -> Float:
+        """The lower ends of the intervals."""
+        return self.gain_T - self.half_T
+
+    @property
+    def high_T(self) -> Float:
+        """The upper ends."""
+        return self.gain_T + self.half_T
+
+
+def gains(new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts: Sequence[int] = ()) -> Gains:
+    """Compare losses, row by row.
+
+    Args:
+        new_NT, old_NT: of each row under either model.
+        weight_N: how much each row counts; None: all the same.
+        counts: how many of the rows, in their order, each partition has; empty: they are not parted.
+    """
+    w_N = np.ones(len(new_NT)) if weight_N is None else weight_N / weight_N.max()  # squared below: no size matters
+    old_T, gain_T = (np.average(x, axis=0, weights=w_N) for x in (old_NT, old_NT - new_NT))
+    away_NT = (w_N / w_N.sum())[:, None] * (old_NT - new_NT - gain_T)
+    parts = [c for c in counts if c]
+    clustered = len(parts) >= FEWEST_PARTITIONS
+    if clustered:
+        starts = np.cumsum([0, *parts[:-1]])
+        away_NT, w_N = np.add.reduceat(away_NT, starts), np.add.reduceat(w_N, starts)
+    n = effective(w_N)
+    half_T = _half_width(away_NT, n)
+    some = old_T > 0
+    by_T = np.where(some, old_T, 1.0)
+    gain_T = np.where(some | (gain_T >= 0), gain_T / by_T, -np.inf)
+    half_T = np.where(some, half_T / by_T, 0.0)
+    return Gains(old_T, gain_T, half_T, len(new_NT), n, len(parts) if clustered else 0)
+
+
+def effective(w_N: Float) -> float:
+    """How many equal rows say as much: N where all weigh the same, near 1 where one has all the weight."""
+    return float(w_N.sum() ** 2 / (w_N @ w_N))
+
+
+def _half_width(away_NT: Float, n: float) -> Float:
+    """Half the t interval of a weighted mean; with equal weights the textbook's ``t s / sqrt(n)``.
+
+    Args:
+        away_NT: each observation's share in the mean's distance from the truth.
+        n: the effective number of observations.
+    """
+    if n < 2:
+        return np.full(away_NT.shape[1], np.inf)
+    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return np.asarray(quantile * np.sqrt((away_NT**2).sum(axis=0) * n / (n - 1)))

@@ -1,0 +1,78 @@
+"""Predict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linreg.model import LinearModel
+from linreg.rows.rows import Piece, Rows, columns
+from linreg.threads import in_threads
+
+Float = npt.NDArray[np.float64]
+
+
+_BLOCK = 32_768  # rows whose column, in float64, stays in the cache
+
+
+_FEW = 1 << 23  # values of a few milliseconds: threads would spend as long waiting for each other
+
+
+def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
+    """The predictions of a batch of the model's features, in its order: float64 of shape (O, N); null is missing."""
+    return _predicted(model, [_values(column) for column in batch.columns], len(batch))
+
+
+def predict_rows(model: LinearModel, rows: Rows) -> Float:
+    """The predictions of rows that are held, float64 of shape (N, O): those of ``predict``, to the bit.
+
+    Those of many rows are made on all cores.
+
+    Raises:
+        KeyError: a feature of the model is not held.
+    """
+    if not rows.has(model.features):
+        raise KeyError(next(f for f in model.features if not rows.has([f])))
+    y_NO = np.empty((len(rows), len(model.targets)))
+
+    def put(placed: tuple[int, Piece]) -> None:
+        start, piece = placed
+        x_Fn = list(columns(*piece, model.features))
+        y_NO[start : start + len(x_Fn[0])] = _predicted(model, x_Fn, len(x_Fn[0])).T
+
+    few = len(rows) * len(model.features) <= _FEW
+    in_threads(put, rows.placed(), threads=1 if few else 0)
+    return y_NO
+
+
+def _predicted(model: LinearModel, x_FN: Sequence[npt.NDArray[Any]], count: int) -> Float:
+    """The same from columns, NaN where a value is missing; float64 of shape (O, N)."""
+    y_ON = np.repeat(model.bias_O[:, None], count, axis=1)
+    if model.fill_F is not None:
+        x_FN = [np.where(np.isnan(x), fill, x) for x, fill in zip(x_FN, model.fill_F, strict=True)]
+    spare = np.empty((2, min(_BLOCK, count)))
+    with np.errstate(all="ignore"):  # what is not finite is the caller's to judge
+        for start in range(0, count, _BLOCK):
+            _accumulate(model, [x[start : start + _BLOCK] for x in x_FN], y_ON[:, start : start + _BLOCK], spare)
+    return y_ON
+
+
+def _accumulate(model: LinearModel, x_Fn: Sequence[npt.NDArray[np.generic]], y_On: Float, spare: Float) -> None:
+    """Add each feature's part of the predictions to ``y_On``; ``spare`` is written over."""
+    z_n, other_n = spare[:, : y_On.shape[1]]
+    term_n = z_n if len(y_On) == 1 else other_n
+    for x_n, mean, weight_O in zip(x_Fn, model.mean_F, model.weight_OF.T, strict=True):
+        z_n[:] = x_n  # widened by itself: faster than on the way
+        z_n -= mean
+        for y_n, weight in zip(y_On, weight_O, strict=True):
+            y_n += np.multiply(z_n, weight, out=term_n)
+
+
+def _values(column: pa.Array) -> npt.NDArray[np.generic]:
+    """The numbers as they are, without a copy where Arrow holds them that way; a null is NaN."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.float64())
+    found: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
+    return found

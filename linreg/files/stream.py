@@ -1,0 +1,101 @@
+"""Data sets of any size as streams of checked numbers, file after file, in constant memory.
+
+    streams = find("rows/*.parquet", ["temp", "rainfall"])
+    schema = common_schema(streams)
+    for stream in streams:
+        for batch in stream.batches(schema.names):
+            batch = fitted(stream, batch, schema)
+
+What a path means is in ``listing``; what a file says, and what is wrong with it, in ``stream_parquet``, ``stream_csv``
+and ``csv_check``. Nulls, NaN and infinities are handed out as they are.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linreg.errors import UserError
+from linreg.files import paths as listing
+from linreg.files import tables
+from linreg.files.csv_stream import CsvStream
+from linreg.files.parquet_stream import ParquetStream
+from linreg.files.stable_file import DataFile
+
+
+class Stream(Protocol):
+    """One file: its columns' types, how many rows it has (None: not known yet), its rows, and where one stands."""
+
+    file: DataFile
+    schema: pa.Schema
+    rows: int | None
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows in their order, the columns by these names."""
+
+    def place(self, row: int, column: str) -> tuple[str, str]:
+        """Where a row (counted from 0) stands, for a message: ``("line 5", "its text")``, or ``("row 4", "")``."""
+
+
+def find(path: str, columns: Sequence[str]) -> list[Stream]:
+    """The files of a data set, sorted by name, each looked at: footer, header, first lines.
+
+    Args:
+        path: a file, a glob, a folder or a URI, as for training.
+        columns: what every file must hold as numbers.
+
+    Raises:
+        UserError: nothing is there, or a file is not what it should be: says where, and what to do.
+        ServerAway: a remote file system does not answer.
+    """
+    return [_opened(file.name, file.path, columns) for file in listing.files(path, asked="the INPUT path")]
+
+
+def common_schema(streams: Sequence[Stream]) -> pa.Schema:
+    """The columns with types that hold the values of every file; integers and floats meet in floats.
+
+    Raises:
+        UserError: two files have nothing in common, naming both.
+    """
+    first, schema = streams[0], streams[0].schema
+    for stream in streams[1:]:
+        try:
+            schema = pa.unify_schemas([schema, stream.schema], promote_options="permissive")
+        except pa.ArrowException as e:
+            name = next(n for n in schema.names if not _mergeable(schema.field(n), stream.schema.field(n)))
+            here, there = stream.schema.field(name).type, schema.field(name).type
+            what = f"column '{name}' is {here}, but {there} in the files before it ({first.file.label})"
+            raise UserError(f"{stream.file.label}: {what}: score them apart, or write them alike") from e
+    return schema
+
+
+def fitted(stream: Stream, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with the types of ``schema``.
+
+    Raises:
+        UserError: a value does not fit its type.
+    """
+    if batch.schema == schema:
+        return batch
+    try:
+        arrays = [pc.cast(batch.column(f.name), f.type, safe=not pa.types.is_floating(f.type)) for f in schema]
+    except pa.ArrowInvalid as e:
+        what = f"a value does not fit the type that all files have in common ({tables.first_line(e)})"
+        raise UserError(f"{stream.file.label}: {what}: score the files apart") from e
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _opened(name: str, path: str, columns: Sequence[str]) -> Stream:
+    file = DataFile.of(path)
+    if not file.size:
+        raise tables.empty(file.label)
+    return CsvStream(file, columns) if tables.kind(name) == "csv" else ParquetStream(file, columns)
+
+
+def _mergeable(one: pa.Field, other: pa.Field) -> bool:
+    try:
+        pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive")
+    except pa.ArrowException:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""The rows of a run: read, checked and parted into training, validation and test rows.
+
+``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``Rows`` (in ``rows``) hands the rows out. How a
+file is judged is in ``checks``; ``intake`` does the same and records the rows as they are read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linreg.config import DataConfig
+from linreg.errors import UserError
+from linreg.files import partitions as source
+from linreg.files.partitions import Partition
+from linreg.ingest.checks import extras, numbers, read_part
+from linreg.ingest.part import DROPPED, WEIGHTLESS, Part
+from linreg.rows import split
+from linreg.rows.rows import Chosen, Rows
+
+__all__ = ["Dataset", "Rows", "assembled", "load", "sorted_by_name"]
+
+Folds = Callable[[int], int]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data of a run.
+
+    Args:
+        partitions: the files, sorted by name.
+        digest: of the content of all of them.
+        train_rows, validation_rows, test_rows: how many rows each role has; without a ``test_fraction`` the training
+            rows are the test rows.
+        counts: how many rows of each role every partition has.
+        dropped: how many were left out for a missing value.
+        weightless: how many were left out because they weigh 0.
+        train, validation, test: the rows of each role that are held; without a ``test_fraction``, ``test`` is
+            ``train``.
+        folds: the training rows once more, parted for cross-validation; empty where none were asked for.
+    """
+
+    partitions: tuple[Partition, ...]
+    digest: str
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    dropped: int
+    weightless: int
+    counts: tuple[Mapping[int, int], ...]
+    train: Rows
+    validation: Rows
+    test: Rows
+    folds: tuple[Rows, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows are used, over all roles."""
+        return self.train_rows + self.validation_rows + (self.test_rows if self.test is not self.train else 0)
+
+    @property
+    def judges(self) -> tuple[int, ...]:
+        """How many of the rows that judge each partition has: they lie in ``test`` in this order."""
+        role = split.TRAIN if self.test is self.train else split.TEST
+        return tuple(count[role] for count in self.counts)
+
+
+def load(
+    config: DataConfig,
+    *,
+    partitions: Sequence[Partition] | None = None,
+    dtype: str = "float32",
+    optional: Sequence[str] = (),
+    optional_gaps: bool = False,
+    folds: Folds | None = None,
+) -> Dataset:
+    """Read, check and split the data, and hold all of it.
+
+    Args:
+        partitions: what ``source.find`` gave; None: it is asked.
+        dtype: ``float32`` or ``float64``: what every value must fit into.
+        optional: columns to hold where every partition has them, complete.
+        optional_gaps: they may have gaps.
+        folds: how many folds so many training rows are parted into, 0 for none; None: none.
+
+    Raises:
+        UserError: a file, a column, a value or the number of rows is not as it must be.
+    """
+    found = sorted_by_name(config, partitions)
+    parts = [read_part(p, found[0], config, dtype, optional, optional_gaps=optional_gaps) for p in found]
+    return assembled(config, parts, optional, folds)
+
+
+def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
+    """The partitions in the order in which they are recorded."""
+    if partitions is None:
+        partitions = source.find(config.path, window=config.window, window_by=config.window_by)
+    return sorted(partitions, key=lambda p: p.name)
+
+
+def assembled(
+    config: DataConfig, parts: Sequence[Part], optional: Sequence[str] = (), folds: Folds | None = None
+) -> Dataset:
+    """The data of a run from its partitions; arguments as ``load``.
+
+    Raises:
+        UserError: a role that should have rows has none, or the training rows are too few.
+    """
+    count = {role: sum(part.counts[role] for part in parts) for role in parts[0].counts}
+    _check_counts(config, count)
+    keep = [*numbers(config), *_in_all(parts, extras(config, optional))]
+    train, validation, test = (
+        _rows(config, parts, keep, [p.role == r for p in parts]) for r in (split.TRAIN, split.VALIDATION, split.TEST)
+    )
+    judged = split.TEST if config.test_fraction > 0 else split.TRAIN
+    found = tuple(part.partition for part in parts)
+    return Dataset(
+        partitions=found,
+        digest=source.digest(found),
+        train_rows=count[split.TRAIN],
+        validation_rows=count[split.VALIDATION],
+        test_rows=count[judged],
+        dropped=count[DROPPED],
+        weightless=count[WEIGHTLESS],
+        counts=tuple(part.counts for part in parts),
+        train=train,
+        validation=validation,
+        test=test if judged == split.TEST else train,
+        folds=_folds(config, parts, keep, folds(count[split.TRAIN])) if folds else (),
+    )
+
+
+def _in_all(parts: Sequence[Part], columns: Sequence[str]) -> list[str]:
+    return [c for c in columns if all(c in part.table.column_names for part in parts)]
+
+
+def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]) -> Rows:
+    """The rows of every partition where its mask says so."""
+    tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
+    gaps = config.missing == "mean"
+    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, chosen=chosen)
+
+
+def _where(mask: npt.NDArray[np.bool_]) -> Chosen | None:
+    """The numbers of the rows that a mask marks; None: all of them."""
+    return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
+
+
+def _folds(config: DataConfig, parts: Sequence[Part], keep: list[str], count: int) -> tuple[Rows, ...]:
+    """The training rows of each fold."""
+    which = [
+        split.folds(p.partition.name, len(p.table), p.keys, count=count, seed=config.split_seed) for p in parts
+    ] * bool(count)
+    return tuple(
+        _rows(config, parts, keep, [(p.role == split.TRAIN) & (w == k) for p, w in zip(parts, which, strict=True)])
+        for k in range(count)
+    )
+
+
+def _check_counts(config: DataConfig, count: dict[int, int]) -> None:
+    train, validation, test = (count[role] for role in (split.TRAIN, split.VALIDATION, split.TEST))
+    dropped = count[DROPPED] + count[WEIGHTLESS]
+    rows = f"{train + validation + test} rows" + (f" ({dropped} more were dropped)" if dropped else "")
+    for name, held_out in (("test", test), ("validation", validation)):
+        share = getattr(config, f"{name}_fraction")
+        if share > 0 and not held_out:
+            remedy = f"raise data.{name}_fraction, add rows, or change data.split_seed"
+            raise UserError(f"{config.path}: none of {rows} is a {name} row at data.{name}_fraction {share}: {remedy}")
+    needed = len(config.features) + 1
+    if train < needed:
+        what = f"{train} training rows, of {rows}, are too few for {needed} parameters a target ({needed - 1} features"
+        remedy = "add rows, or take fewer features or a lower test_fraction or validation_fraction"
+        raise UserError(f"{config.path}: {what} and the bias): {remedy}")

@@ -1,0 +1,4 @@
+"""Epochs of mini-batch descent, one model or a vector of models at a time.
+
+May import: linreg.kernels.
+"""

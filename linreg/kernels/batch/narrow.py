@@ -1,0 +1,171 @@
+"""Mini-batch descent for few parameters: all of them in registers, one lane a row of the batch.
+
+Every parameter stands in all lanes of a vector of its own. A batch is taken up to L rows at a time, column by column:
+
+    r = W x + b - y        lane by lane
+    g = sum of r x         lane by lane, then over the lanes, into every lane at once
+    W = W - rate g         rate and 2 / (B O) multiply the sums, not each row
+
+so that between the parameters of one batch and those of the next there are a few additions and no store. Residuals are
+formed first, as an autograd loop does, and not ``x'x`` and ``x'y``, which would cancel.
+
+Shapes: F features, O targets, L lanes, S rows of room in a stage; arrays are flat. Parameters (O, F + 1), bias last;
+their sums (O, F + 1, L). ``p``, ``u`` and ``g`` are stacks of parameters, velocities and sums.
+"""
+
+from typing import Any
+
+from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
+from linreg.kernels.jit import inlined
+from linreg.kernels.simd import Lanes, at, lanes, set_at
+
+MOST = 16  # parameters that fit into registers beside their sums
+FEW = 8  # rows of a batch up to which a vector of as many lanes is enough
+
+
+def fits(features: int, targets: int) -> bool:
+    """Whether a model is small enough."""
+    return (features + 1) * targets <= MOST
+
+
+def kernels(shape: Shape, feed: Any, *, short: bool) -> Kernels:
+    """The kernels for a shape; ``short``: a batch has at most ``FEW`` rows."""
+    v = lanes(numba_type(shape.dtype), FEW if short else shape.lanes)
+    size = (shape.features + 1) * shape.targets
+    add_rows, step, scale = _adding(shape, v), _step(shape, v), _scale(shape, v)
+    part, finish = _in_pieces(v, size, add_rows, step, scale)
+    return Kernels(part, finish, _whole(shape, v, feed, add_rows, step, scale, short=short), size * v.count)
+
+
+def _adding(shape: Shape, v: Lanes) -> Any:
+    f, o, weighted, width = shape.features, shape.targets, shape.weighted, shape.features + 1
+    load, fma, add, sub, mul, below, get, put = v.load, v.fma, v.add, v.sub, v.mul, v.below, v.get, v.put
+
+    @inlined
+    def add_rows(columns: Any, s: int, i: int, here: int, p: Any, g: Any) -> None:
+        """Add the products of up to L rows from ``i`` on, the first ``here`` of which are of the batch."""
+        for t in range(o):
+            r = sub(get(p, t * width + f), load(columns, (f + t) * s + i))
+            for j in range(0, f, 2):
+                r = fma(get(p, t * width + j), load(columns, j * s + i), r)
+            if f > 1:
+                other = mul(get(p, t * width + 1), load(columns, s + i))
+                for j in range(3, f, 2):
+                    other = fma(get(p, t * width + j), load(columns, j * s + i), other)
+                r = add(r, other)
+            if weighted:
+                r = mul(r, load(columns, (f + o) * s + i))
+            r = below(r, here)
+            for j in range(f):
+                put(g, t * width + j, fma(r, load(columns, j * s + i), get(g, t * width + j)))
+            put(g, t * width + f, add(r, get(g, t * width + f)))
+
+    return add_rows
+
+
+def _scale(shape: Shape, v: Lanes) -> Any:
+    two, kind, o, momentum = shape.dtype.type(2), numba_type(shape.dtype), shape.targets, shape.momentum
+    splat = v.splat
+
+    @inlined
+    def scale(how: Any, rows: int) -> Any:
+        """What a batch's sums are multiplied with, in every lane: 2 / (B O), and -rate where that is all."""
+        return splat((two if momentum else -two * at(how, 0)) / kind(rows * o))
+
+    return scale
+
+
+def _step(shape: Shape, v: Lanes) -> Any:
+    f, width, size, zero = shape.features, shape.features + 1, (shape.features + 1) * shape.targets, shape.dtype.type(0)
+    splat, fma, mul, everywhere, get, put = v.splat, v.fma, v.mul, v.everywhere, v.get, v.put
+
+    @inlined
+    def plain(p: Any, _u: Any, g: Any, scale: Any, how: Any, _first: bool) -> None:
+        """One update, ``scale`` being -rate times what makes the sums a gradient; they are 0 afterwards."""
+        keep = splat(at(how, 5))
+        for k in range(size):
+            kept = get(p, k) if k % width == f else mul(keep, get(p, k))
+            put(p, k, fma(scale, everywhere(get(g, k)), kept))
+            put(g, k, splat(zero))
+
+    @inlined
+    def with_momentum(p: Any, u: Any, g: Any, scale: Any, how: Any, first: bool) -> None:
+        """One update of velocities and parameters; the sums are 0 afterwards."""
+        rate, momentum, damped, decay = splat(-at(how, 0)), splat(at(how, 1)), splat(at(how, 2)), splat(at(how, 4))
+        for k in range(size):
+            total = everywhere(get(g, k))
+            total = mul(scale, total) if k % width == f else fma(scale, total, mul(decay, get(p, k)))
+            new = total if first else fma(momentum, get(u, k), mul(damped, total))
+            put(u, k, new)
+            put(p, k, fma(rate, fma(momentum, new, total) if at(how, 3) != zero else new, get(p, k)))
+            put(g, k, splat(zero))
+
+    return with_momentum if shape.momentum else plain
+
+
+def _in_pieces(v: Lanes, size: int, add_rows: Any, step: Any, scale: Any) -> tuple[Any, Any]:
+    """``part`` and ``finish`` for batches that do not lie in one stage."""
+    load, store, splat, lane0, count = v.load, v.store, v.splat, v.lane0, v.count
+    stack, get, put = v.stack, v.get, v.put
+
+    @inlined
+    def part(stage: Any, s: int, start: int, stop: int, _size_B: int, model: Any, _how: Any) -> None:
+        p, g = stack(), stack()
+        for k in range(size):
+            put(p, k, splat(at(model.theta, k)))
+            put(g, k, load(model.sums, k * count))
+        for i in range(start, stop, count):
+            add_rows(stage[1], s, i, stop - i, p, g)
+        for k in range(size):
+            store(model.sums, k * count, get(g, k))
+
+    @inlined
+    def finish(model: Any, size_B: int, how: Any, first: bool) -> None:
+        p, u, g = stack(), stack(), stack()
+        for k in range(size):
+            put(p, k, splat(at(model.theta, k)))
+            put(u, k, splat(at(model.velocity, k)))
+            put(g, k, load(model.sums, k * count))
+        step(p, u, g, scale(how, size_B), how, first)
+        for k in range(size):
+            set_at(model.theta, k, lane0(get(p, k)))
+            set_at(model.velocity, k, lane0(get(u, k)))
+            store(model.sums, k * count, get(g, k))
+
+    return part, finish
+
+
+def _whole(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any, scale: Any, *, short: bool) -> Any:
+    size, zero = (shape.features + 1) * shape.targets, shape.dtype.type(0)
+    splat, lane0, count, stack, get, put = v.splat, v.lane0, v.count, v.stack, v.get, v.put
+
+    @inlined
+    def whole(
+        stage: Any,
+        s: int,
+        start: int,
+        batches: int,
+        batch: int,
+        model: Any,
+        how: Any,
+        first: bool,
+        coming: Any,
+        done: int,
+    ) -> int:
+        p, u, g = stack(), stack(), stack()
+        for k in range(size):
+            put(p, k, splat(at(model.theta, k)))
+            put(u, k, splat(at(model.velocity, k)))
+            put(g, k, splat(zero))
+        one = scale(how, batch)
+        for n in range(start, start + batches * batch, batch):
+            for i in range(0, 1 if short else batch, count):
+                add_rows(stage[1], s, n + i, batch - i, p, g)
+            step(p, u, g, one, how, first)
+            first, done = False, feed(coming, done, batch)
+        for k in range(size):
+            set_at(model.theta, k, lane0(get(p, k)))
+            set_at(model.velocity, k, lane0(get(u, k)))
+        return done
+
+    return whole

@@ -1,0 +1,94 @@
+"""Rows of one block, shuffled on their way from memory into the cache: read in order, written where the order says.
+
+Each is read once, as it lies, so the machine's own prefetching serves them; every later use finds them in the cache.
+By column a stage holds ``[X' | Y' | w]``, each column S long; by row it holds the rows padded to whole vectors, and
+apart from them the columns of ``[Y' | w]``.
+
+Shapes: N rows in all, F features, O targets, S rows of room in a stage; arrays are flat.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from linreg.kernels.batch.shapes import Shape, numba_type
+from linreg.kernels.jit import inlined
+from linreg.kernels.simd import at, fetch, lanes, set_at
+
+
+@inlined
+def places(out: Any, keys: Any, tail: Any, rows: int, block: int, shuffled: bool) -> None:
+    """Where each row of a block goes: as ``batches.scrambled`` says, as ``tail`` says, or nowhere else."""
+    if not shuffled:
+        for i in range(rows):
+            out[i] = np.uint32(i)
+    elif rows < block:
+        for i in range(rows):
+            out[i] = tail[i]
+    else:
+        mask, half = np.uint32(block - 1), np.uint32(0)
+        while (1 << (2 * half)) < block:
+            half += np.uint32(1)
+        a, b, c = keys[0], keys[1], keys[2]
+        for i in range(rows):
+            word = (np.uint32(i) * a + b) & mask
+            word = ((word ^ (word >> half)) * b + c) & mask
+            out[i] = ((word ^ (word >> half)) * c + a) & mask
+
+
+def feeder(shape: Shape, *, by_column: bool) -> Any:
+    """``feed(coming, done, count)``: so many more rows of a block into its stage; returns how many are there then."""
+    put = _by_column(shape) if by_column else _by_row(shape)
+
+    @inlined
+    def feed(coming: Any, done: int, count: int) -> Any:
+        until = min(done + count, coming.rows)
+        for i in range(done, until):
+            put(coming.source, coming.stage, coming.room, coming.base + i, np.intp(at(coming.place, i)), coming.ahead)
+        return until
+
+    return feed
+
+
+def _by_column(shape: Shape) -> Any:
+    f, o, weighted = shape.features, shape.targets, shape.weighted
+
+    @inlined
+    def put(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
+        x, y, w = source
+        _, columns = stage
+        fetch(x, (row + ahead) * f)
+        fetch(y, (row + ahead) * o)
+        for j in range(f):
+            set_at(columns, j * s + to, at(x, row * f + j))
+        for j in range(o):
+            set_at(columns, (f + j) * s + to, at(y, row * o + j))
+        if weighted:
+            set_at(columns, (f + o) * s + to, at(w, row))
+
+    return put
+
+
+def _by_row(shape: Shape) -> Any:
+    f, o, weighted, count, width = shape.features, shape.targets, shape.weighted, shape.lanes, shape.width
+    v = lanes(numba_type(shape.dtype), count)
+    load, load_first, store = v.load, v.load_first, v.store
+    whole, rest = f // count * count, f % count
+
+    @inlined
+    def put(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
+        x, y, w = source
+        rows, columns = stage
+        for c in range(0, whole, count):
+            store(rows, to * width + c, load(x, row * f + c))
+            fetch(x, (row + ahead) * f + c)
+        if rest:
+            store(rows, to * width + whole, load_first(x, row * f + whole, rest))
+            fetch(x, (row + ahead) * f + whole)
+        fetch(y, (row + ahead) * o)
+        for j in range(o):
+            set_at(columns, j * s + to, at(y, row * o + j))
+        if weighted:
+            set_at(columns, o * s + to, at(w, row))
+
+    return put

@@ -1,0 +1,4 @@
+"""The triangular factor of a leaf of rows.
+
+May import: linreg.kernels.
+"""

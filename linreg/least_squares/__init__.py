@@ -1,0 +1,4 @@
+"""What a record says of the optimum: loss, curvature, standard errors, what moved between two versions.
+
+May import: moments, model, metrics.
+"""

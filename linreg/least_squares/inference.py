@@ -1,0 +1,230 @@
+"""Standard errors, t and p values, intervals, R2, F, AIC and BIC of a fitted model; or why there are none.
+
+    found = infer(fitted.model, moments)
+    found.inference                                  # "valid", or the reason
+    found.targets["apples"].coefficients["temp"]     # estimate, standard error, t, p, low, high
+
+They hold for least squares alone: full rank, rows enough, no penalty, no filled-in values, no warm start, no selection,
+and parameters within 0.01 standard error of the optimum. Where one of these fails the reason is given instead, and only
+the estimates stand. It reads no rows: the record of them and the model are enough.
+
+Shapes: N rows, F features, O targets, D = F + 1 parameters (intercept first).
+
+Source: Seber and Lee, Linear Regression Analysis, chapters 3 to 5; definitions as in statsmodels' OLS and WLS.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import fdtrc, stdtr
+
+from linreg.errors import UserError
+from linreg.least_squares.objective import Objective
+from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
+from linreg.least_squares.standard_errors import Precision, excess_O
+from linreg.least_squares.validity import NEARER, faults
+from linreg.metrics import r2_of
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
+from linreg.sampling import FEWEST_PARTITIONS, quantile
+
+Float = npt.NDArray[np.float64]
+Kind = Literal["confidence", "prediction"]
+
+LEVEL = 0.95
+
+
+def infer(
+    model: LinearModel,
+    moments: Moments,
+    *,
+    reasons: Sequence[str] = (),
+    remedy: str = NEARER,
+    partitions: Sequence[Moments] = (),
+    level: float = LEVEL,
+) -> Inference:
+    """Say what the recorded training rows allow to be said about the model's parameters.
+
+    Args:
+        model: as it was trained; its estimates are the ones reported.
+        moments: the record of its training rows.
+        reasons: why inference is not valid as far as the caller knows; ``linreg.refusals.known`` words them.
+        remedy: what to do where the parameters are away from the optimum; ``linreg.refusals.closer`` words it.
+        partitions: the records of the partitions, adding up to ``moments``; from 30 on, clustered errors are given.
+        level: of the intervals.
+
+    Raises:
+        ValueError: the model, the record and the partitions are not of the same columns and rows.
+    """
+    parts = _parts(model, moments, partitions)
+    why = (*reasons, *faults(model, moments, reasons, remedy=remedy))
+    full_rank = moments.solve().rank == len(moments.features)
+    enough = full_rank and moments.rows > len(moments.features) + 1
+    inflation_F = Precision(moments).inflation_F if full_rank else [None] * len(moments.features)
+    return Inference(
+        inference="; ".join(why) or VALID,
+        level=level,
+        rows=moments.rows,
+        degrees_of_freedom=Precision(moments).degrees if enough else None,
+        partitions=0 if why else len(parts),
+        condition_number=_number(Objective.of(moments).condition_number),
+        variance_inflation={n: _number(v) for n, v in zip(moments.features, inflation_F, strict=True)},
+        deficient=moments.solve().deficient,
+        assumptions=() if why else _assumptions(moments, clustered=bool(parts)),
+        targets=_estimates(model, moments) if why else _targets(model, moments, parts, level),
+    )
+
+
+def intervals(
+    model: LinearModel,
+    moments: Moments,
+    x_NF: Float,
+    *,
+    kind: Kind = "confidence",
+    level: float = LEVEL,
+) -> tuple[Float, Float]:
+    """The interval of each row's mean (``confidence``), or of a new observation of weight 1 (``prediction``).
+
+    Args:
+        model: as it was trained.
+        moments: the record of its training rows.
+        x_NF: the rows, columns in the order of the model's features.
+        kind: of which of the two.
+        level: of each interval by itself.
+
+    Returns:
+        low and high, each float64 of shape (N, O), in the targets' units.
+
+    Raises:
+        UserError: the record or the model do not allow any; the line says why.
+    """
+    x_NF = np.asarray(x_NF, dtype=np.float64)
+    predicted_NO, half_NO = model.predict(x_NF), HalfWidths.of(model, moments, kind=kind, level=level)(x_NF)
+    return predicted_NO - half_NO, predicted_NO + half_NO
+
+
+@dataclass(frozen=True)
+class HalfWidths:
+    """How far each row's interval reaches to either side, for rows that come block by block.
+
+    Args:
+        precision: of the record of the training rows.
+        kind: of a row's mean (``confidence``), or of a new observation of weight 1 (``prediction``).
+        reach_O: Student's t times the residual standard error, in the targets' units.
+    """
+
+    precision: Precision
+    kind: Kind
+    reach_O: Float
+
+    @classmethod
+    def of(cls, model: LinearModel, moments: Moments, *, kind: Kind, level: float = LEVEL) -> "HalfWidths":
+        """Of a model and the record of its training rows; raises ``UserError`` where they allow no intervals."""
+        why = faults(model, moments)
+        if why:
+            raise UserError(f"no intervals: {'; '.join(why)}")
+        precision = Precision(moments)
+        t = quantile(level, precision.degrees)
+        if not np.isfinite(t):
+            raise UserError(f"an interval of level {level!r} has no end: take a level further from 1")
+        return cls(precision, kind, t * precision.deviation_O)
+
+    def __call__(self, x_NF: Float) -> Float:
+        """The half-widths of rows (N, F): float64 of shape (N, O)."""
+        norm_N = self.precision.mean_norm_N(x_NF)
+        if self.kind == "prediction":
+            norm_N = np.hypot(1.0, norm_N)
+        return norm_N[:, None] * self.reach_O
+
+
+def _parts(model: LinearModel, moments: Moments, partitions: Sequence[Moments]) -> list[Moments]:
+    """The partitions that have rows, where they are enough to cluster by."""
+    columns = (moments.features, moments.targets)
+    others = [(model.features, model.targets), *((p.features, p.targets) for p in partitions)]
+    if any(other != columns for other in others):
+        raise ValueError("the model, the record and the partitions are not of the same columns")
+    filled = [p for p in partitions if p.rows]
+    if partitions and sum(p.rows for p in filled) != moments.rows:
+        raise ValueError("the partitions do not add up to the record")
+    return filled if len(filled) >= FEWEST_PARTITIONS else []
+
+
+def _estimates(model: LinearModel, moments: Moments) -> dict[str, TargetInference]:
+    """The estimates and R2 of the model as it is; nothing about their errors."""
+    r2_O, intercept_O = _r2(model, moments), model.intercept_O
+    out = {}
+    for o, target in enumerate(model.targets):
+        slopes = {f: Coefficient(float(w)) for f, w in zip(model.features, model.weight_OF[o], strict=True)}
+        out[target] = TargetInference(Quality(_number(r2_O[o])), Coefficient(float(intercept_O[o])), slopes)
+    return out
+
+
+def _targets(
+    model: LinearModel, moments: Moments, parts: Sequence[Moments], level: float
+) -> dict[str, TargetInference]:
+    """The estimates with their errors, and the quality of the fit."""
+    precision = Precision(moments)
+    estimate_DO = np.vstack([model.intercept_O, model.weight_OF.T])
+    classical = _errors(estimate_DO, precision.error_DO, precision.degrees, level)
+    clustered = _errors(estimate_DO, precision.clustered_DO(parts), len(parts) - 1, level) if parts else None
+    quality = _quality(model, moments)
+    out = {}
+    for o, target in enumerate(model.targets):
+        first, *rest = (
+            Coefficient(float(estimate_DO[d, o]), classical[d][o], clustered[d][o] if clustered else None)
+            for d in range(len(estimate_DO))
+        )
+        out[target] = TargetInference(quality[o], first, dict(zip(model.features, rest, strict=True)))
+    return out
+
+
+def _errors(estimate_DO: Float, error_DO: Float, degrees: int, level: float) -> list[list[Errors]]:
+    """t, p and interval of each parameter; a clustered error can be 0, and has then no t."""
+    t_DO = np.divide(estimate_DO, error_DO, out=np.full_like(error_DO, np.nan), where=error_DO > 0)
+    half_DO = quantile(level, degrees) * error_DO
+    columns = (error_DO, t_DO, 2 * stdtr(degrees, -np.abs(t_DO)), estimate_DO - half_DO, estimate_DO + half_DO)
+    return [[Errors(*map(_number, five)) for five in row] for row in np.stack(columns, axis=-1)]
+
+
+def _r2(model: LinearModel, moments: Moments) -> Float:
+    """1 - RSS / TSS on the training rows; 0 of a constant target, as in ``metrics``."""
+    f = len(moments.features)
+    total_O = (moments.centred_PP[:, f:] ** 2).sum(axis=0)
+    residual_O = moments.solve().residual_O + excess_O(model, moments)
+    return r2_of(residual_O, np.where(moments.spread_P[f:] > 0, total_O, 0.0))
+
+
+def _quality(model: LinearModel, moments: Moments) -> list[Quality]:
+    """R2, F and the likelihood of each target; all but R2 at the optimum, from R's own blocks."""
+    f, n, degrees = len(moments.features), moments.rows, Precision(moments).degrees
+    r2_O, rss_O, s_O = _r2(model, moments), moments.solve().residual_O, Precision(moments).deviation_O
+    explained_O = (moments.centred_PP[:f, f:] ** 2).sum(axis=0)
+    f_O = explained_O / f / s_O**2
+    likelihood_O = -n / 2 * (np.log(2 * np.pi * rss_O / n) + 1) + moments.log_weight / 2
+    adjusted_O, p_O = 1 - (1 - r2_O) * (n - 1) / degrees, fdtrc(f, degrees, f_O)
+    aic_O, bic_O = (cost * (f + 1) - 2 * likelihood_O for cost in (2, math.log(n)))
+    columns = np.column_stack([r2_O, adjusted_O, s_O, f_O, p_O, likelihood_O, aic_O, bic_O])
+    return [Quality(*map(_number, row)) for row in columns]
+
+
+def _assumptions(moments: Moments, *, clustered: bool) -> tuple[str, ...]:
+    weighted = moments.weight != moments.rows or moments.log_weight != 0
+    variance = "a variance inverse to the row's weight" if weighted else "one variance a target"
+    lines = [
+        "each target's mean is linear in the features",
+        f"errors are independent, with {variance}",
+        "errors are normal, or the rows many",
+        "neither the features nor the model were chosen by looking at these rows",
+    ]
+    if clustered:
+        lines.append("the clustered errors take only the partitions to be independent of each other")
+    return tuple(lines)
+
+
+def _number(value: float | None) -> float | None:
+    """The number for a strict JSON: None for what is beyond float64."""
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,224 @@
+"""The loss as the trainer sees it, from moments: its value at any parameters, its optimum and its curvature.
+
+In the trained coordinates ``z = (x - centre) / scale`` the loss of O targets is
+
+    loss(W, b) = 1/(w O) sum_n w_n |z_n W' + b - y_n|^2 + (weight_decay / 2) |W|^2 + l1 |W|_1
+               = optimum + |A (theta - theta_opt)|^2 / (w O) + kink,    theta = [b; W'], shape (F + 1, O),
+
+with A the triangular factor of the record. The excess over the optimum is a sum of terms that are never negative, not a
+difference of two losses, so it stays exact however close the descent comes. Weight decay is F more rows under A. The
+eigenvalues of the Hessian come from the singular values of A, never from ``A'A``.
+
+``kink`` is 0 without L1. With it, the gradient g of the smooth part at the optimum is -l1 sign(w_opt), or between -l1
+and l1 where w_opt is 0, so each weight adds l1 (|w| - sign(w_opt) w), or l1 |w| + g w: both at least 0.
+
+Shapes: F features, O targets, D = F + 1 parameters a target.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve_triangular
+
+from linreg.config import TrainConfig
+from linreg.errors import UserError
+from linreg.least_squares.elastic_net import l1_optimum
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The trained loss of one data set.
+
+    Args:
+        factor_DD: A, upper triangular.
+        optimum_DO: the parameters that minimise the loss, bias first.
+        smooth_DO: those that minimise it without its L1 part: the same where there is none.
+        optimum_loss: the loss at ``optimum_DO``; penalties are part of it.
+        least_squares_mse: the mean squared error of exact least squares, without any penalty.
+        unit: ``1 / (weight * O)``.
+        rank: how many of the D singular values are not zero.
+        centre_F, scale_F: the trained coordinates.
+        moments: the record all of this comes from.
+        weight_decay, l1: the penalties.
+    """
+
+    factor_DD: Float
+    optimum_DO: Float
+    smooth_DO: Float
+    optimum_loss: float
+    least_squares_mse: float
+    unit: float
+    rank: int
+    centre_F: Float
+    scale_F: Float
+    moments: Moments
+    weight_decay: float = 0.0
+    l1: float = 0.0
+
+    @classmethod
+    def of(
+        cls, moments: Moments, *, standardize: bool = False, weight_decay: float = 0.0, l1: float = 0.0
+    ) -> "Objective":
+        """The loss of the recorded rows in the coordinates that ``standardize`` asks for."""
+        f, o = len(moments.features), len(moments.targets)
+        spread = moments.spread_P[:f]
+        centre = moments.mean_P[:f] if standardize else np.zeros(f)
+        scale = np.where(spread > 0, spread, 1.0) if standardize else np.ones(f)
+        root = moments.at(np.concatenate([centre, np.zeros(o)])) / np.concatenate([[1.0], scale, np.ones(o)])
+        root[1:, 1 : 1 + f][:, spread == 0] = 0.0  # rounding of a constant, which no penalty must take for a column
+        solution, unit = moments.solve(), 1 / (moments.weight * o)
+        mse = float(solution.residual_O.sum()) * unit
+        if weight_decay > 0:
+            smooth, factor, loss = _decayed(root, f, o, math.sqrt(weight_decay / (2 * unit)), unit)
+            rank = f + 1
+        else:
+            bias = solution.bias_O - solution.weight_OF @ (solution.mean_F - centre)
+            smooth = np.vstack([bias, (solution.weight_OF * scale).T])
+            factor, loss, rank = root[: f + 1, : f + 1], mse, solution.rank + 1
+        optimum = _penalised(factor, smooth, l1 / unit) if l1 > 0 else smooth
+        if l1 > 0:
+            loss += float(((factor @ (optimum - smooth)) ** 2).sum()) * unit + l1 * float(np.abs(optimum[1:]).sum())
+        return cls(factor, optimum, smooth, loss, mse, unit, rank, centre, scale, moments, weight_decay, l1)
+
+    @classmethod
+    def trained(cls, moments: Moments, config: TrainConfig) -> "Objective":
+        """The loss that a config trains on the recorded rows."""
+        return cls.of(moments, standardize=config.standardize, weight_decay=config.weight_decay, l1=config.l1)
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the trained loss is more than the mean squared error."""
+        return self.weight_decay > 0 or self.l1 > 0
+
+    def excess_loss(self, theta_DO: Float) -> float:
+        """The loss at ``theta`` minus the optimum, in the targets' units squared."""
+        smooth = float(((self.factor_DD @ (theta_DO - self.optimum_DO)) ** 2).sum() * self.unit)
+        return smooth + (self._kink(theta_DO[1:]) if self.l1 else 0.0)
+
+    def _kink(self, weight_FO: Float) -> float:
+        """What the L1 part adds to the smooth part's excess. See the module."""
+        best_FO = self.optimum_DO[1:]
+        idle = np.abs(weight_FO) * self.l1 + self.gradient_FO * weight_FO
+        active = self.l1 * (np.abs(weight_FO) - np.sign(best_FO) * weight_FO)
+        return float(np.where(best_FO == 0, idle, active).sum())
+
+    @cached_property
+    def gradient_FO(self) -> Float:
+        """The smooth part's gradient at the optimum, in the weights; at most ``l1``, rounding cut off."""
+        return np.clip(self.gradient(self.optimum_DO)[1:], -self.l1, self.l1)
+
+    def loss(self, theta_DO: Float) -> float:
+        """The loss at ``theta``, in the targets' units squared."""
+        return self.optimum_loss + self.excess_loss(theta_DO)
+
+    def gradient(self, theta_DO: Float) -> Float:
+        """The gradient of the smooth part, ``H theta - s``; shape (D, O), in loss per unit of each parameter."""
+        return np.asarray(2 * self.unit * (self.factor_DD.T @ (self.factor_DD @ (theta_DO - self.smooth_DO))))
+
+    def excess_mse(self, theta_DO: Float) -> float:
+        """The mean squared error at ``theta`` minus that of exact least squares; no penalty in either."""
+        plain = Objective.of(self.moments) if self.penalised else self
+        if plain is self:
+            return self.excess_loss(theta_DO)
+        weight = theta_DO[1:].T / self.scale_F
+        bias = theta_DO[0] - weight @ self.centre_F
+        return plain.excess_loss(np.vstack([bias, weight.T]))
+
+    @cached_property
+    def _svd(self) -> tuple[Float, Float, Float]:
+        u, s, vt = np.linalg.svd(self.factor_DD)
+        return u, np.where(np.arange(len(s)) < self.rank, s, 0.0), vt
+
+    @property
+    def eigenvalues_D(self) -> Float:
+        """Eigenvalues of the smooth part's Hessian, largest first; exactly 0 where the rank is deficient."""
+        return np.asarray(2 * self.unit * self._svd[1] ** 2)
+
+    @property
+    def curvature_D(self) -> Float:
+        """The Hessian's diagonal: the second derivative of the loss in each parameter alone; one for all targets."""
+        return np.asarray(2 * self.unit * (self.factor_DD**2).sum(axis=0))
+
+    @property
+    def basis_DD(self) -> Float:
+        """The Hessian's eigenvectors, one a column, in the order of ``eigenvalues_D``."""
+        return np.asarray(self._svd[2].T)
+
+    @property
+    def slope_DO(self) -> Float:
+        """The gradient's constant part in the eigenbasis: ``V' gradient = eigenvalues * (V' theta) - slope``."""
+        return np.asarray(self.eigenvalues_D[:, None] * (self.basis_DD.T @ self.smooth_DO))
+
+    @property
+    def condition_number(self) -> float | None:
+        """Largest over smallest eigenvalue; None where the smallest is 0."""
+        values = self.eigenvalues_D
+        return float(values[0] / values[-1]) if values[-1] > 0 else None
+
+    def theta(self, model: LinearModel) -> Float:
+        """A model's parameters in the trained coordinates, bias first, shape (D, O); its columns in any order.
+
+        Raises:
+            UserError: it has other features or targets.
+        """
+        names = self.moments.features, self.moments.targets
+        for what, own, theirs in zip(("features", "targets"), names, (model.features, model.targets), strict=True):
+            if set(own) != set(theirs):
+                differ = ", ".join(sorted(set(own) ^ set(theirs)))
+                raise UserError(
+                    f"train.warm_start has other {what} than the config ({differ}): name a version with these"
+                )
+        order_F, order_O = (
+            [t.index(n) for n in o] for o, t in zip(names, (model.features, model.targets), strict=True)
+        )
+        weight_OF = model.weight_OF[np.ix_(order_O, order_F)]
+        bias_O = model.bias_O[order_O] + weight_OF @ (self.centre_F - model.mean_F[order_F])
+        return np.vstack([bias_O, (weight_OF * self.scale_F).T])
+
+    def own_units(self, theta_DO: Float) -> Float:
+        """Parameters in the data's own units, bias first, shape (1 + F, O): those of ``model``, to the bit."""
+        weight_OF = np.ascontiguousarray(theta_DO[1:].T / self.scale_F)
+        return np.vstack([theta_DO[0] - weight_OF @ self.centre_F, weight_OF.T])
+
+    def model(self, theta_DO: Float) -> LinearModel:
+        """The model in the data's own units."""
+        weight = theta_DO[1:].T / self.scale_F
+        names = self.moments.features, self.moments.targets
+        return LinearModel(np.ascontiguousarray(weight), theta_DO[0].copy(), self.centre_F, *names)
+
+
+def largest_stable_rate(
+    eigenvalue: float, *, momentum: float = 0.0, dampening: float = 0.0, nesterov: bool = False
+) -> float:
+    """The learning rate at which full-batch descent stops converging, for the Hessian's largest eigenvalue.
+
+    Plain ``2 / l``; heavy ball ``2 (1 + m) / ((1 - dampening) l)``; Nesterov ``2 (1 + m) / ((1 + 2 m) l)``.
+
+    Source: Polyak 1964; the roots of the recurrence's characteristic polynomial on the unit circle.
+    """
+    if nesterov:
+        return 2 * (1 + momentum) / ((1 + 2 * momentum) * eigenvalue)
+    damped = 1 - dampening if momentum else 1.0
+    return 2 * (1 + momentum) / (damped * eigenvalue)
+
+
+def _decayed(root_KK: Float, f: int, o: int, strength: float, unit: float) -> tuple[Float, Float, float]:
+    """Optimum, factor and optimum loss with ``strength`` times the identity as F more rows for the weights."""
+    rows = np.hstack([np.zeros((f, 1)), strength * np.eye(f), np.zeros((f, o))])
+    r = np.triu(np.linalg.qr(np.vstack([root_KK, rows]), mode="r"))
+    factor, response, corner = r[: f + 1, : f + 1], r[: f + 1, f + 1 :], r[f + 1 :, f + 1 :]
+    return solve_triangular(factor, response), factor, float((corner**2).sum()) * unit
+
+
+def _penalised(factor_DD: Float, smooth_DO: Float, strength: float) -> Float:
+    """The optimum with L1: the weights by themselves, then the bias that makes the factor's first row zero."""
+    weight_FO = l1_optimum(factor_DD[1:, 1:], smooth_DO[1:], strength)
+    bias_O = smooth_DO[0] - factor_DD[0, 1:] @ (weight_FO - smooth_DO[1:]) / factor_DD[0, 0]
+    return np.vstack([bias_O, weight_FO])

@@ -1,0 +1,164 @@
+"""Why standard errors and intervals would not mean what they say, each reason in words and with what to do.
+
+``faults`` finds in the record and the model what they show by themselves; ``known`` words what only the caller knows.
+
+Shapes: F features, O targets.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from linreg.config import TrainConfig
+from linreg.least_squares.standard_errors import distance
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
+
+NEAR = 0.01  # standard errors that the parameters may be from the optimum: 1/200 of a 95% interval's half-width
+NEARER = "more epochs, train.standardize = true or trainer = 'exact'"
+REGULARISED = "regularised"
+FILLED = "filled in as if measured"
+_EPS = float(np.finfo(float).eps)
+_MOST_NAMES = 10
+
+
+def known(
+    *,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    filled: int = 0,
+    warm_start: str = "",
+    patience: int = 0,
+    selected: str = "",
+) -> tuple[str, ...]:
+    """Word what the record cannot show; empty where nothing speaks against inference.
+
+    Args:
+        weight_decay, l1: the penalties.
+        filled: missing values of the training rows that were filled in.
+        warm_start: the version that training started from; empty: the seeded start.
+        patience: epochs that training waited for the validation rows; 0: they did not stop it.
+        selected: how the model or its columns were chosen among several, in words; empty: they were not.
+    """
+    lines = []
+    if weight_decay:
+        lines.append(
+            f"{REGULARISED} (train.weight_decay = {weight_decay:g}): the penalty pulls the slopes to 0; set it to 0"
+        )
+    if l1:
+        lines.append(f"{REGULARISED} (train.l1 = {l1:g}): the penalty pulls slopes to 0 and drops some; set it to 0")
+    if filled:
+        values = "missing value was" if filled == 1 else "missing values were"
+        lines.append(f'{filled:,} {values} {FILLED}: set data.missing = "drop"')
+    if warm_start:
+        lines.append(f"training started from {warm_start}, whose rows count too: train without train.warm_start")
+    if patience:
+        lines.append(f"the validation rows chose when to stop (train.patience = {patience}): set it to 0")
+    if selected:
+        lines.append(f"{selected}: fit the chosen model to rows that had no part in the choice")
+    return tuple(lines)
+
+
+def chosen(models: int, by: str) -> str:
+    """How a model was chosen among several, for ``known``; empty where there was one alone.
+
+    Args:
+        models: how many there were to choose among.
+        by: what they were compared by, as in ``5-fold loss on 15 training rows``.
+    """
+    return f"chosen among {models:,} models by {by}" if models > 1 else ""
+
+
+def closer(how: TrainConfig, *, ran_all: bool = True) -> str:
+    """What would bring the parameters of such a training nearer to the optimum, in words; only what is not so yet.
+
+    Args:
+        how: the training that was done.
+        ran_all: it ran all its epochs; False: ``tolerance`` or ``patience`` ended it, and more epochs would not be run.
+            Nor do they help where mini-batches go on at a constant rate. Of patience it is ``known`` that speaks.
+    """
+    noisy = how.batch_size > 0 and how.schedule == "constant"
+    ways = [
+        ("more epochs", how.trainer != "exact" and ran_all and not noisy),
+        ("a smaller train.tolerance", how.tolerance > 0 and not ran_all and not how.patience),
+        ("train.batch_size = 0", noisy),
+        ("train.standardize = true", not how.standardize),
+        ("trainer = 'exact'", how.trainer != "exact"),
+    ]
+    *first, last = [words for words, applies in ways if applies] or ["leave out columns that others nearly determine"]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def faults(
+    model: LinearModel, moments: Moments, reasons: Sequence[str] = (), *, remedy: str = NEARER
+) -> tuple[str, ...]:
+    """What the record and the model show to be wrong; empty where inference is valid.
+
+    Args:
+        model: as it was trained.
+        moments: the record of its training rows.
+        reasons: known already; of a penalised model it is not said that it is away from the unpenalised optimum.
+        remedy: what would bring the parameters nearer to the optimum, as ``closer`` words it.
+    """
+    found = of_record(moments)
+    if found or any(r.startswith(REGULARISED) for r in reasons):
+        return found
+    return tuple(_away(model, moments, remedy))
+
+
+def of_record(moments: Moments) -> tuple[str, ...]:
+    """Why the least-squares optimum itself has no standard errors; empty where it has."""
+    singular = (*_too_few(moments), *_deficient(moments))
+    return singular or tuple(_exact(moments))
+
+
+def _too_few(moments: Moments) -> Iterable[str]:
+    n, d = moments.rows, len(moments.features) + 1
+    if n <= d:
+        rows = "1 row is" if n == 1 else f"{n:,} rows are"
+        yield f"{rows} too few for {d:,} parameters a target: more than {d:,} are needed, or fewer features"
+
+
+def _deficient(moments: Moments) -> Iterable[str]:
+    """The columns; not where the rank is as large as so few rows allow."""
+    solution, f = moments.solve(), len(moments.features)
+    constant = [n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0]
+    tied = [n for n in solution.deficient if n not in constant]
+    if constant:
+        yield f"{_names(constant)} {_is(constant)} constant: leave out what does not vary"
+    if solution.rank < min(f - len(constant), moments.rows - 1):
+        yield f"rank {solution.rank} of {f}: {_names(tied)} determine each other: leave out one of them"
+
+
+def _exact(moments: Moments) -> Iterable[str]:
+    """Targets met to rounding, whose noise cannot be told."""
+    f, solution = len(moments.features), moments.solve()
+    size_P = np.hypot(moments.spread_P, moments.mean_P)
+    # of the target what the factorisation leaves, of the terms that make it up what their own last digits do
+    rounding_O = _EPS * (64 * size_P[f:] + 16 * np.abs(solution.weight_OF) @ size_P[:f])
+    met = np.sqrt(solution.residual_O / moments.weight) <= rounding_O
+    constant = [t for t, spread in zip(moments.targets, moments.spread_P[f:], strict=True) if spread == 0]
+    names = [t for t, zero in zip(moments.targets, met, strict=True) if zero and t not in constant]
+    if constant:
+        yield f"{_names(constant)} {_is(constant)} constant, so there is nothing to explain: leave out the target"
+    if names:
+        yield (
+            f"the residuals of {_names(names)} are zero to rounding, so there is no noise to tell errors from: "
+            "leave out the feature that holds the answer, or the target"
+        )
+
+
+def _away(model: LinearModel, moments: Moments, remedy: str) -> Iterable[str]:
+    """Parameters that are not those of least squares."""
+    far = distance(model, moments)
+    if not far <= NEAR:
+        yield f"the parameters are up to {far:.2g} standard errors from the optimum ({NEAR:g} is allowed): {remedy}"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -1,0 +1,4 @@
+"""Rows to their record, and records to one: the factor R of ``[1 | X - c | Y - c]`` and what is kept beside it.
+
+May import: rows, kernels, model, threads.
+"""

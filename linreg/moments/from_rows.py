@@ -1,0 +1,186 @@
+"""The moments of many rows, from their columns as they lie in memory: compiled, leaf by leaf, on every core.
+
+A partition's leaves are fixed blocks of rows, each is computed by one thread, and they are merged as a tree of
+neighbours: the same bits for any number of threads. Three ways to a leaf's factor:
+
+    R        Householder reflections (``compiled.householder``): as good as LAPACK on the rows themselves
+    plain    sums of products about a shift, and their Cholesky factor: half the work, and as many digits lost as the
+             squared condition number has; only for partitions whose R would take long, and whose columns are unlike
+             each other, in the first leaf and in the end
+    numpy    LAPACK's reflections, as ``Moments.of``: for few rows, where a compiler does not pay
+
+Which way is taken is a question of the partition alone, so that the bits are too. It reads no file.
+
+    way = way_of(header, table_rows, first)
+    found = merged(way, [leaf(header, way, piece) for piece in pieces])      # R instead unless ``holds(way, found)``
+
+Shapes: N rows, P = F + O columns, K = 1 + P.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linreg.moments.moments import Float, Moments, merge
+from linreg.rows.rows import Chosen, Piece, Rows, block, float64
+from linreg.threads import in_threads
+
+PAYS = 5.5e7  # rows times K^1.5, 4 ns each by numpy, from which compiled code is faster, loading it included
+BRANCH = 64  # leaves that are merged in one call: a power of two, so that the tree is the same
+LONG = 8e9  # rows times K squared from which R takes about 0.2 s
+UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
+
+FACTOR, PLAIN, NUMPY = "R", "plain", "numpy"  # the ways
+
+_ALL = np.empty(0, np.uint32)
+
+
+class _Leaf(NamedTuple):
+    """Up to ``LEAF`` rows.
+
+    Args:
+        columns: P of them, float64 or float32, contiguous.
+        chosen_N: the numbers of the rows that count; empty: all do.
+        weight_N: their weights; None: all 1.
+    """
+
+    columns: list[npt.NDArray[Any]]
+    chosen_N: Chosen
+    weight_N: Float | None
+
+    def __len__(self) -> int:
+        return len(self.chosen_N) or len(self.columns[0])
+
+
+def moments(rows: Rows, *, way: str = "", threads: int = 0) -> tuple[Moments, str]:
+    """The moments of one partition without gaps, and the way they were computed.
+
+    Args:
+        way: to be taken; empty: as the module says.
+        threads: how many; 0: one a core. The bits do not depend on it.
+    """
+    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.pieces()))
+    count = 1 if taken == NUMPY else threads
+    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.pieces(), threads=count))
+    return (found, taken) if way or holds(taken, found) else moments(rows, way=FACTOR, threads=threads)
+
+
+def way_of(header: Rows, table_rows: int, first: Callable[[], Piece]) -> str:
+    """The way to take for a partition.
+
+    Args:
+        header: says which columns there are.
+        table_rows: how many rows the partition has, of any role.
+        first: gives its first leaf that has rows of the role; asked only where it matters.
+    """
+    k = 1.0 + len(header.features) + len(header.targets)
+    if table_rows * k**1.5 < PAYS:
+        return NUMPY
+    if table_rows * k**2 < LONG or _condition(leaf(header, FACTOR, first())) > UNLIKE:
+        return FACTOR
+    return PLAIN
+
+
+def holds(way: str, found: Moments) -> bool:
+    """Whether what was found could be found that way; plain sums only serve columns that are unlike each other."""
+    return way != PLAIN or _condition(found) <= UNLIKE
+
+
+def leaf(header: Rows, way: str, piece: Piece) -> Moments:
+    """The moments of one leaf."""
+    if way == NUMPY:
+        weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
+        names = header.features, header.targets
+        return Moments.leaf(block(*piece, [*header.features, *header.targets]), *names, weight_N)
+    return _recorded(header, _factor if way == FACTOR else _plain, piece)
+
+
+def merged(way: str, records: Sequence[Moments]) -> Moments:
+    """The moments of all leaves, in their order."""
+    if way == NUMPY:
+        return merge(records)
+    records = [r for r in records if r.rows] or records[:1]
+    while len(records) > 1:  # whole subtrees of the one tree
+        records = [_joined(records[i : i + BRANCH]) for i in range(0, len(records), BRANCH)]
+    return records[0]
+
+
+def _columns(rows: Rows, piece: Piece) -> _Leaf:
+    """The columns of a leaf: views of what is there, float64 copies of integers and booleans."""
+    table, some = piece
+    weight_N = float64(table[rows.weight]) if rows.weight else None
+    weight_N = weight_N if weight_N is None or some is None else weight_N[some]
+    columns = [_values(table[name]) for name in (*rows.features, *rows.targets)]
+    return _Leaf(columns, _ALL if some is None else some, weight_N)
+
+
+def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    floats = column.type in (pa.float32(), pa.float64())
+    as_it_lies = floats and column.num_chunks == 1 and not column.null_count
+    return np.asarray(column.chunk(0)) if as_it_lies else float64(column)
+
+
+def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], piece: Piece) -> Moments:
+    found, names = _columns(rows, piece), (rows.features, rows.targets)
+    n, weight_N = len(found), found.weight_N
+    if weight_N is None:
+        root, shift = _root(way, found, np.empty(0))
+        return Moments(*names, n, float(n), shift, root, 0.0, float(n))
+    counts = int(np.count_nonzero(weight_N)), float(weight_N.sum())
+    root, shift = _root(way, found, np.sqrt(weight_N))
+    logs = float(np.log(weight_N[weight_N > 0]).sum())
+    return Moments(*names, *counts, shift, root, logs, float(weight_N @ weight_N))
+
+
+def _root(way: Callable[..., tuple[Float, Float]], found: _Leaf, root_N: Float) -> tuple[Float, Float]:
+    addresses = np.array([c.ctypes.data for c in found.columns], np.int64)
+    single = np.array([c.dtype == np.float32 for c in found.columns])
+    return way(addresses, single, found.chosen_N, root_N, len(found))
+
+
+def _factor(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
+    """R, its diagonal never negative, and the shift."""
+    from linreg.kernels.record import householder  # numba is loaded where it pays
+
+    root, shift = householder.leaf(addresses, single, chosen_N, root_N, n)
+    return _upright(root), shift
+
+
+def _plain(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
+    """The same from sums of products; by reflections where they have no factor."""
+    from linreg.kernels.record import gram as products
+
+    gram, shift = products.leaf(addresses, single, chosen_N, root_N, n)
+    try:
+        return np.linalg.cholesky(gram, upper=True), shift
+    except np.linalg.LinAlgError:
+        return _factor(addresses, single, chosen_N, root_N, n)
+
+
+def _joined(records: Sequence[Moments]) -> Moments:
+    """Their sum, compiled."""
+    from linreg.kernels.record import householder
+
+    root, shift = householder.tree(np.stack([m.root_KK for m in records]), np.stack([m.shift_P for m in records]))
+    sums_n3 = np.array([[m.weight, m.log_weight, m.square_weight] for m in records])
+    while len(sums_n3) > 1:  # in the order of the tree
+        n = len(sums_n3) & ~1
+        sums_n3 = np.concatenate([sums_n3[0:n:2] + sums_n3[1:n:2], sums_n3[n:]])
+    weight, logs, squares = map(float, sums_n3[0])
+    names, rows = (records[0].features, records[0].targets), sum(m.rows for m in records)
+    return Moments(*names, rows, weight, shift, root, logs, squares)
+
+
+def _upright(root: Float) -> Float:
+    return np.where(np.diag(root) < 0, -1.0, 1.0)[:, None] * np.triu(root)
+
+
+def _condition(found: Moments) -> float:
+    """The condition number of the centred columns, each at norm 1; infinite where one is constant."""
+    if not found.rows or not (found.spread_P > 0).all():
+        return float("inf")
+    values = np.linalg.svd(found.centred_PP / np.linalg.norm(found.centred_PP, axis=0), compute_uv=False)
+    return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")

@@ -1,0 +1,188 @@
+"""The record of rows with missing features, from which any filling-in can be had afterwards.
+
+What a gap is filled with is known only when all files are read, so each column with gaps keeps a mask beside it: the
+record is that of ``[1 | P | X - c | Y - c]``, P being 1 where X is present and X - c being 0 where it is not. Filling
+with v then adds ``(v - c) (1 - P)`` to the column: an operation on the factor alone. Records of other files, other gaps
+and other shifts merge the same way. A record without any value in a column has no shift of its own there: it takes the
+other's, since a column far from zero would lose digits to a shift of 0.
+
+Shapes: N rows, F features, O targets, G columns with gaps. It opens no files.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from linreg.errors import UserError
+from linreg.moments.moments import Float, Moments, factor, merge
+from linreg.threads import one_thread
+
+_MASK = "\0present "  # in front of a mask's name: no column of a file is called that
+
+
+@dataclass(frozen=True)
+class Gapped:
+    """The record of some rows of which features may be missing.
+
+    Args:
+        moments: of ``[M | X | Y]``, the masks as further features in front.
+        gaps: the G features that are missing somewhere, in the order of the features.
+        missing: how many values are.
+    """
+
+    moments: Moments
+    gaps: tuple[str, ...]
+    missing: int
+
+    @classmethod
+    def of(
+        cls,
+        blocks: Iterable[Float],
+        features: Sequence[str],
+        targets: Sequence[str],
+        *,
+        weights: Iterable[Float] | None = None,
+    ) -> "Gapped":
+        """Record blocks of rows as ``Moments.of`` does, NaN where a feature is missing; no target may be.
+
+        Raises:
+            UserError: there is no row.
+        """
+        pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
+        with one_thread():
+            leaves = [_leaf(block, tuple(features), tuple(targets), w) for block, w in pairs if len(block)]
+            if not leaves:
+                raise UserError("there are no rows to learn from: check data.path and the split")
+            return merge(leaves)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The F features."""
+        return self.moments.features[len(self.gaps) :]
+
+    @property
+    def rows(self) -> int:
+        """Count of rows with a weight above zero."""
+        return self.moments.rows
+
+    @property
+    def weight(self) -> float:
+        """Sum of their weights."""
+        return self.moments.weight
+
+    def __add__(self, other: "Gapped") -> "Gapped":
+        """The record of both sets of rows."""
+        both = {*self.gaps, *other.gaps}
+        gaps = tuple(f for f in self.features if f in both)
+        a, b = self._widened(gaps), other._widened(gaps)
+        shift_P = np.where(_valueless(a, len(gaps)), b.shift_P, a.shift_P)
+        moved = (_moved(m, shift_P, len(gaps)) for m in (a, b))
+        return Gapped(next(moved) + next(moved), gaps, self.missing + other.missing)
+
+    def mean_F(self) -> Float:
+        """The weighted means of the values that are there, shape (F,).
+
+        Raises:
+            UserError: a column has none.
+        """
+        g, f, root = len(self.gaps), len(self.features), self.moments.root_KK
+        present = np.full(f, root[0, 0])
+        for p, x in self._columns():
+            present[x - 1 - g] = root[0, p]
+            if not root[0, p] > 0:
+                name = self.moments.features[x - 1]
+                raise UserError(f"column '{name}' has no value in any training row: leave it out of data.features")
+        shift_F = self.moments.shift_P[g : g + f]
+        return np.asarray(shift_F + root[0, 1 + g : 1 + g + f] / present)
+
+    def filled(self, fill_F: Float) -> Moments:
+        """The record of the rows with every gap filled with its column's value in ``fill_F``, shape (F,)."""
+        g = len(self.gaps)
+        if not g:
+            return self.moments
+        root, shift = self.moments.root_KK.copy(), self.moments.shift_P
+        for p, x in self._columns():
+            root[:, x] += (fill_F[x - 1 - g] - shift[x - 1]) * (root[:, 0] - root[:, p])
+        kept = np.delete(root, np.arange(1, 1 + g), axis=1)
+        return replace(self.moments, features=self.features, shift_P=shift[g:], root_KK=factor(kept))
+
+    def save(self, path: str | Path) -> None:
+        """Write the record as one safetensors file."""
+        self.moments.save(path, gaps=json.dumps(self.gaps), missing=str(self.missing))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Gapped":
+        """Read what ``save`` wrote, to the bit.
+
+        Raises:
+            UserError: the file is missing, or not a record.
+        """
+        moments, about = Moments.load_with(path)
+        return cls(moments, tuple(json.loads(about.get("gaps", "[]"))), int(about.get("missing", 0)))
+
+    def _columns(self) -> list[tuple[int, int]]:
+        """For every gap, which column of the factor is its mask and which its values."""
+        return [(p, _values(self.moments, p)) for p in range(1, 1 + len(self.gaps))]
+
+    def _widened(self, gaps: tuple[str, ...]) -> Moments:
+        """The record with masks for all of ``gaps``: those that are new are 1 in every row, like the first column."""
+        if gaps == self.gaps:
+            return self.moments
+        own = {name: 1 + i for i, name in enumerate(self.gaps)}
+        g, k = len(self.gaps), len(self.moments.root_KK)
+        columns = np.array([0, *(own.get(name, 0) for name in gaps), *range(1 + g, k)])
+        rows = np.array([0, *(own.get(name, -1) for name in gaps), *range(1 + g, k)])
+        root = np.where((rows < 0)[:, None], 0.0, self.moments.root_KK[np.ix_(rows, columns)])
+        shift = np.concatenate([np.zeros(len(gaps)), self.moments.shift_P[g:]])
+        return replace(self.moments, features=(*_masks(gaps), *self.features), shift_P=shift, root_KK=root)
+
+
+def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None) -> Gapped:
+    """One block, shifted by the means of what is there, so that a gap is 0 like the mean."""
+    f = len(features)
+    absent_NF = np.isnan(z_NP[:, :f])
+    with_gaps = np.flatnonzero(absent_NF.any(axis=0))
+    gaps = tuple(features[i] for i in with_gaps)
+    if not gaps:
+        return Gapped(Moments.leaf(z_NP, features, targets, weight_N), (), 0)
+    w = np.ones(len(z_NP)) if weight_N is None else weight_N
+    present_NP = np.hstack([~absent_NF, np.ones((len(z_NP), len(targets)), dtype=bool)])
+    there = np.where(w @ present_NP > 0, w @ present_NP, 1.0)
+    shift = w @ np.where(present_NP, z_NP, 0.0) / there
+    whole = np.hstack([(~absent_NF[:, with_gaps]).astype(np.float64), np.where(present_NP, z_NP, shift)])
+    shift_all = np.concatenate([np.zeros(len(gaps)), shift])
+    moments = Moments.leaf(whole, (*_masks(gaps), *features), targets, weight_N, shift_P=shift_all)
+    return Gapped(moments, gaps, int(absent_NF.sum()))
+
+
+def _valueless(moments: Moments, g: int) -> npt.NDArray[np.bool_]:
+    """Which of the P columns have no value at all: their masks are 0 in every row."""
+    out = np.zeros(len(moments.shift_P), dtype=bool)
+    for p in range(1, 1 + g):
+        out[_values(moments, p) - 1] = moments.root_KK[0, p] == 0
+    return out
+
+
+def _moved(moments: Moments, shift_P: Float, g: int) -> Moments:
+    """The record under another shift: every column moves where it has a value, and a gap stays 0."""
+    by = moments.shift_P - shift_P
+    if not by.any():
+        return moments
+    root = moments.root_KK.copy()
+    masked = {_values(moments, p): p for p in range(1, 1 + g)}
+    for x in np.flatnonzero(by) + 1:
+        root[:, x] += by[x - 1] * root[:, masked.get(int(x), 0)]
+    return replace(moments, shift_P=shift_P, root_KK=root)
+
+
+def _values(moments: Moments, p: int) -> int:
+    """Which column of the factor holds the values that mask ``p`` belongs to."""
+    return 1 + moments.features.index(moments.features[p - 1].removeprefix(_MASK))
+
+
+def _masks(gaps: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_MASK + name for name in gaps)

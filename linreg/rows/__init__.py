@@ -1,0 +1,4 @@
+"""Rows in memory: which of them train and which judge, and in which order epochs walk them.
+
+May import: errors, config, threads.
+"""

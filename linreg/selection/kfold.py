@@ -1,0 +1,217 @@
+"""k-fold validation: what a config's model does on rows it has not seen, and which weight decay would do best.
+
+All of it comes from the record of each fold; no row is read again, and each model is an exact optimum.
+
+    folds = fold_records(load(config.data, folds=fold_count).folds)
+    cross_validation(folds, config.train)
+
+Shapes: K folds, F features, O targets.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linreg.config import LARGEST, TrainConfig
+from linreg.errors import UserError
+from linreg.least_squares.objective import Objective
+from linreg.model import LinearModel
+from linreg.moments.missing import Gapped
+from linreg.moments.moments import Moments, merge
+from linreg.moments.training_record import gapped
+from linreg.rows.rows import Rows
+from linreg.selection.folds import FoldErrors, Pair, closed, fold_count, fold_mean, parts, test_error, why_not
+from linreg.selection.ridge_path import RidgePath, eigenvalues, grid, path_of, ridge_path
+from linreg.threads import one_thread
+
+Float = npt.NDArray[np.float64]
+Solver = Callable[[Moments], LinearModel]
+
+__all__ = [
+    "CrossValidation",
+    "FoldErrors",
+    "RidgePath",
+    "closed_parts",
+    "cross_validation",
+    "fold_count",
+    "fold_records",
+    "kfold_error",
+    "parts",
+    "ridge_path",
+    "test_error",
+]
+
+NOISE = 2.0  # standard errors, of a difference paired by fold, that a gain must exceed to be told as one
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What k-fold validation says of a config.
+
+    Args:
+        trained: the errors of the config's own optimum.
+        mean: those of the mean predictor.
+        in_sample_O: the mean squared error of the config's optimum on the rows it is the optimum of, a target each.
+        path: the ridge path, the config's own weight decay on it.
+        weight_decay, l1: the config's; the path is without L1.
+    """
+
+    trained: FoldErrors
+    mean: FoldErrors
+    in_sample_O: Float
+    path: RidgePath
+    weight_decay: float
+    l1: float = 0.0
+
+    @property
+    def folds(self) -> int:
+        """How many folds held rows."""
+        return len(self.trained.weight_K)
+
+    @property
+    def in_sample_rmse(self) -> float:
+        """Over all rows and targets; below the k-fold one by the optimism of judging on the training rows."""
+        return float(np.sqrt(self.in_sample_O.mean()))
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What follows, a line each; ``findings`` says it in numbers."""
+        if not self.trained.variance_O.any():
+            return ("the targets do not vary: there is nothing to learn, and no weight decay to choose",)
+        beaten = _gain(self.mean, self.trained)
+        lines = [] if self.l1 else [_on_weight_decay(self)]
+        if beaten[0] <= NOISE * beaten[1]:
+            lines.append("the config's model does not beat the mean of the targets by more than the noise of the folds")
+        return tuple(lines)
+
+    @property
+    def findings(self) -> str:
+        """The errors in one line."""
+        return (
+            f"{self.folds}-fold RMSE {self.trained.rmse:.4g} (standard error {self.trained.rmse_standard_error:.2g}), "
+            f"in-sample {self.in_sample_rmse:.4g}, always the mean {self.mean.rmse:.4g}"
+        )
+
+
+def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> CrossValidation | str:
+    """Validate a config on the records of its folds; where that is not possible, the reason in words.
+
+    Args:
+        folds: the record of each; those that hold no row are left out.
+        config: the training; its optimum is judged, not the descent towards it.
+    """
+    used = [fold for fold in folds if fold.rows]
+    reason = why_not(used)
+    if reason:
+        return f"k-fold validation is not possible: {reason}"
+    with one_thread():
+        try:
+            pairs, whole = closed_parts(used), _whole(used)
+        except UserError as e:
+            return f"k-fold validation is not possible: in the training part of a fold, {e}"
+        solve, value_F = optimum(config), eigenvalues(whole, standardize=config.standardize)
+        return CrossValidation(
+            trained=FoldErrors.of(pairs, solve),
+            mean=FoldErrors.of(pairs, mean_predictor),
+            in_sample_O=test_error(solve(whole), whole),
+            path=path_of(pairs, value_F, _decays(value_F, config), config.standardize),
+            weight_decay=config.weight_decay,
+            l1=config.l1,
+        )
+
+
+def _decays(value_F: Float, config: TrainConfig) -> list[float]:
+    """The default grid as far as a config takes it, and the config's own."""
+    return [*(float(d) for d in grid(value_F) if d <= LARGEST), config.weight_decay]
+
+
+def closed_parts(folds: Sequence[Moments | Gapped]) -> list[Pair]:
+    """Each fold's training and test record, gaps filled with the training part's means.
+
+    Raises:
+        UserError: the folds cannot validate, or a column has no value in a training part.
+    """
+    return [closed(*pair) for pair in parts([_open(f) for f in folds])]
+
+
+def _whole(folds: Sequence[Moments | Gapped]) -> Moments:
+    """The record of all folds."""
+    whole = merge([_open(f) for f in folds])
+    return whole.filled(whole.mean_F())
+
+
+def _open(fold: Moments | Gapped) -> Gapped:
+    return fold if isinstance(fold, Gapped) else Gapped(fold, (), 0)
+
+
+def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver | None = None) -> FoldErrors:
+    """The errors on each fold of the model of all others.
+
+    Args:
+        folds: the record of each fold; none is empty.
+        config: whose exact optimum is taken, weight decay and ``standardize`` included.
+        solver: another way from a record to a model, in place of the config's.
+
+    Raises:
+        UserError: the folds cannot validate.
+    """
+    with one_thread():  # the bits must not hang on how many threads there are
+        return FoldErrors.of(parts(folds), solver or optimum(config))
+
+
+def optimum(config: TrainConfig) -> Solver:
+    """From a record to the exact optimum of the config's objective."""
+
+    def solve(moments: Moments) -> LinearModel:
+        objective = Objective.trained(moments, config)
+        return objective.model(objective.optimum_DO)
+
+    return solve
+
+
+def mean_predictor(moments: Moments) -> LinearModel:
+    """The model that always says the targets' means."""
+    f, o = len(moments.features), len(moments.targets)
+    mean = moments.mean_P
+    return LinearModel(np.zeros((o, f)), mean[f:], mean[:f], moments.features, moments.targets)
+
+
+def fold_records(folds: Sequence[Rows]) -> list[Moments] | list[Gapped]:
+    """The record of each fold's rows, gaps still open where the rows may have any; a fold may be empty."""
+    records = [gapped(rows) if len(rows) else _empty(rows) for rows in folds]
+    return list(records) if any(rows.gaps for rows in folds) else [record.moments for record in records]
+
+
+def _empty(rows: Rows) -> Gapped:
+    nothing = np.empty((0, len(rows.features) + len(rows.targets)))
+    return Gapped(Moments.leaf(nothing, rows.features, rows.targets), (), 0)
+
+
+def _gain(over: FoldErrors, by: FoldErrors) -> tuple[float, float]:
+    """How much smaller one model's mean squared error is than another's, and the standard error, paired by fold."""
+    mean, error = fold_mean((over.error_KO - by.error_KO).mean(axis=1), over.weight_K)
+    return float(mean), float(error)
+
+
+def _on_weight_decay(found: CrossValidation) -> str:
+    """Whether another weight decay is better by more than the noise."""
+    path = found.path
+    own, best = path.index(found.weight_decay), path.best
+    gain, error = path.gain(own, best)
+    if gain <= NOISE * error:
+        if found.weight_decay:
+            return (
+                f"keep weight decay {found.weight_decay:g}: no other lowers the {found.folds}-fold error by more than "
+                "the noise of the folds"
+            )
+        return (
+            f"no weight decay is needed: none lowers the {found.folds}-fold error by more than the noise of the folds"
+        )
+    before, after = path.rmse_G[own], path.rmse_G[best]
+    return (
+        f"weight decay {path.weight_decay_G[best]:.3g} lowers the {found.folds}-fold RMSE from {before:.4g} to "
+        f"{after:.4g} (standard error of the difference {error / (before + after):.2g}): "
+        f"--set train.weight_decay={path.weight_decay_G[best]:.3g}"
+    )

@@ -1,0 +1,166 @@
+"""Which of several models is the best: by the loss on validation rows, or by the k-fold loss from the folds' records.
+
+The test rows have no part in it. A full-batch model's k-fold loss is that of the very training: the config walked on
+the record of the other folds, all models and folds together; no row is read again. Where the other folds' record makes
+a descent diverge, the model has no loss and is not ranked.
+
+Shapes: K folds, M models, O targets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from linreg.config import Config, TrainConfig
+from linreg.errors import UserError
+from linreg.least_squares.objective import Objective
+from linreg.moments.moments import Float, Moments, merge
+from linreg.rows.rows import Rows
+from linreg.selection.folds import FoldErrors, Pair, test_error
+from linreg.selection.kfold import closed_parts, fold_records, optimum
+from linreg.selection.ridge_path import eigenvalues, path_of
+from linreg.threads import one_thread
+from linreg.training.fit import Fit
+from linreg.training.full_batch import Ended, walk_together
+from linreg.training.prepare import Ready, prepare
+
+VALIDATION, KFOLD = "validation", "kfold"
+_REMEDY = "set data.validation_fraction, such as 0.2"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a model is ranked by: its mean squared error on rows that it was not trained on.
+
+    Args:
+        value: in the targets' units squared; weighted where the rows are.
+        standard_error: of the mean over folds; None where there is none.
+    """
+
+    value: float
+    standard_error: float | None = None
+
+
+def way_of(configs: Sequence[Config]) -> str:
+    """How these models will be ranked: ``VALIDATION`` or ``KFOLD``; asked before anything is read.
+
+    Raises:
+        UserError: neither is possible.
+    """
+    if configs[0].data.validation_fraction:
+        return VALIDATION
+    for config in configs:
+        how = config.train
+        if how.batch_size:
+            raise UserError(
+                f"models of mini-batches (train.batch_size = {how.batch_size}) are ranked on validation rows: {_REMEDY}"
+            )
+        if how.warm_start:
+            raise UserError(
+                f"the start that train.warm_start names ({how.warm_start}) knows the rows of every fold, so k-fold "
+                f"losses would flatter it: {_REMEDY}"
+            )
+    return KFOLD
+
+
+def best_first(losses: Sequence[Loss | None]) -> list[int]:
+    """The models that have a loss, by their place; of equal ones the earlier comes first."""
+    ranked = [(loss.value, i) for i, loss in enumerate(losses) if loss]
+    return [i for _, i in sorted(ranked)]
+
+
+def validation_loss(fitted: Fit, validation: Moments) -> Loss:
+    """The mean squared error of a model on the validation rows."""
+    model = fitted.model
+    return Loss(float(validation.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F).mean()))
+
+
+def fold_pairs(folds: Sequence[Rows]) -> list[Pair]:
+    """For each fold that holds rows the record to train on and its own, gaps filled with the training part's means.
+
+    Raises:
+        UserError: the folds cannot validate.
+    """
+    with one_thread():
+        try:
+            return closed_parts([fold for fold in fold_records(folds) if fold.rows])
+        except UserError as e:
+            raise UserError(f"the models cannot be ranked: {e}; or {_REMEDY}") from e
+
+
+def kfold_losses(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Loss | UserError]:
+    """The k-fold loss of each config: the mean over all rows of the squared errors that each fold has as a stranger.
+
+    Args:
+        pairs: as from ``fold_pairs``.
+        configs: full-batch trainings (of whichever trainer: ``gram`` walks them all) and closed forms.
+    """
+    exact = [i for i, c in enumerate(configs) if c.trainer == "exact"]
+    walked = [i for i, c in enumerate(configs) if c.trainer != "exact"]
+    errors: dict[int, Float | UserError] = {}
+    with one_thread():
+        errors |= dict(zip(exact, _exact(pairs, [configs[i] for i in exact]), strict=True))
+    errors |= dict(zip(walked, _walked(pairs, [configs[i] for i in walked]), strict=True))
+    return [_loss(pairs, errors[i]) for i in range(len(configs))]
+
+
+def _loss(pairs: Sequence[Pair], error_KO: Float | UserError) -> Loss | UserError:
+    if isinstance(error_KO, UserError):
+        return error_KO
+    train, test = pairs[0]
+    variance_O = (train + test).spread_P[len(train.features) :] ** 2
+    errors = FoldErrors(train.targets, np.array([test.weight for _, test in pairs]), error_KO, variance_O)
+    if not np.isfinite(errors.mse):
+        return UserError("a fold's loss is beyond float64: a row is too far from the others; correct or remove it")
+    return Loss(errors.mse, errors.standard_error)
+
+
+def _exact(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float]:
+    """Errors (K, O) of exact optima; without L1 one decomposition of a training part serves all weight decays."""
+    paths = {}
+    for scaled in {c.standardize for c in configs if not c.l1}:
+        decays = [c.weight_decay for c in configs if c.standardize == scaled and not c.l1]
+        value_F = eigenvalues(merge([test for _, test in pairs]), standardize=scaled)
+        paths[scaled] = path_of(pairs, value_F, decays, scaled)
+    out = []
+    for config in configs:
+        if config.l1:
+            solve = optimum(config)
+            out.append(np.stack([test_error(solve(train), test) for train, test in pairs]))
+        else:
+            path = paths[config.standardize]
+            out.append(path.error_KGO[:, path.index(config.weight_decay)])
+    return out
+
+
+def _walked(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float | UserError]:
+    """Errors (K, O) of full-batch descents, all models and folds side by side."""
+    with one_thread():
+        readies = [ready for train, _ in pairs for ready in _on_fold(train, configs)]
+    ended = list(zip(readies, walk_together(readies), strict=True))
+    return [_over_folds(pairs, ended[m :: len(configs)]) for m in range(len(configs))]
+
+
+def _over_folds(pairs: Sequence[Pair], ended_K: Sequence[tuple[Ready, Ended | UserError]]) -> Float | UserError:
+    """One model's errors (K, O)."""
+    errors = []
+    for k, ((_, test), (ready, end)) in enumerate(zip(pairs, ended_K, strict=True)):
+        if isinstance(end, UserError):
+            return UserError(f"in the training part of fold {k + 1} of {len(pairs)}, {end}")
+        theta_DO = ready.choice.trainer.theta(ready.problem, end[0])
+        errors.append(test_error(ready.problem.objective.model(theta_DO), test))
+    return np.stack(errors)
+
+
+def _on_fold(train: Moments, configs: Sequence[TrainConfig]) -> list[Ready]:
+    """The same trainings on the record of the other folds; whether a rate converges there is seen by walking."""
+    objectives: dict[tuple[bool, float, float], Objective] = {}
+    out = []
+    for config in configs:
+        key = config.standardize, config.weight_decay, config.l1
+        if key not in objectives:
+            objectives[key] = Objective.trained(train, config)
+        walked = replace(config, trainer="gram", force=True, device="cpu")
+        out.append(prepare(walked, validation=None, start=None).on(objectives[key], None))
+    return out

@@ -1,0 +1,247 @@
+"""What the eigenvalues say before the first epoch: the largest stable rate, the condition, how long it will take."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linreg.config import TrainConfig
+from linreg.least_squares.objective import Objective
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
+from linreg.threads import one_thread
+from linreg.training.convergence import converges, minibatch_rate, stable_rate, start_of, walk
+
+Float = npt.NDArray[np.float64]
+
+SHARES = {"1%": 0.01, "0.1%": 0.001}
+_FOREVER = 10**18  # epochs that nobody runs
+_WALKED = 50_000  # epochs that are walked where there is no closed form: a second or two
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to expect of a config on its data.
+
+    Args:
+        largest_stable_learning_rate: of full batches, at the config's momentum.
+        condition_number: of the Hessian, bias included; None where it is singular.
+        optimum_loss: the smallest value the trained loss can take, in the targets' units squared.
+        epochs_to: epochs until (loss - optimum) / optimum is at most the share; None where no number of epochs does it.
+        best_learning_rate: the plain rate that shrinks the slowest direction fastest, ``2 / (largest + smallest)``.
+        deficient: features that are constant or determine each other.
+        warnings: the same in words, and what follows; part of ``advice``.
+        advice: what to change, one line each.
+    """
+
+    largest_stable_learning_rate: float
+    condition_number: float | None
+    optimum_loss: float
+    epochs_to: dict[str, int | None]
+    best_learning_rate: float
+    deficient: tuple[str, ...]
+    warnings: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None) -> Plan:
+    """Read the eigenvalues of the trained loss for this config.
+
+    Args:
+        start: the model that ``train.warm_start`` names.
+    """
+    with one_thread():
+        return _plan(moments, config, start)
+
+
+def _plan(moments: Moments, config: TrainConfig, start: LinearModel | None) -> Plan:
+    objective = Objective.trained(moments, config)
+    epochs_to = dict(zip(SHARES, _epochs_to(objective, config, list(SHARES.values()), start), strict=True))
+    warnings = _warnings(moments)
+    return Plan(
+        largest_stable_learning_rate=stable_rate(objective, config),
+        condition_number=objective.condition_number,
+        optimum_loss=objective.optimum_loss,
+        epochs_to=epochs_to,
+        best_learning_rate=best_rate(objective),
+        deficient=moments.solve().deficient,
+        warnings=tuple(warnings),
+        advice=(*warnings, *_advice(objective, config, epochs_to, start)),
+    )
+
+
+def best_rate(objective: Objective) -> float:
+    """The plain rate with the smallest largest factor, over the directions that the data determine."""
+    values = objective.eigenvalues_D
+    return float(2 / (values[0] + values[values > 0][-1]))
+
+
+def epochs_until(
+    objective: Objective, config: TrainConfig, share: float, start: LinearModel | None = None
+) -> int | None:
+    """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
+
+    None where there is no such number: the trainer does not iterate, the rate diverges, the batches are small, the
+    optimum loss is 0 (to the rounding of the targets), or a schedule ends before. With momentum the loss swings; the
+    answer is then right to within a swing. With an L1 penalty there is no closed form, and none is given past
+    ``_WALKED`` epochs.
+    """
+    return _epochs_to(objective, config, (share,), start)[0]
+
+
+def _epochs_to(
+    objective: Objective, config: TrainConfig, shares: Sequence[float], start: LinearModel | None
+) -> list[int | None]:
+    """``epochs_until`` for several shares: what has to be walked is walked once."""
+    targets = [share * objective.optimum_loss for share in shares]
+    mini = 0 < config.batch_size < objective.moments.rows
+    never: list[int | None] = [None] * len(targets)
+    if config.trainer == "exact" or mini or _is_zero(objective):
+        return never
+    if config.schedule != "constant":
+        return _walked(objective, config, start, targets, config.epochs)
+    if config.learning_rate >= stable_rate(objective, config):
+        return never
+    if config.l1:
+        return _walked(objective, config, start, targets, max(_WALKED, config.epochs))
+    excess_after = _excess_after(objective, config, start)
+    return [_first(excess_after, target) for target in targets]
+
+
+def _walked(
+    objective: Objective, config: TrainConfig, start: LinearModel | None, targets: Sequence[float], most: int
+) -> list[int | None]:
+    """The first of at most ``most`` epochs at which the excess is at most each target."""
+    found: list[int | None] = [None] * len(targets)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for epoch, excess in zip(range(most + 1), walk(objective, config, start), strict=False):
+            found = [epoch if f is None and excess <= t else f for f, t in zip(found, targets, strict=True)]
+            if None not in found or not excess < math.inf:
+                break
+    return found
+
+
+def _is_zero(objective: Objective) -> bool:
+    """The optimum loss is no more than what rounding leaves of the targets."""
+    moments, f = objective.moments, len(objective.moments.features)
+    square = float((moments.spread_P[f:] ** 2 + moments.mean_P[f:] ** 2).mean())
+    return objective.optimum_loss <= (64 * float(np.finfo(float).eps)) ** 2 * square
+
+
+def _first(excess_after: Callable[[int], float], target: float) -> int | None:
+    """The smallest t with ``excess_after(t) <= target``, by doubling and halving."""
+    if excess_after(0) <= target:
+        return 0
+    high = 1
+    while excess_after(high) > target:
+        high *= 2
+        if high > _FOREVER:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if excess_after(middle) <= target else (middle, high)
+    return high
+
+
+def _excess_after(
+    objective: Objective, config: TrainConfig, start: LinearModel | None = None
+) -> Callable[[int], float]:
+    """The excess loss after t epochs, each direction by itself: powers of a 2 x 2 recurrence (deviation, velocity)."""
+    away = objective.basis_DD.T @ (start_of(objective, config, start) - objective.optimum_DO)
+    values, rate, m = objective.eigenvalues_D, config.learning_rate, config.momentum
+    size_D = (away**2).sum(axis=1)
+
+    def recurrence(keep: float, take: float) -> Float:
+        velocity = np.stack([take * values, np.full_like(values, keep)], axis=-1)
+        own = np.stack([values, np.zeros_like(values)], axis=-1)
+        direction = own + m * velocity if config.nesterov else velocity
+        moved = np.array([1.0, 0.0]) - rate * direction
+        return np.stack([moved, velocity], axis=-2)
+
+    first = recurrence(0.0, 1.0)
+    later = recurrence(m, 1 - config.dampening if m else 1.0)
+
+    def excess(epochs: int) -> float:
+        if epochs == 0:
+            return float(0.5 * (values * size_D).sum())
+        factor = (np.linalg.matrix_power(later, epochs - 1) @ first)[:, 0, 0]
+        return float(0.5 * (values * factor**2 * size_D).sum())
+
+    return excess
+
+
+def _advice(
+    objective: Objective, config: TrainConfig, epochs_to: dict[str, int | None], start: LinearModel | None
+) -> list[str]:
+    if config.trainer == "exact":
+        return []
+    lines: list[str] = []
+    limit, rate = stable_rate(objective, config), config.learning_rate
+    mini = 0 < config.batch_size < objective.moments.rows
+    if mini:
+        lines.append(
+            f"batches of {config.batch_size} bear a learning rate up to about "
+            f"{minibatch_rate(objective, config.batch_size):.3g} (an estimate); the epochs are not predicted for them"
+        )
+    elif rate >= limit and not converges(objective, config, start):
+        lines.append(f"learning rate {rate:g} cannot converge: choose one below {limit:.4g}")
+    needed = epochs_to["1%"]
+    if needed is not None and needed > config.epochs:
+        lines.append(
+            f"within 1% of the optimum takes {needed:,} epochs at this rate; the config runs {config.epochs:,}"
+        )
+    elif needed is None and config.l1 and not mini and rate < limit and not _is_zero(objective):
+        lines.append(f"within 1% of the optimum takes more than {max(_WALKED, config.epochs):,} epochs at this rate")
+    elif needed is None and not mini and config.schedule != "constant" and not _is_zero(objective):
+        lines.append(
+            f"the schedule {config.schedule} does not come within 1% of the optimum in {config.epochs:,} epochs"
+        )
+    return lines + _faster(objective, config, needed, start)
+
+
+def _warnings(moments: Moments) -> list[str]:
+    """What is wrong with the columns, and what follows."""
+    constant = [n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0]
+    tied = [n for n in moments.solve().deficient if n not in constant]
+    lines = []
+    if constant:
+        lines.append(f"constant: {', '.join(constant)}; nothing can be learned from it beside the bias: leave it out")
+    if tied:
+        lines.append(
+            f"{', '.join(tied)} determine each other: predictions and loss are not touched, but their coefficients are "
+            "not unique; drop one of them"
+        )
+    return lines
+
+
+def _faster(objective: Objective, config: TrainConfig, needed: int | None, start: LinearModel | None) -> list[str]:
+    """The change of coordinates and rate that converges soonest, where it is worth it and no other model."""
+    if config.standardize is False and objective.penalised:
+        return []  # a penalty on scaled coefficients is another objective
+    better = Objective.of(objective.moments, standardize=True, weight_decay=config.weight_decay, l1=config.l1)
+    plain: dict[str, Any] = {
+        "standardize": True,
+        "momentum": 0.0,
+        "nesterov": False,
+        "batch_size": 0,
+        "schedule": "constant",
+    }
+    changed = replace(config, **plain, eta_min=0.0, learning_rate=_two_digits(best_rate(better)))
+    soon = epochs_until(better, changed, 0.01, start)
+    if soon is None or (needed is not None and soon * 2 > needed):
+        return []
+    other = [f"--set train.{k}={str(v).lower()} " for k, v in plain.items() if getattr(config, k) != v]
+    how = f"{''.join(other)}--set train.learning_rate={changed.learning_rate:g}"
+    if soon > config.epochs:
+        how += f" --set train.epochs={soon}"
+    return [f"{how} comes within 1% of the optimum in {soon:,} epochs"]
+
+
+def _two_digits(rate: float) -> float:
+    """The rate with two digits, never rounded up: the best one may lie just below the largest stable one."""
+    step = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return float(f"{math.floor(rate / step) * step:.2g}")

@@ -1,0 +1,129 @@
+"""What is settled before the first epoch: which trainer, whether the rate can converge, the rows as it sees them.
+
+    ready = prepare(config, validation=None, start=None).on(objective, None)
+
+It runs no epoch: that is ``fit``'s and ``sweep``'s.
+
+Shapes: N rows, F features, O targets.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from linreg.config import TrainConfig
+from linreg.errors import UserError
+from linreg.least_squares.objective import Float, Objective
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
+from linreg.rows.batches import mixes
+from linreg.rows.rows import Rows
+from linreg.training.choose import Problem, Trainer, choose
+from linreg.training.convergence import converges, dtype_of, stable_rate, start_of
+from linreg.training.device import resolve
+from linreg.training.history import or_standardize
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A trainer that can do what a config asks for.
+
+    Args:
+        config: as it was asked for.
+        trainer, why: chosen for it, and why that one.
+        device: where its tensors will be.
+    """
+
+    config: TrainConfig
+    trainer: Trainer
+    why: str
+    device: torch.device
+
+    def on(self, objective: Objective, start: LinearModel | None) -> "Ready":
+        """The choice with a record to train on; without any rows yet.
+
+        Raises:
+            UserError: the rate cannot converge, or the dtype cannot hold the start.
+        """
+        config, dtype = self.config, dtype_of(self.config)
+        check_rate(objective, config, self.trainer, start)
+        start_of(objective, config, start)  # refused where the dtype cannot hold it
+        warm_DO = None if start is None else objective.theta(start)
+        return Ready(self, Problem(objective, None, None, config.seed, dtype, self.device, warm_DO=warm_DO))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A training that has passed its checks: what ``loop`` runs."""
+
+    choice: Choice
+    problem: Problem
+
+    def with_rows(self, x_NF: torch.Tensor, y_NO: torch.Tensor, weight_N: torch.Tensor | None) -> "Ready":
+        """The same with the rows that ``design`` gives."""
+        return replace(self, problem=replace(self.problem, x_NF=x_NF, y_NO=y_NO, weight_N=weight_N))
+
+
+def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearModel | None) -> Choice:
+    """Choose the trainer and check what needs no record.
+
+    Raises:
+        UserError: the trainer or the device cannot do what is asked, or something that it needs was not given.
+    """
+    trainer, why = choose(config)
+    device = resolve(config.device, config.dtype)
+    taken = device.type in trainer.cards and (trainer.seeks_cards or config.device != "auto")
+    device = device if taken else torch.device("cpu")
+    _check_given(config, validation, start)
+    return Choice(config, trainer, why, device)
+
+
+def _check_given(config: TrainConfig, validation: Moments | None, start: LinearModel | None) -> None:
+    if config.patience and validation is None:
+        raise UserError(
+            "train.patience needs validation rows: set data.validation_fraction, and hand their record over"
+        )
+    if bool(config.warm_start) != (start is not None):
+        raise UserError("train.warm_start and the model to start from go together: give both, or neither")
+
+
+def check_rate(objective: Objective, config: TrainConfig, trainer: Trainer, start: LinearModel | None = None) -> None:
+    """Refuse a full-batch rate that cannot converge; ``train.force`` overrides.
+
+    Raises:
+        UserError: the line names the largest stable rate.
+    """
+    full = trainer.iterates and not 0 < config.batch_size < objective.moments.rows
+    if full and not config.force and not converges(objective, config, start):
+        limit = stable_rate(objective, config)
+        falls = "" if config.schedule == "constant" else f", and the schedule {config.schedule} comes down too late"
+        if config.patience and falls:
+            falls = f", and train.patience may stop before the schedule {config.schedule} comes down"
+        raise UserError(
+            f"train.learning_rate {config.learning_rate:g} cannot converge: the largest stable rate is {limit:.4g}"
+            f"{falls}; choose one below it (half of it is a good start{or_standardize(config)}), "
+            "or set train.force = true"
+        )
+
+
+def means(objective: Objective) -> Float:
+    """The means of the training rows, shape (F,): what stands for a missing feature."""
+    return objective.moments.mean_P[: len(objective.moments.features)]
+
+
+def design(
+    rows: Rows, config: TrainConfig, objective: Objective, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """The rows in the trained coordinates, scaled in float64 before any rounding to the dtype: x_NF, y_NO, weight_N."""
+    how: dict[str, Any] = {"mixed": config.shuffle and mixes(len(rows), config.batch_size)}
+    how["fill_F"] = means(objective) if rows.gaps else None
+    if config.standardize:
+        how["scaled"] = objective.centre_F, objective.scale_F
+    x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype_of(config), **how))
+    return x_NF, y_NO, _row_weights(rows.weights(mixed=how["mixed"]), device, dtype_of(config))
+
+
+def _row_weights(weight_N: Float | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:
+    """How much each row counts, 1 on average, shape (N,): a batch is then divided by its size, whatever the weights."""
+    return None if weight_N is None else torch.from_numpy(weight_N / weight_N.mean()).to(device, dtype)

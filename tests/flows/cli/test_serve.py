@@ -1,0 +1,93 @@
+"""Schedules: a real Prefect server, a served deployment, and the runs that it starts by itself."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from flows.deploy import serve
+from flows.tracking import registry
+from flows.tracking.store import open_store
+from linreg.errors import UserError
+from tests.support.flows import WEAK, crops, crops_table
+from tests.support.processes import BIN, PATIENCE, run, started, wait_for
+from tests.support.servers import asked, reaching
+from tests.support.tracked import new_store
+
+
+def config(**sections):
+    Path("crops.toml").write_text(tomli_w.dumps(crops_table(**sections)))
+    return "crops.toml"
+
+
+@pytest.mark.long  # a server and a serving process of its own: a minute
+def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
+    new_store(folder)
+    store, log = open_store(create=False), tmp_path / "serve.log"
+    command = [BIN / "linreg", "serve", config(train=WEAK), "--interval", "10"]
+    with started(command, env=server, log=log) as serving:
+
+        def landed():
+            return [r for r in registry.runs(store) if r["status"] == "FINISHED"]
+
+        first = wait_for(landed, serving, log)[-1]
+        wait_for(lambda: completed(server["PREFECT_API_URL"], flow_run_id(store, first)), serving, log)
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(PATIENCE) == 130
+    assert first["decision"] == "promoted"
+    assert "Traceback" not in log.read_text()
+    (version,) = registry.versions(store)
+    assert "champion" in version.aliases
+    assert (version.run_id, version.flow_run_id) == (first["run_id"], flow_run_id(store, first))
+    flow_run = asked(f"{server['PREFECT_API_URL']}/flow_runs/{version.flow_run_id}")
+    assert flow_run["auto_scheduled"] is True
+    assert flow_run["deployment_id"]
+    assert flow_run["parameters"]["train"]["epochs"] == WEAK["epochs"]
+
+
+def flow_run_id(store, run):
+    return store.client.get_run(run["run_id"]).data.tags["flow_run_id"]
+
+
+def completed(url, number):
+    return asked(f"{url}/flow_runs/{number}")["state_type"] == "COMPLETED"
+
+
+WRONG = {
+    "no server is named": (["--interval", "5"], None, 2, "prefect server start"),
+    "server away": (["--interval", "5"], "http://127.0.0.1:9/api", 1, "http://127.0.0.1:9/api"),
+    "cron": (["--cron", "at six"], "http://127.0.0.1:9/api", 2, "at six"),
+    "zone": (["--cron", "0 6 * * *", "--timezone", "Moon/Crater"], "http://127.0.0.1:9/api", 2, "Moon/Crater"),
+    "interval": (["--interval", "-5"], "http://127.0.0.1:9/api", 2, "-5"),
+    "endless interval": (["--interval", "1e300"], "http://127.0.0.1:9/api", 2, "1e+300"),
+    "key": (["--interval", "5", "--set", "train.epoch=3"], None, 2, "epochs"),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"name": "a/b"}, "--name 'a/b' cannot be"),
+        ({"name": " "}, "--name ' ' cannot be"),
+        ({"name": "a\nb"}, r"--name 'a\\nb' cannot be"),
+        ({"timezone": ""}, "--timezone '' is no IANA time zone"),
+        ({"interval": float("nan")}, "--interval nan cannot be"),
+        ({"interval": 0.0}, "--interval 0 cannot be"),
+    ],
+)
+def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
+    with pytest.raises(UserError, match=words):
+        serve(crops(), **{"name": "nightly", "interval": 5.0, **wrong})
+
+
+@pytest.mark.long  # each takes the seconds that importing prefect takes
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
+    options, url, status, words = WRONG[case]
+    done = run([BIN / "linreg", "serve", config(), *options], env=reaching(tmp_path / "home", url))
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+    assert words in line
+    assert "Traceback" not in done.stderr
+    assert not (folder / "mlruns").exists()

@@ -1,0 +1,412 @@
+"""The flow, whole: real runs through Prefect and MLflow, from a file to what the registry says afterwards."""
+
+import copy
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.callables import parameter_schema
+
+from flows.pipeline import linreg_flow, parameters, run_flow
+from flows.tracking import registry
+from flows.tracking.store import open_store
+from linreg import config_file
+from linreg.errors import UserError
+from linreg.ingest.dataset import load
+from linreg.least_squares.inference import infer
+from linreg.training.fit import fit
+from tests.support.flows import OPTIMUM, PICTURES, TARGETS, WEAK, crops, crops_table, flow_runs, make_folder, wide_csv
+from tests.support.tracked import new_store
+
+# mlflow.pyfunc warns of its own types while it is first imported; nothing of ours is said by it
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+
+
+def snapshot(store, outcome):
+    """An outcome, and what the store holds right after it."""
+    versions = {v.version: v.aliases for v in registry.versions(store, "crop-yield")}
+    records = registry.history(store, "crop-yield")
+    again = registry.seen_again(registry.lookup(store, f"crop-yield/{outcome.version}"))
+    listed = len(registry.runs(store))
+    return SimpleNamespace(outcome=outcome, versions=versions, records=records, runs=listed, again=again)
+
+
+FIRST, BETTER = crops(train=WEAK), crops(train=OPTIMUM)
+NIGHTS = {
+    "first": FIRST,
+    "better": BETTER,
+    "worse": crops(train={**WEAK, "trainer": "builtin", "epochs": 40}),
+    "equal": crops(train={**OPTIMUM, "seed": 1}),
+    "again": BETTER,
+}
+
+
+@pytest.fixture(scope="module")
+def nights(prefect_api, tmp_path_factory):  # noqa: ARG001 - the flows find the server
+    """Five nights of one model, a rollback by hand, and a night after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_folder(tmp_path_factory.mktemp("nights") / "work", patch)
+        store = new_store(folder)
+        out = {name: snapshot(store, run_flow(config)) for name, config in NIGHTS.items()}
+        registry.rollback(store, "crop-yield", why="by hand")
+        out["after rollback"] = snapshot(store, run_flow(BETTER))
+    return SimpleNamespace(folder=folder, **{"of": out})
+
+
+@pytest.fixture
+def first(nights, monkeypatch):
+    """The first night's outcome, with its store open."""
+    monkeypatch.chdir(nights.folder)
+    return SimpleNamespace(outcome=nights.of["first"].outcome, store=open_store(create=False))
+
+
+def mlflow_run(first):
+    return first.store.client.get_run(first.outcome.run_id)
+
+
+def test_the_first_version_is_promoted(nights):
+    night = nights.of["first"]
+    assert night.outcome.decision == "promoted"
+    assert (night.outcome.version, night.outcome.aliases) == (1, ("champion",))
+    assert night.versions == {1: ("champion",)}
+    assert [(r["from"], r["to"]) for r in night.records] == [(None, 1)]
+    assert night.records[0]["flow_run_id"] == night.outcome.flow_run_id
+
+
+def test_a_better_version_takes_over(nights):
+    night = nights.of["better"]
+    assert night.outcome.decision == "promoted"
+    assert night.versions == {1: (), 2: ("champion",)}
+    assert [(r["from"], r["to"]) for r in night.records] == [(None, 1), (1, 2)]
+    assert "judged on 15 training rows" in night.outcome.reason
+    assert night.outcome.metrics["baseline.champion.test_mse"] == nights.of["first"].outcome.metrics["test_mse"]
+
+
+def test_a_worse_version_is_kept_as_challenger(nights):
+    night = nights.of["worse"]
+    assert night.outcome.decision == "kept"
+    assert night.outcome.aliases == ("challenger",)
+    assert night.versions == {1: (), 2: ("champion",), 3: ("challenger",)}
+    assert night.records == nights.of["better"].records
+    assert "times the loss" in night.outcome.reason
+    assert night.outcome.metrics["test_rmse"] > night.outcome.metrics["baseline.mean.test_rmse"]
+    assert night.outcome.reason.endswith("; worse than always saying the mean")
+    assert "the mean" not in nights.of["better"].outcome.reason
+
+
+def test_an_equal_version_is_kept(nights):
+    night = nights.of["equal"]
+    assert night.outcome.decision == "kept"
+    assert night.versions == {1: (), 2: ("champion",), 3: (), 4: ("challenger",)}
+    assert "equally good" in night.outcome.reason
+
+
+@pytest.mark.parametrize(("night", "before"), [("again", "equal"), ("after rollback", None)])
+def test_an_unchanged_run_reads_nothing_and_moves_nothing(nights, night, before):
+    then, now = nights.of["better"].outcome, nights.of[night]
+    assert now.outcome.decision == "unchanged"
+    assert now.runs == nights.of["equal"].runs == 4
+    assert now.outcome.data == {**then.data, "read": 0}
+    same = ("run_id", "model", "version", "trainer", "epochs", "metrics")
+    assert {n: getattr(now.outcome, n) for n in same} == {n: getattr(then, n) for n in same}
+    assert now.again.flow_run_id == now.outcome.flow_run_id
+    assert now.again.times == (1 if before else 2)
+    if before:
+        assert (now.versions, now.records) == (nights.of[before].versions, nights.of[before].records)
+        assert now.outcome.aliases == ("champion",)
+    else:
+        assert now.versions[1] == ("champion",)
+        assert now.records[-1]["action"] == "rollback"
+        assert "champion" not in now.outcome.aliases
+
+
+def test_params_hold_the_whole_config(first):
+    params = mlflow_run(first).data.params
+    assert set(params) == set(FIRST.flat())
+    assert params["train.learning_rate"] == "1e-05"
+    assert params["data.features"] == "temp, rainfall, humidity"
+    assert params["gate.max_rmse"] == "none"
+
+
+def test_the_config_artifact_reads_back_to_the_same_config(first, tmp_path):
+    path = first.store.client.download_artifacts(first.outcome.run_id, "config.toml", str(tmp_path))
+    assert config_file.load(path) == FIRST
+
+
+def test_every_epoch_is_logged_as_the_library_computes_it(first):
+    fitted = fit(load(FIRST.data, dtype="float32").train, FIRST.train)
+    for name, expected in {"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss}.items():
+        history = sorted(first.store.client.get_metric_history(first.outcome.run_id, name), key=lambda m: m.step)
+        assert [m.step for m in history] == list(range(FIRST.train.epochs + 1))
+        np.testing.assert_allclose([m.value for m in history], expected, rtol=1e-12)
+    assert first.outcome.metrics["train_loss"] == pytest.approx(fitted.train_loss[-1], rel=1e-12)
+
+
+def test_metrics_are_those_of_the_registered_model_and_linked_to_it(first):
+    data = pd.read_csv("data/crops-15.csv")
+    predicted = mlflow.pyfunc.load_model("models:/crop-yield/1").predict(data)
+    assert list(predicted.columns) == TARGETS
+    error = predicted.to_numpy() - data[TARGETS].to_numpy()
+    metrics = first.outcome.metrics
+    assert metrics["test_mse"] == pytest.approx((error**2).mean(), rel=1e-9)
+    assert metrics["test_rmse.oranges"] == pytest.approx(np.sqrt((error[:, 1] ** 2).mean()), rel=1e-9)
+    assert metrics["test_mae.apples"] == pytest.approx(np.abs(error[:, 0]).mean(), rel=1e-9)
+    assert metrics["train_loss"] == pytest.approx(metrics["test_mse"], rel=1e-6)
+    run = mlflow_run(first)
+    (output,) = run.outputs.model_outputs
+    logged = first.store.client.get_logged_model(output.model_id)
+    assert {m.key: m.value for m in logged.metrics} == metrics
+    assert run.data.metrics == metrics
+
+
+def test_metrics_hold_what_the_contract_names(nights):
+    names = {"train_loss", "excess_loss"}
+    for measure in ("mse", "rmse", "mae", "r2"):
+        names |= {f"test_{measure}", f"test_{measure}.apples", f"test_{measure}.oranges"}
+    for night in nights.of.values():
+        assert names <= set(night.outcome.metrics)
+
+
+def test_the_dataset_carries_the_digest(first):
+    (entry,) = mlflow_run(first).inputs.dataset_inputs
+    assert entry.dataset.digest == first.outcome.data["digest"]
+    assert len(entry.dataset.digest) >= 32
+
+
+def test_pictures_are_png_files(work, pictures, tmp_path):  # noqa: ARG001 - they are drawn
+    outcome = run_flow(FIRST)
+    for name in PICTURES:
+        path = open_store(create=False).client.download_artifacts(outcome.run_id, name, str(tmp_path))
+        with open(path, "rb") as f:
+            assert f.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def inference_of(first, run_id, tmp_path):
+    """What a run's artifact says, and its tag."""
+    path = first.store.client.download_artifacts(run_id, "inference.json", str(tmp_path))
+    return json.loads(Path(path).read_text()), first.store.client.get_run(run_id).data.tags["inference"]
+
+
+def test_a_run_far_from_the_optimum_says_why_there_are_no_intervals(first, tmp_path):
+    found, tag = inference_of(first, first.outcome.run_id, tmp_path)
+    assert found["inference"] == tag
+    assert "standard errors from the optimum" in tag
+    names = {name.partition(".")[0] for name in first.outcome.metrics}
+    assert {"train_r2", "variance_inflation"} <= names
+    assert not {"aic", "f_statistic", "residual_standard_error"} & names
+
+
+def test_a_run_at_the_optimum_logs_its_inference_with_run_and_version(first, nights, tmp_path):
+    outcome = nights.of["better"].outcome
+    found, tag = inference_of(first, outcome.run_id, tmp_path)
+    assert found["inference"] == tag == "valid"
+    logged = first.store.client.get_run(outcome.run_id).data.metrics
+    for target in TARGETS:
+        quality = found["targets"][target]
+        for name in ("residual_standard_error", "f_statistic", "f_p_value", "aic", "bic"):
+            assert logged[f"{name}.{target}"] == outcome.metrics[f"{name}.{target}"] == quality[name]
+        assert logged[f"train_adjusted_r2.{target}"] == quality["adjusted_r2"]
+    held = registry.contents(first.store, registry.lookup(first.store, "crop-yield/2"))
+    assert held.inference.to_json() == found
+    assert (held.moments.rows, held.moments.targets) == (15, tuple(TARGETS))
+    assert infer(held.model, held.moments) == held.inference
+
+
+def test_a_penalised_run_is_not_given_intervals(work):  # noqa: ARG001
+    outcome = run_flow(crops(train={"trainer": "exact", "weight_decay": 0.5}))
+    version = registry.lookup(open_store(create=False), "crop-yield")
+    held = registry.contents(open_store(create=False), version)
+    assert held.inference.inference.startswith("regularised (train.weight_decay = 0.5)")
+    assert outcome.decision == "promoted"
+
+
+def test_tags_and_names_lead_from_mlflow_to_prefect_and_back(first):
+    run = mlflow_run(first)
+    tags = run.data.tags
+    assert run.info.status == "FINISHED"
+    assert tags["flow_run_id"] == first.outcome.flow_run_id
+    assert (tags["decision"], tags["reason"]) == ("promoted", first.outcome.reason)
+    assert tags["mlflow.note.content"] == f"**promoted**: {first.outcome.reason}"
+    assert first.store.client.get_model_version("crop-yield", "1").description == first.outcome.reason
+    assert tags["trainer"] == "manual"
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(first.outcome.flow_run_id)
+    assert flow_run.state.is_completed()
+    for name in (flow_run.name, run.info.run_name):
+        assert name.startswith("crop-yield 20")
+    assert datetime.now(UTC).strftime("%Y-%m-") in flow_run.name
+    tasks = [("evaluate", 1), ("ingest", 1), ("register", 1), ("train", 1)]
+    assert flow_runs(first.outcome.flow_run_id) == tasks
+
+
+def test_the_summary_is_a_prefect_artifact_that_names_the_run(first):
+    with get_client(sync_client=True) as client:
+        found = [a for a in client.read_artifacts() if str(a.flow_run_id) == first.outcome.flow_run_id]
+    (artifact,) = found
+    assert "crop-yield: promoted" in artifact.data
+    assert first.outcome.run_id in artifact.data
+
+
+def failed_line(config):
+    """Run a config that is refused; the line, which Prefect's state carries too, and the flow run's id."""
+    state = linreg_flow(**parameters(config), return_state=True)
+    assert state.is_failed()
+    return state.message.splitlines()[0], str(state.state_details.flow_run_id)
+
+
+def nothing_registered():
+    return registry.versions(open_store(create=False)) == []
+
+
+def test_a_limit_of_the_gate_registers_nothing_and_keeps_the_model_in_the_run(work):  # noqa: ARG001
+    outcome = run_flow(crops(gate={"max_rmse": {"*": 100.0, "apples": 1e-3}}))
+    assert outcome.decision == "refused"
+    assert (outcome.version, outcome.aliases) == (None, ())
+    assert "gate.max_rmse.apples" in outcome.reason
+    assert nothing_registered()
+    run = open_store(create=False).client.get_run(outcome.run_id)
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["decision"], run.data.tags["reason"]) == ("refused", outcome.reason)
+    model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+    assert model.predict(pd.read_csv("data/crops-15.csv")).shape == (15, 2)
+
+
+REFUSED_IN_TRAINING = {
+    "refused rate": ({**WEAK, "learning_rate": 1e-2}, "cannot converge"),
+    "full batch": ({**WEAK, "learning_rate": 1e-2, "force": True}, "training diverged"),
+    "mini batches": ({**WEAK, "learning_rate": 10.0, "batch_size": 4}, "training diverged"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_IN_TRAINING)
+def test_a_training_that_cannot_end_well_fails_its_run_with_the_line(work, case):  # noqa: ARG001
+    train, words = REFUSED_IN_TRAINING[case]
+    line, flow_run_id = failed_line(crops(train=train))
+    assert words in line
+    assert "learning_rate" in line
+    (run,) = registry.runs(open_store(create=False))
+    assert run["status"] == "FAILED"
+    assert run["decision"] is None
+    tags = open_store(create=False).client.get_run(run["run_id"]).data.tags
+    assert tags["error"] == line
+    assert nothing_registered()
+    assert flow_runs(flow_run_id) == [("ingest", 1), ("train", 1)]
+
+
+def test_bad_data_fails_the_flow_run_with_the_line_and_is_not_retried(work):
+    (work / "data" / "crops-15.csv").write_text("temp,rainfall,humidity,apples,oranges\n1,2,3,4,5\n1,two,3,4,5\n")
+    line, flow_run_id = failed_line(crops())
+    assert "line 3" in line
+    assert "rainfall" in line
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(flow_run_id).state
+    assert (state.type.value, state.name, state.message) == ("FAILED", "Refused input", line)
+    assert flow_runs(flow_run_id) == [("ingest", 1)]
+    assert registry.runs(open_store(create=False)) == []
+    assert nothing_registered()
+
+
+def test_the_callers_of_the_flow_get_the_error_in_their_own_terms(work):  # noqa: ARG001
+    with pytest.raises(UserError, match=r"no-such-file\.csv"):
+        run_flow(crops(data={"path": "data/no-such-file.csv"}))
+
+
+def test_the_form_shows_every_key_of_the_config():
+    schema = parameter_schema(linreg_flow)
+    assert set(schema.properties) == {"model", "data", "experiment", "train", "gate", "drift", "engine"}
+    assert set(schema.required) == {"model", "data"}
+    keys = {name: f"{name.title()}Config" for name in ("data", "train", "gate", "drift", "engine")}
+    shown = {f"{name}.{key}" for name, record in keys.items() for key in schema.definitions[record]["properties"]}
+    assert shown == {key for key in crops().flat() if "." in key}
+    assert set(schema.definitions["DataConfig"]["required"]) == {"path", "features", "targets"}
+
+
+WRONG = {
+    "value": ({"train": {"epochs": -1}}, "train.epochs must be at least 1"),
+    "type": ({"train": {"epochs": "many"}}, "valid integer"),
+    "key": ({"train": {"epoch": 5}}, "epoch"),
+    "section key": ({"data": {"columns": ["a"]}}, "columns"),
+    "choice": ({"train": {"trainer": "magic"}}, "'auto', 'manual'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_parameter_is_refused_before_anything_begins(work, case):  # noqa: ARG001
+    sections, words = WRONG[case]
+    given = crops_table(**sections)
+    with pytest.raises(ParameterTypeError, match=words):
+        linreg_flow.validate_parameters(copy.deepcopy(given))
+    state = linreg_flow(**given, return_state=True)
+    assert state.is_failed()
+    assert words in state.message
+    assert flow_runs(str(state.state_details.flow_run_id)) == []
+    assert registry.runs(open_store(create=False)) == []
+
+
+def wide(path, *, features=("a", "b", "c"), seed=0, fraction=0.4, **train):
+    data = {"path": str(path), "features": list(features), "targets": ["y"]}
+    data |= {"test_fraction": fraction, "split_seed": seed}
+    return replace(crops(data=data, train={"trainer": "exact", **train}), model="wide", experiment="wide")
+
+
+def test_held_out_rows_give_an_interval_and_other_features_compare(work):
+    """Features of the champion that the new config lacks are read for the comparison."""
+    path = wide_csv(work / "wide.csv")
+    small = run_flow(wide(path, features=("a", "b")))
+    full = run_flow(wide(path))
+    assert (small.decision, full.decision) == ("promoted", "promoted")
+    tests = small.data["test_rows"]
+    assert 60 < tests < 180
+    assert small.data["train_rows"] + tests == small.data["rows"] == 300
+    assert f"on {tests} test rows" in full.reason
+    assert "95% interval" in full.reason
+    back = run_flow(wide(path, features=("a",)))
+    assert back.decision == "kept"
+    assert "95% interval" in back.reason
+    assert "times the loss" in back.reason
+
+
+def test_a_champion_of_another_split_is_not_compared(work):
+    path = wide_csv(work / "wide.csv")
+    assert run_flow(wide(path, features=("a",))).decision == "promoted"
+    other = run_flow(wide(path, seed=1))
+    assert other.decision == "kept"
+    assert other.aliases == ("challenger",)
+    told = "version 1 was split with data.split_seed 0, today's with 1: it may know today's test rows"
+    assert other.reason == f"kept version 1, not compared: {told}; `linreg promote` decides by hand"
+    assert "baseline.champion.test_mse" not in other.metrics
+
+
+def test_a_champion_whose_columns_are_gone_is_not_compared(work):
+    path = wide_csv(work / "wide.csv")
+    assert run_flow(wide(path)).decision == "promoted"
+    pd.read_csv(path).drop(columns="c").to_csv(path, index=False)
+    lacking = run_flow(wide(path, features=("a", "b")))
+    assert lacking.decision == "kept"
+    assert "needs the columns c" in lacking.reason
+
+
+def test_grown_data_are_trained_on_and_judged_against_the_champion(work):
+    path = wide_csv(work / "wide.csv")
+    first = run_flow(wide(path))
+    with path.open("a") as f:
+        f.write("0.5,0.25,1,7\n")
+    grown = run_flow(wide(path))
+    assert grown.decision in ("promoted", "kept")
+    assert grown.data["rows"] == first.data["rows"] + 1
+    assert grown.data["digest"] != first.data["digest"]
+    assert grown.version == 2
+
+
+def test_the_gate_and_the_experiment_are_no_content(work):  # noqa: ARG001
+    assert run_flow(crops()).version == 1
+    again = run_flow(replace(crops(gate={"max_rmse": 1e-9}), experiment="another"))
+    assert (again.decision, again.version) == ("unchanged", 1)

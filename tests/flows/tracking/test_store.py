@@ -1,0 +1,414 @@
+"""The store: made once and whole, whoever comes first and whatever dies; look-ups make nothing; errors advise."""
+
+import errno
+import http.server
+import itertools
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from flows.tracking import server as reach
+from flows.tracking import sqlite_store as embedded
+from flows.tracking import store as stores
+from flows.tracking.run import TrackedRun
+from flows.tracking.store import open_store
+from linreg.errors import ServerAway, UserError
+from tests.support.processes import PATIENCE, run, wait_for
+from tests.support.tracked import enter, forked, new_store, template, together
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A whole embedded database, closed."""
+    (tmp_path / "mlruns").mkdir()
+    return Path(shutil.copy(template(), tmp_path / "mlruns" / "mlflow.db"))
+
+
+def test_a_look_up_where_there_is_no_store_is_an_error_and_creates_nothing(tmp_path):
+    with pytest.raises(UserError, match=r"there is no store .*mlruns/mlflow.db: `linreg run` makes one"):
+        open_store(create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_up_by_an_sqlite_uri_creates_nothing_either(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/deep/er.db")
+    with pytest.raises(UserError, match="there is no store"):
+        open_store(create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_creates_it_and_a_look_up_then_finds_it(tmp_path):
+    made = open_store(create=True)
+    found = open_store(create=False)
+    assert made.uri == found.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert made.experiment("crops") == found.experiment("crops")
+    location = found.client.get_experiment_by_name("crops").artifact_location
+    assert location == f"{tmp_path}/mlruns/artifacts"
+
+
+def test_opening_leaves_the_environment_alone(tmp_path):
+    new_store(tmp_path / "one")
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+    two = new_store(tmp_path / "two")
+    assert two.uri == f"sqlite:///{tmp_path}/two/mlruns/mlflow.db"
+
+
+def test_an_empty_uri_means_the_embedded_store(database, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert open_store(create=False).uri == f"sqlite:///{database}"
+
+
+def test_an_sqlite_uri_is_used_as_it_is(tmp_path, monkeypatch):
+    uri = f"sqlite:///{shutil.copy(template(), tmp_path / 'mine.db')}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = open_store(create=True)
+    assert store.uri == uri
+    store.experiment("crops")
+    with closing(sqlite3.connect(tmp_path / "mine.db")) as db:
+        assert ("crops",) in db.execute("SELECT name FROM experiments").fetchall()
+
+
+@pytest.mark.parametrize("name", ["with space", "a#b", "50%", "a%20b", "größe", "it's"])
+def test_a_folder_of_any_name_holds_a_store(tmp_path, name):
+    store = new_store(tmp_path / name)
+    run = store.client.create_run(store.experiment("crops"))
+    store.client.log_text(run.info.run_id, "hello", "a.txt")
+    (found,) = (tmp_path / name / "mlruns" / "artifacts").rglob("a.txt")
+    assert found.read_text() == "hello"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+def test_a_folder_whose_name_an_sqlite_uri_cannot_hold_is_an_error(tmp_path):
+    (tmp_path / "what?").mkdir()
+    os.chdir(tmp_path / "what?")
+    with pytest.raises(UserError, match=r"holds a '\?'"):
+        open_store(create=True)
+
+
+# --- made at once by many, and killed in the middle
+
+
+def _make(folder, out):
+    enter(folder)
+    Path(out).write_text(open_store(create=True).experiment("crops"))
+
+
+def test_six_processes_at_once_make_one_store(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    outs = [tmp_path / f"out{i}" for i in range(6)]
+    assert together(_make, [(work, out) for out in outs]) == [0] * 6
+    assert len({out.read_text() for out in outs}) == 1
+    enter(work)
+    names = [e.name for e in open_store(create=False).client.search_experiments()]
+    assert sorted(names) == ["Default", "crops"]
+
+
+def test_a_store_can_be_made_after_any_number_of_kills_in_the_middle(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    mlruns = work / "mlruns"
+    for statements in (1, 2, 60, 300, None):
+        (code,) = together(_make_until_killed, [(work, statements)])
+        assert code == -signal.SIGKILL
+        assert list(mlruns.glob(".*.part"))
+        assert not (mlruns / "mlflow.db").exists()
+    (mlruns / ".mlflow.db.99999.part-journal").write_bytes(b"of another kill")
+    enter(work)
+    assert open_store(create=True).experiment("crops")
+    assert not list(mlruns.glob(".*part*"))
+
+
+def _make_until_killed(work, statements):
+    """Killed after so many statements of SQL; None: when all are done, before the file is put in its place."""
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    left = itertools.count(statements or 10**9, -1)
+    event.listen(Engine, "after_cursor_execute", lambda *_: next(left) > 1 or die())
+    os.replace = die
+    enter(work)
+    open_store(create=True)
+
+
+def test_making_it_prints_nothing_and_loads_neither_torch_nor_prefect(tmp_path):
+    code = (
+        "import sys; from flows.tracking import registry, store; store.open_store(create=True).experiment('a');"
+        "print([m for m in ('torch', 'prefect') if m in sys.modules])"
+    )
+    done = run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+# --- databases that this MLflow cannot use
+
+
+def _set_revision(path, revision):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        db.commit()
+
+
+def test_an_older_schema_is_not_migrated_behind_the_users_back(database):
+    _set_revision(database, "451aebb31d03")
+    before = database.read_bytes()
+    with pytest.raises(UserError, match=r"made by an older MLflow: back it up, then run `mlflow db upgrade sqlite:///"):
+        open_store(create=True)
+    assert database.read_bytes() == before
+
+
+def test_a_newer_schema_is_refused(database):
+    _set_revision(database, "ffffffffffff")
+    with pytest.raises(UserError, match="made by a newer MLflow"):
+        open_store(create=True)
+
+
+def test_a_half_made_schema_of_another_programs_kill_is_refused(database):
+    with closing(sqlite3.connect(database)) as db:
+        db.execute("DROP TABLE alembic_version")
+        db.commit()
+    with pytest.raises(UserError, match="holds no finished MLflow schema: move it away"):
+        open_store(create=True)
+
+
+def test_a_damaged_file_is_refused(database):
+    database.write_bytes(b"this was a database once" * 100)
+    with pytest.raises(UserError, match=r"mlflow.db is damaged \(file is not a database\)"):
+        open_store(create=False)
+
+
+def test_damage_found_later_is_one_line_too(database):
+    whole = database.read_bytes()
+    database.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    with pytest.raises(UserError, match="damaged"):
+        open_store(create=False).experiment("crops")
+
+
+def test_an_empty_file_is_no_store(database):
+    database.write_bytes(b"")
+    with pytest.raises(UserError, match="there is no store"):
+        open_store(create=False)
+    assert open_store(create=True).experiment("crops")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot make the store"):
+        open_store(create=True)
+
+
+def test_a_file_where_the_folder_should_be_is_named(tmp_path):
+    (tmp_path / "mlruns").write_text("")
+    with pytest.raises(UserError, match=r"cannot make the store .*mlruns"):
+        open_store(create=True)
+
+
+# --- servers
+
+
+@pytest.fixture
+def closed_port():
+    with closing(socket.socket()) as s:  # bound and not listening: nobody else takes it meanwhile
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "postgresql", "mysql+pymysql"])
+def test_a_server_that_is_away_is_told_at_once_and_its_password_is_not(closed_port, monkeypatch, scheme):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://me:secret@127.0.0.1:{closed_port}/db")
+    began = time.monotonic()
+    with pytest.raises(ServerAway, match=rf"127.0.0.1:{closed_port}.*does not answer .*: start it, or") as caught:
+        open_store(create=False)
+    assert time.monotonic() - began < 120  # MLflow by itself asks again for 248 s
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_accepts_and_never_answers_is_away(monkeypatch):
+    monkeypatch.setattr(reach, "ANSWER_SECONDS", 0.3)
+    with closing(socket.socket()) as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{s.getsockname()[1]}")
+        with pytest.raises(ServerAway, match="timed out"):
+            open_store(create=False)
+
+
+def test_a_server_that_goes_away_later_is_a_server_away(closed_port, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(stores, "probe", lambda _: None)  # it answered then
+    store = open_store(create=False)
+    with pytest.raises(ServerAway, match=f"127.0.0.1:{closed_port} does not answer"):
+        store.experiment("crops")
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (404, "answers, but not as an MLflow server"),
+        (200, "answers, but not as an MLflow server"),
+        (401, "refuses .*: set MLFLOW_TRACKING_USERNAME"),
+        (503, "does not answer .*: start it"),
+    ],
+)
+def test_a_server_of_another_kind_is_told_in_one_line(monkeypatch, status, line):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(reach, "ANSWER_SECONDS", PATIENCE)
+    with _web(status) as port:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        with pytest.raises((UserError, ServerAway), match=line):
+            open_store(create=True).experiment("crops")
+
+
+@contextmanager
+def _web(status):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    store = new_store(tmp_path / "a")
+    run = store.client.create_run(store.experiment("crops"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MlflowClient, "log_text", full)
+    tracked = TrackedRun(store, run_id=run.info.run_id, experiment_id="1", started=0)
+    with pytest.raises(UserError, match=r"cannot write to the store .*No space left on device.*: free or fix the disk"):
+        tracked.log_text("a.txt", "a")
+
+
+@pytest.mark.long
+def test_a_database_that_stays_locked_is_told(tmp_path):
+    store = new_store(tmp_path / "a")
+    with closing(sqlite3.connect(tmp_path / "a" / "mlruns" / "mlflow.db")) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ServerAway, match="is locked by another process: wait for it"):  # after MLflow's own 20 s
+            store.experiment("crops")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("http://", "http://host:99999", "http://host:port", "http://[::1", "htp://host", "://x", "foo", "./mlruns"),
+        *("file:///tmp/x", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:/x.db", "nodriver+odd://h/db"),
+    ],
+)
+def test_a_malformed_uri_is_the_callers_and_makes_nothing(tmp_path, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
+        open_store(create=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- experiments and locks
+
+
+def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(tmp_path):
+    store = new_store(tmp_path / "a")
+    number = store.experiment("crops")
+    store.client.delete_experiment(number)
+    with pytest.raises(
+        UserError, match=f"'crops' was deleted: restore it with `mlflow experiments restore -x {number}"
+    ):
+        store.experiment("crops")
+
+
+def test_the_lock_lets_its_own_thread_in_again_and_keeps_others_out(tmp_path, monkeypatch):
+    store = new_store(tmp_path / "a")
+    monkeypatch.setattr(stores, "LOCK_SECONDS", 0.2)
+    refused = []
+
+    def other():
+        try:
+            with store.lock("crop-yield"):
+                pass
+        except ServerAway as e:
+            refused.append(str(e))
+
+    with store.lock("crop-yield"), store.lock("crop-yield"), store.lock("another"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1
+    assert "'crop-yield' is held by another process" in refused[0]
+    other()
+    assert len(refused) == 1
+
+
+def _count(folder, path, times):
+    enter(folder)
+    store = open_store(create=False)
+    for _ in range(times):
+        with store.lock("crop-yield"):
+            number = int(path.read_text())
+            time.sleep(0.001)
+            path.write_text(str(number + 1))
+
+
+def test_the_lock_serialises_processes(tmp_path):
+    new_store(tmp_path / "a")
+    path = tmp_path / "count"
+    path.write_text("0")
+    assert together(_count, [(tmp_path / "a", path, 10)] * 4) == [0] * 4
+    assert path.read_text() == "40"
+
+
+def test_a_killed_holder_frees_the_lock(tmp_path):
+    store = new_store(tmp_path / "a")
+    process = forked().Process(target=_hold, args=(tmp_path / "a", tmp_path / "held"), daemon=True)
+    process.start()
+    wait_for((tmp_path / "held").exists)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with store.lock("crop-yield"):
+        pass
+
+
+def _hold(folder, sign):
+    enter(folder)
+    with open_store(create=False).lock("crop-yield"):
+        sign.write_text("")
+        time.sleep(PATIENCE)
+
+
+def test_exists_is_false_below_a_file(tmp_path):
+    (tmp_path / "f").write_text("")
+    assert not embedded.exists(tmp_path / "f" / "mlflow.db")

@@ -1,0 +1,249 @@
+"""Reading leaf by leaf gives what reading whole gives, to the bit; and what is not needed is not held."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from linreg.config import DataConfig
+from linreg.errors import UserError
+from linreg.files import partitions as source
+from linreg.ingest import parquet_blocks as leafwise
+from linreg.ingest.checks import read_part
+from linreg.ingest.dataset import Dataset, load
+from linreg.ingest.parquet_sections import Irregular
+from linreg.ingest.part import Part
+from linreg.ingest.read import ALL, HELD_OUT, Intake, take_in
+from linreg.moments import from_rows as leaves
+from linreg.moments.training_record import gapped, moments_of, record
+from linreg.rows import split
+from linreg.rows.rows import LEAF
+
+FEATURES, TARGETS = ("a", "b", "c", "d"), ("y", "z")
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled as soon as they are written."""
+    monkeypatch.setattr(source, "_SETTLED", -1)
+
+
+def table(n: int, seed: int = 0) -> pa.Table:
+    """Columns of four types."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(3, 2, n), rng.normal(-1, 0.1, n).astype(np.float32)
+    c, d = rng.integers(-50, 50, n), rng.integers(0, 2, n).astype(bool)
+    y = a - 2 * b + 0.1 * c + rng.normal(size=n)
+    return pa.table(
+        {
+            "z": (y + d + rng.normal(size=n)).astype(np.float32),
+            "a": a,
+            "b": b,
+            "id": np.arange(n),
+            "c": c,
+            "d": d,
+            "y": y,
+        }
+    )
+
+
+def written(path: Path, rows: pa.Table, group: int | None = None) -> DataConfig:
+    pq.write_table(rows, path, row_group_size=group)
+    return config(path)
+
+
+def config(path: Path, **changes: object) -> DataConfig:
+    plain: dict[str, object] = {"features": FEATURES, "targets": TARGETS, "test_fraction": 0.3}
+    return DataConfig(path=str(path), **(plain | changes))  # type: ignore[arg-type]
+
+
+def by_leaf(how: DataConfig, held: tuple[int, ...] = ALL, threads: int = 0) -> Part:
+    (partition,) = source.find(how.path)
+    return leafwise.recorded(partition, how, "float32", held=held, threads=threads)
+
+
+def same_bits(found: Intake, how: DataConfig) -> None:
+    """The records are those of all rows held and recorded at once."""
+    expected = load(how)
+    known = record(expected.train)
+    assert found.record.moments.root_KK.tobytes() == known.moments.root_KK.tobytes()
+    assert found.record.moments.shift_P.tobytes() == known.moments.shift_P.tobytes()
+    assert (found.record.filled, found.record.plain) == (known.filled, known.plain)
+    assert len(found.record.partitions) == len(known.partitions)
+    counts = ("rows", "train_rows", "validation_rows", "test_rows", "dropped", "weightless", "digest")
+    assert [getattr(found.dataset, c) for c in counts] == [getattr(expected, c) for c in counts]
+    if how.validation_fraction:
+        assert found.validation is not None
+        assert found.validation.root_KK.tobytes() == moments_of(expected.validation, known.fill_F).root_KK.tobytes()
+    test = expected.test.select([*FEATURES, *TARGETS])
+    np.testing.assert_array_equal(found.dataset.test.select([*FEATURES, *TARGETS]), test)
+    assert found.test.moments.root_KK.tobytes() == gapped(expected.test).moments.root_KK.tobytes()
+    assert found.dataset.counts == expected.counts
+    assert [len(rows) for rows in expected.test.partitions()] == [n for n in found.dataset.judges if n]
+    same_ranges(found, expected)
+
+
+def same_ranges(found: Intake, expected: Dataset) -> None:
+    """Those of all rows that are used, whatever their role; a gap is no value."""
+    roles = {id(rows): rows for rows in (expected.train, expected.validation, expected.test)}.values()
+    used = np.vstack([rows.select([*FEATURES, *TARGETS]) for rows in roles])
+    assert len(found.extents) == len(found.dataset.partitions)
+    whole = sum(found.extents[1:], found.extents[0])
+    np.testing.assert_array_equal(whole.low_P, np.nanmin(used, axis=0))
+    np.testing.assert_array_equal(whole.high_P, np.nanmax(used, axis=0))
+
+
+@pytest.mark.parametrize("way", ["numpy", "R", "plain"])
+@pytest.mark.parametrize("group", [LEAF, 10_000, 50_001, 100_000, 999_999])
+def test_leaf_by_leaf_gives_the_bits_of_the_file_as_a_whole(tmp_path, monkeypatch, group: int, way: str) -> None:
+    monkeypatch.setattr(leaves, "PAYS", np.inf if way == "numpy" else 0)
+    monkeypatch.setattr(leaves, "LONG", 0 if way == "plain" else np.inf)
+    path = tmp_path / "x.parquet"
+    written(path, table(2 * LEAF + 777), group)
+    how = config(path, validation_fraction=0.2)
+    assert by_leaf(how).records[split.TRAIN][1] == way
+    found = take_in(how, held=HELD_OUT)
+    same_bits(found, how)
+    assert len(found.dataset.train) == 0
+    assert found.dataset.train_rows > LEAF
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads_gives_the_same_bits(tmp_path, threads: int) -> None:
+    how = written(tmp_path / "x.parquet", table(3 * LEAF), 70_000)
+    parts = [by_leaf(how, threads=n) for n in (0, threads)]
+    one, other = (p.records[split.TRAIN][0].moments for p in parts)
+    assert one.root_KK.tobytes() == other.root_KK.tobytes()
+    assert parts[0].table.equals(parts[1].table)
+
+
+def test_plain_sums_that_turn_out_not_to_do_are_made_again_by_reflections(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(leaves, "PAYS", 0)
+    monkeypatch.setattr(leaves, "LONG", 0)
+    rows = table(2 * LEAF).to_pandas()
+    rows.loc[LEAF:, "a"] *= 1e6
+    rows.loc[LEAF:, "b"] = (rows.a * (1 + 1e-7 * rows.b))[LEAF:].astype(np.float32)
+    path = tmp_path / "x.parquet"
+    rows.to_parquet(path)
+    how = config(path, features=("a", "b"))
+    assert by_leaf(how).records[split.TRAIN][1] == "R"
+    assert take_in(how).record.plain == 0
+
+
+def test_all_roles_can_be_held_and_none(tmp_path) -> None:
+    how = written(tmp_path / "x.parquet", table(LEAF + 5), 30_000)
+    everything, nothing = by_leaf(how), by_leaf(how, held=())
+    assert everything.table.select(FEATURES).equals(pq.read_table(how.path, columns=list(FEATURES)))
+    assert len(nothing.table) == 0
+    assert nothing.counts == everything.counts
+    same_bits(take_in(how, held=ALL), how)
+    x_NF, y_NO = take_in(how, held=ALL).dataset.train.arrays()
+    expected = load(how).train.arrays()
+    np.testing.assert_array_equal(x_NF, expected[0])
+    np.testing.assert_array_equal(y_NO, expected[1])
+
+
+def test_a_role_without_rows_in_the_first_leaf_is_recorded_all_the_same(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(leaves, "PAYS", 0)
+    monkeypatch.setattr(leaves, "LONG", 0)
+    path = tmp_path / "x.parquet"
+    written(path, table(2 * LEAF))
+    late = next(
+        seed
+        for seed in range(100)
+        if (roles := split.roles("x", 2 * LEAF, test_fraction=0.0, validation_fraction=2e-5, seed=seed)).any()
+        and not roles[:LEAF].any()
+    )
+    how = config(path, validation_fraction=2e-5, split_seed=late, test_fraction=0.0)
+    same_bits(take_in(how), how)
+
+
+def with_nulls(rows: pa.Table) -> pa.Table:
+    values = rows["a"].to_numpy().copy()
+    values[70_000] = np.nan
+    return rows.set_column(rows.column_names.index("a"), "a", pa.array(values))
+
+
+IRREGULAR = {
+    "a gap that is dropped": ({"missing": "drop"}, with_nulls),
+    "a gap that is filled": ({"missing": "mean"}, with_nulls),
+    "a key": ({"key": ("id",)}, lambda rows: rows),
+    "weights": ({"weight": "c"}, lambda rows: rows.set_column(4, "c", pa.array(np.arange(len(rows)) % 3))),
+}
+
+
+@pytest.mark.parametrize("case", IRREGULAR)
+def test_what_needs_a_second_look_is_read_whole(tmp_path, case: str) -> None:
+    changes, edit = IRREGULAR[case]
+    written(tmp_path / "x.parquet", edit(table(LEAF + 9000)))
+    features = ("a", "b", "d") if "weight" in changes else FEATURES
+    how = config(tmp_path / "x.parquet", **changes, features=features)
+    with pytest.raises(Irregular):
+        by_leaf(how)
+    found, expected = take_in(how, held=HELD_OUT), load(how)
+    assert found.record.moments.root_KK.tobytes() == record(expected.train).moments.root_KK.tobytes()
+    assert (found.dataset.train_rows, len(found.dataset.train)) == (len(expected.train), 0)
+    np.testing.assert_array_equal(found.dataset.test.select(features), expected.test.select(features))
+
+
+def test_a_file_that_may_have_changed_is_read_whole(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(source, "_SETTLED", 10**12)
+    how = written(tmp_path / "x.parquet", table(500))
+    with pytest.raises(Irregular):
+        by_leaf(how)
+    same_bits(take_in(how), how)
+
+
+def test_a_fault_is_told_as_when_the_file_is_read_whole(tmp_path) -> None:
+    path = tmp_path / "x.parquet"
+    how = written(path, with_nulls(table(LEAF + 9000)))
+    with pytest.raises(UserError, match=r"row 70001, column 'a': the value is missing"):
+        take_in(how)
+    with pytest.raises(UserError, match="column 'nothing' is missing"):
+        take_in(config(path, features=("a", "nothing")))
+    path.write_bytes(path.read_bytes()[:-100] + bytes(96) + b"PAR1")
+    with pytest.raises(UserError, match="the Parquet file is damaged"):
+        take_in(how)
+
+
+def test_a_column_inside_another_is_no_column(tmp_path) -> None:
+    rows = table(300)
+    nested = pa.StructArray.from_arrays([rows["a"].combine_chunks()], ["b"])
+    pq.write_table(rows.append_column("in", nested), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"column 'in\.b' is missing"):
+        take_in(config(tmp_path / "x.parquet", features=("a", "in.b")))
+
+
+def test_many_files_side_by_side_are_one_data_set_in_their_order(tmp_path) -> None:
+    for i in range(5):
+        pq.write_table(table(300 + i, seed=i), tmp_path / f"n{i}.parquet")
+    table(200, seed=9).to_pandas().to_csv(tmp_path / "n3b.csv", index=False)
+    how = config(tmp_path)
+    found = take_in(how, held=HELD_OUT)
+    same_bits(found, how)
+    assert [p.name for p in found.dataset.partitions][3:5] == ["n3.parquet", "n3b.csv"]
+
+
+def test_the_first_fault_in_the_order_of_files_is_told(tmp_path) -> None:
+    for i in range(6):
+        pq.write_table(with_nulls(table(80_000)) if i in (2, 4) else table(80_000), tmp_path / f"n{i}.parquet")
+    with pytest.raises(UserError, match=r"n2\.parquet: row 70001"):
+        take_in(config(tmp_path))
+
+
+def test_optional_columns_are_held_where_all_files_have_them(tmp_path) -> None:
+    written(tmp_path / "x.parquet", table(400))
+    found = take_in(config(tmp_path / "x.parquet", features=("a", "b")), optional=("c", "nothing"), held=HELD_OUT)
+    assert found.dataset.test.has(["a", "c"])
+    assert not found.dataset.test.has(["nothing"])
+
+
+def test_the_whole_path_and_the_leaves_agree_on_counts_and_roles(tmp_path) -> None:
+    how = config(tmp_path / "x.parquet", validation_fraction=0.1)
+    written(tmp_path / "x.parquet", table(LEAF + 100))
+    (partition,) = source.find(how.path)
+    whole, streamed = read_part(partition, partition, how, "float32"), by_leaf(how)
+    assert whole.counts == streamed.counts
+    np.testing.assert_array_equal(whole.role, streamed.role)

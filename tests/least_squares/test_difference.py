@@ -1,0 +1,335 @@
+"""What moved between two models: against optima and variances computed with numpy and statsmodels from the rows."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import statsmodels.api as sm
+from sklearn.linear_model import ElasticNet, Ridge
+
+from linreg.config import TrainConfig
+from linreg.least_squares.difference import Fitted, Penalty, difference
+from linreg.least_squares.objective import Objective
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
+from linreg.moments.select import selected
+from linreg.rows.rows import Rows
+from linreg.training.fit import fit
+
+NAMES = (("x0", "x1", "x2"), ("y0", "y1"))
+
+
+def named(x, y):
+    return NAMES[0][: x.shape[1]], NAMES[1][: y.shape[1]]
+
+
+def rows_of(x, y):
+    features, targets = named(x, y)
+    columns = dict(zip([*features, *targets], np.hstack([x, y]).T.copy(), strict=True))
+    return Rows([pa.table(columns)], features, targets)
+
+
+def moments_of(x, y):
+    return Moments.of([np.hstack([x, y])], *named(x, y))
+
+
+def rows(n, seed, *, far=(0.0, 0.0, 0.0), shift=0.0):
+    """X (N, 3) and Y (N, 2), the slope of x0 on y0 moved by ``shift``."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3)) * [1, 10, 0.1] + far
+    weight = np.array([[1.0 + shift, -2.0, 3.0], [0.5, 0.1, -1.0]])
+    return x, (x - far) @ weight.T + rng.normal(size=(n, 2))
+
+
+def both(first, second):
+    return np.vstack([first[0], second[0]]), np.vstack([first[1], second[1]])
+
+
+def least_squares(x, y):
+    """Intercept and slopes (D, O), by LAPACK on the centred rows."""
+    slopes = np.linalg.lstsq(x - x.mean(axis=0), y - y.mean(axis=0), rcond=None)[0]
+    return np.vstack([y.mean(axis=0) - x.mean(axis=0) @ slopes, slopes])
+
+
+def exact(x, y):
+    return Fitted(fit(rows_of(x, y), TrainConfig(trainer="exact", dtype="float64")).model, moments_of(x, y))
+
+
+def descended(x, y, epochs):
+    config = TrainConfig(trainer="gram", learning_rate=0.1, epochs=epochs, dtype="float64")
+    return Fitted(fit(rows_of(x, y), config).model, moments_of(x, y))
+
+
+def of(found, part):
+    """One number of every move, (D, O)."""
+    columns = [[getattr(m, part, getattr(m.parts, part, None)) for _, m in target] for target in found.targets.values()]
+    return np.array(columns, dtype=float).T
+
+
+def theta(model):
+    return np.vstack([model.intercept_O, model.weight_OF.T])
+
+
+def adds_up(found):
+    for _, _, move in found:
+        assert move.parts is not None
+        p = move.parts
+        assert move.move == p.data + p.columns + p.penalty + p.optimiser
+        size = max(abs(move.before), abs(move.after), abs(p.data), abs(p.optimiser))
+        assert move.move == pytest.approx(move.after - move.before, abs=1e-13 * size)
+    return found
+
+
+def test_a_model_and_itself_have_not_moved():
+    side = exact(*rows(60, 0))
+    found = adds_up(difference(side, side, shared="same"))
+    for part in ("data", "columns", "penalty", "optimiser"):
+        assert not of(found, part).any()
+    assert found.yardstick == "estimate"
+    assert max(found.stopped) < 1e-9
+
+
+@pytest.mark.parametrize("far", [(0.0, 0.0, 0.0), (1e6, -1e5, 300.0)])
+def test_where_the_optimum_is_reached_all_of_the_move_is_the_datas(far):
+    a, b = rows(60, 0, far=far), rows(80, 1, far=far, shift=0.7)
+    found = adds_up(difference(exact(*a), exact(*b), shared="apart"))
+    expected = least_squares(*b) - least_squares(*a)
+    assert of(found, "data") == pytest.approx(expected, rel=1e-7)
+    errors = of(found, "standard_error")
+    assert (np.abs(of(found, "optimiser")) < 1e-6 * errors).all()
+    assert not of(found, "columns").any()
+    assert not of(found, "penalty").any()
+    assert max(found.stopped) < 1e-5
+
+
+def test_the_same_rows_and_fewer_epochs_are_the_optimisers_alone():
+    x, y = rows(60, 0)
+    before, after = descended(x, y, 400), descended(x, y, 5)
+    found = adds_up(difference(before, after, shared="same"))
+    assert not of(found, "data").any()
+    assert of(found, "optimiser") == pytest.approx(theta(after.model) - theta(before.model), rel=1e-9)
+    assert found.stopped[0] < 1e-9
+    assert found.stopped[1] > 1
+
+
+def test_both_are_told_apart():
+    a, b = rows(60, 0), rows(90, 1, shift=0.4)
+    before, after = descended(*a, 30), descended(*b, 3)
+    found = adds_up(difference(before, after))
+    optimum_a, optimum_b = least_squares(*a), least_squares(*b)
+    assert of(found, "data") == pytest.approx(optimum_b - optimum_a, rel=1e-9)
+    expected = (theta(after.model) - optimum_b) - (theta(before.model) - optimum_a)
+    assert of(found, "optimiser") == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert np.abs(expected[1:]).min() > 1e-3
+
+
+def test_the_way_back_has_the_parts_with_their_signs_turned():
+    a, b = rows(60, 0), rows(90, 1)
+    there, back = (difference(*pair) for pair in ((exact(*a), exact(*b)), (exact(*b), exact(*a))))
+    assert of(there, "data") == pytest.approx(-of(back, "data"), rel=1e-12)
+
+
+# --- standard errors
+
+
+def statsmodels_errors(x, y):
+    return np.column_stack([sm.OLS(t, sm.add_constant(x)).fit().bse for t in y.T])
+
+
+def test_without_word_of_the_shared_rows_errors_are_those_of_the_first_estimate():
+    a, b = rows(60, 0), rows(90, 1)
+    for shared in (None, "same"):
+        found = difference(exact(*a), exact(*b), shared=shared)
+        assert found.yardstick == "estimate"
+        assert of(found, "standard_error") == pytest.approx(statsmodels_errors(*a), rel=1e-9)
+
+
+def test_errors_of_rows_apart_are_those_of_both():
+    a, b = rows(60, 0), rows(90, 1)
+    found = difference(exact(*a), exact(*b), shared="apart")
+    expected = np.hypot(statsmodels_errors(*a), statsmodels_errors(*b))
+    assert found.yardstick == "difference"
+    assert of(found, "standard_error") == pytest.approx(expected, rel=1e-9)
+    none = difference(exact(*a), exact(*b), shared=0.0)
+    assert of(none, "standard_error") == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_errors_of_nested_rows_are_the_variance_of_the_difference(turned):
+    """Var(M y) of the matrix M that turns the targets of all rows into the difference of the two optima."""
+    few, more = rows(40, 0), rows(50, 1)
+    x, y = both(few, more)
+    pair = [exact(*few), exact(x, y)]
+    found = difference(*(reversed(pair) if turned else pair), shared="nested")
+    design = sm.add_constant(x)
+    maps = np.linalg.pinv(design) - np.hstack([np.linalg.pinv(design[:40]), np.zeros((4, 50))])
+    noise = np.array([sm.OLS(t, design).fit().mse_resid for t in y.T])
+    expected = np.sqrt(np.diag(maps @ maps.T)[:, None] * noise)
+    assert of(found, "standard_error") == pytest.approx(expected, rel=1e-9)
+
+
+def test_moves_of_nested_rows_are_within_their_errors_as_often_as_they_should_be():
+    inside = []
+    for seed in range(200):
+        few, more = rows(40, 2 * seed), rows(40, 2 * seed + 1)
+        found = difference(
+            *(Fitted(model_of(m), m) for m in (moments_of(*few), moments_of(*both(few, more)))), shared="nested"
+        )
+        inside.append(np.abs(of(found, "data") / of(found, "standard_error")) < 1.96)
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
+
+
+def model_of(moments: Moments) -> LinearModel:
+    s = moments.solve()
+    return LinearModel(s.weight_OF, s.bias_O, s.mean_F, moments.features, moments.targets)
+
+
+def test_a_weight_of_shared_rows_lies_between_apart_and_nested():
+    few, more = rows(4000, 0), rows(4000, 1)
+    pair = exact(*few), exact(*both(few, more))
+    apart, half, all_of_it, nested = (
+        of(difference(*pair, shared=s), "standard_error") for s in ("apart", 2000.0, 4000.0, "nested")
+    )
+    assert (nested < half).all()
+    assert (half < apart).all()
+    assert all_of_it == pytest.approx(nested, rel=0.1)  # rows that are spread alike
+    with pytest.raises(ValueError, match="cannot be common"):
+        difference(*pair, shared=4001.0)
+
+
+def test_errors_that_the_caller_knows_better_of_are_not_given():
+    found = difference(exact(*rows(60, 0)), exact(*rows(60, 1)), reasons=["before: 3 missing values were filled in"])
+    assert found.yardstick is None
+    assert found.no_errors == ("before: 3 missing values were filled in",)
+    assert np.isnan(of(found, "standard_error")).all()
+    assert np.isfinite(of(found, "data")).all()
+
+
+# --- what is not on record, or left open
+
+
+def test_without_a_record_moves_have_no_parts():
+    a, b = exact(*rows(60, 0)), exact(*rows(60, 1))
+    found = difference(replace(a, moments=None), b)
+    assert found.unexplained == ("before: no record of its training rows was kept",)
+    assert (found.yardstick, found.stopped[0]) == (None, None)
+    for target, name, move in found:
+        assert move.parts is None
+        assert move.move == move.after - move.before, (target, name)
+
+
+def test_an_unknown_penalty_leaves_the_optimum_unknown():
+    a, b = exact(*rows(60, 0)), exact(*rows(60, 1))
+    found = difference(a, replace(b, penalty=None))
+    assert found.unexplained == ("after: it is not on record whether its loss had a penalty",)
+    assert all(move.parts is None for _, _, move in found)
+
+
+def test_collinear_columns_have_no_parts_and_the_others_have():
+    x, y = rows(60, 0)
+    x2, y2 = rows(70, 1)
+    x[:, 2] = 2 * x[:, 0] + 1
+    found = difference(exact(x, y), exact(x2, y2), shared="apart")
+    assert "x0, x2: constant, or determined by each other" in found.unexplained[0]
+    assert "before: rank 2 of 3" in found.no_errors[0]
+    for target in found.targets.values():
+        assert target.coefficients["x0"].parts is target.coefficients["x2"].parts is target.intercept.parts is None
+        assert target.coefficients["x1"].parts is not None
+    expected = least_squares(x2, y2)[2] - least_squares(x[:, :2], y)[2]
+    assert of(found, "data")[2] == pytest.approx(expected, rel=1e-9)
+    json.dumps([move.to_json() for _, _, move in found], allow_nan=False)
+
+
+def test_every_number_of_the_document_is_finite_or_null():
+    found = difference(exact(*rows(60, 0)), exact(*rows(60, 1)), shared="apart")
+    one = found.targets["y0"].coefficients["x1"].to_json()
+    assert json.loads(json.dumps(one, allow_nan=False)) == one
+    assert one["standard_errors"]["data"] == one["data"] / one["standard_error"]
+    assert one["effect"] == pytest.approx(one["move"] * rows(60, 1)[0][:, 1].std(), rel=1e-12)
+
+
+# --- other columns, other penalties
+
+
+def test_a_new_column_has_a_part_of_its_own():
+    x, y = rows(60, 0)
+    x[:, 2] += x[:, 0]
+    x2, y2 = rows(70, 1)
+    x2[:, 2] += x2[:, 0]
+    found = adds_up(difference(exact(x[:, :2], y), exact(x2, y2), shared="apart"))
+    fewer_a, fewer_b, whole_b = least_squares(x[:, :2], y), least_squares(x2[:, :2], y2), least_squares(x2, y2)[:3]
+    assert of(found, "data") == pytest.approx(fewer_b - fewer_a, rel=1e-9)
+    assert of(found, "columns") == pytest.approx(whole_b - fewer_b, rel=1e-9)
+    assert list(found.targets["y0"].coefficients) == ["x0", "x1"]
+    expected = np.hypot(statsmodels_errors(x[:, :2], y), statsmodels_errors(x2[:, :2], y2))
+    assert of(found, "standard_error") == pytest.approx(expected, rel=1e-9)
+
+
+def test_columns_and_targets_in_another_order_are_the_same_columns():
+    x, y = rows(60, 0)
+    b = moments_of(*rows(70, 1))
+    turned = selected(b, ("x2", "x0", "x1"), ("y1", "y0"))
+    plain, found = (difference(exact(x, y), Fitted(model_of(m), m), shared="apart") for m in (b, turned))
+    assert not of(found, "columns").any()
+    for part in ("data", "standard_error", "after"):
+        assert of(found, part) == pytest.approx(of(plain, part), rel=1e-9)
+
+
+def penalised(x, y, **how):
+    objective = Objective.of(moments_of(x, y), **how)
+    return Fitted(objective.model(objective.optimum_DO), moments_of(x, y), Penalty(**how))
+
+
+def ridge(x, y, decay):
+    judge = Ridge(alpha=decay * len(x) * y.shape[1] / 2, tol=1e-14, solver="cholesky").fit(x, y)
+    return np.vstack([judge.intercept_, judge.coef_.T])
+
+
+def test_the_same_penalty_moves_nothing_and_another_one_has_its_part():
+    a, b = rows(60, 0), rows(70, 1)
+    same = adds_up(difference(penalised(*a, weight_decay=0.3), penalised(*b, weight_decay=0.3)))
+    assert not of(same, "penalty").any()
+    assert of(same, "data") == pytest.approx(ridge(*b, 0.3) - ridge(*a, 0.3), rel=1e-8)
+    assert same.yardstick is None
+    assert same.stopped == (None, None)
+    other = adds_up(difference(penalised(*a, weight_decay=0.3), exact(*b)))
+    assert of(other, "data") == pytest.approx(of(same, "data"), rel=1e-12)
+    assert of(other, "penalty") == pytest.approx(least_squares(*b) - ridge(*b, 0.3), rel=1e-8)
+    assert (np.abs(of(other, "optimiser")) < 1e-12).all()
+
+
+def test_a_penalty_beside_the_mean_of_other_targets_is_the_one_that_was_trained():
+    a, b = rows(60, 0), rows(70, 1)
+    before, after = penalised(*a, weight_decay=0.3, l1=0.1), penalised(b[0], b[1][:, :1], weight_decay=0.3, l1=0.1)
+    found = adds_up(difference(before, after))
+    assert list(found.targets) == ["y0"]
+    assert (np.abs(of(found, "optimiser")) < 1e-9).all()
+    alpha, ratio = 0.3 * 2 / 2 + 0.1 * 2 / 2, 0.1 / (0.1 + 0.3)  # of A's loss over two targets
+    elastic = ElasticNet(alpha=alpha, l1_ratio=ratio, tol=1e-14, max_iter=10**6)
+    ends = [elastic.fit(x, y[:, 0]).coef_.copy() for x, y in (a, b)]
+    assert of(found, "data")[1:, 0] == pytest.approx(ends[1] - ends[0], rel=1e-6)
+    assert of(found, "penalty").any()
+
+
+# --- the record of some columns
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_selected_columns_have_the_record_that_they_alone_would_have(weighted):
+    x, y = rows(200, 3, far=(1e6, 0.0, 0.0))
+    w = np.random.default_rng(4).uniform(0.1, 3, 200) if weighted else None
+    whole, few = (
+        Moments.leaf(z, *names, w)
+        for z, names in (
+            (np.hstack([x, y]), NAMES),
+            (np.column_stack([x[:, 2], y[:, 0], y[:, 1]]), (("x2", "y0"), ("y1",))),
+        )
+    )
+    found = selected(whole, ("x2", "y0"), ("y1",))
+    assert found.root_KK == pytest.approx(few.root_KK, rel=1e-10, abs=1e-10)
+    assert (found.features, found.targets, found.rows, found.weight) == (("x2", "y0"), ("y1",), 200, few.weight)
+    assert selected(whole, *NAMES) is whole
+    with pytest.raises(ValueError, match="no column x9"):
+        selected(whole, ("x9",), ("y1",))

@@ -1,0 +1,535 @@
+"""Inference against statsmodels, NIST's certified values and simulation; and every reason not to give any."""
+
+import json
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from statsmodels.stats.outliers_influence import variance_inflation_factor
+from threadpoolctl import threadpool_limits
+
+from bench import strd
+from linreg.config import TrainConfig
+from linreg.errors import UserError
+from linreg.least_squares.inference import infer, intervals
+from linreg.least_squares.objective import Objective
+from linreg.least_squares.results import Inference
+from linreg.least_squares.validity import closer, known
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments, merge
+from tests.support.tables import X5, X15, Y5, Y15, moments_of, names
+
+REL = 1e-9
+NIST = strd.load()
+DIGITS = {"Norris": 12, "Pontius": 11, "Longley": 12, "Filip": 6, "Wampler3": 11, "Wampler4": 11, "Wampler5": 11}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_blas_thread():
+    """The judge's small products lose more to a second thread than they gain."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def record(x_NF, y_NO, weight_N=None, parts=1):
+    """The record of rows, in some leaves."""
+    z = np.array_split(np.hstack([x_NF, y_NO]), parts)
+    weights = None if weight_N is None else np.array_split(weight_N, parts)
+    return Moments.of(z, *names(x_NF, y_NO), weights=weights)
+
+
+def optimum(moments):
+    objective = Objective.of(moments, standardize=True)
+    return objective.model(objective.optimum_DO)
+
+
+def problems():
+    rng = np.random.default_rng(11)
+
+    def rows(n, f, o=2, noise=1.0):
+        x = rng.normal(size=(n, f))
+        return x, x @ rng.normal(size=(f, o)) + rng.normal(size=o) + noise * rng.normal(size=(n, o))
+
+    x, y = rows(200, 4)
+    far = x + 1e6
+    spread = 10 ** rng.uniform(-3, 3, 200)
+    return {
+        "the tutorial's five rows": (X5, Y5, None),
+        "the tutorial's fifteen rows": (X15, Y15, None),
+        "one feature": (*rows(12, 1, o=1), None),
+        "wide": (*rows(100, 60), None),
+        "hardly any signal": (*rows(500, 3, noise=100.0), None),
+        "a million from zero": (far, y, None),
+        "badly scaled": (x * [1e-8, 1.0, 1e4, 1e8], y * [1e-6, 1e6], None),
+        "weights spread over a million": (x, y, spread),
+        "weights with zeros": (x, y, np.where(rng.random(200) < 0.3, 0.0, spread)),
+    }
+
+
+PROBLEMS = problems()
+
+
+def coordinates(x_NF):
+    """Shift and scale of the columns, for the judge alone: exact, and such that it keeps its own digits."""
+    far, uneven = x_NF.min() > 9e5, np.ptp(np.log10(x_NF.std(axis=0))) > 6
+    scale_F = 2.0 ** np.round(np.log2(x_NF.std(axis=0))) if uneven else np.ones(x_NF.shape[1])
+    return (1e6 if far else 0.0), scale_F
+
+
+def design_of(x_NF, like_NF):
+    shift, scale_F = coordinates(like_NF)
+    return sm.add_constant((x_NF - shift) / scale_F, has_constant="add")
+
+
+def judges(x_NF, y_NO, weight_N):
+    """What statsmodels finds for each target, on the rows that count, in its own coordinates."""
+    keep = slice(None) if weight_N is None else weight_N > 0
+    design = design_of(x_NF[keep], x_NF)
+    for y_N in y_NO[keep].T:
+        yield (sm.OLS(y_N, design) if weight_N is None else sm.WLS(y_N, design, weights=weight_N[keep])).fit()
+
+
+def own_units(x_NF, judge):
+    """The judge's parameters, errors, t, p and intervals in the columns' own units, the intercept where they are 0."""
+    shift, scale_F = coordinates(x_NF)
+    back = np.diag([1.0, *1 / scale_F])
+    back[0, 1:] = -shift / scale_F
+    found = judge.t_test(back)
+    return found.effect, found.sd.ravel(), found.tvalue.ravel(), found.pvalue.ravel(), found.conf_int()
+
+
+def column(target, name, of="errors"):
+    coefficients = [target.intercept, *target.coefficients.values()]
+    return np.array([c.estimate if name == "estimate" else getattr(getattr(c, of), name) for c in coefficients])
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_errors_tests_and_intervals_are_statsmodels(case: str) -> None:
+    x, y, w = PROBLEMS[case]
+    moments = record(x, y, w)
+    found = infer(optimum(moments), moments)
+    assert found.inference == "valid"
+    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
+        params, bse, tvalues, pvalues, conf_int = own_units(x, judge)
+        assert column(target, "estimate") == pytest.approx(params, rel=REL)
+        assert column(target, "standard_error") == pytest.approx(bse, rel=REL)
+        assert column(target, "t") == pytest.approx(tvalues, rel=REL)
+        assert column(target, "p") == pytest.approx(pvalues, rel=REL, abs=1e-300)
+        ends = np.column_stack([column(target, "low"), column(target, "high")])
+        assert ends == pytest.approx(conf_int, rel=REL)
+        assert found.degrees_of_freedom == judge.df_resid
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_the_quality_of_each_target_is_statsmodels(case: str) -> None:
+    x, y, w = PROBLEMS[case]
+    moments = record(x, y, w)
+    found = infer(optimum(moments), moments)
+    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
+        q = target.quality
+        assert (q.r2, q.adjusted_r2) == pytest.approx((judge.rsquared, judge.rsquared_adj), rel=REL)
+        assert q.residual_standard_error**2 == pytest.approx(judge.mse_resid, rel=REL)
+        assert (q.f_statistic, q.f_p_value) == pytest.approx((judge.fvalue, judge.f_pvalue), rel=REL, abs=1e-300)
+        assert (q.log_likelihood, q.aic, q.bic) == pytest.approx((judge.llf, judge.aic, judge.bic), rel=REL)
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_intervals_of_new_rows_are_statsmodels(case: str, level: float) -> None:
+    x, y, w = PROBLEMS[case]
+    moments = record(x, y, w)
+    new = x[:5] * 1.1
+    for kind, columns in (("confidence", "mean_ci"), ("prediction", "obs_ci")):
+        low, high = intervals(optimum(moments), moments, new, kind=kind, level=level)
+        for o, judge in enumerate(judges(x, y, w)):
+            frame = judge.get_prediction(design_of(new, x)).summary_frame(alpha=1 - level)
+            assert low[:, o] == pytest.approx(frame[f"{columns}_lower"].to_numpy(), rel=REL)
+            assert high[:, o] == pytest.approx(frame[f"{columns}_upper"].to_numpy(), rel=REL)
+
+
+@pytest.mark.parametrize("case", [c for c in PROBLEMS if PROBLEMS[c][2] is None])
+def test_variance_inflation_is_statsmodels(case: str) -> None:
+    x, y, _ = PROBLEMS[case]
+    moments = record(x, y)
+    design = design_of(x, x)
+    expected = [variance_inflation_factor(design, i + 1) for i in range(x.shape[1])]
+    assert list(infer(optimum(moments), moments).variance_inflation.values()) == pytest.approx(expected, rel=REL)
+
+
+def test_variance_inflation_of_weighted_rows_is_that_of_a_feature_on_the_others() -> None:
+    x, y, w = PROBLEMS["weights spread over a million"]
+    moments = record(x, y, w)
+    others = [sm.WLS(x[:, i], sm.add_constant(np.delete(x, i, axis=1)), weights=w).fit().rsquared for i in range(4)]
+    expected = [1 / (1 - r2) for r2 in others]
+    assert list(infer(optimum(moments), moments).variance_inflation.values()) == pytest.approx(expected, rel=REL)
+
+
+@pytest.mark.parametrize("case", [c for c in PROBLEMS if len(PROBLEMS[c][0]) >= 100])
+def test_errors_clustered_by_partition_are_statsmodels(case: str) -> None:
+    x, y, w = PROBLEMS[case]
+    parts = np.array_split(np.arange(len(x)), 31)
+    records = [record(x[r], y[r], None if w is None else w[r]) for r in parts]
+    moments = merge(records)
+    found = infer(optimum(moments), moments, partitions=records)
+    assert found.partitions == 31
+    groups = np.concatenate([np.full(len(r), g) for g, r in enumerate(parts)])
+    groups = groups if w is None else groups[w > 0]
+    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
+        robust = judge.get_robustcov_results("cluster", groups=groups, use_t=True)
+        _, bse, tvalues, pvalues, conf_int = own_units(x, robust)
+        assert column(target, "standard_error") == pytest.approx(own_units(x, judge)[1], rel=REL)
+        assert column(target, "standard_error", "clustered") == pytest.approx(bse, rel=REL)
+        assert column(target, "t", "clustered") == pytest.approx(tvalues, rel=REL)
+        assert column(target, "p", "clustered") == pytest.approx(pvalues, rel=REL, abs=1e-300)
+        ends = np.column_stack([column(target, end, "clustered") for end in ("low", "high")])
+        assert ends == pytest.approx(conf_int, rel=REL)
+
+
+def test_fewer_than_thirty_partitions_are_not_clustered_by() -> None:
+    x, y, _ = PROBLEMS["hardly any signal"]
+    empty = Moments.leaf(np.empty((0, 5)), *names(x, y))
+    records = [record(p, q) for p, q in zip(np.array_split(x, 29), np.array_split(y, 29), strict=True)]
+    moments = merge(records)
+    found = infer(optimum(moments), moments, partitions=[*records, empty, empty])
+    assert found.partitions == 0
+    assert "clustered" not in json.dumps(found.to_json())
+
+
+def test_partitions_of_other_rows_or_columns_are_a_fault() -> None:
+    x, y, _ = PROBLEMS["hardly any signal"]
+    moments = record(x, y)
+    with pytest.raises(ValueError, match="do not add up"):
+        infer(optimum(moments), moments, partitions=[record(x[:100], y[:100])])
+    with pytest.raises(ValueError, match="same columns"):
+        infer(optimum(moments), moments, partitions=[record(x[:, :2], y)])
+    with pytest.raises(ValueError, match="same columns"):
+        infer(optimum(record(x[:, :2], y)), moments)
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_nists_problems_have_the_certified_errors(name: str) -> None:
+    reference = NIST[name]
+    x, y = reference.arrays()
+    certified, rel = reference.certified, 10.0 ** -DIGITS[name]
+    found = infer(optimum(moments := moments_of(x, y.reshape(-1, 1))), moments)
+    (target,) = found.targets.values()
+    assert column(target, "standard_error") == pytest.approx([float(d) for d in certified.deviations_P], rel=rel)
+    assert column(target, "estimate") == pytest.approx([float(d) for d in certified.parameters_P], rel=1e-5)
+    assert target.quality.residual_standard_error == pytest.approx(float(certified.residual_deviation), rel=rel)
+    assert target.quality.r2 == pytest.approx(float(certified.r2), rel=rel)
+
+
+@pytest.mark.parametrize("name", ["Wampler1", "Wampler2"])
+def test_nists_problems_without_noise_have_no_errors_to_tell(name: str) -> None:
+    x, y = NIST[name].arrays()
+    moments = moments_of(x, y.reshape(-1, 1))
+    assert "zero to rounding" in infer(optimum(moments), moments).inference
+
+
+def test_longley_is_told_to_be_collinear() -> None:
+    moments = moments_of(*(a.reshape(16, -1) for a in NIST["Longley"].arrays()))
+    found = infer(optimum(moments), moments)
+    assert found.targets["y0"].quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
+    assert found.condition_number == Objective.of(moments).condition_number
+    assert max(found.variance_inflation.values()) > 1000
+
+
+@pytest.mark.parametrize("parts", [2, 7, 61])
+def test_how_the_rows_were_cut_into_leaves_changes_nothing(parts: int) -> None:
+    x, y, w = PROBLEMS["weights with zeros"]
+    one, many = record(x, y, w), record(x, y, w, parts)
+    first, second = (infer(optimum(m), m) for m in (one, many))
+    for a, b in zip(first.targets.values(), second.targets.values(), strict=True):
+        for name in ("standard_error", "t", "p", "low"):
+            assert column(a, name) == pytest.approx(column(b, name), rel=1e-10)
+        assert a.quality.aic == pytest.approx(b.quality.aic, rel=1e-12)
+
+
+# --- when it is not valid
+
+
+def refused(reason: str, found: Inference) -> None:
+    """Only estimates and R2 are there, and the reason says why."""
+    assert reason in found.inference
+    assert "\n" not in found.inference
+    assert not found.valid
+    for target in found.targets.values():
+        quality = target.to_json()
+        slopes = [quality.pop("intercept"), *quality.pop("coefficients").values()]
+        assert quality.pop("r2") <= 1
+        assert set(quality.values()) == {None}
+        for c in slopes:
+            assert np.isfinite(c.pop("estimate"))
+            assert set(c.values()) == {None}
+    json.dumps(found.to_json(), allow_nan=False)
+    assert Inference.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_dependent_column_is_named() -> None:
+    x, y, _ = PROBLEMS["hardly any signal"]
+    both = np.column_stack([x, x[:, 0] - 2 * x[:, 2]])
+    moments = record(both, y)
+    found = infer(optimum(moments), moments)
+    refused("rank 3 of 4: x0, x2, x3 determine each other: leave out one of them", found)
+    assert found.deficient == ("x0", "x2", "x3")
+    assert (found.condition_number, set(found.variance_inflation.values())) == (None, {None})
+    with pytest.raises(UserError, match="no intervals: rank 3 of 4"):
+        intervals(optimum(moments), moments, both)
+
+
+def test_a_constant_column_is_named() -> None:
+    x, y, _ = PROBLEMS["hardly any signal"]
+    moments = record(np.column_stack([x, np.full(len(x), 3.3)]), y)
+    found = infer(optimum(moments), moments)
+    refused("x3 is constant: leave out what does not vary", found)
+    assert "rank" not in found.inference
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5])
+def test_too_few_rows_are_told(rows: int) -> None:
+    x, y = np.random.default_rng(3).normal(size=(rows, 4)), np.ones((rows, 1))
+    moments = record(x, y + x[:, :1] ** 2)
+    found = infer(optimum(moments), moments)
+    assert "too few for 5 parameters a target: more than 5 are needed" in found.inference
+    assert "rank" not in found.inference
+    assert rows == 1 or "constant" not in found.inference
+    refused("too few", found)
+    assert found.degrees_of_freedom is None
+
+
+@pytest.mark.parametrize("weight", [None, np.full(20, 1e-6)])
+def test_a_target_that_is_met_exactly_has_no_noise(weight) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 2)) + 1e5
+    y = np.column_stack([rng.normal(size=20), x @ [2.0, -3.0] + 1, np.full(20, 7.0)])
+    moments = record(x, y, weight)
+    found = infer(optimum(moments), moments)
+    refused("the residuals of y1 are zero to rounding", found)
+    refused("y2 is constant, so there is nothing to explain: leave out the target", found)
+    assert found.targets["y2"].quality.r2 == 0
+    assert found.targets["y1"].quality.r2 == pytest.approx(1, abs=1e-9)
+
+
+def test_noise_a_hundred_millionth_of_the_signal_is_noise() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(50, 2))
+    y = (x @ [1.0, -1.0] + 1e-8 * rng.normal(size=50))[:, None]
+    moments = record(x, y)
+    found = infer(optimum(moments), moments)
+    assert found.inference == "valid"
+    (judge,) = judges(x, y, None)
+    assert column(found.targets["y0"], "standard_error") == pytest.approx(judge.bse, rel=1e-6)
+
+
+def test_a_column_that_hardly_varies_leaves_the_noise_what_it_is() -> None:
+    rng = np.random.default_rng(5)
+    x = 1e9 + 1e-5 * rng.normal(size=(50, 1))  # some 100 values that differ
+    moments = record(x, rng.normal(size=(50, 1)))
+    assert infer(optimum(moments), moments).inference == "valid"
+
+
+@pytest.mark.parametrize("parameter", ["x0", "x1", "bias"])
+@pytest.mark.parametrize("case", ["a million from zero", "weights spread over a million", "badly scaled"])
+def test_parameters_are_within_a_hundredth_of_a_standard_error_or_refused(case: str, parameter: str) -> None:
+    x, y, w = PROBLEMS[case]
+    moments = record(x, y, w)
+    best = optimum(moments)
+    found = infer(best, moments)
+
+    def away(standard_errors: float) -> LinearModel:
+        """Move one slope with the prediction at the mean fixed, or that prediction with the slopes fixed."""
+        weight, bias = best.weight_OF.copy(), best.bias_O.copy()
+        if parameter == "bias":
+            s = found.targets["y1"].quality.residual_standard_error
+            bias[1] += standard_errors * s / np.sqrt(moments.weight)
+        else:
+            i = moments.features.index(parameter)
+            slope = found.targets["y1"].coefficients[parameter].errors
+            weight[1, i] += standard_errors * slope.standard_error / np.sqrt(found.variance_inflation[parameter])
+        return LinearModel(weight, bias, best.mean_F, best.features, best.targets)
+
+    assert infer(away(0.009), moments).inference == "valid"
+    told = infer(away(0.011), moments)
+    refused("the parameters are up to 0.011 standard errors from the optimum", told)
+    assert "more epochs, train.standardize = true or trainer = 'exact'" in told.inference
+    with pytest.raises(UserError, match="standard errors from the optimum"):
+        intervals(away(0.011), moments, x)
+
+
+def test_the_r2_of_a_model_away_from_the_optimum_is_its_own() -> None:
+    x, y, _ = PROBLEMS["the tutorial's fifteen rows"]
+    moments = record(x, y)
+    model = LinearModel(np.array([[0.1, 0.6, 0.2], [-0.3, 0.9, 0.7]]), np.ones(2), np.zeros(3), *names(x, y))
+    found = infer(model, moments)
+    refused("standard errors from the optimum", found)
+    residual, total = ((y - model.predict(x)) ** 2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    assert [t.quality.r2 for t in found.targets.values()] == pytest.approx(1 - residual / total, rel=1e-12)
+
+
+KNOWN = {
+    "regularised (train.weight_decay = 0.1)": {"weight_decay": 0.1},
+    "regularised (train.l1 = 0.5)": {"l1": 0.5},
+    "1,234 missing values were filled in": {"filled": 1234},
+    "training started from crop-yield/3": {"warm_start": "crop-yield/3"},
+    "train.patience = 5": {"patience": 5},
+    "the best of 20 runs of a sweep": {"selected": "the best of 20 runs of a sweep"},
+}
+
+
+@pytest.mark.parametrize("reason", KNOWN)
+def test_what_only_the_caller_knows_is_told(reason: str) -> None:
+    moments = record(X15, Y15)
+    refused(reason, infer(optimum(moments), moments, reasons=known(**KNOWN[reason])))
+
+
+CLOSER = {
+    "more epochs, train.standardize = true or trainer = 'exact'": {"standardize": False},
+    "more epochs or trainer = 'exact'": {},
+    "train.batch_size = 0 or trainer = 'exact'": {"batch_size": 5},
+    "leave out columns that others nearly determine": {"trainer": "exact"},
+}
+
+
+@pytest.mark.parametrize("words", CLOSER)
+def test_only_what_is_not_done_yet_is_advised(words: str) -> None:
+    assert closer(TrainConfig(**{"trainer": "gram", **CLOSER[words]})) == words
+
+
+def test_more_epochs_are_not_advised_where_something_else_ended_the_training() -> None:
+    assert closer(TrainConfig(trainer="gram", patience=5), ran_all=False) == "trainer = 'exact'"
+    stopped = closer(TrainConfig(trainer="gram", tolerance=0.1), ran_all=False)
+    assert stopped == "a smaller train.tolerance or trainer = 'exact'"
+    assert closer(TrainConfig(batch_size=5, schedule="cosine")) == "more epochs or trainer = 'exact'"
+
+
+def test_the_advice_given_is_the_one_told() -> None:
+    moments = record(X15, Y15)
+    model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
+    assert "is allowed): do this" in infer(model, moments, remedy="do this").inference
+
+
+def test_nothing_known_is_no_reason() -> None:
+    assert known() == ()
+
+
+def test_all_reasons_are_joined_in_one_line() -> None:
+    moments = record(X15, Y15)
+    model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
+    found = infer(model, moments, reasons=known(filled=1, warm_start="a/1"))
+    for reason in ("1 missing value was filled in", "started from a/1", "standard errors from the optimum"):
+        refused(reason, found)
+
+
+def test_a_penalised_model_is_not_told_to_train_on() -> None:
+    moments = record(X15, Y15)
+    objective = Objective.of(moments, weight_decay=10.0)
+    found = infer(objective.model(objective.optimum_DO), moments, reasons=known(weight_decay=10.0))
+    refused("set it to 0", found)
+    assert "epochs" not in found.inference
+
+
+# --- the record of it
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_json_is_strict_and_comes_back_as_it_was(case: str) -> None:
+    moments = record(*PROBLEMS[case])
+    found = infer(optimum(moments), moments)
+    assert Inference.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+
+
+def test_metrics_name_the_target_and_the_feature() -> None:
+    moments = record(X15, Y15)
+    found = infer(optimum(moments), moments)
+    metrics = found.metrics()
+    apples = found.targets["apples"].quality
+    assert metrics["train_r2.apples"] == apples.r2
+    assert metrics["train_adjusted_r2.apples"] == apples.adjusted_r2
+    assert {"residual_standard_error.oranges", "f_statistic.oranges", "f_p_value.oranges"} <= set(metrics)
+    assert {"aic.oranges", "bic.oranges", "variance_inflation.temp"} <= set(metrics)
+    assert all(np.isfinite(v) for v in metrics.values())
+
+
+def test_metrics_of_what_is_not_valid_are_r2_and_inflation_alone() -> None:
+    moments = record(X15, Y15)
+    found = infer(optimum(moments), moments, reasons=["because"])
+    assert {name.partition(".")[0] for name in found.metrics()} == {"train_r2", "variance_inflation"}
+
+
+def test_metrics_hold_the_hundred_largest_inflations() -> None:
+    x = np.random.default_rng(2).normal(size=(150, 120))
+    moments = record(x, x[:, :1] + np.random.default_rng(3).normal(size=(150, 1)))
+    found = infer(optimum(moments), moments)
+    told = {k.partition(".")[2]: v for k, v in found.metrics().items() if k.startswith("variance_inflation")}
+    assert len(told) == 100
+    assert min(told.values()) >= max(v for k, v in found.variance_inflation.items() if k not in told)
+
+
+def test_the_assumptions_say_what_the_weights_mean() -> None:
+    x, y, w = PROBLEMS["weights with zeros"]
+    plain, weighted = (record(x, y, v) for v in (None, w))
+    assert "errors are independent, with one variance a target" in infer(optimum(plain), plain).assumptions
+    assert any("weight" in line for line in infer(optimum(weighted), weighted).assumptions)
+
+
+# --- coverage
+
+
+def simulated(sets: int, *, weighted: bool, seed: int) -> dict[str, np.ndarray]:
+    """The share of ``sets`` data sets whose 95% interval holds the truth, by kind, a target each."""
+    rng = np.random.default_rng(seed)
+    n, truth_DO = 25, np.array([[30.0, -2.0], [1.5, 0.0], [-0.2, 4.0]])
+    x = np.column_stack([rng.normal(50, 5, n), rng.uniform(-1, 1, n)])
+    w = rng.uniform(0.2, 5, n) if weighted else np.ones(n)
+    noise_O, new = np.array([0.5, 20.0]), np.array([[70.0, 1.0]])
+    hits: dict[str, list[np.ndarray]] = {k: [] for k in ("intercept", "x0", "x1", "confidence", "prediction")}
+    for _ in range(sets):
+        y = truth_DO[0] + x @ truth_DO[1:] + rng.normal(size=(n, 2)) * noise_O / np.sqrt(w)[:, None]
+        moments = Moments.leaf(np.hstack([x, y]), ("x0", "x1"), ("y0", "y1"), w if weighted else None)
+        objective = Objective.of(moments)
+        model = objective.model(objective.optimum_DO)
+        targets = infer(model, moments).targets.values()
+        for d, name in enumerate(("intercept", "x0", "x1")):
+            errors = [t.intercept.errors if d == 0 else t.coefficients[name].errors for t in targets]
+            hits[name].append(np.array([e.low <= c <= e.high for e, c in zip(errors, truth_DO[d], strict=True)]))
+        mean = truth_DO[0] + new[0] @ truth_DO[1:]
+        outcomes = {"confidence": mean, "prediction": mean + rng.normal(size=2) * noise_O}
+        for kind, y_O in outcomes.items():
+            low, high = intervals(model, moments, new, kind=kind)
+            hits[kind].append((low[0] <= y_O) & (y_O <= high[0]))
+    return {name: np.mean(held, axis=0) for name, held in hits.items()}
+
+
+def within_binomial_bounds(share: np.ndarray, sets: int) -> bool:
+    """Nearer to 95% than chance goes in one of 10,000 (two-sided, normal approximation)."""
+    return bool((np.abs(share - 0.95) <= 3.89 * np.sqrt(0.95 * 0.05 / sets)).all())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_intervals_of_95_percent_hold_the_truth_in_about_95_percent(weighted: bool) -> None:
+    for name, share in simulated(400, weighted=weighted, seed=1).items():
+        assert within_binomial_bounds(share, 400), (name, share)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("weighted", [False, True])
+def test_intervals_of_95_percent_hold_the_truth_in_95_percent_of_10_000_sets(weighted: bool) -> None:
+    for name, share in simulated(10_000, weighted=weighted, seed=2).items():
+        assert within_binomial_bounds(share, 10_000), (name, share)
+
+
+def test_with_day_effects_clustered_intervals_cover_and_classical_ones_do_not() -> None:
+    rng = np.random.default_rng(4)
+    days, rows, sets = 40, 10, 300
+    hits = []
+    for _ in range(sets):
+        level, effect = rng.normal(size=(2, days, 1))
+        x = level + 0.5 * rng.normal(size=(days, rows))  # a feature that changes from day to day, mostly
+        y = 2 * x + effect + 0.5 * rng.normal(size=(days, rows))
+        records = [Moments.leaf(np.column_stack([a, b]), ("x",), ("y",)) for a, b in zip(x, y, strict=True)]
+        moments = merge(records)
+        slope = infer(optimum(moments), moments, partitions=records).targets["y"].coefficients["x"]
+        hits.append([e.low <= 2 <= e.high for e in (slope.errors, slope.clustered)])
+    classical, clustered = np.mean(hits, axis=0)
+    assert classical < 0.75
+    assert within_binomial_bounds(clustered, sets)

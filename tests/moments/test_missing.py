@@ -1,0 +1,154 @@
+"""Records of rows with gaps: against the rows filled in at once, however they are cut into blocks and files."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mpmath import mp
+from sklearn.impute import SimpleImputer
+
+from linreg.errors import UserError
+from linreg.moments.missing import Gapped
+from linreg.moments.moments import Moments, merge
+from linreg.moments.training_record import joined
+
+FEATURES, TARGETS = ("a", "b", "c"), ("y", "q")
+
+
+def gappy(seed: int, rows: int = 60, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (N, F + O) with NaN among the features, and weights; columns of other sizes, far from zero."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)) * [1, 100, 1e-3] + [0, 1e4, 3]
+    x[rng.random((rows, 3)) < share] = np.nan
+    x[0] = [0.1, 1e4 + 7, 3.0]
+    x[1:8, 1] = np.nan  # a block without any value
+    return np.column_stack([x, rng.normal(size=(rows, 2))]), rng.uniform(0.1, 5, size=rows)
+
+
+def filled(z_NP: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+    x = z_NP[:, :3]
+    means = [np.average(c[~np.isnan(c)], weights=weight_N[~np.isnan(c)]) for c in x.T]
+    return np.column_stack([np.where(np.isnan(x), means, x), z_NP[:, 3:]])
+
+
+def same(found: Moments, truth: Moments) -> None:
+    assert (found.features, found.targets, found.rows) == (truth.features, truth.targets, truth.rows)
+    scale = np.abs(truth.root_KK).max(axis=0)
+    assert found.at(truth.shift_P) / scale == pytest.approx(truth.root_KK / scale, rel=1e-9, abs=1e-11)
+    assert found.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
+
+
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 60), max_size=6), weighted=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_cut_into_blocks_gives_the_record_of_the_rows_filled_with_their_means(seed, cuts, weighted) -> None:
+    z, w = gappy(seed)
+    w = w if weighted else np.ones(len(z))
+    parts = [p for p in np.split(np.arange(len(z)), sorted(cuts)) if p.size]
+    weights = [w[p] for p in parts] if weighted else None
+    record = Gapped.of([z[p] for p in parts], FEATURES, TARGETS, weights=weights)
+    truth = filled(z, w)
+    assert record.missing == np.isnan(z).sum()
+    assert record.mean_F() == pytest.approx(np.average(truth[:, :3], axis=0, weights=w), rel=1e-12)
+    same(record.filled(record.mean_F()), Moments.of([truth], FEATURES, TARGETS, weights=[w] if weighted else None))
+
+
+def test_the_means_are_scikit_learns() -> None:
+    z, _ = gappy(1)
+    imputer = SimpleImputer(strategy="mean").fit(z[:, :3])
+    assert Gapped.of([z], FEATURES, TARGETS).mean_F() == pytest.approx(imputer.statistics_, rel=1e-13)
+
+
+def test_filling_file_by_file_would_be_wrong_and_is_not_what_happens() -> None:
+    z, _ = gappy(2)
+    z[:30, 0] += 5  # the first file has another mean
+    files = [z[:30], z[30:]]
+    apart = np.vstack([filled(f, np.ones(30)) for f in files])
+    record = joined([Gapped.of([f], FEATURES, TARGETS) for f in files])
+    same(record.moments, Moments.of([filled(z, np.ones(60))], FEATURES, TARGETS))
+    assert record.moments.solve().weight_OF != pytest.approx(
+        Moments.of([apart], FEATURES, TARGETS).solve().weight_OF, rel=1e-2
+    )
+    assert record.filled == np.isnan(z).sum()
+    same(merge(record.partitions), record.moments)
+
+
+def test_rows_without_gaps_have_the_bits_of_the_plain_record() -> None:
+    z = filled(gappy(3)[0], np.ones(60))
+    blocks = [z[:25], z[25:]]
+    record, plain = Gapped.of(blocks, FEATURES, TARGETS), Moments.of(blocks, FEATURES, TARGETS)
+    assert record.filled(record.mean_F()).root_KK.tobytes() == plain.root_KK.tobytes()
+    assert (record.gaps, record.missing) == ((), 0)
+
+
+def test_other_values_than_the_means_fill_too() -> None:
+    """Validation rows are filled with the training means."""
+    z, _ = gappy(4)
+    fill = np.array([1.0, 2.0, 3.0])
+    truth = np.column_stack([np.where(np.isnan(z[:, :3]), fill, z[:, :3]), z[:, 3:]])
+    same(Gapped.of(np.array_split(z, 5), FEATURES, TARGETS).filled(fill), Moments.of([truth], FEATURES, TARGETS))
+
+
+def test_a_column_without_any_value_is_an_error_that_names_it() -> None:
+    z, _ = gappy(5)
+    z[:, 2] = np.nan
+    with pytest.raises(UserError, match="column 'c' has no value in any training row: leave it out"):
+        Gapped.of(np.array_split(z, 3), FEATURES, TARGETS).mean_F()
+
+
+def test_no_rows_are_an_error() -> None:
+    with pytest.raises(UserError, match="no rows to learn from"):
+        Gapped.of([], FEATURES, TARGETS)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first file", "last file"])
+@pytest.mark.parametrize("far", [1.0, 1e6, 1e9, 1e12])
+def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) -> None:
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=(300, 3)) + np.array([far, 0, 0])
+    y = x @ [[1.0, 0.5], [2.0, 0.0], [-1.0, 1.0]] + rng.normal(size=(300, 2))
+    x[:100, 0] = np.nan
+    z = np.column_stack([x, y])
+    files = np.split(z, 3) if first else np.split(z, 3)[::-1]
+    found = joined([Gapped.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
+    whole = filled(z, np.ones(300))
+    truth = exact_slopes(x, y)
+    ours, plain = (digits_of(w, truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
+    assert ours >= plain - 0.5
+
+
+def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> np.ndarray:
+    """Least-squares slopes (O, F) in 60 digits, NaN filled with the column's mean, which no float64 has to hold."""
+    with mp.workdps(60):
+        columns = [[mp.mpf(v) for v in c if v == v] for c in x_NF.T.tolist()]
+        means = [mp.fsum(c) / len(c) for c in columns]
+        rows = [[1, *(m if v != v else mp.mpf(v) for v, m in zip(row, means, strict=True))] for row in x_NF.tolist()]
+        design, y = mp.matrix(rows), mp.matrix(y_NO.tolist())
+        solved = [mp.lu_solve(design.T * design, design.T * y[:, o]) for o in range(y_NO.shape[1])]
+        return np.array([[float(v) for v in column][1:] for column in solved])
+
+
+def digits_of(found: np.ndarray, truth: np.ndarray) -> float:
+    return float(-np.log10(np.abs(found / truth - 1).max() + 1e-16))
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("empty", [0, 1, 4])
+def test_a_constant_with_gaps_is_constant_though_a_file_has_none_of_it(empty: int, rows: int) -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(size=(5 * rows, 5))
+        z[:, 1] = np.where(rng.random(5 * rows) < 0.3, np.nan, 0.3)
+        z[empty * rows : (empty + 1) * rows, 1] = np.nan
+        record = joined([Gapped.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
+        assert record.spread_P[1] == 0
+        assert record.solve().deficient == ("b",)
+
+
+@pytest.mark.parametrize("heavy", [1e6, 1e10, 1e13, 1e17])
+def test_the_mean_keeps_its_digits_where_the_gaps_have_nearly_all_the_weight(heavy: float) -> None:
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(200, 5)) + np.array([10, 0, 0, 0, 0])
+    z[:3, 0] = np.nan
+    w = np.where(np.isnan(z[:, 0]), heavy, 1.0)
+    found = Gapped.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
+    assert found[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)

@@ -1,0 +1,117 @@
+"""What the tests of the flow and of the command line share: one temporary Prefect server, folders to work in, configs.
+
+Pictures take more than half of a small run's time, so runs draw none but where a test asks for ``pictures``, or the
+command line for all of them (``--pictures``). prefect and mlflow are imported where they are needed: conftest imports
+this file for the tests of the library too.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from pkgutil import resolve_name
+
+import numpy as np
+import pytest
+
+from linreg.config import Config
+from linreg.config_file import from_dict
+from tests.support.processes import ROOT
+
+DATA = ROOT / "data"
+FEATURES, TARGETS = ["temp", "rainfall", "humidity"], ["apples", "oranges"]
+OPTIMUM = {"trainer": "gram", "learning_rate": 0.5, "epochs": 400, "standardize": True, "dtype": "float64"}
+PICTURES = ("loss.png", "predicted.png", "parabolas.png", "coefficients.png")
+BLANK = {  # what a run has for its pictures where no test asks for them
+    "flows.steps.evaluate:_pictures": lambda *_: dict.fromkeys(PICTURES, b"not drawn"),
+    "flows.results.sweep_log:picture": lambda *_: b"not drawn",
+}
+_drawing = {}  # what draws them
+WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize": False}
+
+
+@pytest.fixture(scope="session")
+def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server for the whole session, which leaves the user's own profile alone; its address."""
+    import prefect.settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.orchestration.temporary_server import temporary_server
+
+    home = tmp_path_factory.mktemp("prefect-home")
+    quiet = {
+        prefect.settings.PREFECT_HOME: home,
+        prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a run's end would wait for it, a second at most
+    }
+    with prefect.settings.temporary_settings(quiet), pytest.MonkeyPatch.context() as patch:
+        for name, blank in BLANK.items():
+            _drawing[name] = resolve_name(name)
+            if not request.config.getoption("--pictures"):
+                patch.setattr(name.replace(":", "."), blank)
+        with temporary_server(), prefect_test_harness():
+            yield prefect.settings.PREFECT_API_URL.value()
+
+
+@pytest.fixture
+def pictures(prefect_api, monkeypatch) -> None:  # noqa: ARG001 - which leaves them out
+    """Runs draw their pictures."""
+    for name, draw in _drawing.items():
+        monkeypatch.setattr(name.replace(":", "."), draw)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty working directory with the tutorial's table in ``data``; no store yet."""
+    return make_folder(tmp_path / "work", monkeypatch)
+
+
+@pytest.fixture
+def work(folder, prefect_api) -> Path:  # noqa: ARG001 - flows that run here find the server
+    """A working directory with an empty store."""
+    from tests.support.tracked import new_store
+
+    new_store(folder)
+    return folder
+
+
+def make_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path.mkdir()
+    shutil.copytree(DATA, path / "data", ignore=shutil.ignore_patterns(".cache"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(path)
+    return path
+
+
+def crops(**sections: object) -> Config:
+    """A config on the tutorial's 15 rows; sections are joined to it, other keys replace."""
+    return from_dict(crops_table(**sections))
+
+
+def crops_table(**sections: object) -> dict[str, object]:
+    table: dict[str, object] = {
+        "model": "crop-yield",
+        "experiment": "crops",
+        "data": {"path": "data/crops-15.csv", "features": FEATURES, "targets": TARGETS},
+        "train": {"trainer": "gram", "learning_rate": 0.1, "epochs": 20, "device": "cpu"},
+    }
+    for name, value in sections.items():
+        table[name] = {**table.get(name, {}), **value} if isinstance(value, dict) else value
+    return table
+
+
+def wide_csv(path: Path, rows: int = 300, seed: int = 0) -> Path:
+    """A CSV of three features and one target, the third feature mattering, the noise 1."""
+    random = np.random.default_rng(seed)
+    x_NF = random.normal(size=(rows, 3))
+    y_N = x_NF @ [1.0, -2.0, 3.0] + 4 + random.normal(size=rows)
+    np.savetxt(path, np.column_stack([x_NF, y_N]), delimiter=",", header="a,b,c,y", comments="")
+    return path
+
+
+def flow_runs(flow_run_id: str) -> list[tuple[str, int]]:
+    """Name and number of tries of each task of a flow run."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+    return sorted((run.name.rsplit("-", 1)[0], run.run_count) for run in found)

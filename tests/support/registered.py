@@ -1,0 +1,91 @@
+"""Versions made of rows in a few lines: the run, the records and the registration that the flow does, without Prefect.
+
+No test stands here.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from flows.tracking import registry
+from flows.tracking.run import TrackedRun
+from linreg.config import Config
+from linreg.config_file import from_dict
+from linreg.least_squares.inference import infer
+from linreg.least_squares.objective import Objective
+from linreg.least_squares.validity import known
+from linreg.metrics import regression_metrics
+from linreg.model import LinearModel
+from linreg.moments.lineage import Lineage
+from linreg.moments.missing import Gapped
+from linreg.moments.moments import Moments
+from linreg.moments.ranges import Extent
+
+Files = Mapping[str, np.ndarray]  # rows (N, F + O) of a file, by its name
+
+
+def config_of(features: Sequence[str], targets: Sequence[str], *, model: str = "m", **sections: object) -> Config:
+    data = {"path": "days", "features": list(features), "targets": list(targets)}
+    return from_dict({"model": model, "data": data | sections.get("data", {}), "train": sections.get("train", {})})
+
+
+def descended(moments: Moments, config: Config, *, short_of: float) -> LinearModel:
+    """The optimum of the config's loss, every parameter moved by so much."""
+    objective = Objective.trained(moments, config.train)
+    return objective.model(objective.optimum_DO + short_of)
+
+
+def keep(
+    store,
+    config: Config,
+    files: Files,
+    *,
+    short_of: float = 0.0,
+    test: np.ndarray | None = None,
+    records: bool = True,
+    params: bool = True,
+    facts: Mapping[str, object] = {},
+) -> LinearModel:
+    """Train on the files' rows, judge, log and register; the model.
+
+    Args:
+        short_of: how far the parameters are from the optimum.
+        test: the rows that judge it; None: the training rows do.
+        records: whether anything is kept beside the model.
+        params: whether the run knows its config.
+    """
+    features, targets = config.data.features, config.data.targets
+    moments = Moments.of(list(files.values()), features, targets)
+    model = descended(moments, config, short_of=short_of)
+    why = known(weight_decay=config.train.weight_decay, l1=config.train.l1)
+    judges = np.vstack(list(files.values())) if test is None else test
+    partitions = tuple((name, str(abs(float(z.sum())))) for name, z in files.items())
+    ends = Extent(judges.min(axis=0), judges.max(axis=0))
+    kept = {
+        "moments": moments,
+        "inference": infer(model, moments, reasons=why),
+        "test": Gapped.of([judges], features, targets),
+        "lineage": Lineage(partitions, tuple(float(len(z)) for z in files.values()), (*features, *targets), ends),
+    }
+    told = {
+        "metrics": metrics(model, judges) | {"train_loss": 1.0, "excess_loss": short_of},
+        "data": {"digest": "-".join(map("=".join, partitions)), "rows": moments.rows, "train_rows": moments.rows},
+        "trainer": config.train.trainer,
+        "split": {"seed": 0, "key": [], "fraction": config.data.test_fraction},
+        "features": list(features),
+        "targets": list(targets),
+    }
+    with TrackedRun.start(store, experiment="e", name="a run", tags={}) as run:
+        if params:
+            run.log_params(config.flat())
+        logged = run.log_model(model, example_NF=judges[:2, : len(features)], **(kept if records else {}))
+    key = str(len(registry.versions(store)))
+    registry.register(
+        store, config.model, logged_model=logged, run_id=run.run_id, content_key=key, facts=told | dict(facts)
+    )
+    return model
+
+
+def metrics(model: LinearModel, z_NP: np.ndarray) -> dict[str, float]:
+    f = len(model.features)
+    return regression_metrics(z_NP[:, f:], model.predict(z_NP[:, :f]), model.targets)
