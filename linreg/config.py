@@ -39,6 +39,11 @@ class DataConfig:
             there.
         window: how many files count, the last ones by name; 0: all of them.
         window_by: the folder column (as in ``day=2026-11-01/``) whose dates the window counts, in days up to the last.
+
+    >>> import linreg
+    >>> data = linreg.DataConfig(path="data/crops-15.csv", features=("temp", "rainfall"), targets=("apples",))
+    >>> data.missing, data.test_fraction
+    ('error', 0.0)
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
@@ -101,6 +106,10 @@ class TrainConfig:
             had the lowest; 0: run all epochs.
         warm_start: the registered version, as a REF, whose parameters are the start; empty: seeded standard normals.
         force: run even where the learning rate cannot converge.
+
+    >>> import linreg
+    >>> linreg.TrainConfig(trainer="gram", learning_rate=0.3, epochs=200).standardize
+    True
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
@@ -254,6 +263,11 @@ class Config:
     Args:
         model: the registered model's name; without ``/``, ``:`` and ``@``.
         experiment: the MLflow experiment.
+
+    >>> import linreg
+    >>> config = linreg.load_config("configs/crops.toml")
+    >>> config.model, config.data.targets, config.train.epochs
+    ('crop-yield', ('apples', 'oranges'), 1000)
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID

@@ -25,6 +25,10 @@ def load(path: str | Path, settings: Iterable[str] = ()) -> Config:
 
     Raises:
         UserError: the file is missing or not TOML, or a key or value is wrong; the line names the file and the key.
+
+    >>> import linreg
+    >>> linreg.load_config("configs/crops.toml", ["train.epochs=20"]).train.epochs
+    20
     """
     try:
         raw = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))

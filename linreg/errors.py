@@ -14,6 +14,13 @@ class UserError(ValueError):
     Args:
         message: one line that says what, where and what to do.
         details: further lines, printed indented under the first.
+
+    >>> import linreg
+    >>> try:
+    ...     linreg.load_config("configs/crop.toml")
+    ... except linreg.UserError as error:
+    ...     print(error)
+    config configs/crop.toml does not exist: name a TOML file
     """
 
     def __init__(self, message: str, *, details: Iterable[str] = ()) -> None:

@@ -36,6 +36,12 @@ class LinearModel:
         targets: the O column names.
         metadata: lineage as text, kept with the parameters.
         fill_F: what stands for a missing feature; None where none may be missing.
+
+    >>> import numpy as np
+    >>> import linreg
+    >>> model = linreg.LinearModel(np.array([[2.0]]), np.array([1.0]), np.array([0.0]), ("x",), ("y",))
+    >>> model.predict(np.array([[3.0]])).tolist()  # y = (x - mean) W' + b
+    [[7.0]]
     """
 
     weight_OF: Float

@@ -64,6 +64,16 @@ def drift(
         new: partitions that it did not learn from; those without rows are skipped.
         known: partitions of today that it did learn from: they tell how partitions differ among themselves.
         model: the champion; None: nothing is said of residuals.
+
+    >>> import numpy as np
+    >>> import linreg
+    >>> from linreg.drift.drift import Sample
+    >>> rows_NP = np.random.default_rng(0).normal(size=(500, 2))
+    >>> known, new = (linreg.Moments.of([block], ("x",), ("y",)) for block in (rows_NP, rows_NP[:100] + [3.0, 0.0]))
+    >>> found = linreg.measure_drift(Sample("known", known), [Sample("today", new)])
+    >>> finding = found.findings["mean"][0]
+    >>> finding.columns, round(finding.value)  # so many standard errors
+    (('x',), 28)
     """
     new, known = ([s for s in part if s.moments.rows] for part in (new, known))
     names, model, notes = _comparable(reference, [*new, *known], model)

@@ -32,6 +32,13 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
 
     Raises:
         KeyError: a feature of the model is not held.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> model = linreg.fit(rows, linreg.TrainConfig(trainer="exact")).model
+    >>> linreg.predict_rows(model, rows)[0].round(1).tolist()
+    [57.3, 69.5]
     """
     if not rows.has(model.features):
         raise KeyError(next(f for f in model.features if not rows.has([f])))

@@ -52,6 +52,14 @@ def score(
     Raises:
         UserError: a file, a column, a value or the output is not as it must be; nothing is written then.
         ServerAway: a remote file system does not answer.
+
+    >>> from pathlib import Path
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> model = linreg.fit(rows, linreg.TrainConfig(trainer="exact")).model
+    >>> linreg.score_files(model, "data/crops-15.csv", Path("predicted.csv"))  # how many rows were written
+    15
     """
     check_output(output)
     streams = stream.find(path, model.features)

@@ -39,6 +39,14 @@ class Dataset:
         train, validation, test: the rows of each role that are held; without a ``test_fraction``, ``test`` is
             ``train``.
         folds: the training rows once more, parted for cross-validation; empty where none were asked for.
+
+    >>> import linreg
+    >>> data = linreg.DataConfig(
+    ...     path="data/crops-15.csv", features=("temp", "rainfall"), targets=("apples",), test_fraction=0.2
+    ... )
+    >>> dataset = linreg.read_dataset(data)
+    >>> len(dataset.train), len(dataset.test), dataset.rows
+    (14, 1, 15)
     """
 
     partitions: tuple[Partition, ...]
@@ -86,6 +94,11 @@ def load(
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
+
+    >>> import linreg
+    >>> data = linreg.DataConfig(path="data/crops-15.csv", features=("temp", "rainfall"), targets=("apples",))
+    >>> len(linreg.read_dataset(data).train)
+    15
     """
     found = sorted_by_name(config, partitions)
     parts = [read_part(p, found[0], config, dtype, optional, optional_gaps=optional_gaps) for p in found]

@@ -59,6 +59,15 @@ def infer(
 
     Raises:
         ValueError: the model, the record and the partitions are not of the same columns and rows.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> moments = linreg.Moments.of(rows.blocks(), rows.features, rows.targets)
+    >>> model = linreg.fit(rows, linreg.TrainConfig(trainer="exact")).model
+    >>> inference = linreg.infer(model, moments)
+    >>> inference.valid, round(inference.targets["apples"].coefficients["temp"].errors.standard_error, 5)
+    (True, 0.02831)
     """
     parts = _parts(model, moments, partitions)
     why = (*reasons, *faults(model, moments, reasons, remedy=remedy))
@@ -101,6 +110,15 @@ def intervals(
 
     Raises:
         UserError: the record or the model do not allow any; the line says why.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> moments = linreg.Moments.of(rows.blocks(), rows.features, rows.targets)
+    >>> model = linreg.fit(rows, linreg.TrainConfig(trainer="exact")).model
+    >>> low_NO, high_NO = linreg.intervals(model, moments, [[73.0, 67.0, 43.0]], kind="prediction")
+    >>> low_NO.round(1).tolist(), high_NO.round(1).tolist()
+    ([[54.4, 66.9]], [[60.3, 72.1]])
     """
     x_NF = np.asarray(x_NF, dtype=np.float64)
     predicted_NO, half_NO = model.predict(x_NF), HalfWidths.of(model, moments, kind=kind, level=level)(x_NF)

@@ -47,6 +47,14 @@ class Objective:
         centre_F, scale_F: the trained coordinates.
         moments: the record all of this comes from.
         weight_decay, l1: the penalties.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> moments = linreg.Moments.of(rows.blocks(), rows.features, rows.targets)
+    >>> objective = linreg.Objective.of(moments)
+    >>> round(objective.optimum_loss, 4)
+    0.9094
     """
 
     factor_DD: Float

@@ -73,6 +73,15 @@ class Moments:
         root_KK: the factor R, with a diagonal that is never negative.
         log_weight: sum of the logarithms of the weights above zero; a likelihood needs it.
         square_weight: sum of the squared weights; equals ``rows`` where none are given.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> moments = linreg.Moments.of(rows.blocks(), rows.features, rows.targets)
+    >>> moments.rows, moments.mean_P.round(2).tolist()
+    (15, [84.47, 85.53, 54.53, 76.0, 92.0])
+    >>> (moments + moments).rows  # the record of the same rows twice
+    30
     """
 
     features: tuple[str, ...]

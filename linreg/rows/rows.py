@@ -35,6 +35,15 @@ class Rows:
         gaps: whether features may be missing, to be filled with their means over the training rows.
         chosen: the numbers of the rows of each table that belong here, rising; None: all of them. Tables of several
             roles are shared between these, not copied.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> len(rows), rows.features
+    (15, ('temp', 'rainfall', 'humidity'))
+    >>> x_NF, y_NO = rows.arrays()
+    >>> x_NF.shape, y_NO.shape
+    ((15, 3), (15, 2))
     """
 
     def __init__(

@@ -101,6 +101,15 @@ def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> 
     Args:
         folds: the record of each; those that hold no row are left out.
         config: the training; its optimum is judged, not the descent towards it.
+
+    >>> import numpy as np
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> z_NP = np.hstack(rows.arrays())
+    >>> folds = [linreg.Moments.of([z_NP[i::5]], rows.features, rows.targets) for i in range(5)]
+    >>> linreg.cross_validate(folds, linreg.TrainConfig()).findings
+    '5-fold RMSE 2.724 (standard error 1.1), in-sample 0.9536, always the mean 43.13'
     """
     used = [fold for fold in folds if fold.rows]
     reason = why_not(used)

@@ -85,6 +85,13 @@ def fit(
 
     Raises:
         UserError: the rate cannot converge, the training diverged, or the trainer or device cannot do what is asked.
+
+    >>> import linreg
+    >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
+    >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
+    >>> fitted = linreg.fit(rows, linreg.TrainConfig(trainer="gram", learning_rate=0.3, epochs=200))
+    >>> fitted.epochs, round(float(fitted.train_loss[-1]), 4)
+    (200, 0.9094)
     """
     choice = prepare(config, validation=validation, start=start)
     moments = record(rows).moments if moments is None else moments
