@@ -43,11 +43,6 @@ class Fused(Sgd):
         compiled = problem.device.type == "cpu" and self._pays(problem)
         return self._compiled(problem, state) if compiled else torch_epoch(self, problem, state)
 
-    def _batch(self, rows: int) -> tuple[int, bool]:
-        """How many rows a batch has, and whether they come in an order of the epoch's own."""
-        size = self.batch_size if 0 < self.batch_size < rows else rows
-        return size, self.shuffle and size < rows
-
     def _pays(self, problem: Problem) -> bool:
         """Whether the whole training is long enough for a compiler."""
         x_NF, y_NO = problem.rows()
@@ -88,7 +83,8 @@ class Fused(Sgd):
 
     def _order(self, problem: Problem, epoch: int) -> "_Order":
         rows = len(problem.rows()[0])
-        size, shuffled = self._batch(rows)
+        size = self.batch_size if 0 < self.batch_size < rows else rows
+        shuffled = self.shuffle and size < rows
         blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
         return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 
