@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from bench import (
-    card,
     chart,
     digits,
     exact,
     file_to_model,
     fullbatch,
+    gpu,
     growth,
     incremental,
     ingest,
@@ -34,7 +34,7 @@ CASES = {
     "sweep": sweep.run,
     "growth": growth.run,
     "incremental": incremental.run,
-    "card": card.run,
+    "gpu": gpu.run,
 }
 TABLES = {"digits": digits.table}  # cases with a table of their own
 RESULTS = Path(__file__).parent / "results"

@@ -35,14 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share a worker, and so do files that share what is dear; no card, no test of one."""
+    """A file's tests share a worker, and so do files that share what is dear; no GPU, no test of one."""
     for item in items:
         file = item.path.relative_to(HERE).with_suffix("").as_posix()
         name = "forks" if file in FORKING else file
         group = "flows" if "prefect_api" in getattr(item, "fixturenames", ()) else name
         item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-            item.add_marker(pytest.mark.skip(reason="no NVIDIA card on this machine"))
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
     order = {group: place for place, group in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
 
@@ -59,12 +59,18 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch):
-    """Say which cards this machine seems to have."""
+def device() -> torch.device:
+    """The CUDA device where there is one, else the CPU: the same code runs on both."""
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
-    def have(*, cards: int = 0, mps: bool = False) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: cards > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Say which GPUs this machine seems to have."""
+
+    def have(*, cuda: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
     return have

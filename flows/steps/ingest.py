@@ -110,7 +110,7 @@ def read(
         dtype=config.train.dtype,
         folds=folds,
         held=stay,
-        device=_card(config),
+        device=_record_device(config),
         cache=Path(os.path.expanduser(config.engine.cache)) if config.engine.cache else None,
         most=round(config.engine.cache_gb * 2**30),
         **_wanted(champion),
@@ -124,8 +124,8 @@ def walks_rows(config: Config) -> bool:
     return choose(config.train)[0].needs_rows
 
 
-def _card(config: Config) -> torch.device | None:
-    """The NVIDIA card that ``train.device`` names. With ``auto`` records are the CPU's: the same bits anywhere."""
+def _record_device(config: Config) -> torch.device | None:
+    """The CUDA device that ``train.device`` names. With ``auto`` records are the CPU's: the same bits anywhere."""
     device = resolve(config.train.device, config.train.dtype)
     return device if device.type == "cuda" and config.train.device != "auto" else None
 

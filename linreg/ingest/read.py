@@ -83,9 +83,9 @@ def take_in(
     Args:
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
-        device: the card that makes the records; None: the CPU does.
+        device: makes the records; None: the CPU does.
         cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
-            without a card.
+            without a device.
         most: how many bytes it may take.
 
     Raises:

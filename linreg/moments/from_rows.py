@@ -1,13 +1,14 @@
 """The moments of many rows, from their columns as they lie in memory: compiled, leaf by leaf, on every core.
 
 A partition's leaves are fixed blocks of rows, each is computed by one thread, and they are merged as a tree of
-neighbours: the same bits for any number of threads. Three ways to a leaf's factor:
+neighbours: the same bits for any number of threads. Four ways to a leaf's factor:
 
     R        Householder reflections (``compiled.householder``): as good as LAPACK on the rows themselves
     plain    sums of products about a shift, and their Cholesky factor: half the work, and as many digits lost as the
              squared condition number has; only for partitions whose R would take long, and whose columns are unlike
              each other, in the first leaf and in the end
     numpy    LAPACK's reflections, as ``Moments.of``: for few rows, where a compiler does not pay
+    device   reflections by torch (``on_device``), where a device is named
 
 Which way is taken is a question of the partition alone, so that the bits are too. It reads no file.
 
@@ -18,22 +19,26 @@ Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.moments.moments import Float, Moments, merge
+from linreg.moments.moments import Float, Moments, merge, upright
 from linreg.rows.rows import Chosen, Piece, Rows, block, float64
 from linreg.threads import in_threads
+
+if TYPE_CHECKING:  # what reads no rows loads no torch
+    import torch
 
 PAYS = 5.5e7  # rows times K^1.5, 4 ns each by numpy, from which compiled code is faster, loading it included
 BRANCH = 64  # leaves that are merged in one call: a power of two, so that the tree is the same
 LONG = 8e9  # rows times K squared from which R takes about 0.2 s
 UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
 
-FACTOR, PLAIN, NUMPY = "R", "plain", "numpy"  # the ways
+FACTOR, PLAIN, NUMPY, DEVICE = "R", "plain", "numpy", "device"  # the ways
 
 _ALL = np.empty(0, np.uint32)
 
@@ -55,13 +60,19 @@ class _Leaf(NamedTuple):
         return len(self.chosen_N) or len(self.columns[0])
 
 
-def moments(rows: Rows, *, way: str = "", threads: int = 0) -> tuple[Moments, str]:
+def moments(
+    rows: Rows, *, way: str = "", threads: int = 0, device: "torch.device | None" = None
+) -> tuple[Moments, str]:
     """The moments of one partition without gaps, and the way they were computed.
 
     Args:
         way: to be taken; empty: as the module says.
         threads: how many; 0: one a core. The bits do not depend on it.
+        device: makes the factors of the leaves; None: the CPU's compiled code and numpy do.
     """
+    if device:
+        record = partial(_recorded, rows, partial(_on_device, device=device))
+        return merge(in_threads(record, rows.pieces(), threads=threads)), DEVICE
     taken = way or way_of(rows, rows.table_rows, lambda: next(rows.pieces()))
     count = 1 if taken == NUMPY else threads
     found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.pieces(), threads=count))
@@ -123,41 +134,50 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.chunk(0)) if as_it_lies else float64(column)
 
 
-def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], piece: Piece) -> Moments:
-    found, names = _columns(rows, piece), (rows.features, rows.targets)
-    n, weight_N = len(found), found.weight_N
+def _recorded(rows: Rows, way: Callable[[_Leaf, Float | None], tuple[Float, Float]], piece: Piece) -> Moments:
+    leaf_rows, names = _columns(rows, piece), (rows.features, rows.targets)
+    n, weight_N = len(leaf_rows), leaf_rows.weight_N
     if weight_N is None:
-        root, shift = _root(way, found, np.empty(0))
+        root, shift = way(leaf_rows, None)
         return Moments(*names, n, float(n), shift, root, 0.0, float(n))
     counts = int(np.count_nonzero(weight_N)), float(weight_N.sum())
-    root, shift = _root(way, found, np.sqrt(weight_N))
+    root, shift = way(leaf_rows, np.sqrt(weight_N))
     logs = float(np.log(weight_N[weight_N > 0]).sum())
     return Moments(*names, *counts, shift, root, logs, float(weight_N @ weight_N))
 
 
-def _root(way: Callable[..., tuple[Float, Float]], found: _Leaf, root_N: Float) -> tuple[Float, Float]:
-    addresses = np.array([c.ctypes.data for c in found.columns], np.int64)
-    single = np.array([c.dtype == np.float32 for c in found.columns])
-    return way(addresses, single, found.chosen_N, root_N, len(found))
-
-
-def _factor(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
+def _factor(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Float, Float]:
     """R, its diagonal never negative, and the shift."""
     from linreg.kernels.record import householder  # numba is loaded where it pays
 
-    root, shift = householder.leaf(addresses, single, chosen_N, root_N, n)
-    return _upright(root), shift
+    root, shift = householder.leaf(*_compiled_arguments(leaf_rows, root_N))
+    return upright(root), shift
 
 
-def _plain(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
+def _plain(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Float, Float]:
     """The same from sums of products; by reflections where they have no factor."""
     from linreg.kernels.record import gram as products
 
-    gram, shift = products.leaf(addresses, single, chosen_N, root_N, n)
+    gram, shift = products.leaf(*_compiled_arguments(leaf_rows, root_N))
     try:
         return np.linalg.cholesky(gram, upper=True), shift
     except np.linalg.LinAlgError:
-        return _factor(addresses, single, chosen_N, root_N, n)
+        return _factor(leaf_rows, root_N)
+
+
+def _on_device(leaf_rows: _Leaf, root_N: Float | None, device: "torch.device") -> tuple[Float, Float]:
+    """The same by torch."""
+    from linreg.moments import on_device  # torch is loaded where a device is named
+
+    chosen = leaf_rows.chosen_N
+    return on_device.factor([c[chosen] if len(chosen) else c for c in leaf_rows.columns], root_N, device)
+
+
+def _compiled_arguments(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Any, ...]:
+    """A leaf as the kernels take it."""
+    addresses = np.array([c.ctypes.data for c in leaf_rows.columns], np.int64)
+    single = np.array([c.dtype == np.float32 for c in leaf_rows.columns])
+    return addresses, single, leaf_rows.chosen_N, np.empty(0) if root_N is None else root_N, len(leaf_rows)
 
 
 def _joined(records: Sequence[Moments]) -> Moments:
@@ -172,10 +192,6 @@ def _joined(records: Sequence[Moments]) -> Moments:
     weight, logs, squares = map(float, sums_n3[0])
     names, rows = (records[0].features, records[0].targets), sum(m.rows for m in records)
     return Moments(*names, rows, weight, shift, root, logs, squares)
-
-
-def _upright(root: Float) -> Float:
-    return np.where(np.diag(root) < 0, -1.0, 1.0)[:, None] * np.triu(root)
 
 
 def _condition(found: Moments) -> float:

@@ -297,8 +297,12 @@ def factor(a_NK: Float) -> Float:
         whole = len(a_NK) // size * size
         heads = np.asarray(np.linalg.qr(a_NK[:whole].reshape(-1, size, a_NK.shape[1]), mode="r"))
         a_NK = np.vstack([heads.reshape(-1, a_NK.shape[1]), a_NK[whole:]])
-    r = np.linalg.qr(a_NK, mode="r")
-    k = a_NK.shape[1]
+    return upright(np.asarray(np.linalg.qr(a_NK, mode="r")))
+
+
+def upright(r: Float) -> Float:
+    """The factor (K, K) with a diagonal that is never negative, of one that may have fewer rows."""
+    k = r.shape[1]
     root = np.zeros((k, k))
     root[: len(r)] = np.triu(r)
     return np.where(np.diag(root) < 0, -1.0, 1.0)[:, None] * root

@@ -46,7 +46,7 @@ def record(rows: Rows, device: torch.device | None = None) -> Record:
     """Record the training rows, a partition at a time, the partitions merged in their order.
 
     Args:
-        device: the card that makes the records; None: the CPU does.
+        device: makes the records; None: the CPU does.
 
     Raises:
         UserError: there is no row, or a column has no value at all.
@@ -85,20 +85,14 @@ def gapped_by(rows: Rows, device: torch.device | None = None) -> tuple[Gapped, s
     """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``.
 
     Args:
-        device: the card that makes it where it can (``cards.record``); None: the CPU does.
+        device: makes it where no value is missing; None: the CPU does.
     """
     with one_thread():  # the bits must not hang on how many threads there are
         if not rows.complete():
             named = rows.features, rows.targets
             return Gapped.of(rows.blocks(), *named, weights=rows.block_weights()), leaves.NUMPY
-        found, way = (device and _on_card(rows, device)) or leaves.moments(rows)
+        found, way = leaves.moments(rows, device=device)
         return Gapped(found, (), 0), way
-
-
-def _on_card(rows: Rows, device: torch.device) -> tuple[Moments, str] | None:
-    from linreg.kernels.cuda import record as on_card  # loaded where a card is
-
-    return on_card.moments(rows, device)
 
 
 def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:

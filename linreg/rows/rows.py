@@ -194,17 +194,6 @@ class Rows:
                 if here.stop > here.start:
                     yield piece, None if here.stop - here.start == len(piece) else chosen[here] - np.uint32(start)
 
-    def full_pieces(self) -> Iterator[Piece]:
-        """The same rows, ``LEAF`` of those that belong here in each piece, but for the last of a table."""
-        for table, chosen in zip(self._tables, self._chosen, strict=True):
-            for start in range(0, len(table) if chosen is None else len(chosen), LEAF):
-                if chosen is None:
-                    yield table.slice(start, LEAF), None
-                    continue
-                some = chosen[start : start + LEAF]
-                first, last = int(some[0]), int(some[-1])
-                yield table.slice(first, last + 1 - first), some - some[0]
-
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
         return (block(piece, some, columns) for piece, some in self.pieces())
 

@@ -38,7 +38,7 @@ def _automatic(config: TrainConfig) -> tuple[str, str]:
     if config.l1:
         raise UserError("train.l1 and train.batch_size do not go together: set one of the two to 0")
     if _kind(config) == "mps":
-        return "builtin", "auto: mini batches need the rows, and train.device names a card that fused does not run on"
+        return "builtin", "auto: mini batches need the rows, and train.device names a GPU that fused does not run on"
     return "fused", "auto: mini batches need the rows, and one compiled pass an epoch is the fastest"
 
 
@@ -72,8 +72,8 @@ def _check(cls: type[Any], config: TrainConfig) -> None:
             able = ", ".join(n for n, t in TRAINERS.items() if getattr(t, ability))
             raise UserError(f"train.trainer '{cls.name}' takes no train.{key}: {remedy}, or choose one of {able}")
     kind = _kind(config)
-    able = ", ".join(n for n, t in TRAINERS.items() if kind in t.cards)  # none: auto, the CPU, or no device at all
-    if cls.needs_rows and able and kind not in cls.cards:
+    able = ", ".join(n for n, t in TRAINERS.items() if kind in t.devices)  # none: auto, or no device at all
+    if cls.needs_rows and able and kind not in cls.devices:
         raise UserError(f"train.trainer '{cls.name}' does not run on {kind}: leave train.device out, or choose {able}")
     if cls.iterates and config.l1 and config.momentum:
         raise UserError("train.l1 and train.momentum do not go together: set momentum to 0, or choose trainer exact")

@@ -7,8 +7,8 @@ from linreg.errors import UserError
 
 def available() -> list[str]:
     """The names that ``train.device`` takes on this machine, ``cpu`` first."""
-    cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    return ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def resolve(name: str, dtype: str = "float32") -> torch.device:

@@ -73,8 +73,8 @@ def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearMod
     """
     trainer, why = choose(config)
     device = resolve(config.device, config.dtype)
-    taken = device.type in trainer.cards and (trainer.seeks_cards or config.device != "auto")
-    device = device if taken else torch.device("cpu")
+    wanted = config.device != "auto" or trainer.uses_gpu_by_default
+    device = device if wanted and device.type in trainer.devices else torch.device("cpu")
     _check_given(config, validation, start)
     return Choice(config, trainer, why, device)
 

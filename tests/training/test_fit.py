@@ -287,7 +287,7 @@ def test_the_fit_says_where_its_tensors_were_and_which_trainer_ran() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ITERATES)
-def test_a_card_gives_the_cpus_numbers_to_rounding(name: str) -> None:
+def test_a_gpu_gives_the_cpus_numbers_to_rounding(name: str) -> None:
     models = [
         fit(rows_of(X15, Y15), TrainConfig(trainer=name, device=d, dtype="float64", learning_rate=0.3)).model
         for d in ("cpu", "cuda")

@@ -75,7 +75,8 @@ def seeded_start(moments: Moments, seed: int, dtype: torch.dtype) -> tuple[torch
 class Trainer(Protocol):
     """A way to find the parameters. See the module for the contract.
 
-    ``cards``: the types of devices, other than the CPU, that it runs on; ``seeks_cards``: where none is named, too.
+    ``devices``: the types of devices that it runs on; ``uses_gpu_by_default``: whether ``train.device = "auto"`` means
+    the first GPU there is.
     """
 
     name: ClassVar[str]
@@ -83,8 +84,8 @@ class Trainer(Protocol):
     mini_batches: ClassVar[bool]
     iterates: ClassVar[bool]
     takes_l1: ClassVar[bool]
-    cards: ClassVar[tuple[str, ...]]
-    seeks_cards: ClassVar[bool]
+    devices: ClassVar[tuple[str, ...]]
+    uses_gpu_by_default: ClassVar[bool]
 
     def init(self, problem: Problem) -> State:
         """The state before the first epoch."""

@@ -16,8 +16,8 @@ class Exact:
 
     name: ClassVar[str] = "exact"
     needs_rows: ClassVar[bool] = False
-    cards: ClassVar[tuple[str, ...]] = ()
-    seeks_cards: ClassVar[bool] = False
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    uses_gpu_by_default: ClassVar[bool] = False
     mini_batches: ClassVar[bool] = False
     iterates: ClassVar[bool] = False
     takes_l1: ClassVar[bool] = True

@@ -1,16 +1,14 @@
 """Mini-batch descent with the gradient in closed form, in one compiled pass over the rows an epoch.
 
 The updates of ``builtin`` on the same batches, so the same numbers to rounding; and the same bits every time, on any
-x86-64, since batches, sums and rounding are all our own. Where a training is too short for a compiler to pay, each
-batch is a few calls of numpy instead, with the bits of one type of machine: how long it is decides, and not what
-happens to be compiled.
-
-On an NVIDIA card an epoch is ``linreg.cards.descent``'s: the same updates on the same batches.
+x86-64, since batches, sums and rounding are all our own. Where a training is too short for a compiler to pay, and on a
+CUDA device, an epoch is torch's own operations instead (``torch_epoch``), with the bits of one type of machine: how
+long a training is decides, and not what happens to be compiled.
 
 Shapes: N rows, F features, O targets, B rows a batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -18,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from linreg.rows.batches import Blocks, batches, block_rows, epoch_blocks
-from linreg.threads import one_thread
+from linreg.rows.batches import Blocks, block_rows, epoch_blocks
 from linreg.training.trainers.contract import Problem, State
 from linreg.training.trainers.sgd import Sgd
+from linreg.training.trainers.torch_epoch import torch_epoch
 
 if TYPE_CHECKING:  # numba is loaded where it pays
     from linreg.kernels.batch.shapes import Shape
 
-COMPILING = 100_000  # batches of a training that cost what compiling costs
+COMPILING = 45_000  # batches of a training that cost what compiling costs
 COMPILING_WORK = 4e8  # products of a training that do
 
 Array = npt.NDArray[Any]
@@ -34,37 +32,16 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Fused(Sgd):
-    """Gradient descent in one pass an epoch, full or mini-batch, on the CPU or an NVIDIA card."""
+    """Gradient descent in one pass an epoch, full or mini-batch, on the CPU or a CUDA device."""
 
     name: ClassVar[str] = "fused"
-    cards: ClassVar[tuple[str, ...]] = ("cuda",)
-    seeks_cards: ClassVar[bool] = False
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    uses_gpu_by_default: ClassVar[bool] = False
 
     def step(self, problem: Problem, state: State) -> State:
         """One epoch."""
-        epoch = int(state["epoch"]) + 1
-        if problem.device.type != "cpu":
-            return self._on_card(problem, state, epoch)
-        arrays = {k: v.numpy().copy() for k, v in state.items() if k != "epoch"}
-        run = self._compiled if self._pays(problem) else self._batch_by_batch
-        run(problem, arrays, epoch)
-        return {**{k: torch.from_numpy(v) for k, v in arrays.items()}, "epoch": torch.tensor(epoch)}
-
-    def _on_card(self, problem: Problem, state: State, epoch: int) -> State:
-        from linreg.kernels.cuda import descent  # Triton is loaded where a card is
-
-        x_NF, y_NO = problem.rows()
-        size, shuffled = self._batch(len(x_NF))
-        blocks = epoch_blocks(len(x_NF), size, seed=problem.seed, epoch=epoch) if shuffled else None
-        how = descent.How(self.rate(epoch), self.momentum, self.dampening, self.nesterov, self.weight_decay)
-        given = {k: v for k, v in state.items() if k != "epoch"}
-        moved = descent.epoch(descent.Rows(x_NF, y_NO, problem.weight_N), blocks, size, how, given)
-        return {**moved, "epoch": torch.tensor(epoch)}
-
-    def _batch(self, rows: int) -> tuple[int, bool]:
-        """How many rows a batch has, and whether they come in an order of the epoch's own."""
-        size = self.batch_size if 0 < self.batch_size < rows else rows
-        return size, self.shuffle and size < rows
+        compiled = problem.device.type == "cpu" and self._pays(problem)
+        return self._compiled(problem, state) if compiled else torch_epoch(self, problem, state)
 
     def _pays(self, problem: Problem) -> bool:
         """Whether the whole training is long enough for a compiler."""
@@ -87,24 +64,27 @@ class Fused(Sgd):
         x, y, w = _source(problem)
         return Shape(x.dtype, x.shape[1], y.shape[1], weighted=w.size > 0, momentum=self.momentum > 0)
 
-    def _compiled(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
+    def _compiled(self, problem: Problem, state: State) -> State:
         from linreg.kernels.batch import epoch as loops  # numba is loaded where it pays
         from linreg.kernels.batch import layout
 
         x, y, w = _source(problem)
+        epoch, shape = int(state["epoch"]) + 1, (x.shape[1], y.shape[1])
+        arrays = {name: value.numpy() for name, value in state.items()}
         order, first = self._order(problem, epoch), "weight_velocity" not in arrays
         walk = loops.epoch(self._shape(problem), short=order.batch <= loops.FEW)
         theta = layout.pack(arrays["weight"], arrays["bias"])
         velocity = np.zeros_like(theta) if first else layout.pack(arrays["weight_velocity"], arrays["bias_velocity"])
         walk((x.ravel(), y.ravel(), w), *order, theta, velocity, self._how(x.dtype, epoch), first)
-        shape = x.shape[1], y.shape[1]
-        arrays["weight"], arrays["bias"] = layout.unpack(theta, *shape)
+        moved = dict(zip(("weight", "bias"), layout.unpack(theta, *shape), strict=True))
         if self.momentum:
-            arrays["weight_velocity"], arrays["bias_velocity"] = layout.unpack(velocity, *shape)
+            moved |= zip(("weight_velocity", "bias_velocity"), layout.unpack(velocity, *shape), strict=True)
+        return {"epoch": torch.tensor(epoch), **{name: torch.from_numpy(value) for name, value in moved.items()}}
 
     def _order(self, problem: Problem, epoch: int) -> "_Order":
         rows = len(problem.rows()[0])
-        size, shuffled = self._batch(rows)
+        size = self.batch_size if 0 < self.batch_size < rows else rows
+        shuffled = self.shuffle and size < rows
         blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
         return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 
@@ -113,43 +93,6 @@ class Fused(Sgd):
         rate = self.rate(epoch)
         keep = 1 - rate * self.weight_decay
         return np.array([rate, self.momentum, 1 - self.dampening, self.nesterov, self.weight_decay, keep], dtype)
-
-    def _batch_by_batch(self, problem: Problem, arrays: dict[str, Array], epoch: int) -> None:
-        """The same updates, one batch after the other."""
-        x, y, w = _source(problem)
-        rate = x.dtype.type(self.rate(epoch))
-        order = batches(len(x), self.batch_size, seed=problem.seed, epoch=epoch, shuffle=self.shuffle)
-        with one_thread():  # the bits of numpy's products must not hang on how many there are
-            self._each(order, (x, y, w), rate, arrays)
-
-    def _each(
-        self,
-        order: Iterable[torch.Tensor | slice],
-        source: tuple[Array, Array, Array],
-        rate: np.floating[Any],
-        arrays: dict[str, Array],
-    ) -> None:
-        x, y, w = source
-        for rows in order:
-            i = rows.numpy() if isinstance(rows, torch.Tensor) else rows
-            x_BF, y_BO = x[i], y[i]
-            r_BO = x_BF @ arrays["weight"].T + arrays["bias"] - y_BO
-            if w.size:
-                r_BO *= w[i, None]
-            r_BO *= x.dtype.type(2 / y_BO.size)
-            decayed = r_BO.T @ x_BF + x.dtype.type(self.weight_decay) * arrays["weight"]
-            for name, gradient in (("weight", decayed), ("bias", r_BO.sum(axis=0))):
-                arrays[name] -= rate * self._direction(name, gradient, arrays)
-
-    def _direction(self, name: str, gradient: Array, arrays: dict[str, Array]) -> Array:
-        """What the learning rate multiplies: the gradient, or the velocity that it feeds."""
-        if not self.momentum:
-            return gradient
-        kind, key = gradient.dtype.type, f"{name}_velocity"
-        old = arrays.get(key)
-        new = gradient if old is None else kind(self.momentum) * old + kind(1 - self.dampening) * gradient
-        arrays[key] = new
-        return gradient + kind(self.momentum) * new if self.nesterov else new
 
 
 class _Order(NamedTuple):

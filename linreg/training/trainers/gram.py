@@ -32,8 +32,8 @@ class Gram(Descent):
 
     name: ClassVar[str] = "gram"
     needs_rows: ClassVar[bool] = False
-    cards: ClassVar[tuple[str, ...]] = ()
-    seeks_cards: ClassVar[bool] = False
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    uses_gpu_by_default: ClassVar[bool] = False
     mini_batches: ClassVar[bool] = False
     takes_l1: ClassVar[bool] = True
 

@@ -28,8 +28,8 @@ class Sgd(Descent):
     needs_rows: ClassVar[bool] = True
     mini_batches: ClassVar[bool] = True
     takes_l1: ClassVar[bool] = False
-    cards: ClassVar[tuple[str, ...]] = ("cuda", "mps")
-    seeks_cards: ClassVar[bool] = True
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda", "mps")
+    uses_gpu_by_default: ClassVar[bool] = True
 
     def init(self, problem: Problem) -> State:
         """The start, the same as every other trainer's; velocities begin with the first gradient."""

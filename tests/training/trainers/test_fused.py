@@ -117,7 +117,7 @@ def test_in_order_it_walks_the_rows_as_they_stand(features: int, targets: int, b
     assert apart(ours, theirs) <= BOUND["float64"]
 
 
-def test_batch_by_batch_it_gives_the_same_numbers(monkeypatch) -> None:
+def test_a_short_training_by_torch_gives_the_same_numbers(monkeypatch) -> None:
     rows, config = rows_of(2500, 3, 2, weighted=True), config_of("fused", 5, dtype="float64", **HOW["momentum"])
     compiled = parameters(rows, config)
     monkeypatch.setattr(fused, "COMPILING", 10**9)
@@ -158,7 +158,7 @@ def bits(machine: dict[str, str], tmp_path) -> str:
     return str(printed)
 
 
-def test_auto_takes_it_for_mini_batches_but_where_a_card_is_named_that_it_does_not_run_on() -> None:
+def test_auto_takes_it_for_mini_batches_but_where_a_gpu_is_named_that_it_does_not_run_on() -> None:
     assert choose(TrainConfig(batch_size=5))[0].name == "fused"
     assert choose(TrainConfig(batch_size=5, device="mps"))[0].name == "builtin"
     with pytest.raises(UserError, match="does not run on mps"):
