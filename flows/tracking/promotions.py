@@ -74,9 +74,9 @@ def rollback(store: Store, name: str, *, why: str = "rolled back", who: str | No
     with store.lock(name), answering(store.uri):
         state = _settle(store, name)
         for number in reversed(stack(state.records)):
-            found = None if number == state.champion else find(store, Ref(name, version=number))
-            if found is not None:  # one that was deleted since is passed over
-                return _move(store, state, found, why=why, who=who, flow_run_id=None, action="rollback")
+            version = None if number == state.champion else find(store, Ref(name, version=number))
+            if version is not None:  # one that was deleted since is passed over
+                return _move(store, state, version, why=why, who=who, flow_run_id=None, action="rollback")
     raise UserError(f"model '{name}' has no champion before {_title(name, state.champion)}: nothing to roll back to")
 
 

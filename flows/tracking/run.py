@@ -25,11 +25,10 @@ from mlflow.entities import (
     Param,
     RunTag,
 )
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from flows import interrupts
 from flows.tracking.model_writer import LoggedModel, write
-from flows.tracking.names import MAX_PARAM, cut, escaped, originals, plain, shortened
+from flows.tracking.names import MAX_PARAM, NOTE_TAG, PARENT_TAG, cut, escaped, originals, plain, shortened
 from flows.tracking.origin import origin
 from flows.tracking.server import answering
 from flows.tracking.store import Store
@@ -86,7 +85,7 @@ class TrackedRun:
         experiment_id = store.experiment(experiment)
         own = {k: cut(plain(v)) for k, v in tags.items()} | origin(name)
         if parent is not None:
-            own["mlflow.parentRunId"] = parent if isinstance(parent, str) else parent.run_id
+            own[PARENT_TAG] = parent if isinstance(parent, str) else parent.run_id
         run: Any = None
         try:
             with answering(store.uri):
@@ -106,7 +105,7 @@ class TrackedRun:
     def set_decision(self, decision: str, reason: str) -> None:
         """Tag the run with what was decided and why; both are the description, too, that MLflow's UI shows first."""
         note = f"**{decision}**: {reason}"
-        self.set_tags({"decision": decision, "reason": reason, MLFLOW_RUN_NOTE: note})
+        self.set_tags({"decision": decision, "reason": reason, NOTE_TAG: note})
 
     def log_params(self, flat: Mapping[str, object]) -> None:
         """Log a flat config. A value that MLflow would cut goes whole into an artifact ``params/NAME.txt``."""
@@ -181,7 +180,7 @@ class TrackedRun:
         test: Gapped | None = None,
         lineage: Lineage | None = None,
     ) -> LoggedModel:
-        """Keep the model, as the directory that ``flows.tracking.served`` describes; registering is a separate step."""
+        """Keep the model, as the directory that ``model_writer`` describes; registering is a separate step."""
         kept: dict[str, Any] = {"moments": moments, "inference": inference, "test": test, "lineage": lineage}
         client = self.store.client
         with answering(self.store.uri):

@@ -42,10 +42,10 @@ def lookup(first: Store | str, second: str | None = None, /, *, store: Store | N
     wanted = parse_ref(ref)
     opened = store or (open_store(create=False) if isinstance(first, str) else first)
     with answering(opened.uri):
-        found = find(opened, wanted)
-        if found is None:
+        version = find(opened, wanted)
+        if version is None:
             raise _unknown(opened, wanted)
-    return found
+    return version
 
 
 def find(store: Store, ref: Ref) -> Version | None:
@@ -75,17 +75,17 @@ def versions(store: Store, name: str | None = None) -> list[Version]:
     """
     with answering(store.uri):
         models = registered(store) if name is None else [registered_model(store, name)]
-        found = search(store, of(name))
+        matching = search(store, of(name))
     aliases = {m.name: m.aliases for m in models}
-    out = [version_of(v, aliases.get(v.name, {})) for v in found if name in (None, v.name)]
+    out = [version_of(v, aliases.get(v.name, {})) for v in matching if name in (None, v.name)]
     return sorted(out, key=lambda v: (v.name, -v.version))
 
 
 def by_content_key(store: Store, name: str, key: str) -> Version | None:
     """The version of that model made from the same content (the first, should there be two); none if there is none."""
     with answering(store.uri):
-        found = search(store, " AND ".join(filter(None, [of(name), f"tags.{KEY_TAG} = '{key}'"])))
-        same = [v for v in found if v.name == name and v.tags.get(KEY_TAG) == key]
+        matching = search(store, " AND ".join(filter(None, [of(name), f"tags.{KEY_TAG} = '{key}'"])))
+        same = [v for v in matching if v.name == name and v.tags.get(KEY_TAG) == key]
         if not same:
             return None
         first = min(int(v.version) for v in same)
