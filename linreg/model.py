@@ -124,10 +124,9 @@ class LinearModel:
 
 def _on_cpu(x_NF: "npt.ArrayLike | torch.Tensor") -> npt.ArrayLike:
     """The values of a tensor, wherever it is; another array as it is."""
-    if "torch" not in sys.modules:  # then it is no tensor
+    torch = sys.modules.get("torch")
+    if torch is None:  # then it is no tensor
         return x_NF
-    import torch
-
     return x_NF.detach().to("cpu", torch.float64).numpy() if isinstance(x_NF, torch.Tensor) else x_NF
 
 

@@ -35,6 +35,7 @@ def folder(tmp_path_factory):
         for day in ("1", "2"):
             keep(store, config, {day: rng.normal(size=(50, 3))})
         registry.promote(store, "m", 2, why="first")
+        (folder / "rows.csv").write_text("a,b\n1,2\n")
     return folder
 
 
@@ -55,9 +56,10 @@ def loaded(folder, *command):
         (["diff", "m/1", "m"], NEVER | {"scipy.special", "scipy.optimize"}),
         pytest.param(["models", "m", "--rescore"], NEVER, marks=pytest.mark.long),
         pytest.param(["promote", "m/2"], NO_ARRAYS, marks=pytest.mark.long),
+        (["predict", "m", "rows.csv", "-o", "out.csv"], NEVER - {"pyarrow"}),
     ],
 )
-def test_a_look_up_loads_nothing_that_it_does_not_use(folder, command, left_out):
+def test_a_look_up_or_scoring_loads_nothing_that_it_does_not_use(folder, command, left_out):
     document, modules = loaded(folder, *command)
     assert document
     assert modules & left_out == set()
