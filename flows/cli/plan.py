@@ -28,9 +28,9 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     dataset = load(config.data, dtype=config.train.dtype, folds=fold_count)
     made = make_plan(record(dataset.train).moments, train, start)
     validated = cross_validation(fold_records(dataset.folds), config.train)
-    everything = asdict(made) | {"advice": [*made.advice, *_lines(validated)]}
+    findings = asdict(made) | {"advice": [*made.advice, *_lines(validated)]}
     text = page(made, dataset.train_rows, config.train, validated)
-    return {name: everything[name] for name in _SHOWN}, text
+    return {name: findings[name] for name in _SHOWN}, text
 
 
 def _start(config: Config) -> LinearModel | None:

@@ -75,7 +75,7 @@ def versions(store: Store, name: str | None = None) -> list[Version]:
     """
     with answering(store.uri):
         models = registered(store) if name is None else [registered_model(store, name)]
-        matching = search(store, of(name))
+        matching = search(store, name_query(name))
     aliases = {m.name: m.aliases for m in models}
     out = [version_of(v, aliases.get(v.name, {})) for v in matching if name in (None, v.name)]
     return sorted(out, key=lambda v: (v.name, -v.version))
@@ -84,7 +84,7 @@ def versions(store: Store, name: str | None = None) -> list[Version]:
 def by_content_key(store: Store, name: str, key: str) -> Version | None:
     """The version of that model made from the same content (the first, should there be two); none if there is none."""
     with answering(store.uri):
-        matching = search(store, " AND ".join(filter(None, [of(name), f"tags.{KEY_TAG} = '{key}'"])))
+        matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{KEY_TAG} = '{key}'"])))
         same = [v for v in matching if v.name == name and v.tags.get(KEY_TAG) == key]
         if not same:
             return None
@@ -160,7 +160,7 @@ def search(store: Store, query: str) -> list[ModelVersion]:
     return pages(lambda token: store.client.search_model_versions(query, max_results=10_000, page_token=token))
 
 
-def of(name: str | None) -> str:
+def name_query(name: str | None) -> str:
     """MLflow's query for the versions of a model; of all models where its language cannot quote the name."""
     if name is None or ("'" in name and '"' in name):
         return ""
@@ -171,7 +171,7 @@ def of(name: str | None) -> str:
 def _unknown(store: Store, ref: Ref) -> UserError:
     model = registered_model(store, ref.name)
     if ref.version is not None:
-        numbers = sorted(int(v.version) for v in search(store, of(ref.name)) if v.name == ref.name)
+        numbers = sorted(int(v.version) for v in search(store, name_query(ref.name)) if v.name == ref.name)
         return UserError(f"model '{ref.name}' has no version {ref.version}{_numbers(numbers)}")
     if ref.alias == CHAMPION:
         return UserError(f"model '{ref.name}' has no champion: `linreg promote {ref.name}/VERSION` makes one")

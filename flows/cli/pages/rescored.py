@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from flows.cli.pages.columns import grid
 from flows.cli.pages.heading import at, judged_on
-from flows.cli.rescore import Rescored
+from flows.tracking.rescore import Rescored
 
 
 def table(versions: Sequence[Rescored]) -> Iterator[str]:

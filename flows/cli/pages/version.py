@@ -107,13 +107,13 @@ def _bare(inference: "Inference") -> Iterator[str]:
     """Estimates alone, the targets side by side, five at a time."""
     names = list(inference.targets)
     for start in range(0, len(names), 5):
-        some = [inference.targets[n] for n in names[start : start + 5]]
-        features = list(some[0].coefficients)[:MOST_FEATURES]
-        rows = [["intercept", *(_number(t.intercept.estimate, 6) for t in some)]]
-        rows += [[short(f), *(_number(t.coefficients[f].estimate, 6) for t in some)] for f in features]
-        rows += [["R2, training rows", *(_number(t.quality.r2, 4) for t in some)]]
+        targets = [inference.targets[n] for n in names[start : start + 5]]
+        features = list(targets[0].coefficients)[:MOST_FEATURES]
+        rows = [["intercept", *(_number(t.intercept.estimate, 6) for t in targets)]]
+        rows += [[short(f), *(_number(t.coefficients[f].estimate, 6) for t in targets)] for f in features]
+        rows += [["R2, training rows", *(_number(t.quality.r2, 4) for t in targets)]]
         yield grid(["", *(short(n, 14) for n in names[start : start + 5])], rows)
-        yield from _rest(len(some[0].coefficients), "")
+        yield from _rest(len(targets[0].coefficients), "")
 
 
 def _chosen(coefficients: Mapping[str, "Coefficient"]) -> Iterable[tuple[str, "Coefficient"]]:

@@ -1,6 +1,6 @@
-"""``linreg models --rescore``: every version on today's test rows, from their record; no file of data is opened.
+"""Every version on today's test rows, from their record; no file of data is opened.
 
-Today's test rows of a model are those of its newest version that keeps the record of them. With ``--rescore`` each
+Today's test rows of a model are those of its newest version that keeps the record of them. With ``linreg models --rescore`` each
 entry of the document has
 
     "rescored": {"rmse", "r2", "mse", and each a target: "rmse.apples", ...; "rows", "digest" of the data,
