@@ -4,6 +4,7 @@
 says in its errors is read in ``server``.)
 """
 
+import importlib
 import sys
 from functools import cache
 from importlib.metadata import distributions
@@ -25,8 +26,9 @@ def import_without_data() -> None:
 
     ``import mlflow`` loads them all (https://github.com/mlflow/mlflow/issues/3577), a third of a look-up's time, and
     can do without: they are none of mlflow-skinny's requirements, and stay none
-    (https://github.com/mlflow/mlflow/issues/9367). Afterwards they can be imported as always. Where a plugin of
-    MLflow's is installed, which may need them, or MLflow is imported already, nothing is left out.
+    (https://github.com/mlflow/mlflow/issues/9367). Afterwards they can be imported as always; what MLflow itself looked
+    for in vain is looked for again by ``reach_hdfs``. Where a plugin of MLflow's is installed, which may need them, or
+    MLflow is imported already, nothing is left out.
     """
     if "mlflow" in sys.modules or _has_plugins():
         return
@@ -37,6 +39,12 @@ def import_without_data() -> None:
     finally:
         for name in absent:
             del sys.modules[name]
+
+
+def reach_hdfs(location: str) -> None:
+    """Let artifacts on HDFS be read after ``import_without_data``: the one store of them that needs pyarrow."""
+    if location.startswith(("hdfs:", "viewfs:")):
+        importlib.reload(importlib.import_module("mlflow.store.artifact.hdfs_artifact_repo"))
 
 
 def _has_plugins() -> bool:

@@ -1,7 +1,7 @@
 """Every version on today's test rows, from their record; no file of data is opened.
 
-Today's test rows of a model are those of its newest version that keeps the record of them. With ``linreg models --rescore`` each
-entry of the document has
+Today's test rows of a model are those of its newest version that keeps the record of them. With ``--rescore`` each
+entry of the document of ``linreg models`` has
 
     "rescored": {"rmse", "r2", "mse", and each a target: "rmse.apples", ...; "rows", "digest" of the data,
                  "as_of": "NAME/VERSION" whose test rows they are, "note"}, or null

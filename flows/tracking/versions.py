@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from flows.tracking.mlflow_internals import reach_hdfs
 from flows.tracking.server import answering, is_outage
 from flows.tracking.store import Store, open_store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
@@ -124,6 +125,7 @@ def _fetched(store: Store, version: Version, read: Callable[..., T]) -> T:
     with answering(store.uri), tempfile.TemporaryDirectory(prefix="linreg-load-") as scratch:
         try:
             location = _location(store, version)
+            reach_hdfs(location)
             folder = download_artifacts(artifact_uri=location, dst_path=scratch, tracking_uri=store.uri)
         except (OSError, MlflowException) as e:
             if is_outage(e):

@@ -56,7 +56,7 @@ def loaded(folder, *command):
         (["diff", "m/1", "m"], NEVER | {"scipy.special", "scipy.optimize"}),
         pytest.param(["models", "m", "--rescore"], NEVER, marks=pytest.mark.long),
         pytest.param(["promote", "m/2"], NO_ARRAYS, marks=pytest.mark.long),
-        (["predict", "m", "rows.csv", "-o", "out.csv"], NEVER - {"pyarrow"}),
+        (["predict", "m", "rows.csv", "-o", "out.csv"], NEVER - {"pandas", "pyarrow"}),  # pyarrow looks for pandas
     ],
 )
 def test_a_look_up_or_scoring_loads_nothing_that_it_does_not_use(folder, command, left_out):

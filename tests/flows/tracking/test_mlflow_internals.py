@@ -36,8 +36,14 @@ client.log_text(run.info.run_id, "hello", "a.txt")
 path = download_artifacts(run_id=run.info.run_id, artifact_path="a.txt", dst_path=".", tracking_uri=sys.argv[1])
 models = [m.name for m in client.search_registered_models()]
 needed = sorted(data & set(sys.modules))
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from flows.tracking.mlflow_internals import reach_hdfs
+hdfs = vars(sys.modules[type(get_artifact_repository("hdfs://host/a")).__module__])
+before = "HadoopFileSystem" in hdfs
+reach_hdfs("hdfs://host/a")
+reached = before, "HadoopFileSystem" in hdfs, "HadoopFileSystem" in type(get_artifact_repository("hdfs://host/a"))._download_file.__globals__
 import pandas
-print(json.dumps([imported, needed, open(path).read(), models, pandas.DataFrame({"a": [1]}).shape]))
+print(json.dumps([imported, needed, open(path).read(), models, reached, pandas.DataFrame({"a": [1]}).shape]))
 """
 
 
@@ -45,7 +51,7 @@ def test_mlflow_imports_and_serves_look_ups_where_the_data_packages_cannot_be_im
     internals.make_database(tmp_path / "mlflow.db", artifacts=str(tmp_path / "artifacts"))
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     done = run([sys.executable, "-W", "error", "-c", WITHOUT_DATA, uri], cwd=tmp_path, check=True)
-    assert json.loads(done.stdout) == [[], [], "hello", ["m"], [1, 1]]
+    assert json.loads(done.stdout) == [[], [], "hello", ["m"], [False, True, True], [1, 1]]
 
 
 def test_nothing_is_left_out_where_a_plugin_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +85,7 @@ def test_the_newest_revision_is_the_one_that_mlflow_itself_asks_for() -> None:
     assert "451aebb31d03" in older  # the first
 
 
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 def test_the_names_are_mlflows_own() -> None:
     assert logging.getLogger(internals.DATABASE_LOGGER) is database._logger
     assert callable(import_module(internals.CODE_LOADER)._load_pyfunc)
