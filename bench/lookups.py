@@ -66,10 +66,11 @@ def make() -> None:
         moments = Moments.of([z_NP], features, targets)
         objective = Objective.trained(moments, config.train)
         model = objective.model(objective.optimum_DO)
-        facts = {"metrics": {"test_rmse": 1.0, "test_r2": 0.0}, "data": {"rows": 200, "train_rows": 200}}
+        data = {"digest": f"{seed:032x}", "rows": 200, "train_rows": 200}
+        facts = {"metrics": {"test_rmse": 1.0, "test_r2": 0.0}, "data": data}
         with TrackedRun.start(store, experiment="crops", name=f"run {seed}", tags={}) as tracked:
             tracked.log_params(config.flat())
-            logged = tracked.log_model(model, example_NF=z_NP, moments=moments, inference=infer(model, moments))
+            logged = tracked.log_model(model, example_NF=z_NP[:, :3], moments=moments, inference=infer(model, moments))
         number = registry.register(
             store, MODEL, logged_model=logged, run_id=tracked.run_id, content_key=str(seed), facts=facts
         ).version
