@@ -15,6 +15,7 @@ from bench import (
     growth,
     incremental,
     ingest,
+    lookups,
     minibatch,
     pipeline,
     predict,
@@ -25,6 +26,7 @@ from bench.harness import Result, machine, table
 CASES = {
     "fullbatch": fullbatch.run,
     "pipeline": pipeline.run,
+    "lookups": lookups.run,
     "digits": digits.run,
     "minibatch": minibatch.run,
     "exact": exact.run,

@@ -7,19 +7,22 @@ Shapes: N rows, F features, O targets.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import pyarrow as pa
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from linreg.errors import UserError, nearest
+
+if TYPE_CHECKING:  # a look-up needs neither, and they take a second to import
+    import pandas as pd
+    import torch
 
 Float = npt.NDArray[np.float64]
 
@@ -63,7 +66,7 @@ class LinearModel:
         """The prediction where every feature is zero; shape (O,), for display."""
         return self.bias_O - self.weight_OF @ self.mean_F
 
-    def predict(self, x_NF: npt.ArrayLike | torch.Tensor) -> Float:
+    def predict(self, x_NF: "npt.ArrayLike | torch.Tensor") -> Float:
         """Predict from a design array or tensor, columns in the order of ``features``; NaN is missing.
 
         Returns:
@@ -72,32 +75,26 @@ class LinearModel:
         Raises:
             UserError: the array does not have F columns.
         """
-        if isinstance(x_NF, torch.Tensor):
-            x_NF = x_NF.detach().to("cpu", torch.float64).numpy()
-        x = np.asarray(x_NF, dtype=np.float64)
+        x = np.asarray(_on_cpu(x_NF), dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.features):
             raise UserError(f"the model takes {len(self.features)} columns {list(self.features)}, not shape {x.shape}")
         if self.fill_F is not None:
             x = np.where(np.isnan(x), self.fill_F, x)
         return np.asarray((x - self.mean_F) @ self.weight_OF.T + self.bias_O)
 
-    def predict_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def predict_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Predict from a frame, by column name, in any column order; the index is kept.
 
         Raises:
             UserError: a feature is missing, is text, or is not finite in some row; a null or NaN is taken where the
                 model was made to fill it.
         """
+        import pandas as pd
+
         gaps = self.fill_F is not None
         columns = [_numbers(_column(frame, name), name, gaps=gaps) for name in self.features]
         x_NF = np.column_stack(columns) if columns else np.empty((len(frame), 0))
         return pd.DataFrame(self.predict(x_NF), columns=list(self.targets), index=frame.index)
-
-    def predict_table(self, table: pa.Table) -> pa.Table:
-        """Predict from an Arrow table, by column name; the same errors as ``predict_frame``."""
-        known = [i for i, name in enumerate(table.column_names) if name in self.features]  # by number: names may repeat
-        y = self.predict_frame(table.select(known).to_pandas())
-        return pa.table({name: pa.array(y[name].to_numpy()) for name in self.targets})
 
     def save(self, path: str | Path) -> None:
         """Write the parameters and names as one safetensors file."""
@@ -131,7 +128,15 @@ class LinearModel:
             raise UserError(f"{path} is not a whole model file ({e}): fetch or train it again") from e
 
 
-def _column(frame: pd.DataFrame, name: str) -> pd.Series:
+def _on_cpu(x_NF: "npt.ArrayLike | torch.Tensor") -> npt.ArrayLike:
+    """The values of a tensor, wherever it is; another array as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # then it is no tensor
+        return x_NF
+    return x_NF.detach().to("cpu", torch.float64).numpy() if isinstance(x_NF, torch.Tensor) else x_NF
+
+
+def _column(frame: "pd.DataFrame", name: str) -> "pd.Series":
     times = int((frame.columns == name).sum())
     if not times:
         raise UserError(f"column '{name}' is missing{nearest(name, frame.columns)}")
@@ -140,7 +145,9 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     return frame[name]
 
 
-def _numbers(column: pd.Series, name: str, *, gaps: bool = False) -> Float:
+def _numbers(column: "pd.Series", name: str, *, gaps: bool = False) -> Float:
+    import pandas as pd
+
     numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
     if not (numeric or pd.api.types.is_object_dtype(column.dtype)):
         raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first")

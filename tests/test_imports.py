@@ -66,10 +66,25 @@ def test_only_plots_loads_matplotlib() -> None:
 for name in modules:
     if not name.startswith("linreg.plots"):
         importlib.import_module(name)
-assert "matplotlib" not in sys.modules
+assert not {"matplotlib", "scipy.stats"} & set(sys.modules)
 import linreg.plots
 assert "matplotlib" in sys.modules
 assert "matplotlib.pyplot" not in sys.modules
+"""
+    )
+
+
+def test_records_their_optimum_and_scoring_need_no_torch() -> None:
+    run(
+        "import sys\nsys.modules['torch'] = None\n"
+        + ALL
+        + """
+for name in modules:
+    if name.startswith(("linreg.model", "linreg.rows", "linreg.moments", "linreg.least_squares", "linreg.evaluation")):
+        importlib.import_module(name)
+from linreg.model import LinearModel
+import numpy as np
+assert LinearModel(np.ones((1, 2)), np.ones(1), np.zeros(2), ("a", "b"), ("y",)).predict([[1, 2]]).tolist() == [[4.0]]
 """
     )
 

@@ -5,7 +5,7 @@ The document of ``--json``; every number is as it was computed, and null where t
     {"before": VERSION, "after": VERSION,    as in ``models``, and "promoted": [when, ...], oldest first
      "verdict": "...",                       one line
      "standard_error_of": "difference" (how far the optimum moves by chance between these rows), "estimate" (A's own
-                          optimum), or null; ``linreg.precision.moved_DO`` has the formulas
+                          optimum), or null; ``linreg.least_squares.standard_errors`` has the formulas
      "stopped": {"before", "after"},         standard errors from the optimum, the most of any parameter or prediction
      "targets": {TARGET: {"intercept": M, "coefficients": {FEATURE: M}}},    of the columns that both have
      "added": {"features", "targets"}, "removed": {"features", "targets"},
@@ -49,7 +49,7 @@ class Side:
     """
 
     version: Version
-    held: Contents
+    contents: Contents
     config: Mapping[str, str] | None
     promoted: tuple[str, ...]
 
@@ -62,22 +62,24 @@ class Side:
         return cls(version, registry.contents(store, version), registry.settings(store, version), promoted)
 
     @property
-    def told(self) -> str:
+    def inference(self) -> str:
         """What its inference says; empty where none was kept."""
-        return self.held.inference.inference if self.held.inference else ""
+        return self.contents.inference.inference if self.contents.inference else ""
 
     def fitted(self) -> Fitted:
-        """For ``linreg.difference``. Where the run is gone, the inference still tells whether there was a penalty."""
+        """For ``difference``. Where the run is gone, the inference still tells whether there was a penalty."""
         if self.config is not None:
             c = self.config
-            strengths = float(c["train.weight_decay"]), float(c["train.l1"])
-            return Fitted(self.held.model, self.held.moments, Penalty(*strengths, c["train.standardize"] == "true"))
-        free = self.told and REGULARISED not in self.told
-        return Fitted(self.held.model, self.held.moments, Penalty() if free else None)
+            scaled = c["train.standardize"] == "true"
+            penalty: Penalty | None = Penalty(float(c["train.weight_decay"]), float(c["train.l1"]), scaled)
+        else:
+            free = self.inference and REGULARISED not in self.inference
+            penalty = Penalty() if free else None
+        return Fitted(self.contents.model, self.contents.moments, penalty)
 
     def filled(self, name: str) -> list[str]:
         """Why standard errors would be too small, if values were filled in."""
-        return [f"{name}: {line}" for line in self.told.split("; ") if FILLED in line]
+        return [f"{name}: {line}" for line in self.inference.split("; ") if FILLED in line]
 
     def to_json(self) -> dict[str, Any]:
         """As in ``models``, with the times of its promotions."""
@@ -91,28 +93,28 @@ def diff(args: argparse.Namespace) -> tuple[object, str]:
     _must_share(before, after)
     shared, note = _shared(before, after)
     filled = [*before.filled("before"), *after.filled("after")]
-    found = difference(before.fitted(), after.fitted(), shared=shared, reasons=filled)
-    notes = [*([note] if found.yardstick else []), *(f"no standard errors: {e}" for e in found.no_errors)]
-    notes += [line for line in found.unexplained if line not in found.no_errors]
-    line = verdict(found, before.version, after.version, same_rows=shared == "same")
+    moves = difference(before.fitted(), after.fitted(), shared=shared, reasons=filled)
+    notes = [*([note] if moves.yardstick else []), *(f"no standard errors: {reason}" for reason in moves.no_errors)]
+    notes += [line for line in moves.unexplained if line not in moves.no_errors]
+    line = verdict(moves, before.version, after.version, same_rows=shared == "same")
     document = {
         "before": before.to_json(),
         "after": after.to_json(),
         "verdict": line,
-        "standard_error_of": found.yardstick,
-        "stopped": dict(zip(("before", "after"), found.stopped, strict=True)),
-        "targets": {name: target.to_json() for name, target in found.targets.items()},
+        "standard_error_of": moves.yardstick,
+        "stopped": dict(zip(("before", "after"), moves.stopped, strict=True)),
+        "targets": {name: target.to_json() for name, target in moves.targets.items()},
         "added": _only(after, before),
         "removed": _only(before, after),
         "metrics": _beside(before.version.metrics, after.version.metrics),
         "config": _changed(before, after),
         "notes": list(dict.fromkeys(notes)),
     }
-    return document, page(document, found, before.version, after.version)
+    return document, page(document, moves, before.version, after.version)
 
 
 def _must_share(before: Side, after: Side) -> None:
-    a, b = before.held.model.targets, after.held.model.targets
+    a, b = before.contents.model.targets, after.contents.model.targets
     if not set(a) & set(b):
         raise UserError(
             f"{before.version.ref} predicts {', '.join(a)} and {after.version.ref} {', '.join(b)}: with no target in "
@@ -131,7 +133,7 @@ def _shared(before: Side, after: Side) -> tuple[Shared, str]:
         return None, f"{own}: the training rows of the two were not chosen in the same way"
     if before.version.data.get("digest") == after.version.data.get("digest"):
         return "same", f"{own}: the training rows are the same"
-    a, b = before.held.lineage, after.held.lineage
+    a, b = before.contents.lineage, after.contents.lineage
     if a is None or b is None:
         return None, f"{own}: which training rows the two share is not on record"
     by_key = before.config.get("data.key") not in (None, "none")  # a row's role does not hang on its file's name then
@@ -158,7 +160,7 @@ def _sampling(side: Side) -> dict[str, str]:
 
 def _only(side: Side, other: Side) -> dict[str, list[str]]:
     """The columns that one has and the other has not."""
-    a, b = side.held.model, other.held.model
+    a, b = side.contents.model, other.contents.model
     return {
         "features": [f for f in a.features if f not in b.features],
         "targets": [t for t in a.targets if t not in b.targets],
@@ -169,8 +171,8 @@ def _changed(before: Side, after: Side) -> dict[str, Any] | None:
     """The keys of the config that differ; what [engine] says changes no result."""
     if before.config is None or after.config is None:
         return None
-    both = _beside(before.config, after.config)
-    return {k: v for k, v in both.items() if v["before"] != v["after"] and not k.startswith("engine.")}
+    settings = _beside(before.config, after.config)
+    return {k: v for k, v in settings.items() if v["before"] != v["after"] and not k.startswith("engine.")}
 
 
 def _beside(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -24,13 +24,13 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     check(config)
     resolve(config.train.device, config.train.dtype)
     start = _start(config)
-    how = config.train if start else replace(config.train, warm_start="")
+    train = config.train if start else replace(config.train, warm_start="")
     dataset = load(config.data, dtype=config.train.dtype, folds=fold_count)
-    found = make_plan(record(dataset.train).moments, how, start)
+    made = make_plan(record(dataset.train).moments, train, start)
     validated = cross_validation(fold_records(dataset.folds), config.train)
-    everything = asdict(found) | {"advice": [*found.advice, *_lines(validated)]}
-    text = page(found, dataset.train_rows, config.train, validated)
-    return {name: everything[name] for name in _SHOWN}, text
+    findings = asdict(made) | {"advice": [*made.advice, *_lines(validated)]}
+    text = page(made, dataset.train_rows, config.train, validated)
+    return {name: findings[name] for name in _SHOWN}, text
 
 
 def _start(config: Config) -> LinearModel | None:

@@ -32,10 +32,10 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
         "output": args.output,
         "rows": rows,
     }
-    told = [f"{rows:,} rows scored with {version.ref}: {args.output}"]
+    lines = [f"{rows:,} rows scored with {version.ref}: {args.output}"]
     if half_widths:
-        told[0] += f", with {_level(args):.0%} {args.interval} intervals"
-    return document, "\n".join([*told, *preview(output, model.features, model.targets, rows)])
+        lines[0] += f", with {_level(args):.0%} {args.interval} intervals"
+    return document, "\n".join([*lines, *preview(output, model.features, model.targets, rows)])
 
 
 def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[LinearModel, HalfWidths | None]:
@@ -47,12 +47,12 @@ def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[L
     level = _level(args)
     if not 0 < level < 1:
         raise UserError(f"--level {level:g} is no level: give a number between 0 and 1, such as 0.95")
-    held = registry.contents(store, version)
-    if held.inference is None or held.moments is None:
+    contents = registry.contents(store, version)
+    if contents.inference is None or contents.moments is None:
         raise UserError(f"{version.ref}: no intervals: {NOT_KEPT}")
-    if not held.inference.valid:
-        raise UserError(f"{version.ref}: no intervals: {held.inference.inference}")
-    return held.model, HalfWidths.of(held.model, held.moments, kind=args.interval, level=level)
+    if not contents.inference.valid:
+        raise UserError(f"{version.ref}: no intervals: {contents.inference.inference}")
+    return contents.model, HalfWidths.of(contents.model, contents.moments, kind=args.interval, level=level)
 
 
 def _level(args: argparse.Namespace) -> float:

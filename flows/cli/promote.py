@@ -14,7 +14,7 @@ def promote(args: argparse.Namespace) -> tuple[object, str]:
     if ref.version is None:
         raise UserError(f"'{args.ref}' names no version: write NAME/VERSION, as `linreg models {ref.name}` lists them")
     store = open_store(create=False)
-    return _told(ref.name, registry.promote(store, ref.name, ref.version, why=args.why))
+    return _result(ref.name, registry.promote(store, ref.name, ref.version, why=args.why))
 
 
 def rollback(args: argparse.Namespace) -> tuple[object, str]:
@@ -23,10 +23,10 @@ def rollback(args: argparse.Namespace) -> tuple[object, str]:
     if args.name != ref.name:
         raise UserError(f"'{args.name}' is more than a name: write linreg rollback {ref.name}")
     store = open_store(create=False)
-    return _told(ref.name, registry.rollback(store, ref.name, why=args.why))
+    return _result(ref.name, registry.rollback(store, ref.name, why=args.why))
 
 
-def _told(name: str, record: dict[str, Any]) -> tuple[object, str]:
+def _result(name: str, record: dict[str, Any]) -> tuple[object, str]:
     document = {"name": name, "from": record["from"], "to": record["to"], "record": record}
     before = f"version {record['from']}" if record["from"] else "none"
     return document, f"{name}: the champion is version {record['to']}, before it was {before}"

@@ -1,6 +1,6 @@
 """Reading a model directory: every file checked against the SHA-256 manifest, then the parameters and their company.
 
-``flows.tracking.served`` says what lies in it, and writes it.
+``flows.tracking.model_writer`` says what lies in it, and writes it.
 """
 
 import hashlib
@@ -92,8 +92,7 @@ def verify(folder: Path, *, manifest: str | None = None) -> None:
     Raises:
         UserError: naming the file.
     """
-    found = sha256(folder / MANIFEST)
-    if manifest is not None and found != manifest:
+    if manifest is not None and sha256(folder / MANIFEST) != manifest:
         raise UserError(f"{folder / MANIFEST} is not the one that was logged: restore the model, or train it again")
     for name, expected in _listed(folder).items():
         if sha256(folder / name) != expected:

@@ -9,11 +9,11 @@
     artifacts/test.safetensors       the record of the rows that judged it; nor that
     artifacts/lineage.json           the files that it learned from, and their columns' ranges; nor that
     data/model.pt2               the same as a torch.export program: float32 (N, F) in, float32 (N, O) out;
-                                 left out where float32 cannot hold the columns (linreg.float32)
+                                 left out where float32 cannot hold the columns (linreg.evaluation.float32_export)
     manifest.json                SHA-256 of the files that are run or loaded
 
 Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own.
-``flows.tracking.directory`` reads it. MLflow loads both flavors with pickles refused
+``flows.tracking.model_reader`` reads it. MLflow loads both flavors with pickles refused
 (MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format is the tensor-only example that torch.export
 puts into the pt2 by itself.
 
@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from flows.tracking.mlflow_internals import CODE_LOADER
 from flows.tracking.model_reader import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, sha256
 from linreg.evaluation import float32_export as float32
 from linreg.least_squares.results import Inference
@@ -97,9 +98,9 @@ def write(
         moments.save(folder / MOMENTS)
     if test is not None:
         test.save(folder / TEST)
-    for path, told in ((INFERENCE, inference), (LINEAGE, lineage)):
-        if told is not None:
-            (folder / path).write_text(json.dumps(told.to_json(), indent=1, allow_nan=False))
+    for path, record in ((INFERENCE, inference), (LINEAGE, lineage)):
+        if record is not None:
+            (folder / path).write_text(json.dumps(record.to_json(), indent=1, allow_nan=False))
     if program:
         _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
@@ -215,7 +216,7 @@ def _add_flavors(meta: Any, *, program: bool) -> None:
         meta.add_flavor("pytorch", model_data="data", pytorch_version=str(torch.__version__), code=None)
     meta.add_flavor(
         "python_function",
-        loader_module="mlflow.pyfunc.loaders.code_model",
+        loader_module=CODE_LOADER,
         python_version=platform.python_version(),
         model_code_path=CODE,
         artifacts={"weights": {"path": WEIGHTS, "uri": WEIGHTS}, "manifest": {"path": MANIFEST, "uri": MANIFEST}},

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 NAME_TAG = "name."
+PARENT_TAG = "mlflow.parentRunId"  # MLflow's own: the run that this one is nested in
+NOTE_TAG = "mlflow.note.content"  # MLflow's own: the description that its UI shows first
 MAX_NAME = 200  # MLflow's limit is 250; the tag that keeps the original is a little longer than the name
 MAX_PARAM = 6000
 MAX_TAG = 5000

@@ -16,8 +16,8 @@ def origin(name: str) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         "mlflow.user": user(),
     }
-    found = commit()
-    return tags | ({"mlflow.source.git.commit": found} if found else {})
+    revision = commit()
+    return tags | ({"mlflow.source.git.commit": revision} if revision else {})
 
 
 def user() -> str:

@@ -74,9 +74,9 @@ def rollback(store: Store, name: str, *, why: str = "rolled back", who: str | No
     with store.lock(name), answering(store.uri):
         state = _settle(store, name)
         for number in reversed(stack(state.records)):
-            found = None if number == state.champion else find(store, Ref(name, version=number))
-            if found is not None:  # one that was deleted since is passed over
-                return _move(store, state, found, why=why, who=who, flow_run_id=None, action="rollback")
+            version = None if number == state.champion else find(store, Ref(name, version=number))
+            if version is not None:  # one that was deleted since is passed over
+                return _move(store, state, version, why=why, who=who, flow_run_id=None, action="rollback")
     raise UserError(f"model '{name}' has no champion before {_title(name, state.champion)}: nothing to roll back to")
 
 
@@ -127,30 +127,30 @@ class _State:
 def _read(model: RegisteredModel) -> _State:
     aliases = {alias: int(version) for alias, version in model.aliases.items()}
     current = aliases.get(CHAMPION)
-    kept = {k: json.loads(v) for k, v in sorted(model.tags.items()) if k.startswith(PREFIX)}
-    missing = _unfinished(model, current, kept)
-    everything = kept | missing
-    last = everything[max(everything)]["to"] if everything else None
+    written = {k: json.loads(v) for k, v in sorted(model.tags.items()) if k.startswith(PREFIX)}
+    missing = _unfinished(model, current, written)
+    records = written | missing
+    last = records[max(records)]["to"] if records else None
     if last != current:
-        key, record = _entry(sorted(everything), last, current, why="moved by other means than linreg", action="moved")
-        missing[key] = everything[key] = record
+        key, record = _entry(sorted(records), last, current, why="moved by other means than linreg", action="moved")
+        missing[key] = records[key] = record
     return _State(
         name=model.name,
         champion=current,
-        records=[everything[k] for k in sorted(everything)],
-        keys=sorted(everything),
+        records=[records[k] for k in sorted(records)],
+        keys=sorted(records),
         missing=missing,
         pending=PENDING in model.tags,
         stale=current is not None and aliases.get(CHALLENGER) == current,
     )
 
 
-def _unfinished(model: RegisteredModel, current: int | None, kept: Mapping[str, Record]) -> dict[str, Record]:
+def _unfinished(model: RegisteredModel, current: int | None, written: Mapping[str, Record]) -> dict[str, Record]:
     """The pending move, if the alias got there before its process died."""
     if PENDING not in model.tags:
         return {}
     note = json.loads(model.tags[PENDING])
-    return {note["key"]: note["record"]} if note["record"]["to"] == current and note["key"] not in kept else {}
+    return {note["key"]: note["record"]} if note["record"]["to"] == current and note["key"] not in written else {}
 
 
 def _settle(store: Store, name: str) -> _State:

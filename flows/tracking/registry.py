@@ -1,6 +1,6 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``version``, ``versions``, ``settings`` and ``sweeps``, the
+The one door for those who use it; reading versions is in ``version``, ``versions``, ``run_config`` and ``sweeps``, the
 record in ``promotions``.
 """
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from flows.tracking.names import cut, restored
+from flows.tracking.names import PARENT_TAG, cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.run_config import settings
 from flows.tracking.server import answering
@@ -115,8 +114,8 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     Returns:
         ``[{"run_id", "name", "started", "status", "decision", "metrics", ...}]``; a killed run stays RUNNING, as MLflow
         has it. Beside these, for people, each empty where there is none: ``judged_on``, which rows the test metrics are
-        of; ``reason``, why it was so decided, or what it failed of; ``drift`` and ``drift_why``, as ``flows.drift`` has
-        them; ``nested``, whether it is a model of a sweep.
+        of; ``reason``, why it was so decided, or what it failed of; ``drift`` and ``drift_why``, as
+        ``flows.steps.drift`` has them; ``nested``, whether it is a model of a sweep.
 
     Raises:
         UserError: no such experiment, with the nearest.
@@ -129,8 +128,8 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
             raise UserError(f"no experiment '{experiment}' in {store.title}{nearest(experiment, experiments)}")
         ids = list(experiments.values()) if experiment is None else [experiments[experiment]]
         newest = ["attributes.start_time DESC"]
-        found = pages(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE, newest, token))
-    return [_row(run) for run in found]
+        matching = pages(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE, newest, token))
+    return [_row(run) for run in matching]
 
 
 def _ensure_model(store: Store, name: str) -> None:
@@ -180,5 +179,5 @@ def _row(run: Run) -> dict[str, Any]:
         "reason": tags.get("reason") or tags.get("error") or "",
         "drift": tags.get("drift") or "",
         "drift_why": tags.get("drift.why") or "",
-        "nested": MLFLOW_PARENT_RUN_ID in tags,
+        "nested": PARENT_TAG in tags,
     }

@@ -25,11 +25,10 @@ from mlflow.entities import (
     Param,
     RunTag,
 )
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from flows import interrupts
 from flows.tracking.model_writer import LoggedModel, write
-from flows.tracking.names import MAX_PARAM, cut, escaped, originals, plain, shortened
+from flows.tracking.names import MAX_PARAM, NOTE_TAG, PARENT_TAG, cut, escaped, originals, plain, shortened
 from flows.tracking.origin import origin
 from flows.tracking.server import answering
 from flows.tracking.store import Store
@@ -86,7 +85,7 @@ class TrackedRun:
         experiment_id = store.experiment(experiment)
         own = {k: cut(plain(v)) for k, v in tags.items()} | origin(name)
         if parent is not None:
-            own["mlflow.parentRunId"] = parent if isinstance(parent, str) else parent.run_id
+            own[PARENT_TAG] = parent if isinstance(parent, str) else parent.run_id
         run: Any = None
         try:
             with answering(store.uri):
@@ -100,13 +99,13 @@ class TrackedRun:
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Add or replace tags; a value over 5000 characters is cut, and ends in an ellipsis."""
         pairs = [RunTag(k, cut(plain(v))) for k, v in tags.items()]
-        for some in _portions(pairs, PARAMS_A_CALL):
-            self._batch(tags=some)
+        for portion in _portions(pairs, PARAMS_A_CALL):
+            self._batch(tags=portion)
 
     def set_decision(self, decision: str, reason: str) -> None:
         """Tag the run with what was decided and why; both are the description, too, that MLflow's UI shows first."""
         note = f"**{decision}**: {reason}"
-        self.set_tags({"decision": decision, "reason": reason, MLFLOW_RUN_NOTE: note})
+        self.set_tags({"decision": decision, "reason": reason, NOTE_TAG: note})
 
     def log_params(self, flat: Mapping[str, object]) -> None:
         """Log a flat config. A value that MLflow would cut goes whole into an artifact ``params/NAME.txt``."""
@@ -116,8 +115,8 @@ class TrackedRun:
                 self.log_text(f"params/{escaped(name).replace('/', '_')}.txt", text)
         params = {escaped(n): t if len(t) <= MAX_PARAM else shortened(t) for n, t in texts.items()}
         self._params |= params
-        for some in _portions([Param(k, v) for k, v in params.items()], PARAMS_A_CALL):
-            self._batch(params=some)
+        for portion in _portions([Param(k, v) for k, v in params.items()], PARAMS_A_CALL):
+            self._batch(params=portion)
         self.set_tags(originals(flat))
 
     def log_history(self, history: Mapping[str, Sequence[float]]) -> None:
@@ -130,8 +129,8 @@ class TrackedRun:
             for name, values in history.items()
             for step, value in enumerate(values)
         ]
-        for some in _portions(points, METRICS_A_CALL):
-            self._batch(metrics=some)
+        for portion in _portions(points, METRICS_A_CALL):
+            self._batch(metrics=portion)
         self._last_step |= {name: len(values) - 1 for name, values in history.items()}
         self.set_tags(originals(history))
 
@@ -148,8 +147,8 @@ class TrackedRun:
             for n, v in metrics.items()
             for step in [self._last_step.get(n, 0)]
         ]
-        for some in _portions(points, METRICS_A_CALL):
-            self._batch(metrics=some)
+        for portion in _portions(points, METRICS_A_CALL):
+            self._batch(metrics=portion)
         self.set_tags(originals(metrics))
 
     def log_dataset(self, name: str, source: str, digest: str, rows: int, columns: Sequence[str]) -> None:
@@ -181,7 +180,7 @@ class TrackedRun:
         test: Gapped | None = None,
         lineage: Lineage | None = None,
     ) -> LoggedModel:
-        """Keep the model, as the directory that ``flows.tracking.served`` describes; registering is a separate step."""
+        """Keep the model, as the directory that ``model_writer`` describes; registering is a separate step."""
         kept: dict[str, Any] = {"moments": moments, "inference": inference, "test": test, "lineage": lineage}
         client = self.store.client
         with answering(self.store.uri):
@@ -196,8 +195,8 @@ class TrackedRun:
             }
             with tempfile.TemporaryDirectory(prefix="linreg-model-") as scratch:
                 folder = Path(scratch) / "model"
-                about: dict[str, Any] = {"metadata": metadata or {}, "identity": identity}
-                manifest = write(model, folder, example_NF=example_NF, **about, **kept)
+                description: dict[str, Any] = {"metadata": metadata or {}, "identity": identity}
+                manifest = write(model, folder, example_NF=example_NF, **description, **kept)
                 client.log_model_artifacts(entry.model_id, str(folder))
             client.log_outputs(self.run_id, [LoggedModelOutput(entry.model_id, step=0)])
             client.finalize_logged_model(entry.model_id, LoggedModelStatus.READY)

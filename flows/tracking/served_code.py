@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from safetensors import safe_open
 
@@ -57,9 +56,9 @@ def check(root: Path) -> None:
     """Compare every file that ``manifest.json`` lists with its SHA-256; raises on the first that differs."""
     for name, expected in json.loads((root / "manifest.json").read_text())["sha256"].items():
         path = root / name
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
-        if found != expected:
-            raise refuse(f"{name} of this model is not the file that was logged ({found[:16]}): fetch the model again")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+        if digest != expected:
+            raise refuse(f"{name} of this model is not the file that was logged ({digest[:16]}): fetch the model again")
 
 
 def numbers(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
@@ -96,7 +95,8 @@ def floats(column: pd.Series, name: str) -> Float:
 
 def refuse(line: str) -> MlflowException:
     """The caller's input is wrong: MLflow's own kind, so that a served model answers 400 and not 500."""
-    return MlflowException(line, error_code=INVALID_PARAMETER_VALUE)
+    error: MlflowException = MlflowException.invalid_parameter_value(line)
+    return error
 
 
 set_model(ServedLinearModel())

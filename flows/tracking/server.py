@@ -15,6 +15,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from flows import interrupts
+from flows.tracking.mlflow_internals import DATABASE_LOGGER
 from linreg.errors import ServerAway, UserError
 
 CONNECT_SECONDS = 3.0
@@ -26,6 +27,7 @@ _SIGNS = {  # what MLflow's texts say, lowered; first come, first served
     "broken": ("malformed", "not a database", "no such table", "no such column"),
     "disk": ("disk is full", "disk i/o error", "readonly database"),
     "login": ("error code 401", "error code 403", "permission_denied", "unauthenticated"),
+    "unsupported": ("not supported by the store with uri", "unsupported uri"),
     "other": ("error code 404", "error code 405", "not in a valid json format"),
     "away": (
         *("failed with exception", "timed out when calling", "connection refused", "could not connect"),
@@ -36,7 +38,7 @@ _SIGNS = {  # what MLflow's texts say, lowered; first come, first served
 
 def quiet() -> None:
     """Silence the loggers that would print, beside our one line, a traceback or each retry."""
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger(DATABASE_LOGGER).setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
@@ -77,10 +79,10 @@ def answering(uri: str) -> Iterator[None]:
         with interrupts.held() if uri.startswith("sqlite") else nullcontext():
             yield
     except MlflowException as e:
-        told = _told(uri, e)
-        if told is None:
+        advice = _advice(uri, e)
+        if advice is None:
             raise
-        raise told from e
+        raise advice from e
     except (requests.RequestException, ConnectionError, TimeoutError) as e:  # artifacts go round MLflow's own wording
         raise away(uri, _cause(e)) from e
     except OSError as e:
@@ -89,7 +91,7 @@ def answering(uri: str) -> Iterator[None]:
         raise _unwritable(uri, str(e)) from e
 
 
-def _told(uri: str, error: MlflowException) -> Exception | None:
+def _advice(uri: str, error: MlflowException) -> Exception | None:
     text, line = str(error).lower(), _first_line(error)
     kind = next((k for k, signs in _SIGNS.items() if any(sign in text for sign in signs)), None)
     match kind:
@@ -102,8 +104,10 @@ def _told(uri: str, error: MlflowException) -> Exception | None:
         case "disk":
             return _unwritable(uri, line)
         case "login":
-            how = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            return UserError(f"the tracking server {hidden(uri)} refuses ({line}): {how}")
+            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            return UserError(f"the tracking server {hidden(uri)} refuses ({line}): {remedy}")
+        case "unsupported":
+            return UserError(f"MLFLOW_TRACKING_URI '{hidden(uri)}' cannot be used: {line}")
         case "other":
             return UserError(f"{hidden(uri)} answers, but not as an MLflow server ({line}): see MLFLOW_TRACKING_URI")
     return None
@@ -117,7 +121,7 @@ def is_outage(error: BaseException) -> bool:
     """Whether an error says that the server is gone, and not that what was asked of it is wrong."""
     if isinstance(error, requests.RequestException | ConnectionError | TimeoutError):
         return True
-    return isinstance(error, MlflowException) and isinstance(_told("", error), ServerAway)
+    return isinstance(error, MlflowException) and isinstance(_advice("", error), ServerAway)
 
 
 def away(uri: str, why: str) -> ServerAway:

@@ -11,13 +11,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
+from flows.tracking.mlflow_internals import make_database, schema_revisions
 from linreg.errors import ServerAway, UserError
 
 MAKING_SECONDS = 120.0
@@ -61,19 +59,20 @@ def check(path: Path) -> None:
     Raises:
         UserError: damaged, not a database of MLflow, or of another version's schema.
     """
-    found, head = _revision(path), _head()
-    if found is None:
+    revision = _revision(path)
+    if revision is None:
         raise UserError(
             f"{path} holds no finished MLflow schema: move it away (a new one is made by the next run), "
             "or restore it from a backup"
         )
-    if found == head:
+    newest, *older = schema_revisions()
+    if revision == newest:
         return
-    if found in _known_revisions():
+    if revision in older:
         raise UserError(
             f"{path} was made by an older MLflow: back it up, then run `mlflow db upgrade sqlite:///{path}`"
         )
-    raise UserError(f"{path} was made by a newer MLflow (schema {found}): upgrade mlflow, or use another folder")
+    raise UserError(f"{path} was made by a newer MLflow (schema {revision}): upgrade mlflow, or use another folder")
 
 
 def _make_whole(path: Path, artifacts: str) -> None:
@@ -81,23 +80,17 @@ def _make_whole(path: Path, artifacts: str) -> None:
         left_by_a_kill.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _unsynced(part):
-        _migrate(part, artifacts)
+        make_database(part, artifacts=artifacts)
     _flush(part)
     os.replace(part, path)
     _flush(path.parent)
 
 
-def _migrate(part: Path, artifacts: str) -> None:
-    from mlflow.store.tracking import sqlalchemy_store
-
-    tracking: Any = sqlalchemy_store
-    store = tracking.SqlAlchemyStore(f"sqlite:///{part}", artifacts)
-    store._dispose_engine()  # closes the file: it is about to be renamed
-
-
 @contextmanager
 def _unsynced(part: Path) -> Iterator[None]:
     """A hundred migrations need not reach the disk one by one: half a file is thrown away, a whole one is flushed."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     def hurry(connection: sqlite3.Connection, _: object) -> None:
         if any(Path(file).name == part.name for _, _, file in connection.execute("PRAGMA database_list")):
@@ -131,20 +124,3 @@ def _revision(path: Path) -> str | None:
     except sqlite3.DatabaseError as e:
         raise UserError(f"{path} is damaged ({e}): restore it from a backup, or move it away") from e
     return str(row[0]) if row else None
-
-
-def _head() -> str:
-    return str(_schema()._get_latest_schema_revision())
-
-
-def _known_revisions() -> set[str]:
-    from alembic.script import ScriptDirectory
-
-    scripts = ScriptDirectory.from_config(_schema()._get_alembic_config(""))
-    return {script.revision for script in scripts.walk_revisions()}
-
-
-def _schema() -> Any:
-    from mlflow.store.db import utils
-
-    return utils

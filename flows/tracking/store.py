@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from filelock import FileLock, Timeout
@@ -18,7 +17,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.tracking import sqlite_store as embedded
+from flows.tracking import sqlite_store
 from flows.tracking.server import answering, hidden, hidden_safe, probe, quiet
 from linreg.errors import ServerAway, UserError
 
@@ -55,21 +54,21 @@ class Store:
             UserError: an experiment of that name was deleted, or MLflow refuses the name.
         """
         with answering(self.uri):
-            found = self.client.get_experiment_by_name(name) or self._new_experiment(name)
-        if found.lifecycle_stage != "active":
+            experiment = self.client.get_experiment_by_name(name) or self._new_experiment(name)
+        if experiment.lifecycle_stage != "active":
             raise UserError(
                 f"experiment '{name}' was deleted: restore it with `mlflow experiments restore -x "
-                f"{found.experiment_id}`, or name another"
+                f"{experiment.experiment_id}`, or name another"
             )
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def last_experiment(self) -> str | None:
         """The id of the experiment that was used last; MLflow's own "Default" does not count."""
         with answering(self.uri):
-            found = self.client.search_experiments(
+            newest = self.client.search_experiments(
                 order_by=["last_update_time DESC"], filter_string="name != 'Default'", max_results=1
             )
-        return str(found[0].experiment_id) if found else None
+        return str(newest[0].experiment_id) if newest else None
 
     def _new_experiment(self, name: str) -> Experiment:
         try:
@@ -122,7 +121,7 @@ def open_store(*, create: bool) -> Store:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or _embedded_uri()
     database = _database(uri)
     if database is not None:
-        _ready(database, create=create)
+        _prepare(database, create=create)
     else:
         probe(uri)
     _as_default(uri)
@@ -166,12 +165,12 @@ def _database(uri: str) -> Path | None:
     return None
 
 
-def _ready(database: Path, *, create: bool) -> None:
+def _prepare(database: Path, *, create: bool) -> None:
     if create:
-        embedded.make(database, artifacts=_artifacts())
-    elif not embedded.exists(database):
+        sqlite_store.make(database, artifacts=_artifacts())
+    elif not sqlite_store.exists(database):
         raise UserError(f"there is no store {database}: `linreg run` makes one; or set MLFLOW_TRACKING_URI")
-    embedded.check(database)
+    sqlite_store.check(database)
 
 
 def _as_default(uri: str) -> None:
@@ -192,10 +191,7 @@ def _as_default(uri: str) -> None:
 def _client(uri: str) -> MlflowClient:
     try:
         with answering(uri):
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            made_now: Any = client._get_registry_client  # while a URI that it refuses is still the caller's input
-            made_now()
-        return client
+            return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except (ServerAway, UserError):
         raise
     except ModuleNotFoundError as e:

@@ -37,8 +37,8 @@ def seen_again(version: Version) -> SeenAgain | None:
 def _read(tag: str | None) -> SeenAgain | None:
     """What a tag says; nothing where it was changed by other hands."""
     try:
-        told = json.loads(tag or "")
-        return SeenAgain(int(told["times"]), str(told["last"]), told["flow_run_id"])
+        fields = json.loads(tag or "")
+        return SeenAgain(int(fields["times"]), str(fields["last"]), fields["flow_run_id"])
     except (KeyError, TypeError, ValueError):
         return None
 

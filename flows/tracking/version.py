@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
-
-from mlflow.entities.model_registry import ModelVersion
+from typing import TYPE_CHECKING, Any
 
 from linreg.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
 KEY_TAG = "content_key"
@@ -92,20 +93,20 @@ def parse_ref(ref: str) -> Ref:
     return Ref(match["name"], alias, int(version) if version else None)
 
 
-def version_of(found: ModelVersion, aliases: Mapping[str, Any] | None = None) -> Version:
+def version_of(entry: "ModelVersion", aliases: Mapping[str, Any] | None = None) -> Version:
     """Our record of MLflow's; ``aliases`` (alias to version) where MLflow's own are not filled in."""
-    number = int(found.version)
-    names = list(found.aliases) if aliases is None else [a for a, v in aliases.items() if int(v) == number]
-    facts = unpacked(found.tags)
+    number = int(entry.version)
+    names = list(entry.aliases) if aliases is None else [a for a, v in aliases.items() if int(v) == number]
+    facts = unpacked(entry.tags)
     return Version(
-        name=found.name,
+        name=entry.name,
         version=number,
         aliases=tuple(sorted(names)),
-        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="milliseconds"),
-        run_id=found.run_id or None,
-        tags={k: v for k, v in found.tags.items() if not k.startswith(FACTS_TAG)},
-        content_key=found.tags.get(KEY_TAG),
-        source=found.source or "",
+        created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC).isoformat(timespec="milliseconds"),
+        run_id=entry.run_id or None,
+        tags={k: v for k, v in entry.tags.items() if not k.startswith(FACTS_TAG)},
+        content_key=entry.tags.get(KEY_TAG),
+        source=entry.source or "",
         facts=facts,
         **_known(facts),
     )

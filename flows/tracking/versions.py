@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from flows.tracking.mlflow_internals import reach_hdfs
 from flows.tracking.server import answering, is_outage
 from flows.tracking.store import Store, open_store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
@@ -42,10 +43,10 @@ def lookup(first: Store | str, second: str | None = None, /, *, store: Store | N
     wanted = parse_ref(ref)
     opened = store or (open_store(create=False) if isinstance(first, str) else first)
     with answering(opened.uri):
-        found = find(opened, wanted)
-        if found is None:
+        version = find(opened, wanted)
+        if version is None:
             raise _unknown(opened, wanted)
-    return found
+    return version
 
 
 def find(store: Store, ref: Ref) -> Version | None:
@@ -75,17 +76,17 @@ def versions(store: Store, name: str | None = None) -> list[Version]:
     """
     with answering(store.uri):
         models = registered(store) if name is None else [registered_model(store, name)]
-        found = search(store, of(name))
+        matching = search(store, name_query(name))
     aliases = {m.name: m.aliases for m in models}
-    out = [version_of(v, aliases.get(v.name, {})) for v in found if name in (None, v.name)]
+    out = [version_of(v, aliases.get(v.name, {})) for v in matching if name in (None, v.name)]
     return sorted(out, key=lambda v: (v.name, -v.version))
 
 
 def by_content_key(store: Store, name: str, key: str) -> Version | None:
     """The version of that model made from the same content (the first, should there be two); none if there is none."""
     with answering(store.uri):
-        found = search(store, " AND ".join(filter(None, [of(name), f"tags.{KEY_TAG} = '{key}'"])))
-        same = [v for v in found if v.name == name and v.tags.get(KEY_TAG) == key]
+        matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{KEY_TAG} = '{key}'"])))
+        same = [v for v in matching if v.name == name and v.tags.get(KEY_TAG) == key]
         if not same:
             return None
         first = min(int(v.version) for v in same)
@@ -124,6 +125,7 @@ def _fetched(store: Store, version: Version, read: Callable[..., T]) -> T:
     with answering(store.uri), tempfile.TemporaryDirectory(prefix="linreg-load-") as scratch:
         try:
             location = _location(store, version)
+            reach_hdfs(location)
             folder = download_artifacts(artifact_uri=location, dst_path=scratch, tracking_uri=store.uri)
         except (OSError, MlflowException) as e:
             if is_outage(e):
@@ -160,7 +162,7 @@ def search(store: Store, query: str) -> list[ModelVersion]:
     return pages(lambda token: store.client.search_model_versions(query, max_results=10_000, page_token=token))
 
 
-def of(name: str | None) -> str:
+def name_query(name: str | None) -> str:
     """MLflow's query for the versions of a model; of all models where its language cannot quote the name."""
     if name is None or ("'" in name and '"' in name):
         return ""
@@ -171,7 +173,7 @@ def of(name: str | None) -> str:
 def _unknown(store: Store, ref: Ref) -> UserError:
     model = registered_model(store, ref.name)
     if ref.version is not None:
-        numbers = sorted(int(v.version) for v in search(store, of(ref.name)) if v.name == ref.name)
+        numbers = sorted(int(v.version) for v in search(store, name_query(ref.name)) if v.name == ref.name)
         return UserError(f"model '{ref.name}' has no version {ref.version}{_numbers(numbers)}")
     if ref.alias == CHAMPION:
         return UserError(f"model '{ref.name}' has no champion: `linreg promote {ref.name}/VERSION` makes one")

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student_t
 
-from linreg.sampling import FEWEST_PARTITIONS
+from linreg.sampling import FEWEST_PARTITIONS, quantile
 
 Float = npt.NDArray[np.float64]
 
@@ -94,5 +93,4 @@ def _half_width(away_NT: Float, n: float) -> Float:
     """
     if n < 2:
         return np.full(away_NT.shape[1], np.inf)
-    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return np.asarray(quantile * np.sqrt((away_NT**2).sum(axis=0) * n / (n - 1)))
+    return np.asarray(quantile(CONFIDENCE, n - 1) * np.sqrt((away_NT**2).sum(axis=0) * n / (n - 1)))

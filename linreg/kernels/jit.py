@@ -2,6 +2,18 @@
 
 The code is kept beside the source, or in the user's cache folder; where neither can be written, or what is there is
 damaged, it is compiled once a process. What is kept is trusted like Python's own ``__pycache__``.
+
+The one place that leans on parts of numba which it does not document: ``numba.core.caching`` and the dispatcher's
+``_cache``. numba's own ``cache=True`` would do but for three things:
+
+- a closure's key hashes what it closes over (https://github.com/numba/numba/pull/6097), and that has another hash in
+  each process where it holds functions: every process would compile anew;
+- it looks at the function's own source file alone, so code inlined from another one stays stale
+  (https://github.com/numba/numba/issues/1833);
+- its index is read and written without a lock: of two processes one could file its code under the other's key
+  (https://github.com/numba/numba/issues/4807).
+
+``tests/kernels/test_jit.py`` fails when another numba changes what is used of it.
 """
 
 import contextlib
@@ -22,7 +34,7 @@ from linreg.errors import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 
 def compiled(*constants: object) -> Callable[[Function], Function]:
@@ -37,7 +49,7 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
         def dispatcher() -> Any:  # made at the first call: making it looks for a folder to write to
             if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # set when numba is imported
                 raise UserError("NUMBA_DISABLE_JIT is set, and loops over many rows are compiled here: unset it")
-            out: Any = numba.njit(function, **_HOW)
+            out: Any = numba.njit(function, **_OPTIONS)
             with contextlib.suppress(RuntimeError):  # there is none
                 out._cache = _Kept(function, constants)  # what njit(cache=True) does, with a key that lasts
             return out
@@ -52,21 +64,17 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
 
 def inlined(function: Function) -> Function:
     """A part of compiled functions, put into each where it is called."""
-    out: Function = numba.njit(function, forceinline=True, **_HOW)
+    out: Function = numba.njit(function, forceinline=True, **_OPTIONS)
     return out
 
 
 class _Kept(FunctionCache):
-    """numba's cache under our own key, in files of our own.
-
-    numba's key hashes the closures, whose functions have other names each process, and looks at one source file alone;
-    its index is read and written without a lock, so that two processes could file one's code under the other's key.
-    """
+    """numba's cache under our own key, in files of our own."""
 
     def __init__(self, function: Any, constants: tuple[object, ...]) -> None:
         super().__init__(function)
         self._constants = constants
-        self._cache_file: Any = _Files(Path(self._cache_path), self._impl.filename_base)
+        self._cache_file: Any = _Files(Path(self.cache_path), self._impl.filename_base)
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         return (signature, codegen.magic_tuple(), numba.__version__, tuple(map(str, self._constants)))

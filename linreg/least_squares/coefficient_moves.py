@@ -1,11 +1,13 @@
 """What ``linreg.difference`` finds, as records: a coefficient's move and its parts, a target, the whole.
 
-Every number of the JSON is finite or None, and none is rounded. Nothing is computed here but sums and ratios.
+Every number of the JSON is finite or None, and none is rounded. Nothing is computed here but sums and ratios, and
+how far chance goes.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from statistics import NormalDist
 from typing import Any, Literal
 
 Yardstick = Literal["difference", "estimate"]
@@ -124,6 +126,23 @@ class Difference:
         for target, moves in self.targets.items():
             for name, move in moves:
                 yield target, name, move
+
+    @property
+    def largest_by_chance(self) -> tuple[int, float]:
+        """Of how many moves the largest passes what, in standard errors, in 1 case of 20 by chance alone (Bonferroni).
+
+        0 moves where it is not known how far chance moves them.
+        """
+        count = sum(move.standard_error is not None for _, _, move in self)
+        if self.yardstick != "difference" or not count:
+            return 0, 0.0
+        return count, -NormalDist().inv_cdf(0.025 / count)
+
+    @property
+    def data_may_be_chance(self) -> bool:
+        """Whether chance alone may have moved the optimum as far as the data did."""
+        sizes = [move.in_errors(move.parts.data) for _, _, move in self if move.parts]
+        return max((abs(s) for s in sizes if s is not None), default=0.0) < self.largest_by_chance[1]
 
 
 def _finite(value: float) -> float | None:

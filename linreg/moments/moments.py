@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.linalg import solve_triangular
 
 from linreg.errors import UserError
 from linreg.threads import one_thread
@@ -191,6 +190,8 @@ class Moments:
     @cached_property
     def solution(self) -> Solution:
         """The least-squares optimum, by back substitution on R; by a truncated SVD where the rank is deficient."""
+        from scipy.linalg import solve_triangular  # a look-up solves nothing, and it takes a tenth of its time to load
+
         f = len(self.features)
         r_FF, r_FO = self.centred_PP[:f, :f], self.centred_PP[:f, f:]
         corner_OO = self.centred_PP[f:, f:]

@@ -7,8 +7,7 @@ Shapes: N rows, F features.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from linreg.errors import UserError
 from linreg.moments import from_rows as leaves
@@ -18,6 +17,9 @@ from linreg.moments.moments import Float, Moments
 from linreg.moments.stacks import Each
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Record:
         return self.moments.mean_P[: len(self.moments.features)]
 
 
-def record(rows: Rows, device: torch.device | None = None) -> Record:
+def record(rows: Rows, device: "torch.device | None" = None) -> Record:
     """Record the training rows, a partition at a time, the partitions merged in their order.
 
     Args:
@@ -81,7 +83,7 @@ def gapped(rows: Rows) -> Gapped:
         return merge_gapped([gapped_by(part)[0] for part in rows.partitions()])
 
 
-def gapped_by(rows: Rows, device: torch.device | None = None) -> tuple[Gapped, str]:
+def gapped_by(rows: Rows, device: "torch.device | None" = None) -> tuple[Gapped, str]:
     """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``.
 
     Args:

@@ -12,12 +12,15 @@ Shapes: N rows, C blocks of S rows, the last one with the T rows that are left, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from linreg.rows.splitmix import splitmix64
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK, LARGEST_BLOCK = 1024, 65_536  # rows; a batch is to be a small part of its block
 Index = npt.NDArray[np.int64]
@@ -90,7 +93,7 @@ def scrambled(word: Words, keys: Words, size: int) -> Words:
 
 def batches(
     rows: int, batch_size: int, *, seed: int, epoch: int, shuffle: bool = True
-) -> Iterator[torch.Tensor | slice]:
+) -> "Iterator[torch.Tensor | slice]":
     """What selects each batch of one epoch: all rows in order for a full batch, else a shuffled index of rows.
 
     The last batch is the smaller one where ``batch_size`` does not divide ``rows``.
@@ -98,6 +101,8 @@ def batches(
     if batch_size == 0 or batch_size >= rows:
         yield slice(None)
     elif shuffle:
+        import torch
+
         yield from torch.from_numpy(epoch_order(rows, batch_size, seed=seed, epoch=epoch)).split(batch_size)
     else:
         yield from (slice(start, start + batch_size) for start in range(0, rows, batch_size))

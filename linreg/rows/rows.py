@@ -6,18 +6,19 @@ Shapes: N rows, F features, O targets.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from linreg.rows.batches import place
 from linreg.threads import in_threads
 
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+if TYPE_CHECKING:  # scoring needs no tensors, and torch takes a second to import
+    import torch
+
 LEAF = 65_536  # rows of a table in a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
@@ -95,12 +96,12 @@ class Rows:
 
     def tensors(
         self,
-        dtype: torch.dtype,
+        dtype: "torch.dtype",
         *,
         fill_F: Float | None = None,
         scaled: tuple[Float, Float] | None = None,
         mixed: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
         """The rows as ``x_NF``, ``y_NO``: contiguous, on the CPU; no float64 copy of the whole is made.
 
         Args:
@@ -109,9 +110,12 @@ class Rows:
                 any rounding.
             mixed: whether each row goes to its random place (``batches.place``).
         """
+        import torch
+
         f, o = len(self.features), len(self.targets)
+        kind = torch.empty(0, dtype=dtype).numpy().dtype
         # numpy asks for large pages, torch does not: rows read in any order then cost no look-up of their address
-        x_NF, y_NO = (np.empty((len(self), k), _NUMPY[dtype]) for k in (f, o))
+        x_NF, y_NO = (np.empty((len(self), k), kind) for k in (f, o))
         plain = fill_F is None and scaled is None and not mixed
 
         def put(placed: tuple[int, Piece]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import __main__ as command
-from bench import fullbatch, harness, pipeline, predict
+from bench import fullbatch, harness, lookups, pipeline, predict
 from bench.harness import Result, in_turn, less_is_better, more_is_better, table
 
 KEYS = {"case", "unit", "ours", "against", "ratio", "target"}
@@ -28,6 +28,15 @@ def test_pipeline_runs_all_contenders_and_gives_cpu_and_wall_time():
     cpu, wall = pipeline.run(rounds=1, epochs=3)
     assert (cpu.unit, wall.unit) == ("CPU s", "wall s")
     assert set(cpu.against) == {"plain script", "floor"} == set(cpu.target) == set(wall.against)
+
+
+@pytest.mark.long  # eleven processes
+def test_lookups_measures_every_command_beside_mlflow_itself():
+    found = lookups.run(rounds=1)
+    assert [r.case for r in found[::2]] == ["lookups models", "lookups runs", "lookups show", "lookups diff"]
+    for cpu, wall in zip(found[::2], found[1::2], strict=True):
+        assert (cpu.case, cpu.unit, wall.unit) == (wall.case, "CPU s", "wall s")
+        assert set(cpu.against) == {lookups.IMPORT, lookups.CLIENT} > set(cpu.target)
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")

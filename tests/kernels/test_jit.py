@@ -2,12 +2,14 @@
 
 import errno
 import os
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
-from numba.core import caching
+from numba.core import caching, serialize
 
 from linreg.errors import UserError
 from linreg.kernels import jit as machine_code
@@ -83,6 +85,20 @@ def test_without_a_folder_to_write_it_compiles_all_the_same(monkeypatch) -> None
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
     kernel = made(7.0)
     assert kernel(np.float64(2)) == 14.0
+
+
+def test_what_is_used_of_numbas_cache_is_as_it_was(folder: Path) -> None:
+    """Of the cache that ``cache=True`` gives: ours takes its place, with another key and other files."""
+    dispatcher = numba.njit(cache=True)(lambda x: x)
+    cache = dispatcher._cache
+    assert type(cache) is caching.FunctionCache
+    assert list(signature(cache._index_key).parameters) == ["sig", "codegen"]
+    assert list(signature(cache.save_overload).parameters) == ["sig", "data"]
+    assert list(signature(cache._cache_file.load).parameters) == ["key"]
+    assert list(signature(cache._cache_file.save).parameters) == ["key", "data"]
+    assert Path(cache.cache_path).is_relative_to(folder)
+    assert cache._impl.filename_base.startswith(f"{Path(__file__).stem}.")
+    assert isinstance(serialize.dumps((1, "a")), bytes)
 
 
 def test_a_machine_where_compiling_is_switched_off_is_told(monkeypatch) -> None:

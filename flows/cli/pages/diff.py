@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from scipy.special import ndtri
-
 from flows.cli.pages.columns import WIDTH, grid, plain, short
 from flows.cli.pages.heading import at, judged_on
 from flows.tracking.registry import Version
@@ -21,54 +19,54 @@ _PARTS = tuple(f.name for f in fields(Parts))
 _Named = tuple[str, str, Move]  # target, name, move
 
 
-def verdict(found: Difference, before: Version, after: Version, *, same_rows: bool) -> str:
+def verdict(difference: Difference, before: Version, after: Version, *, same_rows: bool) -> str:
     """What moved and why, in one line."""
     if before.ref == after.ref:
         return f"both are {before.ref}: nothing moved"
-    if not any(move.parts for _, _, move in found):
-        return f"what moved is listed, not why: {'; '.join(found.unexplained)}"
-    by_data = "the data moved the optimum" + (" no further than chance may" if _chance_may(found) else "")
-    words = ["the training rows are the same" if same_rows else _moved(found, "data", by_data)]
-    words += [
-        _moved(found, part, told)
-        for part, told in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
-        if any(move.parts and getattr(move.parts, part) for _, _, move in found)
+    if not any(move.parts for _, _, move in difference):
+        return f"what moved is listed, not why: {'; '.join(difference.unexplained)}"
+    by_data = "the data moved the optimum" + (" no further than chance may" if difference.data_may_be_chance else "")
+    causes = ["the training rows are the same" if same_rows else _moved(difference, "data", by_data)]
+    causes += [
+        _moved(difference, part, cause)
+        for part, cause in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
+        if any(move.parts and getattr(move.parts, part) for _, _, move in difference)
     ]
-    return "; ".join([*words, _stopped(found, before, after)])
+    return "; ".join([*causes, _stopped(difference, before, after)])
 
 
-def page(document: Mapping[str, Any], found: Difference, before: Version, after: Version) -> str:
+def page(document: Mapping[str, Any], difference: Difference, before: Version, after: Version) -> str:
     """All of it."""
     title = f"{before.ref} {at(before)}".rstrip() + "  ->  " + f"{after.ref} {at(after)}".rstrip()
-    lines = [title, _filled(document["verdict"]), "", *_versions(document, before, after), "", *_table(found)]
-    lines += ["", *map(_filled, [*document["notes"], *_chance(found)])]
+    lines = [title, _wrapped(document["verdict"]), "", *_versions(document, before, after), "", *_table(difference)]
+    lines += ["", *map(_wrapped, [*document["notes"], *_chance(difference)])]
     for word in ("added", "removed"):
         names = [f"{n} (target)" for n in document[word]["targets"]] + document[word]["features"]
-        lines += [_filled(f"{word}: {', '.join(map(short, names))}")] if names else []
+        lines += [_wrapped(f"{word}: {', '.join(map(short, names))}")] if names else []
     return "\n".join([*lines, *_config(document["config"])]).rstrip()
 
 
-def _moved(found: Difference, part: str, told: str) -> str:
+def _moved(difference: Difference, part: str, words: str) -> str:
     """How far one of the causes moved a coefficient at most."""
-    moved = [(t, n, m, getattr(m.parts, part)) for t, n, m in found if m.parts]
+    moved = [(t, n, m, getattr(m.parts, part)) for t, n, m in difference if m.parts]
     in_errors = [(abs(size), t, n) for t, n, m, v in moved if (size := m.in_errors(v)) is not None]
     if in_errors:
         size, target, name = max(in_errors)
-        return f"{told}: {_title(found, target, name)} by {_errors(size)}"
+        return f"{words}: {_title(difference, target, name)} by {_errors(size)}"
     spread = [(abs(v) * m.spread, t, n) for t, n, m, v in moved if m.spread is not None]
     if not spread:
-        return told
+        return words
     size, target, name = max(spread)
-    return f"{told}: {_title(found, target, name)} by {size:.3g} a standard deviation of {plain(name)}"
+    return f"{words}: {_title(difference, target, name)} by {size:.3g} a standard deviation of {plain(name)}"
 
 
-def _stopped(found: Difference, before: Version, after: Version) -> str:
+def _stopped(difference: Difference, before: Version, after: Version) -> str:
     """What the optimisers did: in standard errors; where there are none, how far above its optimum each loss is."""
-    a, b = found.stopped
+    a, b = difference.stopped
     if a is not None and b is not None:
         if max(a, b) <= _NEAR:
             return f"the optimiser stopped within {_NEAR} standard errors of it both times"
-        return _moved(found, "optimiser", "the optimiser stopped elsewhere")
+        return _moved(difference, "optimiser", "the optimiser stopped elsewhere")
     shares = [
         v.metrics["excess_loss"] / v.metrics["train_loss"] for v in (before, after) if v.metrics.get("train_loss")
     ]
@@ -79,7 +77,7 @@ def _stopped(found: Difference, before: Version, after: Version) -> str:
 
 def _versions(document: Mapping[str, Any], before: Version, after: Version) -> Iterator[str]:
     """The two side by side."""
-    told: dict[str, Callable[[Version], str]] = {
+    facts: dict[str, Callable[[Version], str]] = {
         "trained by": lambda v: v.trainer or "",
         "training rows": lambda v: f"{v.data.get('train_rows', 0):,} of {v.data.get('rows', 0):,}",
         "digest": lambda v: str(v.data.get("digest", ""))[:12],
@@ -91,7 +89,7 @@ def _versions(document: Mapping[str, Any], before: Version, after: Version) -> I
         "  from optimum": lambda v: _from_optimum(document["stopped"]["before" if v is before else "after"]),
         "registered": lambda v: v.created[:19],
     }
-    rows = [[name, value(before), value(after)] for name, value in told.items()]
+    rows = [[name, value(before), value(after)] for name, value in facts.items()]
     promoted = [" ".join(when[:19] for when in document[side]["promoted"][-2:]) for side in ("before", "after")]
     rows.append(["champion from", *(p or "never" for p in promoted)])
     yield grid(["", short(before.ref, 30), short(after.ref, 30)], rows)
@@ -107,13 +105,13 @@ def _from_optimum(distance: float | None) -> str:
     return f"within {_NEAR} of its own se" if distance <= _NEAR else f"up to {distance:.2g} of its own se"
 
 
-def _table(found: Difference) -> Iterator[str]:
+def _table(difference: Difference) -> Iterator[str]:
     """The moves, worst first: in standard errors where there are some, else in the coefficients' own units."""
-    moves = sorted(found, key=_size, reverse=True)
+    moves = sorted(difference, key=_size, reverse=True)
     used = [p for p in _PARTS if p in ("data", "optimiser") or any(m.parts and getattr(m.parts, p) for *_, m in moves)]
-    own = found.yardstick is None
+    own = difference.yardstick is None
     head = ["before", "after", "move", *([] if own else ["in se"]), *used]
-    rows = [[_title(found, t, n), *_cells(m, used, own=own)] for t, n, m in moves[:MOST]]
+    rows = [[_title(difference, t, n), *_cells(m, used, own=own)] for t, n, m in moves[:MOST]]
     over = max(map(len, grid(["", *head], rows).splitlines())) - WIDTH
     most = max(12, max(len(name) for name, *_ in rows) - max(over, 0))
     yield grid(["", *head], [[short(name, most), *cells] for name, *cells in rows])
@@ -139,24 +137,11 @@ def _cells(move: Move, used: Iterable[str], *, own: bool) -> list[str]:
     return [*numbers, *("" if s is None else f"{s:.2f}" if abs(s) < 1e6 else f"{s:.3g}" for s in sizes)]
 
 
-def _chance(found: Difference) -> Iterator[str]:
+def _chance(difference: Difference) -> Iterator[str]:
     """What the largest of so many would be by chance alone."""
-    count, limit = _largest_by_chance(found)
+    count, limit = difference.largest_by_chance
     if count:
         yield f"by chance alone the largest of {count:,} passes {limit:.2f} in 1 case of 20"
-
-
-def _largest_by_chance(found: Difference) -> tuple[int, float]:
-    """Of how many moves the largest passes what in 1 case of 20 (Bonferroni); 0 where chance moves are not known."""
-    count = sum(move.standard_error is not None for _, _, move in found)
-    known = found.yardstick == "difference" and count > 0
-    return (count, float(-ndtri(0.025 / count))) if known else (0, 0.0)
-
-
-def _chance_may(found: Difference) -> bool:
-    """Whether chance alone may have moved the optimum as far as the data did."""
-    sizes = [move.in_errors(move.parts.data) for _, _, move in found if move.parts]
-    return max((abs(s) for s in sizes if s is not None), default=0.0) < _largest_by_chance(found)[1]
 
 
 def _config(changed: Mapping[str, Any] | None) -> Iterator[str]:
@@ -168,13 +153,13 @@ def _config(changed: Mapping[str, Any] | None) -> Iterator[str]:
         yield "\n" + grid(["config", "", ""], list(shown))
 
 
-def _title(found: Difference, target: str, name: str) -> str:
-    return plain(name if len(found.targets) == 1 else f"{name} ({target})")
+def _title(difference: Difference, target: str, name: str) -> str:
+    return plain(name if len(difference.targets) == 1 else f"{name} ({target})")
 
 
 def _errors(size: float) -> str:
     return f"{size:.2g} standard errors" if size < 100 else f"{size:,.0f} standard errors"
 
 
-def _filled(text: str) -> str:
+def _wrapped(text: str) -> str:
     return textwrap.fill(plain(text), WIDTH, initial_indent="  ", subsequent_indent="    ")

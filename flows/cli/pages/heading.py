@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flows.cli.pages.columns import WIDTH, plain, short
 from flows.tracking.registry import Version
 
-if TYPE_CHECKING:  # torch takes a second to import
+if TYPE_CHECKING:
     from linreg.moments.lineage import Lineage
 
 MOST_TARGETS = 6
@@ -42,8 +42,8 @@ def at(version: Version) -> str:
 
 def judged_on(version: Version) -> str:
     """Which rows its test metrics are of, in words: its own training rows where none were held out."""
-    if told := version.facts.get("judged_on"):
-        return str(told)
+    if rows := version.facts.get("judged_on"):
+        return str(rows)
     fraction = version.split.get("fraction")
     if fraction is None:
         return "rows that are not on record"
@@ -76,9 +76,9 @@ def _by_target(version: Version) -> Iterator[str]:
     means = [m.get(f"baseline.mean.test_rmse.{t}") for t in names]
     if not names or len(names) > MOST_TARGETS or None in means:
         return
-    said = ["always the mean: "] + [""] * (len(names) - 1)
-    each = [
-        f"{plain(t)} {m[f'test_rmse.{t}']:.4g} ({words}{mean:.4g})"
-        for t, mean, words in zip(names, means, said, strict=True)
+    words = ["always the mean: "] + [""] * (len(names) - 1)  # said once
+    errors = [
+        f"{plain(t)} {m[f'test_rmse.{t}']:.4g} ({word}{mean:.4g})"
+        for t, mean, word in zip(names, means, words, strict=True)
     ]
-    yield textwrap.fill(f"rmse of {', '.join(each)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    yield textwrap.fill(f"rmse of {', '.join(errors)}", WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -17,12 +17,12 @@ _MOST_TARGETS = 6
 _WIDTH = 25  # of the errors drawn as text
 
 
-def page(found: Plan, rows: int, how: TrainConfig, validated: CrossValidation | str) -> str:
+def page(plan: Plan, rows: int, config: TrainConfig, validated: CrossValidation | str) -> str:
     """The whole page; where validation was not possible, its reason stands in its place."""
-    head = [*_plan(found, rows, how), ""]
+    head = [*_plan(plan, rows, config), ""]
     if isinstance(validated, str):
-        return "\n".join([*head, *_advice([*found.advice, validated])])
-    follows = _advice([*found.advice, *validated.advice])
+        return "\n".join([*head, *_advice([*plan.advice, validated])])
+    follows = _advice([*plan.advice, *validated.advice])
     return "\n".join([*head, *_errors(validated), "", *_path(validated), *(["", *follows] if follows else [])])
 
 
@@ -30,17 +30,17 @@ def _advice(lines: Sequence[str]) -> list[str]:
     return ["What follows", *(f"  {plain(line)}" for line in lines)] if lines else []
 
 
-def _plan(found: Plan, rows: int, how: TrainConfig) -> Iterable[str]:
+def _plan(plan: Plan, rows: int, config: TrainConfig) -> Iterable[str]:
     condition = "infinite: columns are constant or determine each other"
-    if found.condition_number is not None:
-        condition = f"{found.condition_number:.4g} of the {'scaled' if how.standardize else 'raw'} columns"
-    none = "not predicted for mini-batches" if 0 < how.batch_size < rows else "never"
+    if plan.condition_number is not None:
+        condition = f"{plan.condition_number:.4g} of the {'scaled' if config.standardize else 'raw'} columns"
+    none = "not predicted for mini-batches" if 0 < config.batch_size < rows else "never"
     lines = [
         ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{found.largest_stable_learning_rate:.4g} (the config's: {how.learning_rate:g})"),
+        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} (the config's: {config.learning_rate:g})"),
         ("condition number", condition),
-        ("best possible loss", f"{found.optimum_loss:.6g}"),
-        *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in found.epochs_to.items()),
+        ("best possible loss", f"{plan.optimum_loss:.6g}"),
+        *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in plan.epochs_to.items()),
     ]
     return (f"{name:<22}{text}" for name, text in lines)
 
@@ -58,9 +58,9 @@ def _errors(validated: CrossValidation) -> Iterable[str]:
         ("  standard error", trained.rmse_standard_error, trained.rmse_standard_error_O, None),
         (f"the mean, {count}-fold", mean.rmse, mean.rmse_O, mean.r2),
     ]
-    for name, whole, each_O, r2 in rows:
+    for name, error, error_O, r2 in rows:
         digits = 2 if "standard error" in name else 4
-        cells = "".join(f"{cell:>14.{digits}g}" for cell in [whole, *each_O[: len(targets)]])
+        cells = "".join(f"{cell:>14.{digits}g}" for cell in [error, *error_O[: len(targets)]])
         yield f"  {name:<22}{cells}" + ("" if r2 is None else f"{r2:>12.4f}")
 
 

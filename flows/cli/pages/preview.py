@@ -22,10 +22,13 @@ def preview(output: Path, features: Sequence[str], targets: Sequence[str], rows:
     first = _first(output) if output.is_file() else []
     if not first:
         return
-    told = [["row", *map(str, range(1, len(first) + 1))]]
+    count = [["row", *map(str, range(1, len(first) + 1))]]
     inputs = [[short(name), *(_number(row[name]) for row in first)] for name in features]
     predicted = [[short(name), *(_predicted(row, name) for row in first)] for name in targets]
-    for columns in ([*told, *inputs, *predicted], *([*told, *predicted[:n]] for n in range(len(predicted), 0, -1))):
+    for columns in (
+        [*count, *inputs, *predicted],
+        *([*count, *predicted[:n]] for n in range(len(predicted), 0, -1)),
+    ):
         head, *body = zip(*columns, strict=True)
         text = grid(head, body)
         if max(map(len, text.splitlines())) <= WIDTH:

@@ -1,145 +1,32 @@
-"""``linreg models --rescore``: every version on today's test rows, from their record; no file of data is opened.
-
-Today's test rows of a model are those of its newest version that keeps the record of them. With ``--rescore`` each
-entry of the document has
-
-    "rescored": {"rmse", "r2", "mse", and each a target: "rmse.apples", ...; "rows", "digest" of the data,
-                 "as_of": "NAME/VERSION" whose test rows they are, "note"}, or null
-    "note":     what to bear in mind, or why there are no numbers; null where there is nothing to say
-"""
+"""The table of ``linreg models --rescore``."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from flows.cli.pages.columns import grid
 from flows.cli.pages.heading import at, judged_on
-from flows.tracking import registry
-from flows.tracking.registry import Version
-from flows.tracking.store import Store
-from linreg.errors import UserError
-from linreg.evaluation.rescore import Scores, scores, unfit
-from linreg.moments.missing import Gapped
-
-_SPLIT = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
+from flows.tracking.rescore import Rescored
 
 
-@dataclass(frozen=True)
-class TestRows:
-    """The rows of today.
-
-    Args:
-        of: the version that was judged on them.
-        record: theirs.
-    """
-
-    of: Version
-    record: Gapped
-
-    @property
-    def held_out(self) -> bool:
-        """Whether they are test rows; else those that ``of`` was trained on."""
-        return self.of.split.get("fraction") != 0
-
-
-@dataclass(frozen=True)
-class Rescored:
-    """A version on the rows of today.
-
-    Args:
-        scores: None where it cannot be judged on them.
-        note: why not, or what to bear in mind; empty: nothing.
-    """
-
-    version: Version
-    scores: Scores | None
-    note: str
-    rows: TestRows | None
-
-    @property
-    def fair(self) -> bool:
-        """Whether it may be compared with the others."""
-        return self.scores is not None and not self.note
-
-    def to_json(self) -> dict[str, Any]:
-        """What is added to its entry."""
-        note = self.note or None
-        if self.scores is None or self.rows is None:
-            return {"rescored": None, "note": note}
-        on = {"rows": self.rows.record.rows, "digest": self.rows.of.data.get("digest"), "as_of": self.rows.of.ref}
-        return {"rescored": {**self.scores.to_json(), **on, "note": note}, "note": note}
-
-
-def rescored(store: Store, versions: Sequence[Version]) -> list[Rescored]:
-    """All versions, in their order, each on the rows of its own model."""
-    out: list[Rescored] = []
-    for name in dict.fromkeys(v.name for v in versions):
-        own = [v for v in versions if v.name == name]
-        rows = _today(store, own)
-        out += [_judged(store, v, rows) for v in own]
-    return out
-
-
-def table(found: Sequence[Rescored]) -> Iterator[str]:
+def table(versions: Sequence[Rescored]) -> Iterator[str]:
     """The versions of one model with their metrics on the rows, the best marked; and what is to be said of them."""
-    rows = found[0].rows
+    rows = versions[0].rows
     if rows is None:
-        yield f"{found[0].version.name}: {found[0].note}"
+        yield f"{versions[0].version.name}: {versions[0].note}"
         return
     what = "test rows" if rows.held_out else "training rows (it holds out none: data.test_fraction = 0)"
     yield (
         f"{rows.of.name} on the {rows.record.rows:,} {what} of version {rows.of.version}, registered "
         f"{rows.of.created[:19]}, data digest {str(rows.of.data.get('digest', ''))[:12]}"
     )
-    best = min((f.scores.mse for f in found if f.scores and f.fair), default=None)
+    best = min((v.scores.mse for v in versions if v.scores and v.fair), default=None)
     head = ["version", "aliases", "rmse", "R2", "", "rmse when registered", "judged on"]
-    yield grid(head, [_cells(f, best) for f in found])
-    yield from (f"  {f.version.ref}: {f.note}" for f in found if f.note)
+    yield grid(head, [_cells(v, best) for v in versions])
+    yield from (f"  {v.version.ref}: {v.note}" for v in versions if v.note)
 
 
-def _cells(found: Rescored, best: float | None) -> list[str]:
-    v, s = found.version, found.scores
+def _cells(rescored: Rescored, best: float | None) -> list[str]:
+    v, s = rescored.version, rescored.scores
     now = [f"{s.to_json()['rmse']:.5g}", f"{s.r2:.5g}"] if s else ["", ""]
-    mark = "best" if s and found.fair and s.mse == best else "see below" if found.note else ""
+    mark = "best" if s and rescored.fair and s.mse == best else "see below" if rescored.note else ""
     before = f"{v.metrics['test_rmse']:.5g}" if "test_rmse" in v.metrics else ""
     return [v.ref, at(v), *now, mark, before, judged_on(v)]
-
-
-def _today(store: Store, versions: Sequence[Version]) -> TestRows | None:
-    """The rows of the newest version that keeps them and can be read."""
-    for version in sorted(versions, key=lambda v: -v.version):
-        try:
-            test = registry.contents(store, version, inference=False).test
-        except UserError:
-            continue
-        if test is not None:
-            return TestRows(version, test)
-    return None
-
-
-def _judged(store: Store, version: Version, rows: TestRows | None) -> Rescored:
-    if rows is None:
-        return Rescored(version, None, "no version keeps a record of its test rows yet: the next run does", None)
-    try:
-        model = registry.load(store, version)
-    except UserError as e:
-        return Rescored(version, None, str(e), rows)
-    why = unfit(model, rows.record)
-    return Rescored(version, None if why else scores(model, rows.record), why or _known_to(version, rows), rows)
-
-
-def _known_to(version: Version, rows: TestRows) -> str:
-    """Why the version may have learned from these rows, in words; empty where it cannot."""
-    if version.facts.get("saw_test_rows"):
-        return f"it may have trained on these rows: {version.facts['saw_test_rows']}"
-    differ = [key for key in _SPLIT if version.split.get(key) != rows.of.split.get(key)]
-    if not differ:
-        return ""
-    told = ", ".join(f"data.{_SPLIT[key]} {_value(version.split.get(key))}" for key in differ)
-    return f"it may have trained on these rows, as it was split with {told}"
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "not on record"
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

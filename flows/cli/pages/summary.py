@@ -46,9 +46,9 @@ def _facts(outcome: Outcome) -> str:
         ),
     ]
     if "train_loss" in m:
-        whole = "with its penalties, " if "excess_mse" in m else ""
+        penalties = "with its penalties, " if "excess_mse" in m else ""
         lines.append(
-            ("loss", f"{m['train_loss']:.6g}, {whole}of which {m['excess_loss']:.4g} is above the best possible")
+            ("loss", f"{m['train_loss']:.6g}, {penalties}of which {m['excess_loss']:.4g} is above the best possible")
         )
     if "optimum_loss" in m:
         lines.append(("best possible", f"{m['optimum_loss']:.6g}{_how_far(outcome)}"))

@@ -13,9 +13,8 @@ from flows.cli.pages.columns import WIDTH, grid, short
 from flows.cli.pages.heading import heading
 from flows.tracking.registry import Version
 
-if TYPE_CHECKING:  # torch takes a second to import
+if TYPE_CHECKING:
     from linreg.least_squares.results import Coefficient, Inference, TargetInference
-    from linreg.model import LinearModel
     from linreg.moments.lineage import Lineage
 
 MOST_FEATURES = 25
@@ -29,7 +28,7 @@ NOT_KEPT = (
 
 def page(
     version: Version,
-    found: "Inference",
+    inference: "Inference",
     *,
     lineage: "Lineage | None" = None,
     spreads: Mapping[str, float] = MappingProxyType({}),
@@ -38,43 +37,29 @@ def page(
 
     Args:
         version: as the registry has it.
-        found: what its training rows say about its parameters.
+        inference: what its training rows say about its parameters.
         lineage: the files that it learned from; None where they were not kept.
         spreads: the standard deviation of each feature in its training rows; empty where it is not on record.
     """
     lines = [*heading(version, lineage), ""]
-    if found.valid:
-        for name, target in found.targets.items():
-            lines += [*_target(name, target, found), *_effects(target, spreads), ""]
-        lines += _facts({"columns": _columns(found), "assumed": "; ".join(found.assumptions)})
+    if inference.valid:
+        for name, target in inference.targets.items():
+            lines += [*_target(name, target, inference), *_effects(target, spreads), ""]
+        lines += _facts({"columns": _columns(inference), "assumed": "; ".join(inference.assumptions)})
     else:
-        lines += [*_bare(found), ""]
-        for name, target in found.targets.items():
+        lines += [*_bare(inference), ""]
+        for name, target in inference.targets.items():
             lines += _effects(target, spreads, of=name)
         lines += [""] if spreads else []
-        lines += _facts({"columns": _columns(found), "no errors": found.inference})
+        lines += _facts({"columns": _columns(inference), "no errors": inference.inference})
     return "\n".join(lines)
 
 
-def estimates_only(model: "LinearModel", version: Version) -> "Inference":
-    """What can be said of a version that nothing but the model was kept of."""
-    from linreg.least_squares.results import Coefficient, Inference, Quality, TargetInference
-
-    on_training_rows = version.split.get("fraction") == 0  # the test rows are the training rows then
-    targets = {}
-    for o, name in enumerate(model.targets):
-        r2 = version.metrics.get(f"test_r2.{name}") if on_training_rows else None
-        slopes = {f: Coefficient(float(w)) for f, w in zip(model.features, model.weight_OF[o], strict=True)}
-        targets[name] = TargetInference(Quality(r2), Coefficient(float(model.intercept_O[o])), slopes)
-    rows = int(version.data.get("train_rows", 0))
-    return Inference(NOT_KEPT, 0.95, rows, None, 0, None, dict.fromkeys(model.features), (), (), targets)
-
-
-def _target(name: str, target: "TargetInference", found: "Inference") -> Iterator[str]:
+def _target(name: str, target: "TargetInference", inference: "Inference") -> Iterator[str]:
     """The table of one target and the two lines under it."""
     yield short(name, WIDTH)
-    head = ["", "estimate", "std error", "t", "p", f"{found.level:.0%} low", f"{found.level:.0%} high"]
-    if found.partitions:
+    head = ["", "estimate", "std error", "t", "p", f"{inference.level:.0%} low", f"{inference.level:.0%} high"]
+    if inference.partitions:
         head.insert(3, "clustered")
     rows = [("intercept", target.intercept), *_chosen(target.coefficients)]
     yield textwrap.indent(_fitted(head, [[short(n), *_cells(c)] for n, c in rows]), "  ")
@@ -82,10 +67,10 @@ def _target(name: str, target: "TargetInference", found: "Inference") -> Iterato
     q = target.quality
     yield (
         f"  R2 {q.r2 or 0:.5f}, adjusted {q.adjusted_r2 or 0:.5f}; residual standard error "
-        f"{_number(q.residual_standard_error, 5)} on {found.degrees_of_freedom:,} degrees of freedom"
+        f"{_number(q.residual_standard_error, 5)} on {inference.degrees_of_freedom:,} degrees of freedom"
     )
     yield f"  F {_number(q.f_statistic, 5)} (p {_p(q.f_p_value)}); AIC {_number(q.aic, 6)}, BIC {_number(q.bic, 6)}"
-    yield from _clustered(target, found)
+    yield from _clustered(target, inference)
 
 
 def _fitted(head: list[str], rows: list[list[str]]) -> str:
@@ -95,14 +80,14 @@ def _fitted(head: list[str], rows: list[list[str]]) -> str:
     return grid(head, [[short(name, most), *cells] for name, *cells in rows])
 
 
-def _clustered(target: "TargetInference", found: "Inference") -> Iterator[str]:
+def _clustered(target: "TargetInference", inference: "Inference") -> Iterator[str]:
     """Which of the two errors to go by."""
     pairs = [(c.errors.standard_error, c.clustered) for c in (target.intercept, *target.coefficients.values())]
     ratios = [c.standard_error / s for s, c in pairs if c and s and c.standard_error]
     if ratios and max(ratios) > 1.5:
         words = (
-            f"errors clustered by {found.partitions:,} partitions are up to {max(ratios):.1f} times as large: rows of "
-            "a partition depend on each other, so go by the clustered ones (their t, p and intervals: --json)"
+            f"errors clustered by {inference.partitions:,} partitions are up to {max(ratios):.1f} times as large: rows "
+            "of a partition depend on each other, so go by the clustered ones (their t, p and intervals: --json)"
         )
         yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
@@ -118,17 +103,17 @@ def _effects(target: "TargetInference", spreads: Mapping[str, float], of: str = 
         yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
-def _bare(found: "Inference") -> Iterator[str]:
+def _bare(inference: "Inference") -> Iterator[str]:
     """Estimates alone, the targets side by side, five at a time."""
-    names = list(found.targets)
+    names = list(inference.targets)
     for start in range(0, len(names), 5):
-        some = [found.targets[n] for n in names[start : start + 5]]
-        features = list(some[0].coefficients)[:MOST_FEATURES]
-        rows = [["intercept", *(_number(t.intercept.estimate, 6) for t in some)]]
-        rows += [[short(f), *(_number(t.coefficients[f].estimate, 6) for t in some)] for f in features]
-        rows += [["R2, training rows", *(_number(t.quality.r2, 4) for t in some)]]
+        targets = [inference.targets[n] for n in names[start : start + 5]]
+        features = list(targets[0].coefficients)[:MOST_FEATURES]
+        rows = [["intercept", *(_number(t.intercept.estimate, 6) for t in targets)]]
+        rows += [[short(f), *(_number(t.coefficients[f].estimate, 6) for t in targets)] for f in features]
+        rows += [["R2, training rows", *(_number(t.quality.r2, 4) for t in targets)]]
         yield grid(["", *(short(n, 14) for n in names[start : start + 5])], rows)
-        yield from _rest(len(some[0].coefficients), "")
+        yield from _rest(len(targets[0].coefficients), "")
 
 
 def _chosen(coefficients: Mapping[str, "Coefficient"]) -> Iterable[tuple[str, "Coefficient"]]:
@@ -147,18 +132,18 @@ def _cells(c: "Coefficient") -> list[str]:
     """One row, all to the digits that the standard error leaves meaning in."""
     e, clustered = c.errors, [c.clustered.standard_error] if c.clustered else []
     numbers = [c.estimate, e.standard_error, *clustered, e.low, e.high]  # one that float64 cannot hold is None
-    there = [v for v in numbers if v is not None]
+    finite = [v for v in numbers if v is not None]
     decimals = 3 - math.floor(math.log10(e.standard_error)) if e.standard_error else 99
-    width = max(len(f"{v:.{max(decimals, 0)}f}") for v in there) if decimals < 12 else 99
+    width = max(len(f"{v:.{max(decimals, 0)}f}") for v in finite) if decimals < 12 else 99
     texts = ["" if v is None else f"{v:.{max(decimals, 0)}f}" if width <= 12 else f"{v:.6g}" for v in numbers]
     return [*texts[:-2], "" if e.t is None else f"{e.t:.2f}" if abs(e.t) < 1e6 else f"{e.t:.3g}", _p(e.p), *texts[-2:]]
 
 
-def _columns(found: "Inference") -> str:
+def _columns(inference: "Inference") -> str:
     """Condition number and the features that the others nearly determine."""
-    condition = found.condition_number
+    condition = inference.condition_number
     words = [] if condition is None else [f"condition number {condition:.3g} of the raw columns"]
-    high = {f: v for f, v in found.variance_inflation.items() if v is not None and v > HIGH_INFLATION}
+    high = {f: v for f, v in inference.variance_inflation.items() if v is not None and v > HIGH_INFLATION}
     worst = sorted(high, key=lambda f: -high[f])
     if worst:
         shown = ", ".join(f"{short(f)} {high[f]:.3g}" for f in worst[:8])

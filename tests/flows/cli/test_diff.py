@@ -1,6 +1,5 @@
 """``linreg diff`` on a real store: its document against the rows, its page, and what it says where little is known."""
 
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,6 @@ import statsmodels.api as sm
 from flows.cli.pages.columns import WIDTH
 from flows.tracking import registry
 from tests.flows.cli.test_main import document, error, linreg
-from tests.support.processes import run
 from tests.support.registered import config_of, keep
 from tests.support.tracked import new_store
 
@@ -217,15 +215,3 @@ def test_what_cannot_be_compared_is_one_line():
     assert "m/1 predicts y, q and other/1 b: with no target in common there is nothing to compare" in line
     assert "has no version 99" in error("diff", "m/1", "m/99")
     assert "required: REF" in error("diff", "m/1")
-
-
-def test_look_ups_load_no_prefect(scene):
-    code = """
-import sys
-sys.modules["prefect"] = None  # whoever imports it fails
-from flows.cli.main import main
-sys.exit(main(["diff", "m/1", "m"]) or main(["models", "m", "--rescore"]))
-"""
-    done = run([sys.executable, "-c", code], cwd=scene.folder)
-    assert done.returncode == 0, done.stderr
-    assert "the data moved the optimum" in done.stdout

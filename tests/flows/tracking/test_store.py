@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from flows.tracking import registry, sqlite_store
 from flows.tracking import server as reach
-from flows.tracking import sqlite_store as embedded
 from flows.tracking import store as stores
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
@@ -338,6 +339,13 @@ def test_a_malformed_uri_is_the_callers_and_makes_nothing(tmp_path, monkeypatch,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(tmp_path):
+    store = new_store(tmp_path / "a")
+    store = replace(store, client=MlflowClient(tracking_uri=store.uri, registry_uri="odd://host"))
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .* cannot be used: .*not supported"):
+        registry.versions(store)
+
+
 # --- experiments and locks
 
 
@@ -411,4 +419,4 @@ def _hold(folder, sign):
 
 def test_exists_is_false_below_a_file(tmp_path):
     (tmp_path / "f").write_text("")
-    assert not embedded.exists(tmp_path / "f" / "mlflow.db")
+    assert not sqlite_store.exists(tmp_path / "f" / "mlflow.db")
