@@ -1,30 +1,27 @@
 """Which files were hashed before, and what their inodes said then: a file that is still the same is not opened.
 
     known = KnownFiles.open(Path("data/.cache"), "data/nights")
-    partitions = source.find("data/nights", known=known.files)
+    partitions = find("data/nights", known=known.files)
     known.save(partitions)
 
-A file counts as the same where path, size, inode, device and the times of its last changes are; ``source`` gives a
+A file counts as the same where path, size, inode, device and the times of its last changes are; ``find`` gives a
 stamp only to local files that had been still for a while when they were hashed. The list begins with its digest: a
-damaged one is as good as none. Numbers are kept as such: as text they are slow to read.
+damaged one, or one of an earlier release, is as good as none.
 """
 
 import contextlib
 import json
 import os
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import xxhash
 
 from linreg.files.partitions import Partition
 
 _SUFFIX = ".files"
-_COUNT = struct.Struct("<Q")
-_WORD = (1 << 64) - 1  # times may be negative, inodes may fill a word
+_DIGEST = 16
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,12 @@ class KnownFiles:
         # find gives those that it knows as they are
         if len(now) == len(self.files) and all(self.files.get(k) is p for k, p in now.items()):
             return
-        numbers = np.array([[n & _WORD for n in (p.size, *p.stamp)] for p in now.values()], np.uint64)
-        text = json.dumps([[p.name for p in now.values()], list(now), [p.digest for p in now.values()]])
-        content = b"".join([_COUNT.pack(len(now)), numbers.tobytes(), text.encode("utf-8", "surrogateescape")])
+        listed = [[p.name, p.path, p.size, p.digest, p.stamp] for p in now.values()]
+        text = json.dumps(listed).encode("utf-8", "surrogateescape")
         coming = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            coming.write_bytes(xxhash.xxh3_128_digest(content) + content)
+            coming.write_bytes(xxhash.xxh3_128_digest(text) + text)
             coming.replace(self.path)
 
 
@@ -67,15 +63,11 @@ def _read(path: Path) -> dict[str, Partition]:
         content = path.read_bytes()
     except OSError:
         return {}
-    if len(content) < 24 or xxhash.xxh3_128_digest(content[16:]) != content[:16]:
+    text = content[_DIGEST:]
+    if xxhash.xxh3_128_digest(text) != content[:_DIGEST]:
         return {}
-    (count,) = _COUNT.unpack(content[16:24])
-    if 24 + 48 * count > len(content):  # as it was written by an earlier version
+    try:
+        listed = json.loads(text.decode("utf-8", "surrogateescape"))
+    except ValueError:  # as it was written by an earlier release
         return {}
-    numbers = np.frombuffer(content, np.uint64, 6 * count, 24).reshape(count, 6)
-    times_n4, inode_n2 = numbers[:, :4].astype(np.int64).tolist(), numbers[:, 4:].tolist()
-    listed = json.loads(content[24 + 48 * count :].decode("utf-8", "surrogateescape"))
-    return {
-        opens: Partition(name, opens, size, digest, (*times, *inode))
-        for name, opens, digest, (size, *times), inode in zip(*listed, times_n4, inode_n2, strict=True)
-    }
+    return {opens: Partition(name, opens, size, digest, tuple(stamp)) for name, opens, size, digest, stamp in listed}

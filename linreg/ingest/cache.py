@@ -1,15 +1,16 @@
 """What was made of files that were read before, kept on disk: a known file is not opened again.
 
-    ledger = Ledger.open(Path("data/.cache"), key)
-    ledger.known(partition)            # the pack and the place in it where it is; None: it has to be read
-    ledger.add(pack, live)             # what was read just now
+    cache = RecordCache.open(Path("data/.cache"), key)
+    fresh = [p for p in partitions if not cache.knows(p)]
+    cache.add(read(fresh), partitions)
+    locations = [cache.location(p) for p in partitions]
 
-One ledger holds the partitions that were read with one config of ``[data]``, each known by the digest of its content
-and by its name (which decides the split). It is a folder of packs (``pack``), a pack a run that read something. A
-damaged one is as good as none, and its files are read again. Packs are put in place whole and never changed; once there
-are many, what is live of them is written as one, but for the large ones, which stay as long as half of their rows are
-live. A data set that would take more than half of what all ledgers may take is not kept, or no more of it than there
-is: its files are read each time, and nothing is written that ``trim`` would delete.
+It holds the partitions that were read with one config of ``[data]``, each known by the digest of its content and by
+its name (which decides the split), in a folder of files (``cache_file``), one for each run that read something. A
+damaged one is as good as none, and its partitions are read again. Files are put in place whole and never changed; once
+there are many, what is live of them is written as one, but for the large ones, which stay as long as half of their rows
+are live. A data set that would take more than half of what the whole cache may take is not kept, or no more of it than
+there is: it is read each time, and nothing is written that ``prune`` would delete.
 The folder may be deleted at any time.
 """
 
@@ -19,117 +20,120 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from linreg.config import DataConfig
 from linreg.files.partitions import Partition
-from linreg.ingest.cache_file import Name, Pack
-from linreg.ingest.cached import Place
-from linreg.moments.merge_cache import Branches
+from linreg.ingest.cache_file import CacheFile, Name, by_columns
+from linreg.ingest.part import Part
 from linreg.rows.rows import LEAF
 
-FORMAT = 4  # one more where the same key would stand for other numbers
-MOST = 1 << 31  # bytes of all ledgers of a folder
-MOST_PACKS = 16  # that are not large
-LARGE = 1 << 26  # bytes of a pack that is not written again for others' sake
-_SUFFIX, _COMING, _MERGED = ".pack", ".coming", "merged."
-_KEY = 32  # hexadecimal digits of a key, which is the name of a ledger's folder
+FORMAT = 5  # one more where the same key would stand for other numbers, or the files are written otherwise
+MOST = 1 << 31  # bytes of the whole cache
+MOST_FILES = 16  # of one config, that are not large
+LARGE = 1 << 26  # bytes of a file that is not written again for others' sake
+_SUFFIX, _COMING, _EARLIER = ".pack", ".coming", "merged."  # the last: what earlier releases wrote beside
+_KEY = 32  # hexadecimal digits of a key, which is the name of a config's folder
 _LEFT = 86_400  # s: what was not finished in that time never will be
 
 
-@dataclass(frozen=True, eq=False)
-class _File:
-    """A pack on disk, and its size in bytes."""
+class Location(NamedTuple):
+    """A partition: the file that it is in, and which one there."""
 
-    path: Path
-    pack: Pack
-    size: int
-
-    def worth(self, which: Sequence[int]) -> int:
-        """About how many of its bytes some of its partitions have."""
-        rows_n = self.pack.place_n3[:, 2] - self.pack.place_n3[:, 1] + 1
-        return int(self.size * rows_n[list(which)].sum() / rows_n.sum())
+    file: CacheFile
+    position: int
 
 
 @dataclass
-class Ledger:
-    """The entries of one config.
+class RecordCache:
+    """The partitions of one config.
 
     Args:
-        folder: of its packs.
-        most: bytes that all ledgers beside it and it may have.
-        entries: where each partition is, by digest and name.
+        folder: of its files; None: nothing is kept.
+        most: bytes that all folders beside it and it may have.
     """
 
-    folder: Path
+    folder: Path | None = None
     most: int = MOST
-    entries: dict[Name, Place] = field(default_factory=dict)
-    _files: list[_File] = field(default_factory=list)
+    _files: dict[Path, CacheFile] = field(default_factory=dict)
+    _locations: dict[Name, Location] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, cache: Path, key: str, *, most: int = MOST) -> "Ledger":
-        """All that is whole of the ledger with that key; what is damaged is deleted."""
-        out = cls(cache / key, most)
-        for path in _listed(out.folder, f"*{_SUFFIX}"):
-            with contextlib.suppress(OSError):
-                size, pack = path.stat().st_size, Pack.read(path)
-                if pack is None:
+    def open(cls, folder: Path, key: str, *, most: int = MOST) -> "RecordCache":
+        """All that is whole of the config with that key; what is damaged is deleted."""
+        out = cls(folder / key, most)
+        for path in _listed(folder / key, f"*{_SUFFIX}"):
+            file = CacheFile.read(path)
+            if file:
+                out._files[path] = file
+                out._locate(file)
+            else:
+                with contextlib.suppress(OSError):
                     path.unlink()
-                    continue
-                out.entries.update(zip(pack.names, ((pack, i) for i in range(len(pack.names))), strict=True))
-                out._files.append(_File(path, pack, size))
         with contextlib.suppress(OSError):
-            os.utime(out.folder)  # used now: what was not used for long goes first
+            os.utime(folder / key)  # used now: what was not used for long goes first
         return out
 
-    def known(self, partition: Partition) -> Place | None:
-        """Where what is known of a partition is; None: nothing is known."""
-        return self.entries.get((partition.digest, partition.name))
+    def knows(self, partition: Partition) -> bool:
+        """Whether it was read before."""
+        return (partition.digest, partition.name) in self._locations
 
-    def branches(self, role: int, columns: int) -> Branches:
-        """What was merged of the records of a role."""
-        return Branches.open(self.folder / f"{_MERGED}{role}", columns)
+    def location(self, partition: Partition) -> Location:
+        """Where a partition is that was read before or added."""
+        return self._locations[partition.digest, partition.name]
 
-    def add(self, fresh: Pack, live: Collection[Partition]) -> None:
-        """Keep what was read just now; where that is not possible, a full disk say, it is left out.
+    def add(self, parts: Sequence[Part], live: Collection[Partition]) -> None:
+        """Take what was read just now, and keep it; where that is not possible, on a full disk say, it is left out.
 
         Args:
-            live: all partitions of the data set as it is now: the others are forgotten when packs are joined.
+            live: all partitions of the data set as it is now: the others are forgotten when files are joined.
         """
-        with contextlib.suppress(OSError):
-            names = {(p.digest, p.name) for p in live}
-            in_use = [(f, self._in_use(f, names)) for f in self._files]
-            if sum(f.worth(which) for f, which in in_use) + fresh.nbytes > self.most // 2:
-                return
-            old = self._joinable(in_use, fresh.nbytes)
-            kept = [f.pack.part(i) for f, which in in_use if f in old for i in which]
-            self._write(Pack.of([*kept, *map(fresh.part, range(len(fresh.names)))]) if kept else fresh)
-            for f in old:
-                f.path.unlink(missing_ok=True)
+        fresh = by_columns(parts)
+        if fresh and self.folder:
+            with contextlib.suppress(OSError):
+                self._keep(self.folder, fresh, {(p.digest, p.name) for p in live})
+            prune(self.folder.parent, most=self.most)
+        for file in fresh:
+            self._locate(file)
 
-    def _in_use(self, file: _File, names: Collection[Name]) -> list[int]:
-        """Which partitions of a pack are live; those that another pack has as well (two runs at once) may not be."""
-        found = file.pack.names
-        return [i for i, n in enumerate(found) if n in names and self.entries[n][0] is file.pack]
+    def _locate(self, file: CacheFile) -> None:
+        self._locations.update((name, Location(file, i)) for i, name in enumerate(file.names))
 
-    def _joinable(self, in_use: Sequence[tuple[_File, Sequence[int]]], coming: int) -> list[_File]:
-        """The packs that are to be one, if it is time for that."""
-        small = sum(f.size < LARGE for f in self._files)
-        if small < MOST_PACKS and sum(f.size for f in self._files) + coming <= self.most // 2:
+    def _keep(self, folder: Path, fresh: Sequence[CacheFile], live: Collection[Name]) -> None:
+        indices = {path: self._live(file, live) for path, file in self._files.items()}
+        coming = sum(file.nbytes for file in fresh)
+        if coming + sum(_share(self._files[path], some) for path, some in indices.items()) > self.most // 2:
+            return
+        old = self._joinable(indices, coming)
+        parts = [self._files[path].part(i) for path in old for i in indices[path]]
+        parts += [file.part(i) for file in fresh for i in range(len(file.names))]
+        for file in by_columns(parts):
+            _write(file, folder)
+        for path in old:
+            path.unlink(missing_ok=True)
+
+    def _live(self, file: CacheFile, live: Collection[Name]) -> list[int]:
+        """Which partitions of a file are live; those that another file has as well (two runs at once) may not be."""
+        return [i for i, name in enumerate(file.names) if name in live and self._locations[name].file is file]
+
+    def _joinable(self, indices: Mapping[Path, Sequence[int]], coming: int) -> list[Path]:
+        """The files that are to be one, if it is time for that."""
+        sizes = {path: file.nbytes for path, file in self._files.items()}
+        small = sum(size < LARGE for size in sizes.values())
+        if small < MOST_FILES and sum(sizes.values()) + coming <= self.most // 2:
             return []
-        return [f for f, which in in_use if f.size < LARGE or 2 * f.worth(which) < f.size]
+        return [p for p, size in sizes.items() if size < LARGE or 2 * _share(self._files[p], indices[p]) < size]
 
-    def _write(self, pack: Pack) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{uuid.uuid4().hex}{_SUFFIX}"
-        coming = path.with_suffix(_COMING)
-        try:
-            pack.write(coming)
-            coming.replace(path)
-        finally:
-            coming.unlink(missing_ok=True)
+
+def held_rows(locations: Sequence[Location]) -> list[Part]:
+    """The held rows in this order, those of partitions that follow each other in a file as one part."""
+    placed = groupby(enumerate(locations), lambda at: (id(at[1].file), at[1].position - at[0]))
+    runs = [[location for _, location in run] for _, run in placed]
+    return [run[0].file.held(run[0].position, run[-1].position) for run in runs]
 
 
 def key_of(
@@ -146,24 +150,17 @@ def key_of(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:_KEY]
 
 
-def _listed(folder: Path, pattern: str) -> list[Path]:
-    """What matches in a folder; nothing where it cannot be listed."""
-    with contextlib.suppress(OSError):
-        return sorted(folder.glob(pattern))
-    return []
-
-
-def trim(cache: Path, *, most: int = MOST) -> None:
-    """Delete the ledgers that were not used for the longest time, until the rest is no larger than ``most``.
+def prune(cache: Path, *, most: int = MOST) -> None:
+    """Delete the folders that were not used for the longest time, until the rest is no larger than ``most``.
 
     Whatever else lies in the folder, which may be any, is not touched.
     """
-    found = []
+    folders = []
     for folder in _listed(cache, f"{'[0-9a-f]' * _KEY}/"):
         with contextlib.suppress(OSError):
-            found.append((folder.stat().st_mtime, sum(map(_size, _own(folder))), folder))
-    total = sum(size for _, size, _ in found)
-    for _, size, folder in sorted(found):
+            folders.append((folder.stat().st_mtime, sum(map(_size, _own(folder))), folder))
+    total = sum(size for _, size, _ in folders)
+    for _, size, folder in sorted(folders):
         if total <= most:
             return
         with contextlib.suppress(OSError):
@@ -173,15 +170,39 @@ def trim(cache: Path, *, most: int = MOST) -> None:
         total -= size
 
 
+def _share(file: CacheFile, indices: Sequence[int]) -> int:
+    """About how many of a file's bytes some of its partitions have."""
+    rows = sum(1 + file.starts[i + 1] - file.starts[i] for i in indices)
+    return file.nbytes * rows // (len(file.names) + file.starts[-1])
+
+
+def _write(file: CacheFile, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{uuid.uuid4().hex}{_SUFFIX}"
+    coming = path.with_suffix(_COMING)
+    try:
+        file.write(coming)
+        coming.replace(path)
+    finally:
+        coming.unlink(missing_ok=True)
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    """What matches in a folder; nothing where it cannot be listed."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.glob(pattern))
+    return []
+
+
 def _own(folder: Path) -> list[Path]:
-    """The files that a ledger writes, those of ``branches`` among them."""
-    return [p for p in folder.iterdir() if p.suffix in (_SUFFIX, _COMING) or p.name.lstrip(".").startswith(_MERGED)]
+    """The files that the cache writes, or did in an earlier release."""
+    return [p for p in folder.iterdir() if p.suffix in (_SUFFIX, _COMING) or p.name.lstrip(".").startswith(_EARLIER)]
 
 
 def _size(path: Path) -> int:
-    """The bytes of a file of a ledger; one that a run that was cut off has left behind is deleted."""
-    now = path.stat()
-    if path.suffix == _COMING and time.time() - now.st_mtime > _LEFT:
+    """The bytes of a file of the cache; one that a run that was cut off has left behind is deleted."""
+    about = path.stat()
+    if path.suffix == _COMING and time.time() - about.st_mtime > _LEFT:
         path.unlink(missing_ok=True)
         return 0
-    return now.st_size
+    return about.st_size

@@ -1,21 +1,21 @@
-"""What was made of some files: records and held rows of all of them side by side, in memory or in one file.
+"""One file of the cache: the records and the held rows of some partitions of the same columns, in memory or mapped.
 
-    pack = Pack.of(parts)
-    pack.write(Path("a.pack"))
-    Pack.read(Path("a.pack"))          # None where it is not whole
+    file = CacheFile.of(parts)
+    file.write(Path("a.pack"))
+    CacheFile.read(Path("a.pack"))     # None where it is not whole
 
-The file is mapped, not read: rows stay on disk until they are used. It ends with a list of what is in it and with the
-digest (XXH3-128) of every piece; a file of which a piece does not have its digest is as good as none.
+On disk: the rows as an Arrow stream, the numbers of ranges and records, what they belong to as JSON, how long these
+two are, and the digest (XXH3-128) of all of it. The file is mapped: rows stay on disk until they are used.
 
-Shapes: n partitions, R roles, P columns.
+Shapes: n partitions, P columns, K = 1 + P.
 """
 
 import json
 import mmap
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,229 +25,169 @@ import xxhash
 
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
-from linreg.ingest.part import DROPPED, RECORDED, WEIGHTLESS, Part, Role
-from linreg.moments.from_rows import NUMPY, PLAIN
-from linreg.moments.moments import Float
+from linreg.ingest.part import Part, Role
+from linreg.moments.missing import Gapped
+from linreg.moments.moments import Float, Moments
 from linreg.moments.ranges import Extent
-from linreg.moments.stacks import Ints, Level, Stack, stacked
-from linreg.rows import split
 from linreg.threads import in_threads
 
 Name = tuple[str, str]  # a partition's digest and name
+Records = Mapping[int, tuple[Gapped, str]]  # of each role that has rows, and the way it was computed
 
-ROLES = (WEIGHTLESS, DROPPED, split.TRAIN, split.VALIDATION, split.TEST)
-_PIECE = 1 << 23  # bytes that have a digest of their own: several are looked at side by side
-_SEVERAL = 8  # pieces from which threads pay
+_ROLE = "\0role"  # no column of a file is called that
+_PIECE = 1 << 23  # bytes that are hashed at a time: several are, side by side
 _BATCH = 1 << 25  # bytes of rows that are copied at a time
-_ALIGN = 64
-_TAIL = struct.Struct("<16sQ")  # the digest of the list, and its length
+_LENGTHS, _DIGEST = struct.Struct("<QQ"), 16
 
 
-@dataclass(frozen=True)
-class Pack:
+@dataclass(frozen=True, eq=False)
+class CacheFile:
     """Some partitions.
 
     Args:
         names: their digests and names.
-        counts_nR: how many rows of each of ``ROLES`` the files have.
-        extent_n2P: the range of features and targets: smallest values, largest values.
-        records: of each role that has rows, by the columns that they have.
-        tables: the held rows, one partition after the other.
-        roles: of each of these rows.
-        place_n3: the table of each partition's rows, the first and the last row in it (exclusive).
+        counts: how many rows of each role the files have.
+        extents: the ranges of features and targets.
+        records: of each.
+        table, role: the held rows, one partition after the other, and their roles.
+        starts: of each partition, its first row in the table; then how many there are.
     """
 
     names: Sequence[Name]
-    counts_nR: Ints
-    extent_n2P: Float
-    records: Mapping[int, Sequence[Stack]]
-    tables: Sequence[pa.Table]
-    roles: Sequence[Role]
-    place_n3: Ints
+    counts: Sequence[dict[int, int]]
+    extents: Sequence[Extent]
+    records: Sequence[Records]
+    table: pa.Table
+    role: Role
+    starts: Sequence[int]
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> "Pack":
-        """Of partitions that were read just now; their tables stay as they are."""
-        recorded = {
-            r: stacked(
-                (i, gapped, way == PLAIN)
-                for i, part in enumerate(parts)
-                if r in part.records
-                for gapped, way in [part.records[r]]
-            )
-            for r in RECORDED
-        }
+    def of(cls, parts: Sequence[Part]) -> "CacheFile":
+        """Of partitions that were read just now; no row is copied but where a column is of several types."""
         return cls(
             [(p.partition.digest, p.partition.name) for p in parts],
-            np.array([[p.counts[r] for r in ROLES] for p in parts], np.int64),
-            np.array([[p.extent.low_P, p.extent.high_P] for p in parts]),
-            {r: stacks for r, stacks in recorded.items() if stacks},
-            [p.table for p in parts],
-            [p.role for p in parts],
-            np.array([[i, 0, len(p.table)] for i, p in enumerate(parts)], np.int64),
+            [p.counts for p in parts],
+            [p.extent for p in parts],
+            [p.records for p in parts],
+            alike([p.table for p in parts]),
+            np.concatenate([p.role for p in parts]),
+            [0, *accumulate(len(p.table) for p in parts)],
         )
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it has on disk."""
+        records = (gapped.moments.root_KK.nbytes for some in self.records for gapped, _ in some.values())
+        return int(self.table.nbytes + len(self.role) + sum(records))
 
     def part(self, i: int) -> Part:
         """A partition as it was read; of the partition itself only what is kept of it."""
-        (digest, name), (table, start, stop) = self.names[i], self.place_n3[i].tolist()
-        records = {
-            r: (stack.gapped(row), PLAIN if stack.plain_n[row] else NUMPY) for r, stack, row in self._places_n[i]
-        }
-        rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop], ()
-        counts = dict(zip(ROLES, self.counts_nR[i].tolist(), strict=True))
-        return Part(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
+        return replace(self.held(i, i), records=dict(self.records[i]), extent=self.extents[i])
 
-    @cached_property
-    def _places_n(self) -> Sequence[Sequence[tuple[int, Stack, int]]]:
-        """Of each partition, the roles that it has records of, and where they are."""
-        out: list[list[tuple[int, Stack, int]]] = [[] for _ in self.names]
-        for r, stacks in self.records.items():
-            for stack in stacks:
-                for row, i in enumerate(stack.which_n.tolist()):
-                    out[i].append((r, stack, row))
-        return out
-
-    @cached_property
-    def keys(self) -> Sequence[bytes]:
-        """Of each partition, what tells it from any other."""
-        return [f"{digest} {name}\0".encode("utf-8", "surrogateescape") for digest, name in self.names]
-
-    @cached_property
-    def nbytes(self) -> int:
-        """About how many bytes a file of it has."""
-        roots = sum(stack.level.root_nKK.nbytes for stack in self._stacks())
-        return int(roots + sum(table.nbytes + len(table) for table in self.tables))
+    def held(self, first: int, last: int) -> Part:
+        """The held rows of partitions that follow each other as those of one, by the first one's name."""
+        digest, name = self.names[first]
+        start, stop = self.starts[first], self.starts[last + 1]
+        counts = {r: sum(c[r] for c in self.counts[first : last + 1]) for r in self.counts[first]}
+        rows = self.table.slice(start, stop - start), self.role[start:stop]
+        return Part(Partition(name, name, 0, digest), *rows, (), counts)
 
     def write(self, path: Path) -> None:
         """Write it whole; raises ``OSError`` where that is not possible, and leaves what it has written."""
-        groups = self._alike()
+        numbers, text = np.concatenate([a.ravel() for a in self._numbers()]).tobytes(), self._description()
         with path.open("w+b") as f:
-            arrays = [self.counts_nR, self.extent_n2P, *(a for s in self._stacks() for a in _arrays(s))]
-            sizes = [_written(f, a) for a in [*arrays, *(np.concatenate([self.roles[t] for t in g]) for g in groups)]]
-            for group in groups:
-                _write_rows(f, [self.tables[t] for t in group])
+            _write_rows(f, self.table.append_column(_ROLE, pa.array(self.role)))
+            f.write(numbers + text + _LENGTHS.pack(len(numbers), len(text)))
             f.flush()
-            end = f.tell()
             with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as body:
-                digests = _digests(body, end)
-            about = {"sizes": sizes, "digests": digests, **self._about(groups)}
-            text = json.dumps(about).encode("utf-8", "surrogateescape")
-            f.write(text + _TAIL.pack(xxhash.xxh3_128_digest(text), len(text)))
+                f.write(_digest(pa.py_buffer(body)))
 
     @classmethod
-    def read(cls, path: Path) -> "Pack | None":
+    def read(cls, path: Path) -> "CacheFile | None":
         """What ``write`` wrote, mapped; None where it is not whole."""
         try:
             with path.open("rb") as f:
-                body = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+                body = pa.py_buffer(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError):  # of an empty file there is no map
             return None
-        about = _list(body)
-        return None if about is None else _unpacked(about, body)
+        end = body.size - _DIGEST
+        if end < _LENGTHS.size or _digest(body[:end]) != body[end:]:
+            return None
+        return cls._unpacked(body[: end - _LENGTHS.size], *_LENGTHS.unpack(body[end - _LENGTHS.size : end]))
 
-    def _alike(self) -> list[list[int]]:
-        """The tables of the same columns together: an optional column that one lacks, the others keep."""
-        groups: dict[tuple[str, ...], list[int]] = {}
-        for t, table in enumerate(self.tables):
-            groups.setdefault(tuple(table.column_names), []).append(t)
-        return list(groups.values())
+    @classmethod
+    def _unpacked(cls, body: pa.Buffer, numbers_size: int, text_size: int) -> "CacheFile":
+        numbers_at, text_at = body.size - text_size - numbers_size, body.size - text_size
+        about = json.loads(body[text_at:].to_pybytes().decode("utf-8", "surrogateescape"))
+        numbers = np.frombuffer(body, "<f8", numbers_size // 8, numbers_at)
+        table = pa.ipc.open_stream(body[:numbers_at]).read_all()
+        names, extent_size = list(map(tuple, about["names"])), about["extents"]
+        return cls(
+            names,
+            [{int(r): n for r, n in counts.items()} for counts in about["counts"]],
+            list(map(Extent, *numbers[:extent_size].reshape(len(names), 2, -1).swapaxes(0, 1))),
+            _records(about, len(names), numbers[extent_size:]),
+            table.drop_columns([_ROLE]),
+            table[_ROLE].to_numpy(),
+            about["starts"],
+        )
 
-    def _stacks(self) -> Iterator[Stack]:
-        return (stack for stacks in self.records.values() for stack in stacks)
+    def _all_records(self) -> Iterator[tuple[int, int, Gapped, str]]:
+        for i, records in enumerate(self.records):
+            for role, (gapped, way) in records.items():
+                yield i, role, gapped, way
 
-    def _about(self, groups: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """The list of what is in it."""
-        digests, names = zip(*self.names, strict=True)
-        stacks = [[r, s.features, s.targets, s.gaps, len(s.which_n)] for r, some in self.records.items() for s in some]
-        held = (self.place_n3[:, 2] - self.place_n3[:, 1]).tolist()
-        group = {t: g for g, tables in enumerate(groups) for t in tables}
-        table = [group[t] for t in self.place_n3[:, 0].tolist()]
-        return {"partitions": digests, "names": names, "held": held, "table": table, "stacks": stacks}
+    def _numbers(self) -> Iterator[Float]:
+        """The ranges, then the numbers of the records."""
+        yield np.array([[e.low_P, e.high_P] for e in self.extents])
+        for _, _, gapped, _ in self._all_records():
+            m = gapped.moments
+            yield from (np.array([m.weight, m.log_weight, m.square_weight]), m.shift_P, m.root_KK)
 
-
-def _arrays(stack: Stack) -> list[np.ndarray]:
-    return [stack.which_n, stack.missing_n, stack.plain_n, *stack.level]
-
-
-def _written(f: BinaryIO, array: np.ndarray) -> int:
-    """Write an array, filled up so that the next one begins where any may; how many bytes it has."""
-    f.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-    f.write(b"\0" * (-array.nbytes % _ALIGN))
-    return array.nbytes
-
-
-def _write_rows(f: BinaryIO, tables: Sequence[pa.Table]) -> None:
-    """Write tables of the same columns as one."""
-    whole = alike(tables)
-    with pa.ipc.new_stream(pa.PythonFile(f, mode="w"), whole.schema) as writer:
-        step = max(1, _BATCH * len(whole) // max(1, whole.nbytes))
-        for start in range(0, len(whole), step):
-            writer.write_table(whole.slice(start, step).combine_chunks())
-
-
-def _digests(body: Any, end: int) -> list[str]:
-    """The digest of every piece of the first bytes."""
-    view = memoryview(body)
-    pieces = [view[start : min(start + _PIECE, end)] for start in range(0, end, _PIECE)]
-    try:
-        return in_threads(xxhash.xxh3_128_hexdigest, pieces, threads=1 if len(pieces) < _SEVERAL else 0)
-    finally:
-        for piece in pieces:
-            piece.release()
-        view.release()
+    def _description(self) -> bytes:
+        """What the numbers belong to; the columns of records are listed once, however many have them."""
+        columns: dict[tuple[tuple[str, ...], ...], int] = {}
+        records = []
+        for i, role, gapped, way in self._all_records():
+            m = gapped.moments
+            number = columns.setdefault((m.features, m.targets, gapped.gaps), len(columns))
+            records.append([i, role, way, number, m.rows, gapped.missing])
+        about: dict[str, Any] = {"names": self.names, "counts": self.counts, "starts": self.starts, "records": records}
+        about |= {"columns": list(columns), "extents": sum(2 * len(e.low_P) for e in self.extents)}
+        return json.dumps(about).encode("utf-8", "surrogateescape")
 
 
-def _list(body: mmap.mmap) -> dict[str, Any] | None:
-    """The list at a file's end, if the file is whole."""
-    end = len(body) - _TAIL.size
-    if end < 0:
-        return None
-    digest, length = _TAIL.unpack(body[end:])
-    text = body[max(0, end - length) : end]
-    if xxhash.xxh3_128_digest(text) != digest:
-        return None
-    about: dict[str, Any] = json.loads(text.decode("utf-8", "surrogateescape"))
-    return about if _digests(body, end - length) == about["digests"] else None
+def by_columns(parts: Sequence[Part]) -> list[CacheFile]:
+    """Those of the same columns as one file: an optional column that one lacks, the others keep."""
+    groups: dict[tuple[str, ...], list[Part]] = {}
+    for part in parts:
+        groups.setdefault(tuple(part.table.column_names), []).append(part)
+    return list(map(CacheFile.of, groups.values()))
 
 
-class _Reader:
-    """Hands out a file's arrays, one after the other."""
-
-    def __init__(self, body: mmap.mmap, sizes: Sequence[int]) -> None:
-        self.buffer, self.sizes, self.at = pa.py_buffer(body), iter(sizes), 0
-
-    def __call__(self, dtype: str, *shape: int) -> np.ndarray:
-        size = next(self.sizes)
-        found = np.frombuffer(self.buffer, dtype, size // np.dtype(dtype).itemsize, self.at)
-        self.at += size + -size % _ALIGN
-        return found.reshape(shape)
-
-
-def _unpacked(about: Mapping[str, Any], body: mmap.mmap) -> Pack:
-    names = list(zip(about["partitions"], about["names"], strict=True))
-    take = _Reader(body, about["sizes"])
-    n = len(names)
-    counts, extent = take("<i8", n, len(ROLES)), take("<f8", n, 2, -1)
-    records: dict[int, list[Stack]] = {}
-    for role, features, targets, gaps, count in about["stacks"]:
+def _records(about: Mapping[str, Any], n: int, numbers: Float) -> list[Records]:
+    columns = [tuple(map(tuple, names)) for names in about["columns"]]
+    out: list[dict[int, tuple[Gapped, str]]] = [{} for _ in range(n)]
+    at = 0
+    for i, role, way, number, rows, missing in about["records"]:
+        features, targets, gaps = columns[number]
         k = 1 + len(features) + len(targets)
-        which, missing, plain = (take("<i8", count) for _ in range(3))
-        level = Level(take("<i8", count), take("<f8", count, 3), take("<f8", count, k - 1), take("<f8", count, k, k))
-        stack = Stack(tuple(features), tuple(targets), tuple(gaps), which, missing, plain, level)
-        records.setdefault(role, []).append(stack)
-    place = _places(np.array(about["table"]), np.array(about["held"]))
-    count = 1 + max(about["table"])
-    roles = [take("i1", -1) for _ in range(count)]
-    rows = pa.BufferReader(take.buffer[take.at :])
-    tables = [pa.ipc.open_stream(rows).read_all() for _ in range(count)]
-    return Pack(names, counts, extent, records, tables, roles, place)
+        shift, root, stop = at + 3, at + 2 + k, at + 2 + k + k * k
+        weight, logs, squares = numbers[at:shift].tolist()
+        arrays = numbers[shift:root], numbers[root:stop].reshape(k, k)
+        out[i][role] = Gapped(Moments(features, targets, rows, weight, *arrays, logs, squares), gaps, missing), way
+        at = stop
+    return list(out)
 
 
-def _places(table_n: Ints, held_n: Ints) -> Ints:
-    """``Pack.place_n3`` of partitions that follow each other in each table."""
-    out = np.stack([table_n, np.zeros_like(held_n), np.zeros_like(held_n)], axis=1)
-    for t in range(1 + int(table_n.max())):
-        at = table_n == t
-        out[at, 2] = np.cumsum(held_n[at])
-    out[:, 1] = out[:, 2] - held_n
-    return out
+def _write_rows(f: BinaryIO, table: pa.Table) -> None:
+    with pa.ipc.new_stream(pa.PythonFile(f, mode="w"), table.schema) as writer:
+        step = max(1, _BATCH * len(table) // max(1, table.nbytes))
+        for start in range(0, len(table), step):
+            writer.write_table(table.slice(start, step).combine_chunks())
+
+
+def _digest(body: pa.Buffer) -> bytes:
+    """The digest of the digests of its pieces."""
+    pieces = [body[start : start + _PIECE] for start in range(0, body.size, _PIECE)]
+    return bytes(xxhash.xxh3_128_digest(b"".join(in_threads(xxhash.xxh3_128_digest, pieces))))

@@ -6,7 +6,7 @@
 The training and validation rows of a file become records as soon as they are read, and of the rows themselves only
 those stay that something later needs: so memory does not grow with the rows that train. Files that allow it are read
 leaf by leaf (``leafwise``), the others whole (``checks``), and those that are known from an earlier run not at all
-(``ledger``); the records are the same, to the bit.
+(``cache``); the records are the same, to the bit.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -24,13 +24,13 @@ from linreg.config import DataConfig
 from linreg.files import partitions as source
 from linreg.files.partitions import Partition
 from linreg.ingest import parquet_blocks as leafwise
-from linreg.ingest.cache import MOST, Ledger, key_of, trim
-from linreg.ingest.cache_file import Pack
-from linreg.ingest.cached import Gathered, Place
-from linreg.ingest.checks import extras, numbers, read_part
+from linreg.ingest.cache import MOST, RecordCache, held_rows, key_of
+from linreg.ingest.cache_file import Records
+from linreg.ingest.checks import extras, read_part
 from linreg.ingest.dataset import Dataset, Folds, assembled, sorted_by_name
 from linreg.ingest.parquet_sections import Irregular
 from linreg.ingest.part import RECORDED, Part, among
+from linreg.moments import from_rows as leaves
 from linreg.moments.merge import merge_gapped
 from linreg.moments.missing import Gapped
 from linreg.moments.moments import Moments
@@ -84,7 +84,7 @@ def take_in(
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
         device: makes the records; None: the CPU does.
-        cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
+        cache: the folder where records and held rows are kept from run to run (``cache``); of use without folds and
             without a device.
         most: how many bytes it may take.
 
@@ -103,67 +103,49 @@ def take_in(
     read_all = partial(_one_by_one if device and with_rows else _all, read)
     with one_thread():  # the bits must not hang on how many threads there are
         if folds:
-            return _intake(config, read_all(found), optional, folds)
+            return _with_folds(config, read_all(found), optional, folds)
         key = key_of(config, **asked, held=held)
-        ledger = Ledger.open(cache, key, most=most) if cache and kept else None
-        return _gathered(config, found, read_all, ledger, optional, apart=with_rows)
+        records = RecordCache.open(cache, key, most=most) if cache and kept else RecordCache()
+        return _with_cache(config, found, read_all, records, optional)
 
 
-def _intake(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds) -> Intake:
+def _with_folds(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds) -> Intake:
     """What came of parts whose rows are all held, each as a table of its own, with their keys."""
     dataset = assembled(config, parts, optional, folds)
-    pack = Pack.of(parts)
-    return _recorded(dataset, Gathered.of([(pack, i) for i in range(len(parts))]), None, len(parts))
+    return _recorded(dataset, [part.records for part in parts], [part.extent for part in parts], len(parts))
 
 
-def _gathered(
+def _with_cache(
     config: DataConfig,
-    found: Sequence[Partition],
+    partitions: Sequence[Partition],
     read_all: Callable[[Sequence[Partition]], Sequence[Part]],
-    ledger: Ledger | None,
+    cache: RecordCache,
     optional: Sequence[str],
-    *,
-    apart: bool,
 ) -> Intake:
     """What came of all partitions, those that are known and those that had to be read."""
-    known = [ledger.known(p) if ledger else None for p in found]
-    rest = [p for p, place in zip(found, known, strict=True) if place is None]
-    fresh = Pack.of(read_all(rest)) if rest else None
-    if ledger and fresh:
-        ledger.add(fresh, found)
-        trim(ledger.folder.parent, most=ledger.most)
-    places = _in_order(known, fresh)
-    gathered = Gathered.of(places)
+    fresh = [p for p in partitions if not cache.knows(p)]
+    cache.add(read_all(fresh), partitions)
+    locations = [cache.location(p) for p in partitions]
     dataset = replace(
-        assembled(config, gathered.parts(found[0], optional, numbers(config), apart=apart), optional),
-        partitions=tuple(found),
-        digest=source.digest(found),
-        counts=gathered.counts(),
+        assembled(config, held_rows(locations), optional),
+        partitions=tuple(partitions),
+        digest=source.digest(partitions),
+        counts=tuple(file.counts[i] for file, i in locations),
     )
-    return _recorded(dataset, gathered, ledger, len(rest))
+    records, extents = ([getattr(file, name)[i] for file, i in locations] for name in ("records", "extents"))
+    return _recorded(dataset, records, extents, len(fresh))
 
 
-def _in_order(known: Sequence[Place | None], fresh: Pack | None) -> list[Place]:
-    """The place of every partition: those that are not known are the fresh ones, one after the other."""
-    coming = iter([(fresh, i) for i in range(len(fresh.names))] if fresh else ())
-    return [place or next(coming) for place in known]
-
-
-def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read: int) -> Intake:
-    """The records of all partitions as one, with those that were merged before where there is a ledger."""
-    columns = len(dataset.train.features) + len(dataset.train.targets)
-    series = {r: found for r in RECORDED if len(found := gathered.series(r))}
-    whole: dict[int, Gapped] = {}
-    for r, records in series.items():
-        branches = ledger.branches(r, columns) if ledger else None
-        whole[r] = merge_gapped(records, branches)
-        if branches:
-            branches.save()
-    train = series[split.TRAIN]
-    record = joined(train, plain=train.plain, whole=whole[split.TRAIN])
+def _recorded(dataset: Dataset, records: Sequence[Records], extents: Sequence[Extent], read: int) -> Intake:
+    """The records of all partitions as one."""
+    by_role = {r: [record[r] for record in records if r in record] for r in RECORDED}
+    gapped = {r: [record for record, _ in some] for r, some in by_role.items() if some}
+    whole = {r: merge_gapped(some) for r, some in gapped.items()}
+    plain = sum(way == leaves.PLAIN for _, way in by_role[split.TRAIN])
+    record = joined(gapped[split.TRAIN], plain=plain, whole=whole[split.TRAIN])
     filled = whole[split.VALIDATION].filled(record.fill_F) if split.VALIDATION in whole else None
     judges = whole.get(split.TEST, whole[split.TRAIN])
-    return Intake(dataset, record, filled, judges, gathered.extents(), read)
+    return Intake(dataset, record, filled, judges, tuple(extents), read)
 
 
 def _all(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:

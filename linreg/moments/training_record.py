@@ -14,7 +14,6 @@ from linreg.moments import from_rows as leaves
 from linreg.moments.merge import merge_gapped
 from linreg.moments.missing import Gapped
 from linreg.moments.moments import Float, Moments
-from linreg.moments.stacks import Each
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
 
@@ -72,7 +71,7 @@ def joined(parts: Sequence[Gapped], *, plain: int = 0, whole: Gapped | None = No
     with one_thread():  # the bits must not hang on how many threads there are
         whole = whole or merge_gapped(parts)
         if not whole.gaps:
-            return Record(whole.moments, Each(parts, lambda p: p.moments), 0, plain)
+            return Record(whole.moments, tuple(p.moments for p in parts), 0, plain)
         fill_F = whole.mean_F()
         return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing, plain)
 

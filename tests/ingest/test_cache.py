@@ -12,20 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 import xxhash
 
 from linreg.config import DataConfig, TrainConfig
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
-from linreg.ingest import cache as ledger
-from linreg.ingest.cache import Ledger, trim
+from linreg.ingest import cache as record_cache
+from linreg.ingest.cache import prune
+from linreg.ingest.cache_file import CacheFile
 from linreg.ingest.read import ALL, HELD_OUT, Intake, take_in
-from linreg.moments.merge import GROUP, merge_alike, merge_gapped
-from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import gapped_by
-from linreg.rows.rows import Rows
 from linreg.training.fit import fit
 
 COLUMNS = ["a", "b", "y"]
@@ -230,7 +226,7 @@ def test_a_champion_of_the_same_columns_changes_nothing(tmp_path) -> None:
 
 def test_an_optional_column_that_one_file_lacks_is_kept_of_the_others(tmp_path, monkeypatch) -> None:
     """A champion that needs it can be judged as soon as that file is out of the window."""
-    monkeypatch.setattr(ledger, "MOST_PACKS", 1)
+    monkeypatch.setattr(record_cache, "MOST_FILES", 1)
     data, cache = tmp_path / "data", tmp_path / "cache"
     asked = {"held": HELD_OUT, "optional": ("z",)}
     paths = [night(data, i, **({} if i == 1 else {"z": np.arange(200.0) + i})) for i in range(3)]
@@ -329,7 +325,7 @@ def test_where_nothing_can_be_written_all_is_read_each_time(tmp_path) -> None:
 
 
 def test_many_packs_become_one_with_what_is_live(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(ledger, "MOST_PACKS", 3)
+    monkeypatch.setattr(record_cache, "MOST_FILES", 3)
     data, cache = tmp_path / "data", tmp_path / "cache"
     for i in range(4):
         gone = night(data, i)
@@ -341,9 +337,9 @@ def test_many_packs_become_one_with_what_is_live(tmp_path, monkeypatch) -> None:
         found = again(config(data), cache)
         same(found, config(data))
     assert len(packs(cache)) == 1
-    key = packs(cache)[0].parent.name
-    names = {name for _, name in Ledger.open(cache, key).entries}
-    assert names == {f"n{i:03d}.parquet" for i in (0, 1, 2, 4, 5, 6)}
+    joined = CacheFile.read(packs(cache)[0])
+    assert joined is not None
+    assert {name for _, name in joined.names} == {f"n{i:03d}.parquet" for i in (0, 1, 2, 4, 5, 6)}
 
 
 def test_the_ledgers_not_used_for_longest_go_first(tmp_path) -> None:
@@ -355,7 +351,7 @@ def test_the_ledgers_not_used_for_longest_go_first(tmp_path) -> None:
     for i, folder in enumerate(by_seed):
         os.utime(folder, (i, i))
     one = sum(p.stat().st_size for p in by_seed[0].iterdir())
-    trim(cache, most=2 * one + one // 2)
+    prune(cache, most=2 * one + one // 2)
     assert [folder.exists() for folder in by_seed] == [False, True, True]
 
 
@@ -367,7 +363,7 @@ def test_what_else_lies_in_the_folder_of_the_cache_is_not_touched(tmp_path) -> N
         path.write_bytes(b"x" * 100_000)
         os.utime(path.parent, (1, 1))
     assert take_in(config(tmp_path / "nights"), held=HELD_OUT, cache=tmp_path, most=60_000).read == 1
-    trim(tmp_path, most=0)
+    prune(tmp_path, most=0)
     assert packs(tmp_path) == [others[0]]
     assert all(path.stat().st_size == 100_000 for path in others)
 
@@ -460,12 +456,12 @@ def test_where_the_disk_is_full_nothing_is_kept_and_nothing_is_left_behind(tmp_p
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert parameters == walked(config(data), None)[1]
-    assert [p.name for p in cache.glob("*/*") if "merged" not in p.name] == []
+    assert list(cache.glob("*/*")) == []
 
 
 def test_large_packs_are_not_written_again_while_half_of_them_is_live(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(ledger, "MOST_PACKS", 2)
-    monkeypatch.setattr(ledger, "LARGE", 30_000)
+    monkeypatch.setattr(record_cache, "MOST_FILES", 2)
+    monkeypatch.setattr(record_cache, "LARGE", 30_000)
     data, cache = tmp_path / "data", tmp_path / "cache"
     first = [night(data, i, rows=1000) for i in range(4)]
     walked(config(data), cache)
@@ -495,65 +491,3 @@ def test_what_a_run_that_was_cut_off_left_behind_is_deleted_after_a_day(tmp_path
     night(data, 1)
     again(config(data), cache)
     assert (old.exists(), new.exists()) == (False, True)
-
-
-# merging
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 365])
-@pytest.mark.parametrize("columns", [2, 9])
-def test_merging_level_by_level_has_the_bits_of_one_addition_after_the_other(count: int, columns: int) -> None:
-    rng = np.random.default_rng(count)
-    names = tuple(f"x{i}" for i in range(columns - 1)), ("y",)
-    weights = [rng.uniform(0.1, 2, 40) for _ in range(count)]
-    parts = [Moments.of([rng.normal(5, 2, (40, columns))], *names, weights=[w]) for w in weights]
-    one, other = merge_alike(parts), merge(parts)
-    assert one.root_KK.tobytes() == other.root_KK.tobytes()
-    assert one.shift_P.tobytes() == other.shift_P.tobytes()
-    sums = ("rows", "weight", "log_weight", "square_weight")
-    assert [getattr(one, s) for s in sums] == [getattr(other, s) for s in sums]
-
-
-@pytest.mark.parametrize("spoil", [False, True], ids=["whole", "damaged"])
-def test_what_was_merged_before_is_used_and_has_the_bits_of_a_full_run(tmp_path, monkeypatch, spoil: bool) -> None:
-    """More files than a group has: at the end, in front, in the middle, and one less."""
-    data, cache = tmp_path / "data", tmp_path / "cache"
-    for i in range(10, 10 + 2 * GROUP):
-        night(data, i, rows=20)
-    how = config(data)
-    again(how, cache)
-    merges: list[int] = []
-    qr = np.linalg.qr
-    monkeypatch.setattr(
-        np.linalg, "qr", lambda a, **more: (merges.append(len(a) if a.ndim == 3 else 0), qr(a, **more))[1]
-    )
-    steps = [lambda: night(data, 90, rows=20), lambda: night(data, 1, rows=20), lambda: night(data, 13, rows=30)]
-    for step in [*steps, (data / "n020.parquet").unlink]:
-        step()
-        if spoil:
-            for path in cache.glob("*/merged.*"):
-                path.write_bytes(DAMAGE["a flipped bit"](path.read_bytes()))
-        merges.clear()
-        found = again(how, cache)
-        if step is steps[0]:  # the last file alone is a group: of the others only the top is merged, for each role
-            assert sum(merges) == (2 * (2 * GROUP) if spoil else 2 * 2)
-        same(found, how)
-
-
-def test_what_is_merged_holds_nothing_of_a_file_that_is_gone(tmp_path) -> None:
-    data, cache = tmp_path / "data", tmp_path / "cache"
-    for i in range(GROUP):
-        gone = night(data, i, rows=20)
-    again(config(data), cache)
-    (kept, _) = sorted(cache.glob("*/merged.*"))
-    before = kept.read_bytes()
-    gone.unlink()
-    again(config(data), cache)
-    assert len(kept.read_bytes()) < len(before)
-
-
-def test_records_with_gaps_merge_as_ever() -> None:
-
-    tables = [pa.table({"a": [1.0, None, 4.0, 2.0], "y": [1.0, 2.0, 3.0, i]}) for i in (0.0, 5.0, 6.0)]
-    parts = [gapped_by(Rows([t], ("a",), ("y",), gaps=True))[0] for t in tables]
-    assert merge_gapped(parts).moments.root_KK.tobytes() == merge(parts).moments.root_KK.tobytes()
