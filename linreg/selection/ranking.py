@@ -52,14 +52,15 @@ def way_of(configs: Sequence[Config]) -> str:
     if configs[0].data.validation_fraction:
         return VALIDATION
     for config in configs:
-        how = config.train
-        if how.batch_size:
+        train = config.train
+        if train.batch_size:
             raise UserError(
-                f"models of mini-batches (train.batch_size = {how.batch_size}) are ranked on validation rows: {_REMEDY}"
+                f"models of mini-batches (train.batch_size = {train.batch_size}) are ranked on validation rows: "
+                f"{_REMEDY}"
             )
-        if how.warm_start:
+        if train.warm_start:
             raise UserError(
-                f"the start that train.warm_start names ({how.warm_start}) knows the rows of every fold, so k-fold "
+                f"the start that train.warm_start names ({train.warm_start}) knows the rows of every fold, so k-fold "
                 f"losses would flatter it: {_REMEDY}"
             )
     return KFOLD
