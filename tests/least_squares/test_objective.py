@@ -42,7 +42,7 @@ def test_the_gradient_is_that_of_finite_differences_and_zero_at_the_optimum(stan
     objective = Objective.of(moments_of(X15, Y15), standardize=standardize, weight_decay=decay)
     z, theta = trained(X15, standardize=standardize), np.random.default_rng(1).normal(size=(4, 2))
     basis, values = objective.basis_DD, objective.eigenvalues_D[:, None]
-    ours = basis @ (values * (basis.T @ theta) - objective.slope_DO)
+    ours = basis @ (values * (basis.T @ (theta - objective.optimum_DO)))
     step = np.zeros_like(theta)
     for i in np.ndindex(theta.shape):
         step[i] = 1e-3  # the loss is a parabola: the centred difference has no error of its own
