@@ -49,8 +49,10 @@ def test_the_gradient_is_that_of_finite_differences_and_zero_at_the_optimum(stan
         up, down = (loss_of_rows(z, Y15, theta + s * step, decay) for s in (1, -1))
         assert ours[i] == pytest.approx((up - down) / 2e-3, rel=1e-5, abs=1e-6)
         step[i] = 0.0
-    at_optimum = values * (basis.T @ objective.optimum_DO) - objective.slope_DO
-    assert np.abs(at_optimum).max() <= 1e-9 * np.abs(objective.slope_DO).max()
+    at_zero = 2 * z.T @ Y15 / Y15.size
+    at_optimum = 2 * z.T @ (z @ objective.optimum_DO) / Y15.size - at_zero
+    at_optimum[1:] += decay * objective.optimum_DO[1:]
+    assert np.abs(at_optimum).max() <= 1e-9 * np.abs(at_zero).max()
 
 
 @pytest.mark.parametrize("standardize", [False, True])
