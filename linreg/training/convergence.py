@@ -12,10 +12,8 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Float, Objective, largest_stable_rate
 from linreg.model import LinearModel
-from linreg.training.recurrence import begin, deviation, factors_after, walk
+from linreg.training.recurrence import CHUNK, begin, deviation, factors_after, walk
 from linreg.training.trainers.contract import seeded_start, stack
-
-_CHUNK = 256  # epochs that are walked at once
 
 
 def dtype_of(config: TrainConfig) -> torch.dtype:
@@ -45,9 +43,9 @@ def excess_by_epoch(objective: Objective, config: TrainConfig, warm: LinearModel
     """The excess loss after 0, 1, 2, ... epochs, without end; in the targets' units squared."""
     state, done = begin(objective, config, start_of(objective, config, warm)), 0
     while True:
-        chunk = walk([objective], [config], [state], done=done, epochs=_CHUNK)
+        chunk = walk([objective], [config], [state], done=done, epochs=CHUNK)
         yield from chunk.excess_KE[0, min(done, 1) :].tolist()
-        state, done = chunk.state(0, -1), done + _CHUNK
+        state, done = chunk.state(0, -1), done + CHUNK
 
 
 def excess_after(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Callable[[int], float]:

@@ -17,10 +17,9 @@ from linreg.moments.moments import Moments
 from linreg.threads import one_thread
 from linreg.training.history import Ended, OnModelEpoch
 from linreg.training.prepare import Training
-from linreg.training.recurrence import Arrays, parameters, walk
+from linreg.training.recurrence import CHUNK, Arrays, parameters, walk
 from linreg.training.trainers.gram import Gram, as_arrays, as_state
 
-_CHUNK = 256  # epochs between two looks at which models have ended
 _BYTES = 2**25  # of the largest array
 
 
@@ -88,7 +87,7 @@ class _Model:
 def _advance(models: Sequence[_Model], done: int) -> int:
     """A chunk of epochs of all models; returns how many."""
     most = max(model.history.epochs for model in models) - done
-    epochs = max(1, min(most, _CHUNK, _BYTES // (16 * len(models) * models[0].objective.optimum_DO.size)))
+    epochs = max(1, min(most, CHUNK, _BYTES // (16 * len(models) * models[0].objective.optimum_DO.size)))
     objectives, trainers = [model.objective for model in models], [model.trainer for model in models]
     chunk = walk(objectives, trainers, [model.state for model in models], done=done, epochs=epochs)
     for k, model in enumerate(models):

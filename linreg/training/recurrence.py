@@ -30,6 +30,8 @@ from linreg.training.schedule import Scheduled, rate_of
 
 Arrays = Mapping[str, Float]
 
+CHUNK = 256  # epochs that are walked at once, where it is not known how many there will be
+
 
 class Settings(Scheduled, Protocol):
     """The hyperparameters of a descent: a config's ``[train]``, or the trainer ``gram``; as in ``TrainConfig``."""
