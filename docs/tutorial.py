@@ -31,7 +31,7 @@ from linreg import plots
 from linreg.config import TrainConfig
 from linreg.least_squares.objective import Objective, largest_stable_rate
 from linreg.moments.moments import Moments
-from linreg.training.convergence import minibatch_rate, recorded_epochs, theta_after
+from linreg.training.convergence import minibatch_rate, parameters_after, recorded_epochs
 from linreg.training.fit import fit as train
 from linreg.training.plan import epochs_until, plan
 from linreg.training.trainers.contract import stack
@@ -215,7 +215,7 @@ print(f"after:  ours {next_loss.item():.4f}   printed {printed.NEXT_LOSS:.4f}")
 # %%
 stable_rate = largest_stable_rate(objective.eigenvalues_D[0])
 print(f"largest stable learning rate: {stable_rate:.4g}")
-after_one = objective.loss(theta_after(objective, theta, learning_rate=1e-5, epochs=1))
+after_one = objective.loss(parameters_after(objective, theta, learning_rate=1e-5, epochs=1))
 print(f"loss after one update, from the record: {after_one:.4f}")
 
 # %% [markdown]
@@ -255,7 +255,7 @@ print(f"epochs to within 1%      {needed:,}")
 # begins within 1% of the tutorial's 31568 show where a thousand epochs can end.
 
 # %%
-closed = theta_after(objective, theta, learning_rate=1e-5, epochs=1000)
+closed = parameters_after(objective, theta, learning_rate=1e-5, epochs=1000)
 looped = stack(weight, bias)
 print(f"loss after 1000 epochs: looped {objective.loss(looped):.5f}, closed form {objective.loss(closed):.5f}")
 
@@ -278,7 +278,7 @@ print(f"the tutorial's {printed.ENDING_LOSS:.2f}: {100 * (alike < printed.ENDING
 
 # %%
 epochs = recorded_epochs(1000)
-path = np.array([theta_after(objective, theta, learning_rate=1e-5, epochs=t) for t in epochs])
+path = np.array([parameters_after(objective, theta, learning_rate=1e-5, epochs=t) for t in epochs])
 picture = plots.parabolas(
     path,
     epochs,

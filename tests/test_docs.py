@@ -26,7 +26,7 @@ from linreg.moments.moments import Moments
 from linreg.selection import grid
 from linreg.selection.kfold import fold_count
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
-from linreg.training.convergence import theta_after
+from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit
 from linreg.tutorial import crops, printed
 from tests.support.flows import make_folder
@@ -238,7 +238,9 @@ def test_every_command_with_its_config_and_every_python_block_is_found():
 def test_the_readme_says_where_the_tutorials_descent_ends():
     objective = Objective.of(Moments.of(crops.first_table().blocks(), crops.FEATURES, crops.TARGETS))
     start = np.vstack([printed.BIAS_O, printed.WEIGHT_OF.T])
-    loss = objective.loss(theta_after(objective, start, learning_rate=printed.LEARNING_RATE, epochs=printed.EPOCHS))
+    loss = objective.loss(
+        parameters_after(objective, start, learning_rate=printed.LEARNING_RATE, epochs=printed.EPOCHS)
+    )
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"the loss is {loss:.2f} where {objective.optimum_loss:.4f} is possible" in text
 

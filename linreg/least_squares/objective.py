@@ -107,15 +107,20 @@ class Objective:
 
     def excess_loss(self, theta_DO: Float) -> float:
         """The loss at ``theta`` minus the optimum, in the targets' units squared."""
-        smooth = float(((self.factor_DD @ (theta_DO - self.optimum_DO)) ** 2).sum() * self.unit)
-        return smooth + (self._kink(theta_DO[1:]) if self.l1 else 0.0)
+        return float(self.excess_losses(theta_DO))
 
-    def _kink(self, weight_FO: Float) -> float:
+    def excess_losses(self, theta_XDO: Float) -> Float:
+        """``excess_loss`` of any number of parameters, shape (...)."""
+        root = self.factor_DD @ (theta_XDO - self.optimum_DO)
+        smooth_X = (root**2).sum(axis=(-2, -1)) * self.unit
+        return np.asarray(smooth_X + self._kinks(theta_XDO[..., 1:, :]) if self.l1 else smooth_X)
+
+    def _kinks(self, weight_XFO: Float) -> Float:
         """What the L1 part adds to the smooth part's excess. See the module."""
         best_FO = self.optimum_DO[1:]
-        idle = np.abs(weight_FO) * self.l1 + self.gradient_FO * weight_FO
-        active = self.l1 * (np.abs(weight_FO) - np.sign(best_FO) * weight_FO)
-        return float(np.where(best_FO == 0, idle, active).sum())
+        idle = np.abs(weight_XFO) * self.l1 + self.gradient_FO * weight_XFO
+        active = self.l1 * (np.abs(weight_XFO) - np.sign(best_FO) * weight_XFO)
+        return np.asarray(np.where(best_FO == 0, idle, active).sum(axis=(-2, -1)))
 
     @cached_property
     def gradient_FO(self) -> Float:
@@ -160,11 +165,6 @@ class Objective:
         return np.asarray(self._svd[2].T)
 
     @property
-    def slope_DO(self) -> Float:
-        """The gradient's constant part in the eigenbasis: ``V' gradient = eigenvalues * (V' theta) - slope``."""
-        return np.asarray(self.eigenvalues_D[:, None] * (self.basis_DD.T @ self.smooth_DO))
-
-    @property
     def condition_number(self) -> float | None:
         """Largest over smallest eigenvalue; None where the smallest is 0."""
         values = self.eigenvalues_D
@@ -190,10 +190,11 @@ class Objective:
         bias_O = model.bias_O[order_O] + weight_OF @ (self.centre_F - model.mean_F[order_F])
         return np.vstack([bias_O, (weight_OF * self.scale_F).T])
 
-    def own_units(self, theta_DO: Float) -> Float:
-        """Parameters in the data's own units, bias first, shape (1 + F, O): those of ``model``, to the bit."""
-        weight_OF = np.ascontiguousarray(theta_DO[1:].T / self.scale_F)
-        return np.vstack([theta_DO[0] - weight_OF @ self.centre_F, weight_OF.T])
+    def own_units(self, theta_XDO: Float) -> Float:
+        """Any number of parameters in the data's own units, bias first, shape (..., 1 + F, O)."""
+        weight_XFO = theta_XDO[..., 1:, :] / self.scale_F[:, None]
+        bias_XO = theta_XDO[..., 0, :] - self.centre_F @ weight_XFO
+        return np.concatenate([bias_XO[..., None, :], weight_XFO], axis=-2)
 
     def model(self, theta_DO: Float) -> LinearModel:
         """The model in the data's own units."""

@@ -175,17 +175,18 @@ class Moments:
         """The factor of ``sqrt(w) * [1 | Z - centre]``, shape (K, K)."""
         return shifted(self.root_KK, self.shift_P - centre_P)
 
-    def mean_squared_error(self, weight_OF: Float, bias_O: Float, mean_F: Float) -> Float:
-        """The weighted mean squared error of ``(x - mean) W' + b`` on the recorded rows; shape (O,).
+    def mean_squared_error(self, weight_XOF: Float, bias_XO: Float, mean_F: Float) -> Float:
+        """The weighted mean squared error of ``(x - mean) W' + b`` on the recorded rows; shape (..., O).
 
         The norm of the factor times the model: squares are added and none is subtracted, so it keeps its digits however
         small it is beside the targets.
         """
-        o = len(self.targets)
-        root = self.at(np.concatenate([mean_F, bias_O]))
-        f = root.shape[0] - 1 - o
-        residual_KO = root[:, 1 : 1 + f] @ weight_OF.T - root[:, 1 + f :]
-        return np.asarray((residual_KO**2).sum(axis=0) / self.weight)
+        f = len(self.features)
+        root_KK = self.at(np.concatenate([mean_F, self.shift_P[f:]]))
+        away_XO = root_KK[0, 0] * (self.shift_P[f:] - bias_XO)  # centring the targets at the bias moves the first row
+        target_XKO = root_KK[:, 1 + f :] + np.eye(len(root_KK), 1) * away_XO[..., None, :]
+        residual_XKO = root_KK[:, 1 : 1 + f] @ np.swapaxes(weight_XOF, -1, -2) - target_XKO
+        return np.asarray((residual_XKO**2).sum(axis=-2) / self.weight)
 
     @cached_property
     def solution(self) -> Solution:

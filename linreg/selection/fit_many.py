@@ -2,8 +2,8 @@
 
     results = fit_many(rows, [replace(config, learning_rate=rate) for rate in (0.1, 0.2, 0.4)])
 
-Each result is what ``fit`` gives for that config alone, to the bit, or the error that it raises: one that diverges does
-not stop the others. Models that need only the record (``gram``) walk together; those that walk the rows are grouped by
+Each result is what ``fit`` gives for that config alone, or the error that it raises: one that diverges does not stop
+the others. Models that need only the record (``gram``) descend side by side; those that walk the rows are grouped by
 what decides batches and coordinates. It ranks nothing: that is ``ranking``'s.
 """
 
@@ -18,13 +18,14 @@ from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record
 from linreg.threads import one_thread
-from linreg.training import mini_batch as passes
 from linreg.training.fit import Fit, finish, run
-from linreg.training.full_batch import OnModelEpoch, walk_together
-from linreg.training.prepare import Ready, design, prepare
+from linreg.training.full_batch import descend_many
+from linreg.training.history import Ended, OnModelEpoch
+from linreg.training.mini_batch import can_share_pass, train_in_one_pass
+from linreg.training.prepare import Training, design, prepare
 
 Result = Fit | UserError
-Group = dict[int, Ready]  # by the model's place in the sweep
+Group = dict[int, Training]  # by the model's place in the sweep
 
 
 def fit_many(
@@ -73,26 +74,27 @@ def _results(
     on_epoch: OnModelEpoch | None,
 ) -> Iterator[tuple[int, Result]]:
     """Each model's result, as they come."""
-    ready: Group = {}
-    for k, one in enumerate(_prepared(configs, moments, validation, start)):
-        if isinstance(one, UserError):
-            yield k, one
+    by_record: Group = {}
+    by_rows: Group = {}
+    for k, training in enumerate(_prepared(configs, moments, validation, start)):
+        if isinstance(training, UserError):
+            yield k, training
+        elif training.choice.trainer.iterates and not training.choice.trainer.needs_rows:
+            by_record[k] = training
         else:
-            ready[k] = one
-    walking = {k: r for k, r in ready.items() if _walks(r)}
-    walked = walk_together(list(walking.values()), validation, _named(on_epoch, list(walking)))
-    for k, ended in zip(walking, walked, strict=True):
-        yield k, ended if isinstance(ended, UserError) else finish(walking[k], *ended, gaps=rows.gaps)
-    for group in _groups({k: r for k, r in ready.items() if k not in walking}):
-        yield from _shared_pass(rows, group, validation, on_epoch)
+            by_rows[k] = training
+    ended = descend_many(list(by_record.values()), validation, _renumbered(on_epoch, list(by_record)))
+    yield from _finished(rows, by_record, ended)
+    for group in _groups(by_rows):
+        yield from _train_group(rows, group, validation, on_epoch)
 
 
 def _prepared(
     configs: Sequence[TrainConfig], moments: Moments, validation: Moments | None, start: LinearModel | None
-) -> list[Ready | UserError]:
+) -> list[Training | UserError]:
     """Every training with its checks behind it; those that train the same loss share it, decompositions and all."""
     objectives: dict[tuple[bool, float, float], Objective] = {}
-    out: list[Ready | UserError] = []
+    trainings: list[Training | UserError] = []
     with one_thread():  # once: looking for the libraries takes milliseconds
         for config in configs:
             key = config.standardize, config.weight_decay, config.l1
@@ -100,29 +102,29 @@ def _prepared(
                 choice = prepare(config, validation=validation, start=start)
                 if key not in objectives:
                     objectives[key] = Objective.trained(moments, config)
-                out.append(choice.on(objectives[key], start))
+                trainings.append(choice.on(objectives[key], start))
             except UserError as e:
-                out.append(e)
-    return out
+                trainings.append(e)
+    return trainings
 
 
-def _walks(ready: Ready) -> bool:
-    """Whether the model descends by its record alone."""
-    return ready.choice.trainer.iterates and not ready.choice.trainer.needs_rows
+def _finished(rows: Rows, trainings: Group, ended: Sequence[Ended | UserError]) -> Iterator[tuple[int, Result]]:
+    for (k, training), end in zip(trainings.items(), ended, strict=True):
+        yield k, end if isinstance(end, UserError) else finish(training, *end, gaps=rows.gaps)
 
 
-def _groups(ready: Group) -> list[Group]:
+def _groups(trainings: Group) -> list[Group]:
     """The models that can share a pass over the rows: the same batches in the same order, in the same coordinates."""
     groups: dict[tuple[object, ...], Group] = {}
-    for k, one in ready.items():
-        how, choice = one.choice.config, one.choice
-        batches = how.batch_size, how.shuffle, how.seed
-        key = choice.trainer.name, *batches, how.standardize, how.dtype, str(choice.device)
-        groups.setdefault(key, {})[k] = one
+    for k, training in trainings.items():
+        choice, config = training.choice, training.choice.config
+        batches = config.batch_size, config.shuffle, config.seed
+        key = choice.trainer.name, *batches, config.standardize, config.dtype, str(choice.device)
+        groups.setdefault(key, {})[k] = training
     return list(groups.values())
 
 
-def _shared_pass(
+def _train_group(
     rows: Rows, group: Group, validation: Moments | None, on_epoch: OnModelEpoch | None
 ) -> Iterator[tuple[int, Result]]:
     """Train a group of models that walk the same batches in the same coordinates.
@@ -130,33 +132,24 @@ def _shared_pass(
     They share the rows as tensors; those that can also share each pass over them, and the others walk one by one.
     """
     first = next(iter(group.values()))
-    needs_rows = first.choice.trainer.needs_rows
-    shared = design(rows, first.choice.config, first.problem.objective, first.choice.device) if needs_rows else None
-    full = {k: ready.with_rows(*shared) if shared else ready for k, ready in group.items()}
-    if together := passes.sharing(full):
-        walked = passes.walk_rows(list(together.values()), validation, _named(on_epoch, list(together)) or _silent)
-        for k, ended in zip(together, walked, strict=True):
-            yield k, ended if isinstance(ended, UserError) else finish(full[k], *ended, gaps=rows.gaps)
-    for k, one in full.items():
-        if k in together:
-            continue
-        told = partial(on_epoch, k) if on_epoch else None
-        yield k, _tried(partial(run, one, gaps=rows.gaps, validation=validation, on_epoch=told))
+    if first.choice.trainer.needs_rows:
+        tensors = design(rows, first.choice.config, first.problem.objective, first.choice.device)
+        group = {k: training.with_rows(*tensors) for k, training in group.items()}
+    sharing = {k: training for k, training in group.items() if can_share_pass(training)}
+    if len(sharing) > 1:
+        ended = train_in_one_pass(list(sharing.values()), validation, _renumbered(on_epoch, list(sharing)))
+        yield from _finished(rows, sharing, ended)
+        group = {k: training for k, training in group.items() if k not in sharing}
+    for k, training in group.items():
+        try:
+            own = partial(on_epoch, k) if on_epoch else None
+            yield k, run(training, gaps=rows.gaps, validation=validation, on_epoch=own)
+        except UserError as e:
+            yield k, e
 
 
-def _silent(_model: int, _epoch: int, _loss: float) -> None:
-    """Nobody listens."""
-
-
-def _tried(train: Callable[[], Fit]) -> Result:
-    try:
-        return train()
-    except UserError as e:
-        return e
-
-
-def _named(on_epoch: OnModelEpoch | None, models: Sequence[int]) -> OnModelEpoch | None:
-    """The listener, told of models by their place in the sweep."""
+def _renumbered(on_epoch: OnModelEpoch | None, indices: Sequence[int]) -> OnModelEpoch | None:
+    """The listener, called with models by their place in the sweep."""
     if on_epoch is None:
         return None
-    return lambda model, epoch, loss: on_epoch(models[model], epoch, loss)
+    return lambda model, epoch, loss: on_epoch(indices[model], epoch, loss)

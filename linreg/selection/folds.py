@@ -53,10 +53,10 @@ class FoldErrors:
     @classmethod
     def of(cls, pairs: Sequence[Pair], solver: Callable[[Moments], LinearModel]) -> "FoldErrors":
         """The errors of the models that ``solver`` makes of the training records of ``parts``."""
-        whole = pairs[0][0] + pairs[0][1]
+        moments = pairs[0][0] + pairs[0][1]
         weight_K = np.array([test.weight for _, test in pairs])
         error_KO = np.stack([test_error(solver(train), test) for train, test in pairs])
-        return cls(whole.targets, weight_K, error_KO, whole.spread_P[len(whole.features) :] ** 2)
+        return cls(moments.targets, weight_K, error_KO, moments.spread_P[len(moments.features) :] ** 2)
 
     @property
     def mse(self) -> float:

@@ -117,14 +117,14 @@ def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> 
         return f"k-fold validation is not possible: {reason}"
     with one_thread():
         try:
-            pairs, whole = closed_parts(used), _whole(used)
+            pairs, moments = closed_parts(used), _all_folds(used)
         except UserError as e:
             return f"k-fold validation is not possible: in the training part of a fold, {e}"
-        solve, value_F = optimum(config), eigenvalues(whole, standardize=config.standardize)
+        solve, value_F = optimum(config), eigenvalues(moments, standardize=config.standardize)
         return CrossValidation(
             trained=FoldErrors.of(pairs, solve),
             mean=FoldErrors.of(pairs, mean_predictor),
-            in_sample_O=test_error(solve(whole), whole),
+            in_sample_O=test_error(solve(moments), moments),
             path=path_of(pairs, value_F, _decays(value_F, config), config.standardize),
             weight_decay=config.weight_decay,
             l1=config.l1,
@@ -145,10 +145,10 @@ def closed_parts(folds: Sequence[Moments | Gapped]) -> list[Pair]:
     return [closed(*pair) for pair in parts([_open(f) for f in folds])]
 
 
-def _whole(folds: Sequence[Moments | Gapped]) -> Moments:
+def _all_folds(folds: Sequence[Moments | Gapped]) -> Moments:
     """The record of all folds."""
-    whole = merge([_open(f) for f in folds])
-    return whole.filled(whole.mean_F())
+    moments = merge([_open(f) for f in folds])
+    return moments.filled(moments.mean_F())
 
 
 def _open(fold: Moments | Gapped) -> Gapped:
@@ -204,23 +204,23 @@ def _gain(over: FoldErrors, by: FoldErrors) -> tuple[float, float]:
     return float(mean), float(error)
 
 
-def _on_weight_decay(found: CrossValidation) -> str:
+def _on_weight_decay(kfold: CrossValidation) -> str:
     """Whether another weight decay is better by more than the noise."""
-    path = found.path
-    own, best = path.index(found.weight_decay), path.best
+    path = kfold.path
+    own, best = path.index(kfold.weight_decay), path.best
     gain, error = path.gain(own, best)
     if gain <= NOISE * error:
-        if found.weight_decay:
+        if kfold.weight_decay:
             return (
-                f"keep weight decay {found.weight_decay:g}: no other lowers the {found.folds}-fold error by more than "
+                f"keep weight decay {kfold.weight_decay:g}: no other lowers the {kfold.folds}-fold error by more than "
                 "the noise of the folds"
             )
         return (
-            f"no weight decay is needed: none lowers the {found.folds}-fold error by more than the noise of the folds"
+            f"no weight decay is needed: none lowers the {kfold.folds}-fold error by more than the noise of the folds"
         )
     before, after = path.rmse_G[own], path.rmse_G[best]
     return (
-        f"weight decay {path.weight_decay_G[best]:.3g} lowers the {found.folds}-fold RMSE from {before:.4g} to "
+        f"weight decay {path.weight_decay_G[best]:.3g} lowers the {kfold.folds}-fold RMSE from {before:.4g} to "
         f"{after:.4g} (standard error of the difference {error / (before + after):.2g}): "
         f"--set train.weight_decay={path.weight_decay_G[best]:.3g}"
     )

@@ -22,8 +22,9 @@ from linreg.selection.kfold import closed_parts, fold_records, optimum
 from linreg.selection.ridge_path import eigenvalues, path_of
 from linreg.threads import one_thread
 from linreg.training.fit import Fit
-from linreg.training.full_batch import Ended, walk_together
-from linreg.training.prepare import Ready, prepare
+from linreg.training.full_batch import descend_many
+from linreg.training.history import Ended
+from linreg.training.prepare import Training, prepare
 
 VALIDATION, KFOLD = "validation", "kfold"
 _REMEDY = "set data.validation_fraction, such as 0.2"
@@ -51,14 +52,15 @@ def way_of(configs: Sequence[Config]) -> str:
     if configs[0].data.validation_fraction:
         return VALIDATION
     for config in configs:
-        how = config.train
-        if how.batch_size:
+        train = config.train
+        if train.batch_size:
             raise UserError(
-                f"models of mini-batches (train.batch_size = {how.batch_size}) are ranked on validation rows: {_REMEDY}"
+                f"models of mini-batches (train.batch_size = {train.batch_size}) are ranked on validation rows: "
+                f"{_REMEDY}"
             )
-        if how.warm_start:
+        if train.warm_start:
             raise UserError(
-                f"the start that train.warm_start names ({how.warm_start}) knows the rows of every fold, so k-fold "
+                f"the start that train.warm_start names ({train.warm_start}) knows the rows of every fold, so k-fold "
                 f"losses would flatter it: {_REMEDY}"
             )
     return KFOLD
@@ -137,30 +139,30 @@ def _exact(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float]
 def _walked(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float | UserError]:
     """Errors (K, O) of full-batch descents, all models and folds side by side."""
     with one_thread():
-        readies = [ready for train, _ in pairs for ready in _on_fold(train, configs)]
-    ended = list(zip(readies, walk_together(readies), strict=True))
+        trainings = [training for train, _ in pairs for training in _on_fold(train, configs)]
+    ended = list(zip(trainings, descend_many(trainings), strict=True))
     return [_over_folds(pairs, ended[m :: len(configs)]) for m in range(len(configs))]
 
 
-def _over_folds(pairs: Sequence[Pair], ended_K: Sequence[tuple[Ready, Ended | UserError]]) -> Float | UserError:
+def _over_folds(pairs: Sequence[Pair], ended_K: Sequence[tuple[Training, Ended | UserError]]) -> Float | UserError:
     """One model's errors (K, O)."""
     errors = []
-    for k, ((_, test), (ready, end)) in enumerate(zip(pairs, ended_K, strict=True)):
+    for k, ((_, test), (training, end)) in enumerate(zip(pairs, ended_K, strict=True)):
         if isinstance(end, UserError):
             return UserError(f"in the training part of fold {k + 1} of {len(pairs)}, {end}")
-        theta_DO = ready.choice.trainer.theta(ready.problem, end[0])
-        errors.append(test_error(ready.problem.objective.model(theta_DO), test))
+        theta_DO = training.choice.trainer.theta(training.problem, end[0])
+        errors.append(test_error(training.problem.objective.model(theta_DO), test))
     return np.stack(errors)
 
 
-def _on_fold(train: Moments, configs: Sequence[TrainConfig]) -> list[Ready]:
+def _on_fold(train: Moments, configs: Sequence[TrainConfig]) -> list[Training]:
     """The same trainings on the record of the other folds; whether a rate converges there is seen by walking."""
     objectives: dict[tuple[bool, float, float], Objective] = {}
-    out = []
+    trainings = []
     for config in configs:
         key = config.standardize, config.weight_decay, config.l1
         if key not in objectives:
             objectives[key] = Objective.trained(train, config)
-        walked = replace(config, trainer="gram", force=True, device="cpu")
-        out.append(prepare(walked, validation=None, start=None).on(objectives[key], None))
-    return out
+        descent = replace(config, trainer="gram", force=True, device="cpu")
+        trainings.append(prepare(descent, validation=None, start=None).on(objectives[key], None))
+    return trainings

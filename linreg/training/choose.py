@@ -60,14 +60,14 @@ def check(config: Config) -> None:
 
 def _check(cls: type[Any], config: TrainConfig) -> None:
     """Refuse what the trainer cannot do, before anything is read; the line names those that can."""
-    asked = {
+    options = {
         "batch_size": ("mini_batches", bool(config.batch_size), "set it to 0"),
         "l1": ("takes_l1", bool(config.l1), "set it to 0"),
         "schedule": ("iterates", config.schedule != "constant", 'set it to "constant"'),
         "patience": ("iterates", bool(config.patience), "set it to 0"),
         "warm_start": ("iterates", bool(config.warm_start), "leave it out"),
     }
-    for key, (ability, wanted, remedy) in asked.items():
+    for key, (ability, wanted, remedy) in options.items():
         if wanted and not getattr(cls, ability):
             able = ", ".join(n for n, t in TRAINERS.items() if getattr(t, ability))
             raise UserError(f"train.trainer '{cls.name}' takes no train.{key}: {remedy}, or choose one of {able}")

@@ -1,13 +1,9 @@
-"""What full-batch descent will do, told from the record before any row is touched.
-
-The trainer that needs no rows walks ahead: for what has no closed form, a schedule or an L1 penalty, it is run as it
-is, epoch by epoch. It reads no file and no row.
+"""What full-batch descent will do, from the record, before any row is touched: it reads no file and no row.
 
 Shapes: F features, O targets, D = F + 1.
 """
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -16,8 +12,8 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Float, Objective, largest_stable_rate
 from linreg.model import LinearModel
-from linreg.training.trainers.contract import Problem, seeded_start, stack
-from linreg.training.trainers.gram import Gram
+from linreg.training.recurrence import CHUNK, begin, deviation, factors_after, walk
+from linreg.training.trainers.contract import seeded_start, stack
 
 
 def dtype_of(config: TrainConfig) -> torch.dtype:
@@ -43,15 +39,21 @@ def start_of(objective: Objective, config: TrainConfig, warm: LinearModel | None
     return start
 
 
-def walk(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Iterator[float]:
+def excess_by_epoch(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Iterator[float]:
     """The excess loss after 0, 1, 2, ... epochs, without end; in the targets' units squared."""
-    gram = Gram(**{f.name: getattr(config, f.name) for f in fields(Gram)})
-    start = start_of(objective, config, warm)
-    problem = Problem(objective, None, None, config.seed, torch.float64, torch.device("cpu"), warm_DO=start)
-    state = gram.init(problem)
+    state, done = begin(objective, config, start_of(objective, config, warm)), 0
     while True:
-        yield objective.excess_loss(gram.theta(problem, state))
-        state = gram.step(problem, state)
+        chunk = walk([objective], [config], [state], done=done, epochs=CHUNK)
+        yield from chunk.excess_KE[0, min(done, 1) :].tolist()
+        state, done = chunk.state(0, -1), done + CHUNK
+
+
+def excess_after(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Callable[[int], float]:
+    """The excess loss after any number of epochs at a constant rate without L1, by its closed form."""
+    value_D, away_DO = objective.eigenvalues_D, deviation(objective, start_of(objective, config, warm))
+    share_D = 0.5 * value_D * (away_DO**2).sum(axis=1)
+    factors = factors_after(value_D, config)
+    return lambda epochs: float(share_D @ factors(epochs) ** 2)
 
 
 def stable_rate(objective: Objective, config: TrainConfig) -> float:
@@ -84,7 +86,7 @@ def converges(objective: Objective, config: TrainConfig, warm: LinearModel | Non
         return False
     most = 1e30 if config.dtype == "float32" else float("inf")  # far below float32's end: gradients are larger
     with np.errstate(over="ignore", invalid="ignore"):  # a descent that is lost ends in infinity, or in nan after it
-        ahead = walk(objective, config, warm)
+        ahead = excess_by_epoch(objective, config, warm)
         start = next(ahead)
         for _, excess in zip(range(config.epochs), ahead, strict=False):
             if not excess < most:
@@ -111,9 +113,7 @@ def recorded_epochs(epochs: int, *, most: int = 60) -> list[int]:
     return sorted({0, epochs, *np.rint(spaced).astype(int).tolist()})
 
 
-def theta_after(objective: Objective, theta_DO: Float, *, learning_rate: float, epochs: int) -> Float:
-    """The parameters after ``epochs`` updates from ``theta_DO``, in the objective's coordinates."""
-    basis_DD = objective.basis_DD
-    kept_D = (1 - learning_rate * objective.eigenvalues_D) ** epochs
-    away_DO = basis_DD.T @ (theta_DO - objective.optimum_DO)
-    return np.asarray(objective.optimum_DO + basis_DD @ (kept_D[:, None] * away_DO))
+def parameters_after(objective: Objective, theta_DO: Float, *, learning_rate: float, epochs: int) -> Float:
+    """The parameters after ``epochs`` plain updates from ``theta_DO``, in the objective's coordinates."""
+    kept_D = factors_after(objective.eigenvalues_D, TrainConfig(learning_rate=learning_rate))(epochs)
+    return np.asarray(objective.optimum_DO + objective.basis_DD @ (kept_D[:, None] * deviation(objective, theta_DO)))

@@ -1,6 +1,6 @@
 """From rows and a config to a finished training, and what came of it.
 
-The checks and the coordinates are ``ready``'s, the epochs themselves ``loop``'s.
+The checks and the coordinates are ``prepare``'s, the epochs themselves ``loop``'s or ``full_batch``'s.
 
 Shapes: N rows, F features, O targets.
 """
@@ -19,10 +19,10 @@ from linreg.moments.moments import Moments
 from linreg.moments.training_record import record
 from linreg.threads import one_thread
 from linreg.training.choose import State
-from linreg.training.full_batch import Ended, walk_together
-from linreg.training.history import OnEpoch, Way, own_units
+from linreg.training.full_batch import descend_many
+from linreg.training.history import Ended, History, OnEpoch
 from linreg.training.loop import loop
-from linreg.training.prepare import Ready, design, means, prepare
+from linreg.training.prepare import Training, design, means, prepare
 from linreg.training.trainers.gram import Gram
 
 
@@ -96,14 +96,14 @@ def fit(
     choice = prepare(config, validation=validation, start=start)
     moments = record(rows).moments if moments is None else moments
     with one_thread():
-        ready = choice.on(Objective.trained(moments, config), start)
+        training = choice.on(Objective.trained(moments, config), start)
     if choice.trainer.needs_rows:
-        ready = ready.with_rows(*design(rows, config, ready.problem.objective, choice.device))
-    return run(ready, gaps=rows.gaps, validation=validation, on_epoch=on_epoch)
+        training = training.with_rows(*design(rows, config, training.problem.objective, choice.device))
+    return run(training, gaps=rows.gaps, validation=validation, on_epoch=on_epoch)
 
 
-def run(ready: Ready, *, gaps: bool, validation: Moments | None = None, on_epoch: OnEpoch | None = None) -> Fit:
-    """Run the epochs of a training that is ready.
+def run(training: Training, *, gaps: bool, validation: Moments | None = None, on_epoch: OnEpoch | None = None) -> Fit:
+    """Run the epochs of a training that is prepared.
 
     Args:
         gaps: features may be missing, so the model keeps what fills them.
@@ -111,40 +111,40 @@ def run(ready: Ready, *, gaps: bool, validation: Moments | None = None, on_epoch
     Raises:
         UserError: the training diverged.
     """
-    trainer, config = ready.choice.trainer, ready.choice.config
+    trainer = training.choice.trainer
     if isinstance(trainer, Gram):
-        return finish(ready, *_walked(ready, validation, on_epoch), gaps=gaps)
+        return finish(training, *_descend(training, validation, on_epoch), gaps=gaps)
     # a descent that is lost is reported in words; one over rows may use all threads, with bits of their number
     with np.errstate(over="ignore", invalid="ignore"), nullcontext() if trainer.needs_rows else one_thread():
-        state, way, stopped = loop(trainer, ready.problem, config, validation, on_epoch)
-    return finish(ready, state, way, stopped, gaps=gaps)
+        return finish(training, *loop(training, validation, on_epoch), gaps=gaps)
 
 
-def _walked(ready: Ready, validation: Moments | None, on_epoch: OnEpoch | None) -> Ended:
-    """What ``loop`` returns, to the bit, a stretch of epochs at a time: their losses are one array operation."""
-    (ended,) = walk_together([ready], validation, (lambda _, epoch, loss: on_epoch(epoch, loss)) if on_epoch else None)
+def _descend(training: Training, validation: Moments | None, on_epoch: OnEpoch | None) -> Ended:
+    """What ``loop`` returns, by chunks of epochs."""
+    on_model_epoch = (lambda _, epoch, loss: on_epoch(epoch, loss)) if on_epoch else None
+    (ended,) = descend_many([training], validation, on_model_epoch)
     if isinstance(ended, UserError):
         raise ended
     return ended
 
 
-def finish(ready: Ready, state: State, way: Way, stopped: str, *, gaps: bool) -> Fit:
+def finish(training: Training, state: State, history: History, stopped: str, *, gaps: bool) -> Fit:
     """What came of a training that ran to its end; arguments as ``loop`` returns them."""
-    choice, objective = ready.choice, ready.problem.objective
-    theta = choice.trainer.theta(ready.problem, state)
+    choice, objective = training.choice, training.problem.objective
+    theta, epochs = choice.trainer.theta(training.problem, state), len(history.excess) - 1
     model = objective.model(theta)
     return Fit(
         model=replace(model, fill_F=means(objective)) if gaps else model,
-        train_loss=[objective.optimum_loss + e for e in way.excess],
-        excess_loss=way.excess,
-        validation_loss=way.validation,
+        train_loss=[objective.optimum_loss + excess for excess in history.excess],
+        excess_loss=history.excess,
+        validation_loss=history.validation,
         excess_mse=objective.excess_mse(theta),
         trainer=choice.trainer.name,
         why=choice.why,
         device=str(choice.device) if choice.trainer.needs_rows else "cpu",
-        epochs=len(way.excess) - 1,
+        epochs=epochs,
         stopped=stopped,
-        path=way.path | {len(way.excess) - 1: own_units(model)},
+        path=history.path | {epochs: objective.own_units(theta)},
         state=state,
         objective=objective,
         config=choice.config,

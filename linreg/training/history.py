@@ -1,21 +1,30 @@
-"""History."""
+"""The history of a descent: its losses, some of its parameters, its best state; and every reason to stop.
+
+Losses come from the record of the rows, for every trainer alike, so they are those of the parameters as they are and
+not averages over batches. It knows no trainer.
+
+Shapes: E epochs that follow, F features, O targets, D = F + 1.
+"""
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Float, Objective
-from linreg.model import LinearModel
+from linreg.moments.moments import Moments
 from linreg.training.choose import State
 from linreg.training.convergence import minibatch_rate, recorded_epochs, stable_rate
 
-OnEpoch = Callable[[int, float], None]
-
+OnEpoch = Callable[[int, float], None]  # (epoch, loss)
+OnModelEpoch = Callable[[int, int, float], None]  # (which model, epoch, loss)
+Ints = npt.NDArray[np.intp]
 
 # Loss over the larger of its start and the mean predictor's, from which a descent counts as lost. Divided by
 # (1 - momentum)^2: near the largest stable rate a descent that converges overshoots by up to 2.2 / (1 - momentum)^2.
@@ -23,18 +32,21 @@ _LOST = 100.0
 
 
 @dataclass
-class Way:
-    """The way so far: the losses of every epoch, the start included, some of the parameters, and the best state on the
-    validation rows. It knows every reason to stop, and no trainer.
+class History:
+    """The losses of every epoch, the start included, some of the parameters, and the best state on validation rows.
 
     Args:
         objective, config: what is trained, and how.
         epochs: how many may be run; 0 where the trainer does not iterate.
+        validation_record: of the validation rows.
+        on_epoch: called with (epoch, loss) after each.
     """
 
     objective: Objective
     config: TrainConfig
     epochs: int
+    validation_record: Moments | None = None
+    on_epoch: OnEpoch | None = None
     excess: list[float] = field(default_factory=list)
     path: dict[int, Float] = field(default_factory=dict)
     validation: list[float] = field(default_factory=list)
@@ -42,82 +54,93 @@ class Way:
     best_state: State | None = None
 
     @cached_property
-    def _noted(self) -> frozenset[int]:
+    def _path_epochs(self) -> frozenset[int]:
         return frozenset(recorded_epochs(self.epochs))
 
     @cached_property
-    def _lost(self) -> float:
-        """The loss from which a descent counts as lost; none where a schedule may come down from a rate too large."""
+    def _largest_loss(self) -> float:
+        """Of a descent that is not lost; any float where a schedule may come down from a rate too large."""
         config = self.config
         if config.schedule != "constant" and config.learning_rate >= stable_rate(self.objective, config):
-            return math.inf
-        return _LOST / (1 - config.momentum) ** 2 * self._nothing
+            return sys.float_info.max
+        return min(_LOST / (1 - config.momentum) ** 2 * self._idle_loss, sys.float_info.max)
 
     @cached_property
-    def _nothing(self) -> float:
+    def _idle_loss(self) -> float:
         """The loss of doing nothing: of the start, or of the mean predictor where that is larger."""
         moments = self.objective.moments
         variance = float((moments.spread_P[len(moments.features) :] ** 2).mean())
         return max(self.objective.optimum_loss + self.excess[0], variance)
 
-    def note(self, excess: float, error: float | None, at: Callable[[], tuple[State, Float]]) -> float:
-        """Note the losses of the next parameters; returns the trained loss.
+    def append(self, theta_DO: Float, state: State) -> None:
+        """Take the next epoch: ``extend`` of one."""
+        self.extend(self.objective.excess_losses(theta_DO[None]), lambda _: theta_DO[None], lambda _: state)
+
+    def extend(self, excess_E: Float, theta: Callable[[Ints], Float], state: Callable[[int], State]) -> None:
+        """Take the epochs that follow, up to the one with which the descent ends.
 
         Args:
-            excess: of the trained loss over its optimum.
-            error: on the validation rows; None where there are none.
-            at: gives the state and its parameters, should they be wanted.
+            excess_E: of the trained loss over its optimum.
+            theta, state: give the parameters (E, D, O) and the state after those of these epochs that are wanted.
 
         Raises:
             UserError: the descent is lost, or the validation loss is beyond float64.
         """
-        epoch = len(self.excess)
-        if epoch in self._noted:
-            self.path[epoch] = self.objective.own_units(at()[1])
-        self.excess.append(excess)
-        if error is not None:
-            self._validated(epoch, error, at)
-        loss = self.objective.optimum_loss + excess
-        if epoch and (not math.isfinite(loss) or loss > self._lost):
-            raise UserError(_diverged(self.excess, loss, self.config, self.objective))
-        return loss
-
-    def note_all(self, excess: Sequence[float], theta: Callable[[int], Float]) -> list[float] | None:
-        """``note`` for several epochs in a row, without validation rows; returns the trained losses.
-
-        None, and nothing is noted, where the way may end before the last of them.
-
-        Args:
-            excess: of the trained losses over the optimum.
-            theta: gives the parameters of one of them, should they be wanted.
-        """
         first, config = len(self.excess), self.config
-        if self.ending() or config.patience or first + len(excess) - 1 > self.epochs:
-            return None
-        excess_E = np.array(excess)
+        excess_E = excess_E[: max(self.epochs - first + 1, 1)]
+        self.excess += excess_E.tolist()
         loss_E = self.objective.optimum_loss + excess_E
-        lost = not np.isfinite(loss_E).all() or bool((loss_E > self._lost).any())
-        if lost or (config.tolerance and bool((excess_E[:-1] <= config.tolerance).any())):
-            return None
-        for i in range(len(excess)):
-            if first + i in self._noted:
-                self.path[first + i] = self.objective.own_units(theta(i))
-        self.excess += excess
-        losses: list[float] = loss_E.tolist()
+        lost_E = ~(loss_E <= self._largest_loss)  # nan is lost
+        lost_E[0] &= first > 0
+        ends_E = lost_E | (excess_E <= config.tolerance) if config.tolerance else lost_E
+        count = int(ends_E.argmax()) + 1 if ends_E.any() else len(ends_E)
+        if self.validation_record is not None:
+            count = self._validate(first, self._validation_losses(theta(np.arange(count))), state)
+        del self.excess[first + count :]
+        self._record(first, count, theta)
+        lost = bool(lost_E[count - 1])
+        self._report(first, loss_E[: count - lost].tolist())
+        if lost:
+            raise UserError(_diverged(self.excess, float(loss_E[count - 1]), config, self.objective))
+
+    def _validation_losses(self, theta_EDO: Float) -> list[float]:
+        """The mean squared errors on the validation rows."""
+        assert self.validation_record is not None
+        weight_EOF = theta_EDO[:, 1:].swapaxes(-1, -2) / self.objective.scale_F
+        error_EO = self.validation_record.mean_squared_error(weight_EOF, theta_EDO[:, 0], self.objective.centre_F)
+        losses: list[float] = error_EO.mean(axis=-1).tolist()
         return losses
 
-    def _validated(self, epoch: int, error: float, at: Callable[[], tuple[State, Float]]) -> None:
-        if not math.isfinite(error) and math.isfinite(self.excess[-1]):
-            raise UserError(
-                f"the loss on the validation rows is {error} at epoch {epoch}: a row there is too far from the "
-                "training rows to be squared; correct or remove it"
-            )
-        if not self.validation or error < self.validation[self.best]:
-            self.best = epoch
-            self.best_state = at()[0] if self.config.patience else None
-        self.validation.append(error)
+    def _validate(self, first: int, losses: list[float], state: Callable[[int], State]) -> int:
+        """Take the validation losses until patience ends; returns of how many epochs."""
+        patience = self.config.patience
+        for epoch, loss in enumerate(losses, first):
+            if not math.isfinite(loss) and math.isfinite(self.excess[epoch]):
+                raise UserError(
+                    f"the loss on the validation rows is {loss} at epoch {epoch}: a row there is too far from the "
+                    "training rows to be squared; correct or remove it"
+                )
+            if not epoch or loss < self.validation[self.best]:
+                self.best = epoch
+            self.validation.append(loss)
+            if patience and epoch - self.best >= patience:
+                break
+        if patience and self.best >= first:
+            self.best_state = state(self.best - first)
+        return len(self.validation) - first
 
-    def ending(self) -> str:
+    def _record(self, first: int, count: int, theta: Callable[[Ints], Float]) -> None:
+        epochs = sorted(self._path_epochs.intersection(range(first, first + count)))
+        if epochs:
+            self.path.update(zip(epochs, self.objective.own_units(theta(np.array(epochs) - first)), strict=True))
+
+    def _report(self, first: int, losses: list[float]) -> None:
+        if self.on_epoch:
+            for epoch, loss in enumerate(losses, first):
+                if epoch:
+                    self.on_epoch(epoch, loss)
+
+    def stop_reason(self) -> str:
         """Why no further epoch is to be run; empty where one is."""
         config, done = self.config, len(self.excess) - 1
         if not self.epochs:
@@ -130,28 +153,26 @@ class Way:
             return f"no lower loss on the validation rows for {config.patience} epochs"
         return ""
 
-    def settle(self, state: State, stopped: str) -> tuple[State, str]:
-        """The state to keep, of the last epoch or of the best, and the whole reason why the way ended.
+    def finish(self, state: State, reason: str) -> "Ended":
+        """The state to keep, of the last epoch or of the best, this history, and the whole reason why it ended.
 
         Raises:
             UserError: it ends above where it began.
         """
         if not self.epochs:
-            return state, stopped
+            return state, self, reason
         if self.config.patience and self.best_state is not None:
             state = self.best_state
-            stopped = f"{stopped}; the parameters of epoch {self.best} had the lowest validation loss, and are kept"
+            reason = f"{reason}; the parameters of epoch {self.best} had the lowest validation loss, and are kept"
             del self.excess[self.best + 1 :]
             self.path = {epoch: theta for epoch, theta in self.path.items() if epoch <= self.best}
         loss = self.objective.optimum_loss + self.excess[-1]
-        if loss > self._nothing:
+        if loss > self._idle_loss:
             raise UserError(_diverged(self.excess, loss, self.config, self.objective))
-        return state, stopped
+        return state, self, reason
 
 
-def own_units(model: LinearModel) -> Float:
-    """The parameters in the data's own units, bias first, shape (1 + F, O)."""
-    return np.vstack([model.intercept_O, model.weight_OF.T])
+Ended = tuple[State, History, str]  # what is kept, how it came there, why it ended
 
 
 def _diverged(excess: list[float], loss: float, config: TrainConfig, objective: Objective) -> str:

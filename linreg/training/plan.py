@@ -6,16 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.config import TrainConfig
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.threads import one_thread
-from linreg.training.convergence import converges, minibatch_rate, stable_rate, start_of, walk
-
-Float = npt.NDArray[np.float64]
+from linreg.training.convergence import converges, excess_after, excess_by_epoch, minibatch_rate, stable_rate
 
 SHARES = {"1%": 0.01, "0.1%": 0.001}
 _FOREVER = 10**18  # epochs that nobody runs
@@ -115,21 +112,21 @@ def _epochs_to(
         return never
     if config.l1:
         return _walked(objective, config, start, targets, max(_WALKED, config.epochs))
-    excess_after = _excess_after(objective, config, start)
-    return [_first(excess_after, target) for target in targets]
+    excess = excess_after(objective, config, start)
+    return [_first(excess, target) for target in targets]
 
 
 def _walked(
     objective: Objective, config: TrainConfig, start: LinearModel | None, targets: Sequence[float], most: int
 ) -> list[int | None]:
     """The first of at most ``most`` epochs at which the excess is at most each target."""
-    found: list[int | None] = [None] * len(targets)
+    epochs: list[int | None] = [None] * len(targets)
     with np.errstate(over="ignore", invalid="ignore"):
-        for epoch, excess in zip(range(most + 1), walk(objective, config, start), strict=False):
-            found = [epoch if f is None and excess <= t else f for f, t in zip(found, targets, strict=True)]
-            if None not in found or not excess < math.inf:
+        for epoch, excess in zip(range(most + 1), excess_by_epoch(objective, config, start), strict=False):
+            epochs = [epoch if e is None and excess <= t else e for e, t in zip(epochs, targets, strict=True)]
+            if None not in epochs or not excess < math.inf:
                 break
-    return found
+    return epochs
 
 
 def _is_zero(objective: Objective) -> bool:
@@ -139,47 +136,20 @@ def _is_zero(objective: Objective) -> bool:
     return objective.optimum_loss <= (64 * float(np.finfo(float).eps)) ** 2 * square
 
 
-def _first(excess_after: Callable[[int], float], target: float) -> int | None:
-    """The smallest t with ``excess_after(t) <= target``, by doubling and halving."""
-    if excess_after(0) <= target:
+def _first(excess: Callable[[int], float], target: float) -> int | None:
+    """The smallest t with ``excess(t) <= target``, by doubling and halving."""
+    if excess(0) <= target:
         return 0
     high = 1
-    while excess_after(high) > target:
+    while excess(high) > target:
         high *= 2
         if high > _FOREVER:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if excess_after(middle) <= target else (middle, high)
+        low, high = (low, middle) if excess(middle) <= target else (middle, high)
     return high
-
-
-def _excess_after(
-    objective: Objective, config: TrainConfig, start: LinearModel | None = None
-) -> Callable[[int], float]:
-    """The excess loss after t epochs, each direction by itself: powers of a 2 x 2 recurrence (deviation, velocity)."""
-    away = objective.basis_DD.T @ (start_of(objective, config, start) - objective.optimum_DO)
-    values, rate, m = objective.eigenvalues_D, config.learning_rate, config.momentum
-    size_D = (away**2).sum(axis=1)
-
-    def recurrence(keep: float, take: float) -> Float:
-        velocity = np.stack([take * values, np.full_like(values, keep)], axis=-1)
-        own = np.stack([values, np.zeros_like(values)], axis=-1)
-        direction = own + m * velocity if config.nesterov else velocity
-        moved = np.array([1.0, 0.0]) - rate * direction
-        return np.stack([moved, velocity], axis=-2)
-
-    first = recurrence(0.0, 1.0)
-    later = recurrence(m, 1 - config.dampening if m else 1.0)
-
-    def excess(epochs: int) -> float:
-        if epochs == 0:
-            return float(0.5 * (values * size_D).sum())
-        factor = (np.linalg.matrix_power(later, epochs - 1) @ first)[:, 0, 0]
-        return float(0.5 * (values * factor**2 * size_D).sum())
-
-    return excess
 
 
 def _advice(
@@ -243,10 +213,10 @@ def _faster(objective: Objective, config: TrainConfig, needed: int | None, start
     if soon is None or (needed is not None and soon * 2 > needed):
         return []
     other = [f"--set train.{k}={str(v).lower()} " for k, v in plain.items() if getattr(config, k) != v]
-    how = f"{''.join(other)}--set train.learning_rate={changed.learning_rate:g}"
+    command = f"{''.join(other)}--set train.learning_rate={changed.learning_rate:g}"
     if soon > config.epochs:
-        how += f" --set train.epochs={soon}"
-    return [f"{how} comes within 1% of the optimum in {soon:,} epochs"]
+        command += f" --set train.epochs={soon}"
+    return [f"{command} comes within 1% of the optimum in {soon:,} epochs"]
 
 
 def _two_digits(rate: float) -> float:

@@ -1,8 +1,8 @@
 """What is settled before the first epoch: which trainer, whether the rate can converge, the rows as it sees them.
 
-    ready = prepare(config, validation=None, start=None).on(objective, None)
+    training = prepare(config, validation=None, start=None).on(objective, None)
 
-It runs no epoch: that is ``fit``'s and ``sweep``'s.
+It runs no epoch: that is ``fit``'s and ``fit_many``'s.
 
 Shapes: N rows, F features, O targets.
 """
@@ -22,11 +22,11 @@ from linreg.rows.rows import Rows
 from linreg.training.choose import Problem, Trainer, choose
 from linreg.training.convergence import converges, dtype_of, stable_rate, start_of
 from linreg.training.device import resolve
-from linreg.training.history import or_standardize
+from linreg.training.history import History, OnEpoch, or_standardize
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrainerChoice:
     """A trainer that can do what a config asks for.
 
     Args:
@@ -40,7 +40,7 @@ class Choice:
     why: str
     device: torch.device
 
-    def on(self, objective: Objective, start: LinearModel | None) -> "Ready":
+    def on(self, objective: Objective, start: LinearModel | None) -> "Training":
         """The choice with a record to train on; without any rows yet.
 
         Raises:
@@ -50,22 +50,28 @@ class Choice:
         check_rate(objective, config, self.trainer, start)
         start_of(objective, config, start)  # refused where the dtype cannot hold it
         warm_DO = None if start is None else objective.theta(start)
-        return Ready(self, Problem(objective, None, None, config.seed, dtype, self.device, warm_DO=warm_DO))
+        return Training(self, Problem(objective, None, None, config.seed, dtype, self.device, warm_DO=warm_DO))
 
 
 @dataclass(frozen=True)
-class Ready:
+class Training:
     """A training that has passed its checks: what ``loop`` runs."""
 
-    choice: Choice
+    choice: TrainerChoice
     problem: Problem
 
-    def with_rows(self, x_NF: torch.Tensor, y_NO: torch.Tensor, weight_N: torch.Tensor | None) -> "Ready":
+    def with_rows(self, x_NF: torch.Tensor, y_NO: torch.Tensor, weight_N: torch.Tensor | None) -> "Training":
         """The same with the rows that ``design`` gives."""
         return replace(self, problem=replace(self.problem, x_NF=x_NF, y_NO=y_NO, weight_N=weight_N))
 
+    def history(self, validation: Moments | None, on_epoch: OnEpoch | None) -> History:
+        """An empty history for it."""
+        config = self.choice.config
+        epochs = config.epochs if self.choice.trainer.iterates else 0
+        return History(self.problem.objective, config, epochs, validation, on_epoch)
 
-def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearModel | None) -> Choice:
+
+def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearModel | None) -> TrainerChoice:
     """Choose the trainer and check what needs no record.
 
     Raises:
@@ -76,7 +82,7 @@ def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearMod
     wanted = config.device != "auto" or trainer.uses_gpu_by_default
     device = device if wanted and device.type in trainer.devices else torch.device("cpu")
     _check_given(config, validation, start)
-    return Choice(config, trainer, why, device)
+    return TrainerChoice(config, trainer, why, device)
 
 
 def _check_given(config: TrainConfig, validation: Moments | None, start: LinearModel | None) -> None:
@@ -116,12 +122,11 @@ def design(
     rows: Rows, config: TrainConfig, objective: Objective, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """The rows in the trained coordinates, scaled in float64 before any rounding to the dtype: x_NF, y_NO, weight_N."""
-    how: dict[str, Any] = {"mixed": config.shuffle and mixes(len(rows), config.batch_size)}
-    how["fill_F"] = means(objective) if rows.gaps else None
-    if config.standardize:
-        how["scaled"] = objective.centre_F, objective.scale_F
-    x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype_of(config), **how))
-    return x_NF, y_NO, _row_weights(rows.weights(mixed=how["mixed"]), device, dtype_of(config))
+    mixed, dtype = config.shuffle and mixes(len(rows), config.batch_size), dtype_of(config)
+    scaled: dict[str, Any] = {"scaled": (objective.centre_F, objective.scale_F)} if config.standardize else {}
+    fill_F = means(objective) if rows.gaps else None
+    x_NF, y_NO = (t.to(device) for t in rows.tensors(dtype, mixed=mixed, fill_F=fill_F, **scaled))
+    return x_NF, y_NO, _row_weights(rows.weights(mixed=mixed), device, dtype)
 
 
 def _row_weights(weight_N: Float | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor | None:

@@ -42,11 +42,11 @@ class Scheduled(Protocol):
         """How many the cosine takes."""
 
 
-def rate_of(how: Scheduled, epoch: int) -> float:
+def rate_of(settings: Scheduled, epoch: int) -> float:
     """The learning rate of an epoch, counted from 1."""
-    if how.schedule == "step":
-        return float(how.learning_rate * how.gamma ** ((epoch - 1) // how.step_size))
-    if how.schedule == "cosine":
-        swing = (1 + math.cos(math.pi * (epoch - 1) / how.epochs)) / 2
-        return how.eta_min + (how.learning_rate - how.eta_min) * swing
-    return how.learning_rate
+    if settings.schedule == "step":
+        return float(settings.learning_rate * settings.gamma ** ((epoch - 1) // settings.step_size))
+    if settings.schedule == "cosine":
+        swing = (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
+        return settings.eta_min + (settings.learning_rate - settings.eta_min) * swing
+    return settings.learning_rate

@@ -42,15 +42,17 @@ def test_the_gradient_is_that_of_finite_differences_and_zero_at_the_optimum(stan
     objective = Objective.of(moments_of(X15, Y15), standardize=standardize, weight_decay=decay)
     z, theta = trained(X15, standardize=standardize), np.random.default_rng(1).normal(size=(4, 2))
     basis, values = objective.basis_DD, objective.eigenvalues_D[:, None]
-    ours = basis @ (values * (basis.T @ theta) - objective.slope_DO)
+    ours = basis @ (values * (basis.T @ (theta - objective.optimum_DO)))
     step = np.zeros_like(theta)
     for i in np.ndindex(theta.shape):
         step[i] = 1e-3  # the loss is a parabola: the centred difference has no error of its own
         up, down = (loss_of_rows(z, Y15, theta + s * step, decay) for s in (1, -1))
         assert ours[i] == pytest.approx((up - down) / 2e-3, rel=1e-5, abs=1e-6)
         step[i] = 0.0
-    at_optimum = values * (basis.T @ objective.optimum_DO) - objective.slope_DO
-    assert np.abs(at_optimum).max() <= 1e-9 * np.abs(objective.slope_DO).max()
+    at_zero = 2 * z.T @ Y15 / Y15.size
+    at_optimum = 2 * z.T @ (z @ objective.optimum_DO) / Y15.size - at_zero
+    at_optimum[1:] += decay * objective.optimum_DO[1:]
+    assert np.abs(at_optimum).max() <= 1e-9 * np.abs(at_zero).max()
 
 
 @pytest.mark.parametrize("standardize", [False, True])

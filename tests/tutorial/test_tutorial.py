@@ -28,7 +28,7 @@ from docs import build
 from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective, largest_stable_rate
-from linreg.training.convergence import recorded_epochs, theta_after
+from linreg.training.convergence import parameters_after, recorded_epochs
 from linreg.training.plan import epochs_until
 from linreg.training.trainers.contract import seeded_start, stack
 from linreg.tutorial import (
@@ -464,7 +464,7 @@ def test_of_many_epochs_as_few_as_asked_are_recorded() -> None:
 def test_the_walk_is_the_loop_taken_one_step_at_a_time() -> None:
     objective, theta = Objective.of(moments_of(X5, Y5)), THETA
     for epoch in range(50):
-        ahead = theta_after(objective, THETA, learning_rate=1e-5, epochs=epoch)
+        ahead = parameters_after(objective, THETA, learning_rate=1e-5, epochs=epoch)
         assert ahead == pytest.approx(theta, rel=1e-10)
         theta = theta - 1e-5 * 2 / Y5.size * DESIGN5.T @ (DESIGN5 @ theta - Y5)
 
@@ -489,7 +489,7 @@ def test_the_epochs_needed_are_the_first_that_are_enough() -> None:
     needed = epochs_until(objective, how, 0.01, objective.model(THETA))
     assert needed == pytest.approx(10.6e6, rel=0.01)
     for epochs, enough in ((needed, True), (needed - 1, False)):
-        theta = theta_after(objective, THETA, learning_rate=1e-5, epochs=epochs)
+        theta = parameters_after(objective, THETA, learning_rate=1e-5, epochs=epochs)
         assert (objective.excess_loss(theta) <= 0.01 * objective.optimum_loss) == enough
     assert epochs_until(objective, how, 0.01, objective.model(objective.optimum_DO)) == 0
 
