@@ -11,14 +11,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
 from flows import interrupts
+from flows.orchestration.local_server import local_server
 from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
+_RUNNING = ("run", "sweep")  # a flow, here: these need a Prefect server
 
 
 class _Parser(argparse.ArgumentParser):
@@ -136,10 +138,11 @@ def _serve(commands: Any) -> None:
 
 def _call(args: argparse.Namespace) -> int:
     function: Callable[[argparse.Namespace], Result | None]
-    function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
     as_json = getattr(args, "json", False)
     with _stdout_apart() as out:
-        result = function(args)
+        with local_server() if args.function in _RUNNING else nullcontext():  # before seconds of imports
+            function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
+            result = function(args)
         if result is not None:
             document, text = result
             out.write(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text)
@@ -151,7 +154,7 @@ def _call(args: argparse.Namespace) -> int:
 def _stdout_apart() -> Iterator[Any]:
     """Send what anything prints meanwhile to stderr, and give the real stdout.
 
-    Prefect's temporary server inherits file descriptor 1; were that the caller's pipe, a killed run would hold it open.
+    A process that is started meanwhile inherits file descriptor 1 and must not hold the caller's pipe open.
     """
     sys.stdout.flush()
     real = os.dup(1)  # not inherited by children

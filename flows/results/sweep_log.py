@@ -13,7 +13,6 @@ from flows.results.sweep_outcome import Row, as_csv, table
 from flows.steps.rank import SweepIngested
 from flows.tracking.run import TrackedRun
 from flows.tracking.sweeps import TABLE
-from linreg import plots
 from linreg.config import Config
 from linreg.config_file import to_toml
 from linreg.errors import UserError
@@ -151,6 +150,8 @@ def log_table(run: TrackedRun, rows: Sequence[Row], sweep: SweepIngested, result
 
 def picture(rows: Sequence[Row], sweep: SweepIngested, results: Sequence[Result], best: int) -> bytes:
     """The curves, and what ranked the models, as a PNG."""
+    from linreg import plots  # matplotlib is loaded when something is drawn
+
     watched = sweep.found.validation is not None
     figure = plots.sweep(
         [_curve(result, watched) for result in results],

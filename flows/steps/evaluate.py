@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flows.steps.ingested import Champion, Ingested
-from linreg import plots
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict_rows
@@ -219,6 +218,8 @@ def _predict(model: LinearModel, ingested: Ingested) -> Float:
 def _pictures(
     fitted: Fit, inference: Inference, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
 ) -> dict[str, bytes]:
+    from linreg import plots  # matplotlib is loaded when something is drawn
+
     model, moments = fitted.model, ingested.moments
     f, half_OF, band_O = len(model.features), None, None
     if inference.valid:
@@ -248,6 +249,8 @@ def _half(coefficient: Coefficient) -> float:
 
 def _parabolas(fitted: Fit) -> "Figure":
     """The walk in the data's own units on the mean squared error, whatever was trained: the picture of the tutorial."""
+    from linreg import plots
+
     epochs, path_TDO = list(fitted.path), np.stack(list(fitted.path.values()))
     plain, moments = Objective.of(fitted.objective.moments), fitted.objective.moments
     return plots.parabolas(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from linreg.sampling import FEWEST_PARTITIONS
 
@@ -94,5 +94,5 @@ def _half_width(away_NT: Float, n: float) -> Float:
     """
     if n < 2:
         return np.full(away_NT.shape[1], np.inf)
-    quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     return np.asarray(quantile * np.sqrt((away_NT**2).sum(axis=0) * n / (n - 1)))
