@@ -17,8 +17,13 @@ from linreg.errors import ServerAway, UserError
 
 
 def is_server_named() -> bool:
-    """Whether Prefect's settings name a server."""
-    if os.environ.get("PREFECT_API_URL"):
+    """Whether Prefect's settings name a server.
+
+    Raises:
+        UserError: the environment does, by what is no address; Prefect may not even be imported with it.
+    """
+    if url := os.environ.get("PREFECT_API_URL"):
+        _check_address(url)
         return True
     if "prefect" not in sys.modules and not any(_holds(path, word) for path, word in _settings_files().items()):
         return False
