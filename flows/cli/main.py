@@ -11,12 +11,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
 from flows import interrupts
-from flows.orchestration.local_server import local_server
 from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
@@ -140,7 +139,7 @@ def _call(args: argparse.Namespace) -> int:
     function: Callable[[argparse.Namespace], Result | None]
     as_json = getattr(args, "json", False)
     with _stdout_apart() as out:
-        with local_server() if args.function in _RUNNING else nullcontext():  # before seconds of imports
+        with _server_for(args.function):  # before seconds of imports
             function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
             result = function(args)
         if result is not None:
@@ -148,6 +147,15 @@ def _call(args: argparse.Namespace) -> int:
             out.write(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text)
             out.write("\n")
     return 0
+
+
+def _server_for(command: str) -> AbstractContextManager[None]:
+    """The Prefect server that a command needs, if it needs one."""
+    if command not in _RUNNING:
+        return nullcontext()
+    from flows.orchestration.local_server import local_server
+
+    return local_server()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Which Prefect server is named, and whether it answers.
 
     is_server_named()             # in the environment, a profile or a file of settings
-    use_server("http://...")      # from now on, in this process
+    change_settings({...})        # of this process, whether or not it has loaded them
     check_server()                # a sign of life, or the error that says what to do
 
 Prefect's settings take a second to load: ``is_server_named`` loads them only where something hints at an address.
@@ -9,6 +9,7 @@ Prefect's settings take a second to load: ``is_server_named`` loads them only wh
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -54,18 +55,13 @@ def _api_url() -> str | None:
     return get_current_settings().api.url
 
 
-def use_server(url: str | None) -> None:
-    """Have this process use that server, which has no pages to look at; None: no longer."""
-    for name, value in {"PREFECT_API_URL": url, "PREFECT_UI_URL": ""}.items():
-        if url is None:
+def change_settings(variables: Mapping[str, str | None]) -> None:
+    """Set variables of the environment, or remove those that are None, and have Prefect look there again."""
+    for name, value in variables.items():
+        if value is None:
             os.environ.pop(name, None)
         else:
-            os.environ[name] = value or ""
-    refresh_settings()
-
-
-def refresh_settings() -> None:
-    """Have Prefect look at the environment again, where it has done so before."""
+            os.environ[name] = value
     if "prefect.context" in sys.modules:
         from prefect.context import refresh_global_settings_context
 

@@ -24,7 +24,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from flows import interrupts
-from flows.orchestration.address import is_server_named, prefect_home, refresh_settings, use_server
+from flows.orchestration.address import change_settings, is_server_named, prefect_home
 from linreg.errors import ServerAway
 
 PROCESS = Path(__file__).with_name("server_process.py")
@@ -40,6 +40,7 @@ _SETTINGS = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _UNN
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_API_BASE_PATH": "/api",
 }
+_CHANGED = ("PREFECT_API_URL", "PREFECT_UI_URL", "PREFECT_CLIENT_MAX_RETRIES", "PREFECT_LOGGING_TO_API_ENABLED")
 
 _server: "_Server | None" = None
 
@@ -80,6 +81,7 @@ class _Server:
     def __init__(self) -> None:
         self.loss: ServerAway | None = None
         self._is_ready = self._is_ending = False
+        self._before = {name: os.environ.get(name) for name in _CHANGED}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         with suppress(OSError):
             prefect_home().mkdir(mode=0o700, parents=True, exist_ok=True)  # Prefect makes no parents
@@ -87,38 +89,29 @@ class _Server:
 
     def _start(self) -> None:
         self._port = _free_port()
-        command = [
-            "--no-prompt",
-            "server",
-            "start",
-            "--host",
-            HOST,
-            "--port",
-            str(self._port),
-            "--log-level",
-            "WARNING",
-        ]
+        command = f"--no-prompt server start --host {HOST} --port {self._port} --log-level WARNING"
         self._process = subprocess.Popen(
-            [sys.executable, "-P", PROCESS, *command],
-            env=os.environ | _SETTINGS,
+            [sys.executable, "-P", PROCESS, *command.split()],
+            env={name: value for name, value in os.environ.items() if name not in _CHANGED} | _SETTINGS,
             stdin=subprocess.PIPE,  # which is closed however this process ends
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,  # what is sent to the whole group of this process does not reach it
         )
-        use_server(f"http://{HOST}:{self._port}/api")
+        change_settings({"PREFECT_API_URL": f"http://{HOST}:{self._port}/api", "PREFECT_UI_URL": ""})
 
     def wait_until_ready(self) -> None:
-        tries = 0 if self._is_ready else _TRIES
-        while tries and not self._answers():
-            tries -= 1
-            if not tries or not _is_taken(self._port):  # the port was not the reason
+        if self._is_ready:
+            return
+        tries = 1
+        while not self._answers():
+            if tries == _TRIES or not _is_taken(self._port):  # the port was not the reason
                 raise self._failure()
+            tries += 1
             self._close_pipe()
             self._start()
-        if not self._is_ready:
-            self._is_ready = True
-            threading.Thread(target=self._miss, daemon=True).start()
+        self._is_ready = True
+        threading.Thread(target=self._miss, daemon=True).start()
 
     def _answers(self) -> bool:
         """Wait until the process answers; False: it has ended."""
@@ -146,8 +139,7 @@ class _Server:
             return
         advice = "run again, or start one that stays (`prefect server start`) and name it in PREFECT_API_URL"
         self.loss = ServerAway(f"the run's own Prefect server {self._ended()} in the middle of the run: {advice}")
-        os.environ["PREFECT_CLIENT_MAX_RETRIES"] = "0"
-        refresh_settings()
+        change_settings({"PREFECT_CLIENT_MAX_RETRIES": "0", "PREFECT_LOGGING_TO_API_ENABLED": "false"})
         interrupts.raise_in_main_thread(self.loss)
 
     def _failure(self) -> ServerAway:
@@ -172,7 +164,7 @@ class _Server:
                 _flush()
         finally:
             self._is_ending = True
-            use_server(None)
+            change_settings(self._before)
             self._close_pipe()
             self._process.wait()
             self._log.close()
