@@ -1,6 +1,6 @@
 """A whole ``linreg run`` with a new seed on a store that exists, beside a flow that only logs a model, and a script.
 
-Each has a Prefect server of its own, the peers the one that Prefect starts for them; it is a child, and its time counts.
+Each has a Prefect server of its own, the peers the one that Prefect starts for them; a child, and its time counts.
 """
 
 import os
