@@ -1,6 +1,6 @@
 """A whole ``linreg run`` with a new seed on a store that exists, beside a flow that only logs a model, and a script.
 
-Prefect starts its temporary server in each of them; that server is a child, and its time counts.
+Each has a Prefect server of its own, the peers the one that Prefect starts for them; a child, and its time counts.
 """
 
 import os
@@ -73,7 +73,7 @@ pipeline()
 
 
 def run(*, rounds: int = 5, epochs: int = 1000) -> list[Result]:
-    """Two results of the same processes: their CPU time, which has the targets, and their wall time."""
+    """Two results of the same processes: their CPU time, and their wall time, which has the targets."""
     busy = load()
     with tempfile.TemporaryDirectory(prefix="linreg-bench-") as folder:
         contenders = _contenders(Path(folder), epochs)
@@ -81,10 +81,10 @@ def run(*, rounds: int = 5, epochs: int = 1000) -> list[Result]:
             warm()
         measured = in_turn(contenders, rounds)
     note = f"a new process each with all its children, {epochs} epochs; medians of {rounds} taken in turn; {busy}"
-    target = {"plain script": 2.5, "floor": 0.77}
+    target = {"plain script": 2.0, "floor": 1.35}  # what a user waits for; CPU time is shared among more processes
     return [
-        less_is_better("pipeline", "CPU s", measured, target, note=note),
-        less_is_better("pipeline", "wall s", measured, {}, note=note, column=1),
+        less_is_better("pipeline", "CPU s", measured, {}, note=note),
+        less_is_better("pipeline", "wall s", measured, target, note=note, column=1),
     ]
 
 

@@ -16,8 +16,9 @@ from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
-from flows.orchestration.runner import catch_up, only_here, patient
-from flows.orchestration.tasks import check_server
+from flows.orchestration.address import check_server
+from flows.orchestration.poller import patient
+from flows.orchestration.runner import catch_up, only_here
 from flows.pipeline import linreg_flow
 from linreg.config import Config
 from linreg.config_file import to_dict

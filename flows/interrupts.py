@@ -2,6 +2,7 @@
 
     listen()               # in a command: the signals raise KeyboardInterrupt, and asked() tells afterwards
     with held(): ...       # what must be done whole: a signal waits until the block is left
+    raise_in_main_thread(error)   # from another thread, wherever the main one is
 
 Python drops an exception that is raised inside a callback of its memory management, a signal's too; one that was lost
 so is sent once more.
@@ -18,6 +19,7 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN = 0.05  # seconds until a signal that was lost is sent once more
 _asked = threading.Event()
+_errors: list[Exception] = []  # to be raised by the signal that is under way
 
 
 def asked() -> bool:
@@ -54,7 +56,16 @@ def held() -> Iterator[None]:
             signal.raise_signal(arrived)
 
 
+def raise_in_main_thread(error: Exception) -> None:
+    """Raise an error where Ctrl-C would be raised, if this process listens."""
+    if signal.getsignal(signal.SIGINT) is _stop:
+        _errors.append(error)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    if _errors:
+        raise _errors.pop()
     _asked.set()
     raise KeyboardInterrupt
 

@@ -33,7 +33,16 @@ class UserError(ValueError):
 
 
 class ServerAway(RuntimeError):
-    """A tracking or orchestration server does not answer, and the work cannot go on without it."""
+    """A tracking or orchestration server does not answer, and the work cannot go on without it.
+
+    Args:
+        message: one line that says what, where and what to do.
+        details: further lines, printed indented under the first.
+    """
+
+    def __init__(self, message: str, *, details: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

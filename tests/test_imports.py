@@ -93,8 +93,21 @@ def test_importing_linreg_alone_loads_nothing_heavy() -> None:
     run("import sys, linreg\nassert not {'torch', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules)")
 
 
+def test_a_run_starts_before_anything_heavy_is_loaded_and_loads_no_more_than_it_needs() -> None:
+    run(
+        """
+import sys
+import flows.cli.main, flows.orchestration.local_server  # what starts the run's own Prefect server
+assert not {"numpy", "torch", "mlflow", "prefect", "httpx", "pydantic"} & set(sys.modules)
+import flows.pipeline
+heavy = {"prefect.server", "prefect.runner", "prefect.testing", "scipy.stats", "matplotlib", "numba", "uvicorn"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    )
+
+
 @pytest.mark.parametrize(
-    "first", ["torch, numpy, pandas, pyarrow, scipy.linalg, scipy.stats, safetensors.numpy, xxhash"]
+    "first", ["torch, numpy, pandas, pyarrow, scipy.linalg, scipy.special, safetensors.numpy, xxhash"]
 )
 def test_importing_the_library_prints_nothing_and_opens_no_socket_thread_process_or_file(first: str) -> None:
     done = run(

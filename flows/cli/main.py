@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
 _LOOKUPS = ("lookups", "diff", "promote", "predict")  # files of commands that log no model
+_RUNNING = ("run", "sweep")  # a flow, here: these need a Prefect server
 
 
 class _Parser(argparse.ArgumentParser):
@@ -150,10 +151,11 @@ def _hurry(module: str) -> None:
 
 def _call(args: argparse.Namespace) -> int:
     function: Callable[[argparse.Namespace], Result | None]
-    function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
     as_json = getattr(args, "json", False)
     with _stdout_apart() as out:
-        result = function(args)
+        with _server_for(args.function):  # before seconds of imports
+            function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
+            result = function(args)
         if result is not None:
             document, text = result
             out.write(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text)
@@ -161,11 +163,20 @@ def _call(args: argparse.Namespace) -> int:
     return 0
 
 
+def _server_for(command: str) -> AbstractContextManager[None]:
+    """The Prefect server that a command needs, if it needs one."""
+    if command not in _RUNNING:
+        return nullcontext()
+    from flows.orchestration.local_server import local_server
+
+    return local_server()
+
+
 @contextmanager
 def _stdout_apart() -> Iterator[Any]:
     """Send what anything prints meanwhile to stderr, and give the real stdout.
 
-    Prefect's temporary server inherits file descriptor 1; were that the caller's pipe, a killed run would hold it open.
+    A process that is started meanwhile inherits file descriptor 1 and must not hold the caller's pipe open.
     """
     sys.stdout.flush()
     real = os.dup(1)  # not inherited by children

@@ -16,12 +16,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 import httpx
 from prefect import Flow, Task, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
-from flows.orchestration.temporary_server import temporary_server
+from flows.orchestration.address import check_server
+from flows.orchestration.local_server import local_server, loss, wait_until_ready
 from linreg.errors import ServerAway, UserError
 
 P = ParamSpec("P")
@@ -48,7 +48,7 @@ def told(function: Callable[P, R]) -> Callable[P, R]:
 def _passes(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Whether another try can help: a server or a file system may come back, a user's error stays."""
     if state.name in (_REFUSED, _AWAY):
-        return state.name == _AWAY
+        return state.name == _AWAY and not loss()
     return isinstance(state.result(raise_on_failure=False), OSError)
 
 
@@ -81,25 +81,6 @@ def flow_run_id() -> str | None:
     return str(flow_run.id) if flow_run.id else None
 
 
-def check_server() -> None:
-    """Ask the Prefect server that the environment or the profile names, if any, for a sign of life.
-
-    Raises:
-        ServerAway: it does not answer.
-    """
-    url = get_current_settings().api.url
-    if not url:
-        return
-    try:
-        with get_client(sync_client=True) as client:
-            failure = client.api_healthcheck()
-    except (httpx.HTTPError, OSError) as e:
-        failure = e
-    if failure is not None:
-        what = type(failure).__name__
-        raise ServerAway(f"the Prefect server {url} does not answer ({what}): start it, or correct PREFECT_API_URL")
-
-
 def called(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
     """Run a flow once, here, and return what it came to.
 
@@ -107,11 +88,16 @@ def called(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
         UserError: the data, the config or the rate are wrong.
         ServerAway: the tracking server or the Prefect server does not answer.
     """
-    check_server()
-    try:
-        with temporary_server():
+    with local_server():
+        wait_until_ready()
+        check_server()
+        try:
             state = flow(**parameters, return_state=True)
-    except httpx.HTTPError as e:
-        url = get_current_settings().api.url or "of this run"
-        raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
-    return value(cast("State[R]", state))
+        except Exception as e:
+            if away := loss():
+                raise away from e
+            if not isinstance(e, httpx.HTTPError):
+                raise
+            url = get_current_settings().api.url
+            raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
+        return value(cast("State[R]", state))

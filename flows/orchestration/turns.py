@@ -92,6 +92,12 @@ def turn(of: str, seconds: float = 0) -> Iterator[bool]:
         lock.release()
 
 
+def is_working(deployment_id: UUID) -> bool:
+    """Whether a run of the schedule is working on this machine: one that outlived its `serve`, maybe."""
+    with turn(str(deployment_id)) as free:
+        return not free
+
+
 def due(
     client: SyncPrefectClient, deployment_id: UUID, *states: StateType, began: datetime | None = None
 ) -> list[FlowRun]:

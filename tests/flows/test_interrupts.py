@@ -74,6 +74,23 @@ def test_a_block_that_is_held_is_done_whole_and_the_signal_follows(number: int) 
     assert done == ["inner", "outer"]
 
 
+def test_an_error_of_another_thread_is_raised_in_the_main_one_and_is_no_wish_to_stop() -> None:
+    def wait_for_it() -> None:
+        error = RuntimeError("from elsewhere")
+        threading.Thread(target=interrupts.raise_in_main_thread, args=(error,)).start()
+        wait()
+
+    with pytest.raises(RuntimeError, match="from elsewhere"):
+        wait_for_it()
+    assert not interrupts.asked()
+
+
+def test_an_error_of_another_thread_is_not_raised_where_nobody_listens() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts.raise_in_main_thread(RuntimeError("from elsewhere"))
+    assert interrupts._errors == []
+
+
 def test_an_error_in_the_block_gives_way_to_the_signal() -> None:
     def block() -> None:
         with interrupts.held():

@@ -5,6 +5,7 @@ command line for all of them (``--pictures``). prefect and mlflow are imported w
 this file for the tests of the library too.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,23 +28,20 @@ WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize":
 @pytest.fixture(scope="session")
 def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server for the whole session, which leaves the user's own profile alone; its address."""
-    import prefect.settings
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.orchestration.temporary_server import temporary_server
+    from flows.orchestration.local_server import local_server, wait_until_ready
     from flows.results import pictures
 
-    home = tmp_path_factory.mktemp("prefect-home")
-    quiet = {
-        prefect.settings.PREFECT_HOME: home,
-        prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a run's end would wait for it, a second at most
-    }
-    with prefect.settings.temporary_settings(quiet), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect-home")))
         _drawing["draw"] = pictures.draw
         if not request.config.getoption("--pictures"):
             patch.setattr(pictures, "draw", lambda *_: None)
-        with temporary_server(), prefect_test_harness():
-            yield prefect.settings.PREFECT_API_URL.value()
+        with local_server():
+            wait_until_ready()
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # a run's end waits for it, a second
+                yield os.environ["PREFECT_API_URL"]
 
 
 @pytest.fixture

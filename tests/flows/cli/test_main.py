@@ -641,7 +641,7 @@ def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(
     whom,
     own_server,
 ):
-    """With Prefect's temporary server too, which is in the group that a terminal's Ctrl-C goes to."""
+    """With a Prefect server of its own too, which is told of the stop."""
     env = environment(tmp_path / "home", **({} if own_server else {"PREFECT_API_URL": prefect_api}))
     config = write_config(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8})  # for hours
     store, err, out = open_store(create=False), tmp_path / "err", tmp_path / "out"
