@@ -18,7 +18,7 @@ from flows.results.run_log import markdown
 from flows.steps.drift import Watched
 from flows.tracking.store import Store
 
-_EVENTS = {"warn": "linreg.drift.drift.warned", "stop": "linreg.drift.drift.stopped"}
+_EVENTS = {"warn": "linreg.drift.warned", "stop": "linreg.drift.stopped"}
 MOST_ROWS = 50  # of the table
 
 

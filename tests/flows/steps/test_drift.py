@@ -135,10 +135,10 @@ def test_the_table_is_an_artifact_and_the_drift_an_event(made):
     rows = json.loads(table.data)
     assert (rows[0]["measure"], rows[0]["limit passed"]) == ("mean", "stop")
     assert "mean of a is" in table.description
-    event = event_of("linreg.drift.drift.stopped", outcome)
+    event = event_of("linreg.drift.stopped", outcome)
     assert event["resource"]["prefect.resource.id"] == "linreg.model.nightly"
     assert event["payload"]["run_id"] == outcome.run_id
-    warned = event_of("linreg.drift.drift.warned", made.of["drifted"])
+    warned = event_of("linreg.drift.warned", made.of["drifted"])
     assert warned["payload"]["worst"]["drift.mean"] == made.of["drifted"].metrics["drift.mean"]
 
 
