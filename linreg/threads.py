@@ -47,7 +47,7 @@ _UNDER_WAY = 2
 
 
 @contextmanager
-def ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]]:
+def read_ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]]:
     """Take the next items in a thread of their own; ``items`` is closed at the end, if it can be."""
     with _worker("read-ahead") as worker:
         try:
@@ -58,7 +58,7 @@ def ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]
 
 
 @contextmanager
-def behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iterator[Callable[[T], None]]:
+def write_behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iterator[Callable[[T], None]]:
     """Give what hands an item over to ``work`` in another thread, in order; at the end all of them are done."""
     waiting: deque[Future[object]] = deque()
     with _worker("write-behind") as worker:

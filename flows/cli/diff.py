@@ -5,7 +5,7 @@ The document of ``--json``; every number is as it was computed, and null where t
     {"before": VERSION, "after": VERSION,    as in ``models``, and "promoted": [when, ...], oldest first
      "verdict": "...",                       one line
      "standard_error_of": "difference" (how far the optimum moves by chance between these rows), "estimate" (A's own
-                          optimum), or null; ``linreg.precision.moved_DO`` has the formulas
+                          optimum), or null; ``standard_errors.difference_errors`` has the formulas
      "stopped": {"before", "after"},         standard errors from the optimum, the most of any parameter or prediction
      "targets": {TARGET: {"intercept": M, "coefficients": {FEATURE: M}}},    of the columns that both have
      "added": {"features", "targets"}, "removed": {"features", "targets"},
@@ -67,7 +67,7 @@ class Side:
         return self.held.inference.inference if self.held.inference else ""
 
     def fitted(self) -> Fitted:
-        """For ``linreg.difference``. Where the run is gone, the inference still tells whether there was a penalty."""
+        """For ``difference``. Where the run is gone, the inference still tells whether there was a penalty."""
         if self.config is not None:
             c = self.config
             strengths = float(c["train.weight_decay"]), float(c["train.l1"])

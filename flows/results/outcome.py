@@ -10,7 +10,7 @@ from flows.steps.evaluate import Evaluation
 from flows.steps.ingested import Ingested, Unchanged
 from flows.steps.register import Registered
 from linreg.config import Config
-from linreg.evaluation import float32_export as float32
+from linreg.evaluation import float32_export
 from linreg.training.choose import choose
 from linreg.training.device import resolve
 from linreg.training.fit import Fit
@@ -92,7 +92,9 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
         lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
-    lines += filter(None, [_twice(ingested), _known(ingested), _plainly(ingested), float32.note(ingested.moments)])
+    lines += filter(
+        None, [_twice(ingested), _known(ingested), _plainly(ingested), float32_export.warning(ingested.moments)]
+    )
     return tuple(lines)
 
 

@@ -14,7 +14,7 @@ from linreg import plots
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict_rows
-from linreg.least_squares import validity as refusals
+from linreg.least_squares import validity
 from linreg.least_squares.inference import infer, intervals
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import Coefficient, Inference
@@ -88,7 +88,7 @@ def _refuse_infinite(metrics: Mapping[str, float]) -> None:
 def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
     """Standard errors and intervals, or why there are none; what the record cannot show is told from the config."""
     how = fitted.config
-    known = refusals.known(
+    known = validity.caller_reasons(
         weight_decay=how.weight_decay,
         l1=how.l1,
         filled=ingested.record.filled,
@@ -100,7 +100,7 @@ def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
         fitted.model,
         ingested.moments,
         reasons=known,
-        remedy=refusals.closer(how, ran_all=fitted.epochs == how.epochs),
+        remedy=validity.remedy(how, ran_all=fitted.epochs == how.epochs),
         partitions=ingested.record.partitions,
     )
 

@@ -17,7 +17,7 @@ from flows.tracking.store import Store
 from linreg.config import Config
 from linreg.errors import UserError
 from linreg.files import partitions as source
-from linreg.least_squares.validity import chosen
+from linreg.least_squares.validity import selection_words
 from linreg.selection import ranking
 from linreg.selection.fit_many import Result
 from linreg.selection.folds import Pair
@@ -68,7 +68,7 @@ class SweepIngested:
     @property
     def selected(self) -> str:
         """How the best one was chosen, as its inference has to know."""
-        return chosen(len(self.models), self.ranked_on)
+        return selection_words(len(self.models), self.ranked_on)
 
 
 @dataclass(frozen=True)

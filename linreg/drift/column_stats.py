@@ -92,7 +92,7 @@ class Stats:
         return Stats(*(getattr(self, f.name)[which] for f in fields(self)))
 
 
-def most(count_n: Float) -> Float:
+def largest_z(count_n: Float) -> Float:
     """The largest z that n rows can tell: that of ``1 - 1 / (2 n)``.
 
     Few rows of two columns with few values agree by chance; columns that determine each other reach it in every record.
@@ -157,6 +157,6 @@ def _fisher(rest_nKS: Float, varies_nS: npt.NDArray[np.bool_], count_n: Float, s
     norm_nS = np.where(varies_nS, np.linalg.norm(rest_nKS, axis=1), 1.0)
     unit_nKS = rest_nKS / norm_nS[:, None]
     r_nM = (unit_nKS.swapaxes(1, 2) @ unit_nKS)[:, i, j]
-    limit_n1 = np.tanh(most(count_n))[:, None]
+    limit_n1 = np.tanh(largest_z(count_n))[:, None]
     told_nM = varies_nS[:, i] & varies_nS[:, j] & (count_n >= FEWEST_FOR_PAIRS)[:, None]
     return np.where(told_nM, np.arctanh(np.clip(r_nM, -limit_n1, limit_n1)), np.nan)

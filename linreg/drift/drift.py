@@ -21,13 +21,13 @@ import numpy.typing as npt
 
 from linreg.config import MEASURES
 from linreg.drift.column_stats import Scope
+from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
-from linreg.drift.shifts import Compared, correlations, means, spreads, worst_of
-from linreg.drift.standardised import Shifts, ratio
+from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
 from linreg.model import LinearModel
 from linreg.moments.merge import merge_alike
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 
 Float = npt.NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Sample:
 
     name: str
     moments: Moments
-    extent: Extent | None = None
+    extent: Ranges | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -110,14 +110,14 @@ def _of_targets(model: LinearModel, shared: set[str]) -> LinearModel:
     return replace(model, weight_OF=model.weight_OF[o], bias_O=model.bias_O[o], targets=targets)
 
 
-def _compared(reference: Sample, new: Sequence[Sample], known: Sequence[Sample], scope: Scope) -> Compared:
+def _compared(reference: Sample, new: Sequence[Sample], known: Sequence[Sample], scope: Scope) -> Comparison:
     records = [s.moments for s in new]
     alike = len({(r.features, r.targets) for r in records}) == 1
     together = merge_alike(records) if len(records) > 1 and alike else None
-    return Compared.of(reference.moments, records, together, [s.moments for s in known], scope)
+    return Comparison.of(reference.moments, records, together, [s.moments for s in known], scope)
 
 
-def _in_standard_errors(compared: Compared, new: Sequence[Sample]) -> dict[str, tuple[Finding, ...]]:
+def _in_standard_errors(compared: Comparison, new: Sequence[Sample]) -> dict[str, tuple[Finding, ...]]:
     """The findings of all measures but the range."""
     scope = compared.scope
     columns, targets = ([(name,) for name in part] for part in (scope.columns, scope.targets))
@@ -151,7 +151,9 @@ def _listed(measure: str, shifts: Shifts, named: Sequence[Named], new: Sequence[
     return tuple(out)
 
 
-def _range(compared: Compared, reference: Sample, new: Sequence[Sample]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+def _range(
+    compared: Comparison, reference: Sample, new: Sequence[Sample]
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """How far each column of each new partition reaches beyond the reference; what is not known, in words."""
     known = [s for s in new if s.extent]
     if reference.extent is None or not known:
@@ -160,7 +162,7 @@ def _range(compared: Compared, reference: Sample, new: Sequence[Sample]) -> tupl
     low_S, high_S = _ends(reference, names)
     low_nS, high_nS = (np.stack(ends) for ends in zip(*(_ends(s, names) for s in known), strict=True))
     spread_S = np.sqrt(compared.then.variance_nC[0, : len(names)])
-    below_nS, above_nS = ratio(low_S - low_nS, spread_S), ratio(high_nS - high_S, spread_S)
+    below_nS, above_nS = safe_ratio(low_S - low_nS, spread_S), safe_ratio(high_nS - high_S, spread_S)
     is_above = above_nS >= below_nS
     is_told = np.isfinite(low_S) & np.isfinite(low_nS)  # of a column without any value nothing is
     value_nS = np.where(is_told, np.maximum(np.maximum(below_nS, above_nS), 0.0), np.nan)

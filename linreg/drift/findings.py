@@ -13,7 +13,7 @@ from linreg.config import MEASURES, DriftConfig
 
 Unit = Literal["partition", "row"]
 
-MOST = 1e9  # a larger number, or one without end, counts as this
+LARGEST = 1e9  # a larger number, or one without end, counts as this
 MOST_FINDINGS = 100  # kept of a measure, the worst ones
 
 _UNITS = {"partition": "as partitions vary", "row": "as rows vary"}
@@ -133,7 +133,7 @@ def _beyond(drift: Drift, config: DriftConfig, name: Literal["warn", "stop"]) ->
 
 
 def _most(value: float) -> str:
-    return f"over {MOST:g}" if value >= MOST else _figure(value)
+    return f"over {LARGEST:g}" if value >= LARGEST else _figure(value)
 
 
 def _figure(value: float) -> str:

@@ -26,7 +26,7 @@ _BLOCK = 2**17  # numbers that are worked on at once
 
 
 @dataclass(frozen=True)
-class Usual:
+class GroupEffects:
     """What is usual of M quantities; NaN where no group tells.
 
     Args:
@@ -42,7 +42,7 @@ class Usual:
     error_M: Float
 
 
-def usual(value_GM: Float, variance_GM: Float) -> Usual:
+def estimate(value_GM: Float, variance_GM: Float) -> GroupEffects:
     """Find what is usual among the groups.
 
     Args:
@@ -53,7 +53,7 @@ def usual(value_GM: Float, variance_GM: Float) -> Usual:
     step = max(1, _BLOCK // max(1, len(value_GM)))
     starts = range(0, max(1, value_GM.shape[1]), step)
     parts = [_usual(value_GM[:, i : i + step], variance_GM[:, i : i + step]) for i in starts]
-    return Usual(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return GroupEffects(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _usual(value_GM: Float, variance_GM: Float) -> tuple[npt.NDArray[np.int64], Float, Float, Float]:

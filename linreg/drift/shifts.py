@@ -30,9 +30,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from linreg.drift.column_stats import Scope, Stats, most
-from linreg.drift.random_effects import usual
-from linreg.drift.standardised import Away, Shifts, chosen, further, ratio, tells
+from linreg.drift.column_stats import Scope, Stats, largest_z
+from linreg.drift.differences import Differences, Shifts, choose_unit, compare_groups, enough_groups, safe_ratio
+from linreg.drift.random_effects import estimate
 from linreg.moments.moments import Moments
 from linreg.sampling import FEWEST_PARTITIONS
 
@@ -42,7 +42,7 @@ SMALL = 0.1  # the share of known partitions whose rows may be too few for the l
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """The numbers of all records, side by side.
 
     Args:
@@ -66,7 +66,7 @@ class Compared:
         together: Moments | None,
         known: Sequence[Moments],
         scope: Scope,
-    ) -> "Compared":
+    ) -> "Comparison":
         """Of records that have rows; ``together`` is that of all new ones."""
         first = [*new, together] if together else [*new]
         today = Stats.of([*first, *known], scope)
@@ -108,31 +108,31 @@ class Compared:
         return np.asarray(total_C / max(degrees_G.sum(), 1.0) * self.growth_C)
 
 
-def means(compared: Compared) -> Shifts:
+def means(compared: Comparison) -> Shifts:
     """Of columns and residuals; the size in spreads."""
     then, new = compared.then, compared.new
     rounding_nC = np.maximum(new.rounding_nC, then.rounding_nC) ** 2
     own_nC = compared.expected_C * (1 / new.count_n[:, None] + 1 / then.count_n[0]) + rounding_nC
     away_nC = new.mean_nC - then.mean_nC
-    by_row = _mean_shifts(compared, Away(away_nC, np.sqrt(own_nC), np.zeros_like(away_nC) + then.mean_nC))
+    by_row = _mean_shifts(compared, Differences(away_nC, np.sqrt(own_nC), np.zeros_like(away_nC) + then.mean_nC))
     if not compared.by_group:
         return by_row
     known = compared.known
-    found = usual(known.mean_nC, compared.within_C / known.count_n[:, None] + known.rounding_nC**2)
+    found = estimate(known.mean_nC, compared.within_C / known.count_n[:, None] + known.rounding_nC**2)
     own_nC = compared.within_C / new.count_n[:, None] + rounding_nC
-    far = further(new.mean_nC, own_nC, found, compared.files)
-    return chosen(tells(found), _mean_shifts(compared, far), by_row)
+    far = compare_groups(new.mean_nC, own_nC, found, compared.files)
+    return choose_unit(enough_groups(found), _mean_shifts(compared, far), by_row)
 
 
-def _mean_shifts(compared: Compared, far: Away) -> Shifts:
+def _mean_shifts(compared: Comparison, far: Differences) -> Shifts:
     origin_C = np.zeros(len(compared.expected_C))
     origin_C[: len(compared.scope.columns)] = compared.scope.origin_S
     was_nC = origin_C + far.centre_nM
-    size_nC = ratio(far.away_nM, np.sqrt(compared.expected_C))
+    size_nC = safe_ratio(far.away_nM, np.sqrt(compared.expected_C))
     return Shifts(far.value_nM, size_nC, was_nC, was_nC + far.away_nM, np.zeros(was_nC.shape, dtype=bool))
 
 
-def spreads(compared: Compared) -> Shifts:
+def spreads(compared: Comparison) -> Shifts:
     """Of columns and residuals; the size is how many times as large."""
     by_row = _spreads_by_row(compared)
     if not compared.by_group:
@@ -142,25 +142,25 @@ def spreads(compared: Compared) -> Shifts:
     unit_C = np.where(unit_C > 0, unit_C, 1.0)
     level_GC, own_G1 = _level(known.variance_nC * compared.growth_C / unit_C, known.count_n)
     level_nC, own_n1 = _level(new.variance_nC / unit_C, new.count_n)
-    found = usual(level_GC, own_G1)
-    far = further(level_nC, own_n1, found, compared.files)
+    found = estimate(level_GC, own_G1)
+    far = compare_groups(level_nC, own_n1, found, compared.files)
     was_nC, now_nC = (np.sqrt(unit_C * np.maximum(x, 0.0) ** 3) for x in (far.centre_nM, far.centre_nM + far.away_nM))
-    by_group = Shifts(far.value_nM, ratio(now_nC, was_nC, nothing=1.0), was_nC, now_nC, by_row.grouped_nM)
+    by_group = Shifts(far.value_nM, safe_ratio(now_nC, was_nC, nothing=1.0), was_nC, now_nC, by_row.grouped_nM)
     stuck_nC = (new.variance_nC == 0) & ~(known.variance_nC == 0).any(axis=0)
-    return chosen(tells(found) & ~stuck_nC, by_group, by_row)
+    return choose_unit(enough_groups(found) & ~stuck_nC, by_group, by_row)
 
 
-def _spreads_by_row(compared: Compared) -> Shifts:
+def _spreads_by_row(compared: Comparison) -> Shifts:
     new, expected_C = compared.new, compared.expected_C
     few_n1, few_C = _few(new.count_n - 1)[:, None], _few(compared.degrees_C)
     root_nC, root_C = np.cbrt(new.variance_nC), np.cbrt(expected_C)
     away_nC = (1 - few_C) * root_nC - (1 - few_n1) * root_C
-    larger_nC = ratio(away_nC, np.sqrt(few_C * root_nC**2 + few_n1 * root_C**2))
-    smaller_nC = ratio(new.variance_nC - expected_C, expected_C * np.sqrt(9 * (few_n1 + few_C)))
+    larger_nC = safe_ratio(away_nC, np.sqrt(few_C * root_nC**2 + few_n1 * root_C**2))
+    smaller_nC = safe_ratio(new.variance_nC - expected_C, expected_C * np.sqrt(9 * (few_n1 + few_C)))
     value_nC = np.where(new.variance_nC < expected_C, smaller_nC, larger_nC)
     now_nC = np.sqrt(new.variance_nC)
     was_nC = np.zeros_like(now_nC) + np.sqrt(expected_C)
-    size_nC = ratio(now_nC, was_nC, nothing=1.0)
+    size_nC = safe_ratio(now_nC, was_nC, nothing=1.0)
     return Shifts(value_nC, size_nC, was_nC, now_nC, np.zeros(now_nC.shape, dtype=bool))
 
 
@@ -175,31 +175,31 @@ def _few(degrees: Float) -> Float:
     return np.asarray(2 / (9 * np.maximum(degrees, 1.0)))
 
 
-def correlations(compared: Compared) -> Shifts:
+def correlations(compared: Comparison) -> Shifts:
     """Of all pairs; the size is the change."""
     then, new = compared.then, compared.new
-    limit_n1 = most(np.minimum(new.count_n, then.count_n[0]))[:, None]
+    limit_n1 = largest_z(np.minimum(new.count_n, then.count_n[0]))[:, None]
     own_n1 = 1 / np.maximum(new.count_n - 3, 1.0)[:, None]
     centre_nM = np.clip(then.z_nM, -limit_n1, limit_n1)
     error_n1 = np.sqrt(own_n1 + 1 / max(then.count_n[0] - 3, 1.0))
-    by_row = _pair_shifts(Away(np.clip(new.z_nM, -limit_n1, limit_n1) - centre_nM, error_n1, centre_nM))
+    by_row = _pair_shifts(Differences(np.clip(new.z_nM, -limit_n1, limit_n1) - centre_nM, error_n1, centre_nM))
     if not compared.by_group:
         return by_row
     z_GM, highest = _comparable_z(compared.known)
-    found = usual(z_GM, 1 / np.maximum(compared.known.count_n - 3, 1.0)[:, None])
-    far = further(new.z_nM, own_n1, found, compared.files, np.minimum(most(new.count_n), highest)[:, None])
-    return chosen(tells(found), _pair_shifts(far), by_row)
+    found = estimate(z_GM, 1 / np.maximum(compared.known.count_n - 3, 1.0)[:, None])
+    far = compare_groups(new.z_nM, own_n1, found, compared.files, np.minimum(largest_z(new.count_n), highest)[:, None])
+    return choose_unit(enough_groups(found), _pair_shifts(far), by_row)
 
 
 def _comparable_z(known: Stats) -> tuple[Float, float]:
     """z with one largest value for all, and that value; a small partition that cannot tell so much is left out."""
-    most_G1 = most(known.count_n)[:, None]
+    most_G1 = largest_z(known.count_n)[:, None]
     highest = float(np.quantile(most_G1, SMALL))
     unsure_GM = (np.abs(known.z_nM) >= most_G1 - 1e-9) & (most_G1 < highest)
     return np.where(unsure_GM, np.nan, np.clip(known.z_nM, -highest, highest)), highest
 
 
-def _pair_shifts(far: Away) -> Shifts:
+def _pair_shifts(far: Differences) -> Shifts:
     was_nM, now_nM = np.tanh(far.centre_nM), np.tanh(far.centre_nM + far.away_nM)
     return Shifts(far.value_nM, now_nM - was_nM, was_nM, now_nM, np.zeros(was_nM.shape, dtype=bool))
 

@@ -13,7 +13,7 @@ from linreg.moments.moments import Moments
 WARN, REFUSE = 1e4, 1e5  # mean over spread; at the second, half an ulp of float32 is 0.6% of the spread
 
 
-def farthest(moments: Moments) -> tuple[str, float]:
+def largest_offset(moments: Moments) -> tuple[str, float]:
     """The feature farthest from zero in units of its own spread, and how far; constant ones do not count."""
     f = len(moments.features)
     mean_F, spread_F = np.abs(moments.mean_P[:f]), moments.spread_P[:f]
@@ -22,14 +22,14 @@ def farthest(moments: Moments) -> tuple[str, float]:
     return moments.features[worst], float(far_F[worst])
 
 
-def fits(moments: Moments) -> bool:
+def is_exportable(moments: Moments) -> bool:
     """Whether a model of these columns may be handed out in a form that takes float32."""
-    return farthest(moments)[1] <= REFUSE
+    return largest_offset(moments)[1] <= REFUSE
 
 
-def note(moments: Moments) -> str:
+def warning(moments: Moments) -> str:
     """What to know of the float32 form, in one line; empty where all columns fit well."""
-    name, far = farthest(moments)
+    name, far = largest_offset(moments)
     if far <= WARN:
         return ""
     what = f"the mean of {name} is {far:.2g} times its spread, more than float32 can hold"

@@ -1,9 +1,8 @@
 """The gate: may a model be registered, and does it take the champion's place? It decides, and moves nothing.
 
-Against the champion it looks at the paired difference of the two models' losses on the same rows (``paired``), and asks
-that the lower bound of its 95% interval be a gain. The loss is over all targets; where one gained and another lost, the
-reason tells each. On training rows an interval would mean little, so there plainly better is better, and the reason
-says so.
+Against the champion it takes the paired difference of the two models' losses on the same rows (``paired_test``), and
+asks that the lower bound of its 95% interval be a gain. The loss is over all targets; where one gained and another
+lost, the reason tells each. On training rows an interval would mean little: there plainly better is better.
 
 Shapes: N rows, O targets.
 """
@@ -15,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from linreg.config import GateConfig
-from linreg.evaluation.paired_test import Float, Gains, gains
+from linreg.evaluation.paired_test import Float, LossReduction, loss_reduction
 
 PLAINLY = 1e-6  # a smaller relative gain is rounding, and no gain
 MOST_TARGETS = 6  # that a reason tells one by one; of more, the best and the worst
@@ -68,7 +67,7 @@ def against_champion(
         counts: how many of the rows, in their order, each partition has.
     """
     new_NT, old_NT = (np.column_stack([x.mean(axis=1), x]) for x in (new_NO, old_NO))
-    found = gains(new_NT, old_NT, weight_N=weight_N, counts=counts)
+    found = loss_reduction(new_NT, old_NT, weight_N=weight_N, counts=counts)
     if found.old_T[0] == 0:
         return Verdict("kept", f"kept version {version}: its loss is 0 on these rows, nothing is better")
     if held_out and found.effective < 2:
@@ -87,18 +86,18 @@ def against_champion(
     return Verdict(decision, words + _by_target(found, targets, held_out=held_out))
 
 
-def _on_training_rows(found: Gains) -> str:
+def _on_training_rows(found: LossReduction) -> str:
     return f"judged on {found.rows:,} training rows (data.test_fraction = 0), no interval"
 
 
-def _interval(found: Gains) -> str:
+def _interval(found: LossReduction) -> str:
     """The interval of the gain over all targets, and what it rests on."""
     rows = f"{found.rows:,} test rows"
     rests_on = f"by {found.partitions} partitions of {rows}" if found.partitions else f"on {rows}"
     return f"95% interval {_between(found.gain_T[0], found.low_T[0], found.high_T[0])} {rests_on}"
 
 
-def _too_few(found: Gains) -> str:
+def _too_few(found: LossReduction) -> str:
     if found.partitions:
         rows = f"{found.partitions} partitions with the weight of {found.effective:.2g} are"
     elif found.rows == 1:
@@ -108,7 +107,7 @@ def _too_few(found: Gains) -> str:
     return f"{rows} too few to tell; more are needed"
 
 
-def _by_target(found: Gains, targets: Sequence[str], *, held_out: bool) -> str:
+def _by_target(found: LossReduction, targets: Sequence[str], *, held_out: bool) -> str:
     """Each target's gain, where they do not all go the same way; the largest gain first."""
     half_O = found.half_T[1:] if held_out else np.zeros(len(targets))
     gain_O = found.gain_T[1:]

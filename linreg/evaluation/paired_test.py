@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Gains:
+class LossReduction:
     """What was gained, as shares of the old loss: above 0 the new model is better.
 
     Args:
@@ -55,7 +55,9 @@ class Gains:
         return self.gain_T + self.half_T
 
 
-def gains(new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts: Sequence[int] = ()) -> Gains:
+def loss_reduction(
+    new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts: Sequence[int] = ()
+) -> LossReduction:
     """Compare losses, row by row.
 
     Args:
@@ -77,7 +79,7 @@ def gains(new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts
     by_T = np.where(some, old_T, 1.0)
     gain_T = np.where(some | (gain_T >= 0), gain_T / by_T, -np.inf)
     half_T = np.where(some, half_T / by_T, 0.0)
-    return Gains(old_T, gain_T, half_T, len(new_NT), n, len(parts) if clustered else 0)
+    return LossReduction(old_T, gain_T, half_T, len(new_NT), n, len(parts) if clustered else 0)
 
 
 def effective(w_N: Float) -> float:

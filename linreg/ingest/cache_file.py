@@ -28,7 +28,7 @@ from linreg.files.tables import alike
 from linreg.ingest.part import DROPPED, RECORDED, WEIGHTLESS, Part, Role
 from linreg.moments.from_rows import NUMPY, PLAIN
 from linreg.moments.moments import Float
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.moments.stacks import Ints, Level, Stack, stacked
 from linreg.rows import split
 from linreg.threads import in_threads
@@ -95,7 +95,7 @@ class Pack:
         }
         rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop], ()
         counts = dict(zip(ROLES, self.counts_nR[i].tolist(), strict=True))
-        return Part(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
+        return Part(Partition(name, name, 0, digest), *rows, counts, records, Ranges(*self.extent_n2P[i]))
 
     @cached_property
     def _places_n(self) -> Sequence[Sequence[tuple[int, Stack, int]]]:

@@ -16,7 +16,7 @@ from linreg.files.partitions import Partition
 from linreg.files.tables import alike
 from linreg.ingest.cache_file import ROLES, Pack
 from linreg.ingest.part import Part, Role
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.moments.stacks import Ints, Series, Stack
 
 Place = tuple[Pack, int]  # a partition: the pack, and which one there
@@ -60,9 +60,9 @@ class Gathered:
         a, b, c, d, e = ROLES  # written out: this is done for every file of every run
         return tuple({a: v, b: w, c: x, d: y, e: z} for v, w, x, y, z in self._of_each("counts_nR").tolist())
 
-    def extents(self) -> tuple[Extent, ...]:
+    def extents(self) -> tuple[Ranges, ...]:
         """The range of features and targets of each."""
-        return tuple(map(Extent, *self._of_each("extent_n2P").swapaxes(0, 1)))
+        return tuple(map(Ranges, *self._of_each("extent_n2P").swapaxes(0, 1)))
 
     def series(self, role: int) -> Series:
         """The records of one role."""

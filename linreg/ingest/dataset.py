@@ -17,7 +17,7 @@ from linreg.files.partitions import Partition
 from linreg.ingest.checks import extras, numbers, read_part
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Part
 from linreg.rows import split
-from linreg.rows.rows import Chosen, Rows
+from linreg.rows.rows import RowNumbers, Rows
 
 __all__ = ["Dataset", "Rows", "assembled", "load", "sorted_by_name"]
 
@@ -142,7 +142,7 @@ def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Seq
     return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, chosen=chosen)
 
 
-def _where(mask: npt.NDArray[np.bool_]) -> Chosen | None:
+def _where(mask: npt.NDArray[np.bool_]) -> RowNumbers | None:
     """The numbers of the rows that a mask marks; None: all of them."""
     return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 

@@ -32,9 +32,9 @@ from linreg.ingest.dataset import Dataset, Folds, assembled, sorted_by_name
 from linreg.ingest.parquet_sections import Irregular
 from linreg.ingest.part import RECORDED, Part, among
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import Record, gapped_by, joined
 from linreg.rows import split
 from linreg.rows.rows import Rows
@@ -60,8 +60,8 @@ class Intake:
     dataset: Dataset
     record: Record
     validation: Moments | None
-    test: Gapped
-    extents: tuple[Extent, ...]
+    test: MomentsWithGaps
+    extents: tuple[Ranges, ...]
     read: int
 
 
@@ -153,7 +153,7 @@ def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read:
     """The records of all partitions as one, with those that were merged before where there is a ledger."""
     columns = len(dataset.train.features) + len(dataset.train.targets)
     series = {r: found for r in RECORDED if len(found := gathered.series(r))}
-    whole: dict[int, Gapped] = {}
+    whole: dict[int, MomentsWithGaps] = {}
     for r, records in series.items():
         branches = ledger.branches(r, columns) if ledger else None
         whole[r] = merge_gapped(records, branches)

@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from linreg.least_squares.coefficient_moves import Difference, Move, Parts, TargetMoves, Yardstick
+from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference, TargetChanges, Unit
 from linreg.least_squares.objective import Objective
-from linreg.least_squares.standard_errors import Precision, Shared, distance, moved_DO
-from linreg.least_squares.validity import known, of_record
+from linreg.least_squares.standard_errors import Shared, StandardErrors, difference_errors, distance
+from linreg.least_squares.validity import caller_reasons, optimum_reasons
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.select import selected
+from linreg.moments.subset import subset
 from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
 
     Args:
         before, after: A and B.
-        shared: which training rows are common to both, as ``precision.moved_DO`` takes it: the standard errors are then
+        shared: which training rows are common to both, as ``difference_errors`` takes it: the standard errors are then
             those of the optimum's move. ``"same"``: all of them, so that the data's part is exactly 0; None: not known.
             In these two cases they are those of A's own optimum.
         reasons: why standard errors would not hold, as far as the caller knows; then there are none.
@@ -84,7 +84,7 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
         error_DO, no_errors = _errors(pair, shared, reasons)
         stopped = _stopped(before), _stopped(after)
     targets = {name: _moves(pair, o, parts, error_DO) for o, name in enumerate(pair.targets)}
-    unit: Yardstick | None = "estimate" if shared in (None, "same") else "difference"
+    unit: Unit | None = "estimate" if shared in (None, "same") else "difference"
     unit = None if error_DO is None or not np.isfinite(error_DO).any() else unit
     return Difference(targets, unit, unexplained, no_errors, stopped)
 
@@ -160,7 +160,7 @@ def _way(pair: _Pair, *, same: bool) -> list[_Stage]:
         assert side.moments is not None, "unknown() was asked first"
         assert side.penalty is not None, "unknown() was asked first"
         own = [*pair.features, *(f for f in side.model.features if f not in pair.features)]
-        whole, both = (selected(side.moments, f, pair.targets) for f in (own, pair.features))
+        whole, both = (subset(side.moments, f, pair.targets) for f in (own, pair.features))
         ends.append([_Stage(m, side.penalty, len(side.model.targets)) for m in (whole, both)])
     (whole_a, both_a), (whole_b, both_b) = ends
     both_b = both_a if same else both_b  # the same rows of the same columns: what differs is rounding
@@ -168,7 +168,7 @@ def _way(pair: _Pair, *, same: bool) -> list[_Stage]:
     return [whole_a, both_a, *under_a, whole_b]
 
 
-def _parts(pair: _Pair, *, same: bool) -> tuple[list[list[Parts | None]], tuple[str, ...]]:
+def _parts(pair: _Pair, *, same: bool) -> tuple[list[list[Causes | None]], tuple[str, ...]]:
     """The parts of every move, (D, O), and why some are missing."""
     why = pair.unknown()
     if why or not pair.targets:
@@ -180,7 +180,7 @@ def _parts(pair: _Pair, *, same: bool) -> tuple[list[list[Parts | None]], tuple[
     names = {name for stage in way for name in stage.open}
     left = {0, *(1 + i for i, f in enumerate(pair.features) if f in names)} if names else set()
     rows = enumerate(np.stack([data, columns, penalty, optimiser], axis=-1))
-    return [[None if d in left else Parts(*map(float, four)) for four in row] for d, row in rows], _words(names)
+    return [[None if d in left else Causes(*map(float, four)) for four in row] for d, row in rows], _words(names)
 
 
 def _words(names: set[str]) -> tuple[str, ...]:
@@ -200,34 +200,36 @@ def _errors(pair: _Pair, shared: Shared, reasons: Sequence[str]) -> tuple[Float 
     a, b = pair.before.moments, pair.after.moments
     if pair.unknown() or a is None or b is None or not pair.targets:
         return None, pair.unknown()
-    a, b = (selected(m, pair.features, pair.targets) for m in (a, b))
+    a, b = (subset(m, pair.features, pair.targets) for m in (a, b))
     sides = {"before": (pair.before, a)} | ({} if shared in (None, "same") else {"after": (pair.after, b)})
-    why = [f"{name}: {line}" for name, (side, m) in sides.items() for line in (*_regularised(side), *of_record(m))]
+    why = [
+        f"{name}: {line}" for name, (side, m) in sides.items() for line in (*_regularised(side), *optimum_reasons(m))
+    ]
     if why or reasons:
         return None, (*reasons, *why)
     if shared is None or shared == "same":
-        return Precision(a).error_DO, ()
-    return moved_DO(Precision(a), Precision(b), shared), ()
+        return StandardErrors(a).error_DO, ()
+    return difference_errors(StandardErrors(a), StandardErrors(b), shared), ()
 
 
 def _regularised(side: Fitted) -> tuple[str, ...]:
-    return known(weight_decay=side.penalty.weight_decay, l1=side.penalty.l1) if side.penalty else ()
+    return caller_reasons(weight_decay=side.penalty.weight_decay, l1=side.penalty.l1) if side.penalty else ()
 
 
 def _stopped(side: Fitted) -> float | None:
     """How far an optimiser stopped from its optimum, in standard errors."""
-    if side.moments is None or side.penalty is None or side.penalty.active or of_record(side.moments):
+    if side.moments is None or side.penalty is None or side.penalty.active or optimum_reasons(side.moments):
         return None
-    return distance(side.model, selected(side.moments, side.model.features, side.model.targets))
+    return distance(side.model, subset(side.moments, side.model.features, side.model.targets))
 
 
-def _moves(pair: _Pair, o: int, parts: Sequence[Sequence[Parts | None]], error_DO: Float | None) -> TargetMoves:
+def _moves(pair: _Pair, o: int, parts: Sequence[Sequence[Causes | None]], error_DO: Float | None) -> TargetChanges:
     """The moves of one target."""
     ends = [pair.theta(side.model)[:, o].tolist() for side in (pair.before, pair.after)]
     errors = [None] * len(ends[0]) if error_DO is None else [e if e > 0 else None for e in error_DO[:, o].tolist()]
     columns = zip(*ends, [row[o] for row in parts], errors, [None, *_spreads(pair)], strict=True)
-    intercept, *slopes = (Move(*five) for five in columns)
-    return TargetMoves(intercept, dict(zip(pair.features, slopes, strict=True)))
+    intercept, *slopes = (CoefficientChange(*five) for five in columns)
+    return TargetChanges(intercept, dict(zip(pair.features, slopes, strict=True)))
 
 
 def _spreads(pair: _Pair) -> list[float | None]:

@@ -25,8 +25,8 @@ from scipy.special import fdtrc, stdtr
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
-from linreg.least_squares.standard_errors import Precision, excess_O
-from linreg.least_squares.validity import NEARER, faults
+from linreg.least_squares.standard_errors import StandardErrors, excess_O
+from linreg.least_squares.validity import NEARER, record_reasons
 from linreg.metrics import r2_of
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
@@ -52,8 +52,8 @@ def infer(
     Args:
         model: as it was trained; its estimates are the ones reported.
         moments: the record of its training rows.
-        reasons: why inference is not valid as far as the caller knows; ``linreg.refusals.known`` words them.
-        remedy: what to do where the parameters are away from the optimum; ``linreg.refusals.closer`` words it.
+        reasons: why inference is not valid as far as the caller knows; ``validity.caller_reasons`` words them.
+        remedy: what to do where the parameters are away from the optimum; ``validity.remedy`` words it.
         partitions: the records of the partitions, adding up to ``moments``; from 30 on, clustered errors are given.
         level: of the intervals.
 
@@ -61,15 +61,15 @@ def infer(
         ValueError: the model, the record and the partitions are not of the same columns and rows.
     """
     parts = _parts(model, moments, partitions)
-    why = (*reasons, *faults(model, moments, reasons, remedy=remedy))
+    why = (*reasons, *record_reasons(model, moments, reasons, remedy=remedy))
     full_rank = moments.solve().rank == len(moments.features)
     enough = full_rank and moments.rows > len(moments.features) + 1
-    inflation_F = Precision(moments).inflation_F if full_rank else [None] * len(moments.features)
+    inflation_F = StandardErrors(moments).inflation_F if full_rank else [None] * len(moments.features)
     return Inference(
         inference="; ".join(why) or VALID,
         level=level,
         rows=moments.rows,
-        degrees_of_freedom=Precision(moments).degrees if enough else None,
+        degrees_of_freedom=StandardErrors(moments).degrees if enough else None,
         partitions=0 if why else len(parts),
         condition_number=_number(Objective.of(moments).condition_number),
         variance_inflation={n: _number(v) for n, v in zip(moments.features, inflation_F, strict=True)},
@@ -117,17 +117,17 @@ class HalfWidths:
         reach_O: Student's t times the residual standard error, in the targets' units.
     """
 
-    precision: Precision
+    precision: StandardErrors
     kind: Kind
     reach_O: Float
 
     @classmethod
     def of(cls, model: LinearModel, moments: Moments, *, kind: Kind, level: float = LEVEL) -> "HalfWidths":
         """Of a model and the record of its training rows; raises ``UserError`` where they allow no intervals."""
-        why = faults(model, moments)
+        why = record_reasons(model, moments)
         if why:
             raise UserError(f"no intervals: {'; '.join(why)}")
-        precision = Precision(moments)
+        precision = StandardErrors(moments)
         t = quantile(level, precision.degrees)
         if not np.isfinite(t):
             raise UserError(f"an interval of level {level!r} has no end: take a level further from 1")
@@ -167,7 +167,7 @@ def _targets(
     model: LinearModel, moments: Moments, parts: Sequence[Moments], level: float
 ) -> dict[str, TargetInference]:
     """The estimates with their errors, and the quality of the fit."""
-    precision = Precision(moments)
+    precision = StandardErrors(moments)
     estimate_DO = np.vstack([model.intercept_O, model.weight_OF.T])
     classical = _errors(estimate_DO, precision.error_DO, precision.degrees, level)
     clustered = _errors(estimate_DO, precision.clustered_DO(parts), len(parts) - 1, level) if parts else None
@@ -200,8 +200,8 @@ def _r2(model: LinearModel, moments: Moments) -> Float:
 
 def _quality(model: LinearModel, moments: Moments) -> list[Quality]:
     """R2, F and the likelihood of each target; all but R2 at the optimum, from R's own blocks."""
-    f, n, degrees = len(moments.features), moments.rows, Precision(moments).degrees
-    r2_O, rss_O, s_O = _r2(model, moments), moments.solve().residual_O, Precision(moments).deviation_O
+    f, n, degrees = len(moments.features), moments.rows, StandardErrors(moments).degrees
+    r2_O, rss_O, s_O = _r2(model, moments), moments.solve().residual_O, StandardErrors(moments).deviation_O
     explained_O = (moments.centred_PP[:f, f:] ** 2).sum(axis=0)
     f_O = explained_O / f / s_O**2
     likelihood_O = -n / 2 * (np.log(2 * np.pi * rss_O / n) + 1) + moments.log_weight / 2

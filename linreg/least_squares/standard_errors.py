@@ -34,7 +34,7 @@ Shared = Literal["nested", "apart", "same"] | float | None
 
 
 @dataclass(frozen=True)
-class Precision:
+class StandardErrors:
     """The errors of the least-squares optimum of a record; the features must have full rank.
 
     Args:
@@ -122,10 +122,10 @@ def distance(model: LinearModel, moments: Moments) -> float:
 
     Source: Scheffé 1953.
     """
-    return float((np.sqrt(excess_O(model, moments)) / Precision(moments).deviation_O).max())
+    return float((np.sqrt(excess_O(model, moments)) / StandardErrors(moments).deviation_O).max())
 
 
-def moved_DO(a: Precision, b: Precision, shared: Literal["nested", "apart"] | float) -> Float:
+def difference_errors(a: StandardErrors, b: StandardErrors, shared: Literal["nested", "apart"] | float) -> Float:
     """How far the optimum moves by chance from one record of the same columns to another, intercept first.
 
     Args:
@@ -155,6 +155,6 @@ def moved_DO(a: Precision, b: Precision, shared: Literal["nested", "apart"] | fl
     return _root(a.error_DO**2 + b.error_DO**2 - 2 * crossed_DO, a)
 
 
-def _root(square_DO: Float, beside: Precision) -> Float:
+def _root(square_DO: Float, beside: StandardErrors) -> Float:
     """The root; NaN of what is rounding beside that precision's variance."""
     return np.sqrt(np.where(square_DO > 1e-9 * beside.error_DO**2, square_DO, np.nan))

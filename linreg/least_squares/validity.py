@@ -1,6 +1,6 @@
 """Why standard errors and intervals would not mean what they say, each reason in words and with what to do.
 
-``faults`` finds in the record and the model what they show by themselves; ``known`` words what only the caller knows.
+``record_reasons``: what the record and the model show by themselves; ``caller_reasons``: what only the caller knows.
 
 Shapes: F features, O targets.
 """
@@ -22,7 +22,7 @@ _EPS = float(np.finfo(float).eps)
 _MOST_NAMES = 10
 
 
-def known(
+def caller_reasons(
     *,
     weight_decay: float = 0.0,
     l1: float = 0.0,
@@ -59,8 +59,8 @@ def known(
     return tuple(lines)
 
 
-def chosen(models: int, by: str) -> str:
-    """How a model was chosen among several, for ``known``; empty where there was one alone.
+def selection_words(models: int, by: str) -> str:
+    """How a model was chosen among several, for ``caller_reasons``; empty where there was one alone.
 
     Args:
         models: how many there were to choose among.
@@ -69,13 +69,13 @@ def chosen(models: int, by: str) -> str:
     return f"chosen among {models:,} models by {by}" if models > 1 else ""
 
 
-def closer(how: TrainConfig, *, ran_all: bool = True) -> str:
+def remedy(how: TrainConfig, *, ran_all: bool = True) -> str:
     """What would bring the parameters of such a training nearer to the optimum, in words; only what is not so yet.
 
     Args:
         how: the training that was done.
         ran_all: it ran all its epochs; False: ``tolerance`` or ``patience`` ended it, and more epochs would not be run.
-            Nor do they help where mini-batches go on at a constant rate. Of patience it is ``known`` that speaks.
+            Nor do they help where mini-batches go on at a constant rate. ``caller_reasons`` speaks of patience.
     """
     noisy = how.batch_size > 0 and how.schedule == "constant"
     ways = [
@@ -89,7 +89,7 @@ def closer(how: TrainConfig, *, ran_all: bool = True) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def faults(
+def record_reasons(
     model: LinearModel, moments: Moments, reasons: Sequence[str] = (), *, remedy: str = NEARER
 ) -> tuple[str, ...]:
     """What the record and the model show to be wrong; empty where inference is valid.
@@ -97,16 +97,16 @@ def faults(
     Args:
         model: as it was trained.
         moments: the record of its training rows.
-        reasons: known already; of a penalised model it is not said that it is away from the unpenalised optimum.
-        remedy: what would bring the parameters nearer to the optimum, as ``closer`` words it.
+        reasons: the caller's; of a penalised model it is not said that it is away from the unpenalised optimum.
+        remedy: what would bring the parameters nearer to the optimum, as ``remedy`` words it.
     """
-    found = of_record(moments)
+    found = optimum_reasons(moments)
     if found or any(r.startswith(REGULARISED) for r in reasons):
         return found
     return tuple(_away(model, moments, remedy))
 
 
-def of_record(moments: Moments) -> tuple[str, ...]:
+def optimum_reasons(moments: Moments) -> tuple[str, ...]:
     """Why the least-squares optimum itself has no standard errors; empty where it has."""
     singular = (*_too_few(moments), *_deficient(moments))
     return singular or tuple(_exact(moments))

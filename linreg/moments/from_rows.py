@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.moments.moments import Float, Moments, merge
-from linreg.rows.rows import Chosen, Piece, Rows, block, float64
+from linreg.rows.rows import RowNumbers, Rows, TableBlock, block, float64
 from linreg.threads import in_threads
 
 PAYS = 5.5e7  # rows times K^1.5, 4 ns each by numpy, from which compiled code is faster, loading it included
@@ -48,7 +48,7 @@ class _Leaf(NamedTuple):
     """
 
     columns: list[npt.NDArray[Any]]
-    chosen_N: Chosen
+    chosen_N: RowNumbers
     weight_N: Float | None
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ def moments(rows: Rows, *, way: str = "", threads: int = 0) -> tuple[Moments, st
     return (found, taken) if way or holds(taken, found) else moments(rows, way=FACTOR, threads=threads)
 
 
-def way_of(header: Rows, table_rows: int, first: Callable[[], Piece]) -> str:
+def way_of(header: Rows, table_rows: int, first: Callable[[], TableBlock]) -> str:
     """The way to take for a partition.
 
     Args:
@@ -89,7 +89,7 @@ def holds(way: str, found: Moments) -> bool:
     return way != PLAIN or _condition(found) <= UNLIKE
 
 
-def leaf(header: Rows, way: str, piece: Piece) -> Moments:
+def leaf(header: Rows, way: str, piece: TableBlock) -> Moments:
     """The moments of one leaf."""
     if way == NUMPY:
         weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
@@ -108,7 +108,7 @@ def merged(way: str, records: Sequence[Moments]) -> Moments:
     return records[0]
 
 
-def _columns(rows: Rows, piece: Piece) -> _Leaf:
+def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
     """The columns of a leaf: views of what is there, float64 copies of integers and booleans."""
     table, some = piece
     weight_N = float64(table[rows.weight]) if rows.weight else None
@@ -123,7 +123,7 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.chunk(0)) if as_it_lies else float64(column)
 
 
-def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], piece: Piece) -> Moments:
+def _recorded(rows: Rows, way: Callable[..., tuple[Float, Float]], piece: TableBlock) -> Moments:
     found, names = _columns(rows, piece), (rows.features, rows.targets)
     n, weight_N = len(found), found.weight_N
     if weight_N is None:
@@ -141,7 +141,7 @@ def _root(way: Callable[..., tuple[Float, Float]], found: _Leaf, root_N: Float) 
     return way(addresses, single, found.chosen_N, root_N, len(found))
 
 
-def _factor(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
+def _factor(addresses: Any, single: Any, chosen_N: RowNumbers, root_N: Float, n: int) -> tuple[Float, Float]:
     """R, its diagonal never negative, and the shift."""
     from linreg.kernels.record import householder  # numba is loaded where it pays
 
@@ -149,7 +149,7 @@ def _factor(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int
     return _upright(root), shift
 
 
-def _plain(addresses: Any, single: Any, chosen_N: Chosen, root_N: Float, n: int) -> tuple[Float, Float]:
+def _plain(addresses: Any, single: Any, chosen_N: RowNumbers, root_N: Float, n: int) -> tuple[Float, Float]:
     """The same from sums of products; by reflections where they have no factor."""
     from linreg.kernels.record import gram as products
 

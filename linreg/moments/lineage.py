@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Lineage:
     partitions: tuple[tuple[str, str], ...]
     weights: tuple[float, ...]
     columns: tuple[str, ...]
-    extent: Extent
+    extent: Ranges
 
     @property
     def digests(self) -> frozenset[str]:
@@ -52,7 +52,7 @@ class Lineage:
         low_P, high_P = np.array(ends, dtype=np.float64).reshape(-1, 2).T
         partitions = tuple((str(name), str(digest)) for name, digest, _ in document["partitions"])
         weights = tuple(float(weight) for *_, weight in document["partitions"])
-        return cls(partitions, weights, tuple(document["range"]), Extent(low_P, high_P))
+        return cls(partitions, weights, tuple(document["range"]), Ranges(low_P, high_P))
 
 
 def _finite(value: float) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 import xxhash
 
 from linreg.moments.merge_cache import Branches
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import PANEL, Moments, merge
 from linreg.moments.stacks import Ints, Level, Series
 
@@ -24,7 +24,7 @@ _LEVELS = 4
 GROUP = 1 << _LEVELS  # neighbours whose merged record is kept
 
 
-def merge_gapped(records: Sequence[Gapped], kept: Branches | None = None) -> Gapped:
+def merge_gapped(records: Sequence[MomentsWithGaps], kept: Branches | None = None) -> MomentsWithGaps:
     """``merge`` of them, to the bit.
 
     Args:
@@ -34,9 +34,9 @@ def merge_gapped(records: Sequence[Gapped], kept: Branches | None = None) -> Gap
     if 2 * len(first.root_KK) >= 2 * PANEL or not _alike(records):
         return merge(list(records))
     if not isinstance(records, Series):
-        return Gapped(merge_alike([r.moments for r in records]), (), 0)
+        return MomentsWithGaps(merge_alike([r.moments for r in records]), (), 0)
     whole = _with_kept(records, kept) if kept else _merged(records.picked(np.arange(len(records))))
-    return Gapped(whole.moments(0, first.features, first.targets), (), 0)
+    return MomentsWithGaps(whole.moments(0, first.features, first.targets), (), 0)
 
 
 def merge_alike(records: Sequence[Moments]) -> Moments:
@@ -44,7 +44,7 @@ def merge_alike(records: Sequence[Moments]) -> Moments:
     return _merged(Level.of(records)).moments(0, records[0].features, records[0].targets)
 
 
-def _alike(records: Sequence[Gapped]) -> bool:
+def _alike(records: Sequence[MomentsWithGaps]) -> bool:
     if isinstance(records, Series):
         return records.alike
     return all(not r.gaps and r.rows and r.moments.features == records[0].moments.features for r in records)

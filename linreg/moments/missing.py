@@ -25,7 +25,7 @@ _MASK = "\0present "  # in front of a mask's name: no column of a file is called
 
 
 @dataclass(frozen=True)
-class Gapped:
+class MomentsWithGaps:
     """The record of some rows of which features may be missing.
 
     Args:
@@ -46,7 +46,7 @@ class Gapped:
         targets: Sequence[str],
         *,
         weights: Iterable[Float] | None = None,
-    ) -> "Gapped":
+    ) -> "MomentsWithGaps":
         """Record blocks of rows as ``Moments.of`` does, NaN where a feature is missing; no target may be.
 
         Raises:
@@ -74,14 +74,14 @@ class Gapped:
         """Sum of their weights."""
         return self.moments.weight
 
-    def __add__(self, other: "Gapped") -> "Gapped":
+    def __add__(self, other: "MomentsWithGaps") -> "MomentsWithGaps":
         """The record of both sets of rows."""
         both = {*self.gaps, *other.gaps}
         gaps = tuple(f for f in self.features if f in both)
         a, b = self._widened(gaps), other._widened(gaps)
         shift_P = np.where(_valueless(a, len(gaps)), b.shift_P, a.shift_P)
         moved = (_moved(m, shift_P, len(gaps)) for m in (a, b))
-        return Gapped(next(moved) + next(moved), gaps, self.missing + other.missing)
+        return MomentsWithGaps(next(moved) + next(moved), gaps, self.missing + other.missing)
 
     def mean_F(self) -> Float:
         """The weighted means of the values that are there, shape (F,).
@@ -115,7 +115,7 @@ class Gapped:
         self.moments.save(path, gaps=json.dumps(self.gaps), missing=str(self.missing))
 
     @classmethod
-    def load(cls, path: str | Path) -> "Gapped":
+    def load(cls, path: str | Path) -> "MomentsWithGaps":
         """Read what ``save`` wrote, to the bit.
 
         Raises:
@@ -141,14 +141,14 @@ class Gapped:
         return replace(self.moments, features=(*_masks(gaps), *self.features), shift_P=shift, root_KK=root)
 
 
-def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None) -> Gapped:
+def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None) -> MomentsWithGaps:
     """One block, shifted by the means of what is there, so that a gap is 0 like the mean."""
     f = len(features)
     absent_NF = np.isnan(z_NP[:, :f])
     with_gaps = np.flatnonzero(absent_NF.any(axis=0))
     gaps = tuple(features[i] for i in with_gaps)
     if not gaps:
-        return Gapped(Moments.leaf(z_NP, features, targets, weight_N), (), 0)
+        return MomentsWithGaps(Moments.leaf(z_NP, features, targets, weight_N), (), 0)
     w = np.ones(len(z_NP)) if weight_N is None else weight_N
     present_NP = np.hstack([~absent_NF, np.ones((len(z_NP), len(targets)), dtype=bool)])
     there = np.where(w @ present_NP > 0, w @ present_NP, 1.0)
@@ -156,7 +156,7 @@ def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weig
     whole = np.hstack([(~absent_NF[:, with_gaps]).astype(np.float64), np.where(present_NP, z_NP, shift)])
     shift_all = np.concatenate([np.zeros(len(gaps)), shift])
     moments = Moments.leaf(whole, (*_masks(gaps), *features), targets, weight_N, shift_P=shift_all)
-    return Gapped(moments, gaps, int(absent_NF.sum()))
+    return MomentsWithGaps(moments, gaps, int(absent_NF.sum()))
 
 
 def _valueless(moments: Moments, g: int) -> npt.NDArray[np.bool_]:

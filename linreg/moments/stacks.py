@@ -16,13 +16,13 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Ints = npt.NDArray[np.int64]
-Recorded = tuple[int, Gapped, bool]  # which partition, its record, whether that was computed by plain sums
+Recorded = tuple[int, MomentsWithGaps, bool]  # which partition, its record, whether that was computed by plain sums
 
 
 class Level(NamedTuple):
@@ -79,9 +79,9 @@ class Stack:
     plain_n: Ints
     level: Level
 
-    def gapped(self, i: int) -> Gapped:
+    def gapped(self, i: int) -> MomentsWithGaps:
         """One record."""
-        return Gapped(self.level.moments(i, self.features, self.targets), self.gaps, int(self.missing_n[i]))
+        return MomentsWithGaps(self.level.moments(i, self.features, self.targets), self.gaps, int(self.missing_n[i]))
 
     def rows_of(self, which: Ints) -> Ints:
         """Where the records of these partitions stand; -1: nowhere."""
@@ -124,7 +124,7 @@ class Each(Sequence[Made], Generic[Item, Made]):
         return [self._make(x) for x in self._items[i]] if isinstance(i, slice) else self._make(self._items[i])
 
 
-class Series(Sequence[Gapped]):
+class Series(Sequence[MomentsWithGaps]):
     """The records of one role, in the order of the partitions; those without any are left out.
 
     Args:
@@ -140,13 +140,13 @@ class Series(Sequence[Gapped]):
         return len(self.stack_n)
 
     @overload
-    def __getitem__(self, i: int) -> Gapped: ...
+    def __getitem__(self, i: int) -> MomentsWithGaps: ...
     @overload
-    def __getitem__(self, i: slice) -> Sequence[Gapped]: ...
-    def __getitem__(self, i: int | slice) -> Gapped | Sequence[Gapped]:
+    def __getitem__(self, i: slice) -> Sequence[MomentsWithGaps]: ...
+    def __getitem__(self, i: int | slice) -> MomentsWithGaps | Sequence[MomentsWithGaps]:
         if isinstance(i, slice):
             return [self[k] for k in range(len(self))[i]]
-        found: Gapped = self.stacks[self.stack_n[i]].gapped(int(self.row_n[i]))
+        found: MomentsWithGaps = self.stacks[self.stack_n[i]].gapped(int(self.row_n[i]))
         return found
 
     @property

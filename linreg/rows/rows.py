@@ -20,8 +20,10 @@ from linreg.threads import in_threads
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 LEAF = 65_536  # rows of a table in a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
-Chosen = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
-Piece = tuple[pa.Table, Chosen | None]  # a part of a table, and the numbers of its rows that count; None: all do
+RowNumbers = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
+TableBlock = tuple[
+    pa.Table, RowNumbers | None
+]  # a part of a table, and the numbers of its rows that count; None: all do
 
 
 class Rows:
@@ -45,7 +47,7 @@ class Rows:
         *,
         weight: str = "",
         gaps: bool = False,
-        chosen: Sequence[Chosen | None] = (),
+        chosen: Sequence[RowNumbers | None] = (),
     ) -> None:
         self.features = features
         self.targets = targets
@@ -105,7 +107,7 @@ class Rows:
         x_NF, y_NO = (np.empty((len(self), k), _NUMPY[dtype]) for k in (f, o))
         plain = fill_F is None and scaled is None and not mixed
 
-        def put(placed: tuple[int, Piece]) -> None:
+        def put(placed: tuple[int, TableBlock]) -> None:
             start, (piece, some) = placed
             rows = self._places(start, _count(piece, some), mixed)
             if plain:  # each column as it is, without a float64 block in between
@@ -135,7 +137,7 @@ class Rows:
         some = [n for n in names or self.features if not all(_whole(table[n]) for table in self._tables)]
         return not any(np.isnan(values).any() for piece in self.pieces() for values in columns(*piece, some))
 
-    def placed(self) -> Iterator[tuple[int, Piece]]:
+    def placed(self) -> Iterator[tuple[int, TableBlock]]:
         """The rows of each leaf, where they lie, with the number of rows before them."""
         done = 0
         for piece in self.pieces():
@@ -169,7 +171,7 @@ class Rows:
         held = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
         return set(columns) <= held
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[TableBlock]:
         """The rows of each leaf, where they lie: nothing is copied. Leaves without any are left out.
 
         A leaf is a block of ``LEAF`` rows of a table, those that do not belong here included: so it begins and ends at
@@ -185,7 +187,7 @@ class Rows:
                 if here.stop > here.start:
                     yield piece, None if here.stop - here.start == len(piece) else chosen[here] - np.uint32(start)
 
-    def full_pieces(self) -> Iterator[Piece]:
+    def full_pieces(self) -> Iterator[TableBlock]:
         """The same rows, ``LEAF`` of those that belong here in each piece, but for the last of a table."""
         for table, chosen in zip(self._tables, self._chosen, strict=True):
             for start in range(0, len(table) if chosen is None else len(chosen), LEAF):
@@ -200,17 +202,17 @@ class Rows:
         return (block(piece, some, columns) for piece, some in self.pieces())
 
 
-def _count(piece: pa.Table, some: Chosen | None) -> int:
+def _count(piece: pa.Table, some: RowNumbers | None) -> int:
     return len(piece) if some is None else len(some)
 
 
-def columns(piece: pa.Table, some: Chosen | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
+def columns(piece: pa.Table, some: RowNumbers | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
     """Columns of a piece, each of shape (n,): as they lie where they are of floats, else as float64."""
     for name in names:
         yield _native(piece[name]) if some is None else _native(piece[name])[some]
 
 
-def block(piece: pa.Table, some: Chosen | None, columns: Sequence[str]) -> Float:
+def block(piece: pa.Table, some: RowNumbers | None, columns: Sequence[str]) -> Float:
     """Columns of a piece, float64 of shape (n, len(columns))."""
     out = np.empty((_count(piece, some), len(columns)))
     for j, name in enumerate(columns):

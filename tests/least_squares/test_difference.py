@@ -14,7 +14,7 @@ from linreg.least_squares.difference import Fitted, Penalty, difference
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.select import selected
+from linreg.moments.subset import subset
 from linreg.rows.rows import Rows
 from linreg.training.fit import fit
 
@@ -270,7 +270,7 @@ def test_a_new_column_has_a_part_of_its_own():
 def test_columns_and_targets_in_another_order_are_the_same_columns():
     x, y = rows(60, 0)
     b = moments_of(*rows(70, 1))
-    turned = selected(b, ("x2", "x0", "x1"), ("y1", "y0"))
+    turned = subset(b, ("x2", "x0", "x1"), ("y1", "y0"))
     plain, found = (difference(exact(x, y), Fitted(model_of(m), m), shared="apart") for m in (b, turned))
     assert not of(found, "columns").any()
     for part in ("data", "standard_error", "after"):
@@ -327,9 +327,9 @@ def test_selected_columns_have_the_record_that_they_alone_would_have(weighted):
             (np.column_stack([x[:, 2], y[:, 0], y[:, 1]]), (("x2", "y0"), ("y1",))),
         )
     )
-    found = selected(whole, ("x2", "y0"), ("y1",))
+    found = subset(whole, ("x2", "y0"), ("y1",))
     assert found.root_KK == pytest.approx(few.root_KK, rel=1e-10, abs=1e-10)
     assert (found.features, found.targets, found.rows, found.weight) == (("x2", "y0"), ("y1",), 200, few.weight)
-    assert selected(whole, *NAMES) is whole
+    assert subset(whole, *NAMES) is whole
     with pytest.raises(ValueError, match="no column x9"):
-        selected(whole, ("x9",), ("y1",))
+        subset(whole, ("x9",), ("y1",))

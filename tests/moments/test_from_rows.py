@@ -11,7 +11,7 @@ import pytest
 
 from flows.results import outcome
 from linreg.moments import from_rows as leaves
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge_by
 from linreg.moments.training_record import gapped_by, record
 from linreg.rows.rows import LEAF, Rows
@@ -253,7 +253,7 @@ def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and
     gappy = Rows([table], rows.features, rows.targets, gaps=True)
     found, way = gapped_by(gappy)
     assert way == "numpy"
-    expected = Gapped.of(gappy.blocks(), rows.features, rows.targets)
+    expected = MomentsWithGaps.of(gappy.blocks(), rows.features, rows.targets)
     assert found.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
     others = Rows([table], rows.features, rows.targets, gaps=True, chosen=[np.arange(8, 3000, dtype=np.uint32)])
     assert gapped_by(others)[1] == "R"

@@ -13,12 +13,12 @@ from scipy.special import ndtri
 from flows.cli.pages.columns import WIDTH, grid, plain, short
 from flows.cli.pages.heading import at, judged_on
 from flows.tracking.registry import Version
-from linreg.least_squares.coefficient_moves import Difference, Move, Parts
+from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference
 
 MOST = 20  # coefficients
 _NEAR = 0.01  # standard errors: nearer is told as "within 0.01"
-_PARTS = tuple(f.name for f in fields(Parts))
-_Named = tuple[str, str, Move]  # target, name, move
+_PARTS = tuple(f.name for f in fields(Causes))
+_Named = tuple[str, str, CoefficientChange]  # target, name, move
 
 
 def verdict(found: Difference, before: Version, after: Version, *, same_rows: bool) -> str:
@@ -130,7 +130,7 @@ def _size(named: _Named) -> tuple[float, float]:
     return (-1.0 if size is None else abs(size), 0.0 if effect is None else abs(effect))
 
 
-def _cells(move: Move, used: Iterable[str], *, own: bool) -> list[str]:
+def _cells(move: CoefficientChange, used: Iterable[str], *, own: bool) -> list[str]:
     numbers = [f"{move.before:.6g}", f"{move.after:.6g}", f"{move.move:.3g}"]
     parts = [getattr(move.parts, p) if move.parts else None for p in used]
     if own:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from linreg.kernels.batch import many, narrow, wide
-from linreg.kernels.batch.shapes import Coming, Kernels, Model, Shape
+from linreg.kernels.batch.shapes import Kernels, Model, NextBlock, Shape
 from linreg.kernels.batch.staging import feeder, places
 from linreg.kernels.jit import compiled, inlined
 
@@ -146,4 +146,4 @@ def _coming(source: Any, stage: Any, room: int, place: Any, of_blocks: Any, j: i
         places(place, keys[order[j]], tail, count, block, shuffled)
     if j + 1 < order.size and rows - order[j + 1] * block >= block:
         ahead = (order[j + 1] - order[j]) * block
-    return Coming(source, stage, room, place, base, count, ahead)
+    return NextBlock(source, stage, room, place, base, count, ahead)

@@ -38,7 +38,7 @@ def pack_many(thetas: Any, features: int, targets: int) -> Any:
     return np.ascontiguousarray(columns[_without_padding(len(columns), features, targets, lanes)]).ravel()
 
 
-def pack_how(how_K3: Any) -> Any:
+def pack_settings(how_K3: Any) -> Any:
     """Rate, weight decay and 1 - rate * weight decay of up to L models, as ``epoch.epoch_of_many`` takes them, flat."""
     lanes = vector_lanes(how_K3.dtype)
     return np.stack([*how_K3, *[how_K3[-1]] * (lanes - len(how_K3))], axis=1).ravel()

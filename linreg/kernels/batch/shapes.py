@@ -62,7 +62,7 @@ class Model(NamedTuple):
     sums: Any
 
 
-class Coming(NamedTuple):
+class NextBlock(NamedTuple):
     """A block on its way into a stage; see ``staging``.
 
     Args:

@@ -187,7 +187,7 @@ def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[Stat
     walk = loops.epoch_of_many(trainers[0]._shape(problem), batch=order.batch)
     theta = layout.pack_many([layout.pack(s["weight"].numpy(), s["bias"].numpy()) for s in states], *shape)
     how_K6 = np.stack([t._how(x.dtype, epoch) for t in trainers])
-    how = layout.pack_how(how_K6[:, [0, 4, 5]])
+    how = layout.pack_settings(how_K6[:, [0, 4, 5]])
     walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), how, epoch == 1)
     moved = [layout.unpack(p, *shape) for p in layout.unpack_many(theta, *shape, len(states))]
     done = torch.tensor(epoch)

@@ -23,9 +23,9 @@ from linreg.least_squares.inference import infer
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
 from tests.support.servers import answers
 from tests.support.tracked import FACTS, MODEL, X_NF, logged_run, new_store
@@ -230,8 +230,8 @@ def test_what_was_written_is_read_back(folder):
 
 NAMES = MODEL.features, MODEL.targets
 # a gap in the first row; a column without any value has no range
-TEST = Gapped.of([np.array([[np.nan, 2.0, 3.0, 4.0, 5.0], [1.5, 2, 2, 2, 0], [1, 1, 0, 2, 7]])], *NAMES)
-ENDS = Extent(np.array([1.0, 1, 0, 2, np.inf]), np.array([1.5, 2, 3, 4, -np.inf]))
+TEST = MomentsWithGaps.of([np.array([[np.nan, 2.0, 3.0, 4.0, 5.0], [1.5, 2, 2, 2, 0], [1, 1, 0, 2, 7]])], *NAMES)
+ENDS = Ranges(np.array([1.0, 1, 0, 2, np.inf]), np.array([1.5, 2, 3, 4, -np.inf]))
 LINEAGE = Lineage((("a.csv", "00ff"), ("d=1/b.csv", "01")), (3.0, 0.0), (*NAMES[0], *NAMES[1]), ENDS)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-Yardstick = Literal["difference", "estimate"]
+Unit = Literal["difference", "estimate"]
 
 INTERCEPT = "intercept"
 
 
 @dataclass(frozen=True)
-class Parts:
+class Causes:
     """What a move is made of, in the coefficient's own units.
 
     Args:
@@ -36,7 +36,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Move:
+class CoefficientChange:
     """One coefficient, or the intercept (the prediction where all features are zero), before and after.
 
     Args:
@@ -49,7 +49,7 @@ class Move:
 
     before: float
     after: float
-    parts: Parts | None = None
+    parts: Causes | None = None
     standard_error: float | None = None
     spread: float | None = None
 
@@ -71,7 +71,7 @@ class Move:
         """``{"before","after","move","data","columns","penalty","optimiser","effect","standard_error"}``, and
         ``standard_errors``: move and parts in standard errors.
         """
-        parts: dict[str, float | None] = dict.fromkeys(f.name for f in fields(Parts))
+        parts: dict[str, float | None] = dict.fromkeys(f.name for f in fields(Causes))
         parts |= asdict(self.parts) if self.parts else {}
         ends = {"before": self.before, "after": self.after, "move": self.move}
         scaled = {n: None if v is None else self.in_errors(v) for n, v in ({"move": self.move} | parts).items()}
@@ -80,13 +80,13 @@ class Move:
 
 
 @dataclass(frozen=True)
-class TargetMoves:
+class TargetChanges:
     """The moves of one target: its intercept, and the slopes of the features that both models have."""
 
-    intercept: Move
-    coefficients: Mapping[str, Move]
+    intercept: CoefficientChange
+    coefficients: Mapping[str, CoefficientChange]
 
-    def __iter__(self) -> Iterator[tuple[str, Move]]:
+    def __iter__(self) -> Iterator[tuple[str, CoefficientChange]]:
         """Each with its name, the intercept first."""
         yield INTERCEPT, self.intercept
         yield from self.coefficients.items()
@@ -113,13 +113,13 @@ class Difference:
             number.
     """
 
-    targets: Mapping[str, TargetMoves]
-    yardstick: Yardstick | None
+    targets: Mapping[str, TargetChanges]
+    yardstick: Unit | None
     unexplained: tuple[str, ...]
     no_errors: tuple[str, ...]
     stopped: tuple[float | None, float | None]
 
-    def __iter__(self) -> Iterator[tuple[str, str, Move]]:
+    def __iter__(self) -> Iterator[tuple[str, str, CoefficientChange]]:
         """Every move: target, name, move."""
         for target, moves in self.targets.items():
             for name, move in moves:

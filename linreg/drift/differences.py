@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from linreg.drift.findings import MOST
-from linreg.drift.random_effects import Usual
+from linreg.drift.findings import LARGEST
+from linreg.drift.random_effects import GroupEffects
 from linreg.sampling import FEWEST_PARTITIONS
 
 Float = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ class Shifts(NamedTuple):
         return Shifts(*map(change, self))
 
 
-class Away(NamedTuple):
+class Differences(NamedTuple):
     """Differences, their standard errors, and what was compared with."""
 
     away_nM: Float
@@ -55,10 +55,12 @@ class Away(NamedTuple):
     @property
     def value_nM(self) -> Float:
         """In standard errors."""
-        return ratio(self.away_nM, self.error_nM)
+        return safe_ratio(self.away_nM, self.error_nM)
 
 
-def further(value_nM: Float, own_nM: Float, found: Usual, files: int, limit_n1: Float | None = None) -> Away:
+def compare_groups(
+    value_nM: Float, own_nM: Float, found: GroupEffects, files: int, limit_n1: Float | None = None
+) -> Differences:
     """New groups beside what is usual, and the mean of all new ones, each weighing as much as it tells.
 
     Args:
@@ -74,33 +76,33 @@ def further(value_nM: Float, own_nM: Float, found: Usual, files: int, limit_n1: 
     if len(value_nM) > files:
         parts.append(_together(away_kM, total_kM, centre_kM))
     away_nM, total_nM, centre_nM = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Away(away_nM, np.sqrt(total_nM + found.error_M), centre_nM)
+    return Differences(away_nM, np.sqrt(total_nM + found.error_M), centre_nM)
 
 
 def _together(away_kM: Float, total_kM: Float, centre_kM: Float) -> tuple[Float, Float, Float]:
     """The mean of several groups, weighing inversely to their variances: its difference, variance and centre."""
     there_kM = np.isfinite(away_kM)
     least_M = np.where(there_kM, total_kM, np.inf).min(axis=0)
-    weight_kM = np.where(there_kM, ratio(least_M, total_kM, nothing=1.0), 0.0)  # at most 1
+    weight_kM = np.where(there_kM, safe_ratio(least_M, total_kM, nothing=1.0), 0.0)  # at most 1
     share_kM = weight_kM / np.where(there_kM.any(axis=0), weight_kM.sum(axis=0), np.nan)
     away_M, centre_M = ((share_kM * np.nan_to_num(x)).sum(axis=0, keepdims=True) for x in (away_kM, centre_kM))
     return away_M, (share_kM**2 * total_kM).sum(axis=0, keepdims=True), centre_M
 
 
-def tells(found: Usual) -> npt.NDArray[np.bool_]:
+def enough_groups(found: GroupEffects) -> npt.NDArray[np.bool_]:
     """Of which quantities enough groups are known."""
     return found.count_M >= FEWEST_TELLING
 
 
-def chosen(grouped: npt.NDArray[np.bool_], by_group: Shifts, by_row: Shifts) -> Shifts:
+def choose_unit(grouped: npt.NDArray[np.bool_], by_group: Shifts, by_row: Shifts) -> Shifts:
     """By group where enough of them tell."""
     value, size, was, now = (np.where(grouped, a, b) for a, b in zip(by_group[:4], by_row[:4], strict=True))
     return Shifts(value, size, was, now, np.broadcast_to(grouped, value.shape))
 
 
-def ratio(of: Float, by: Float, *, nothing: float = 0.0) -> Float:
-    """``of / by``, at most ``MOST``: what is beyond measure is finite. 0 / 0 is ``nothing``."""
+def safe_ratio(of: Float, by: Float, *, nothing: float = 0.0) -> Float:
+    """``of / by``, at most ``LARGEST``: what is beyond measure is finite. 0 / 0 is ``nothing``."""
     of, by = np.broadcast_arrays(of, by)
-    beyond = np.where(of == 0, nothing, np.sign(of) * MOST)
+    beyond = np.where(of == 0, nothing, np.sign(of) * LARGEST)
     with np.errstate(over="ignore"):
-        return np.clip(np.divide(of, by, out=beyond, where=by > 0), -MOST, MOST)
+        return np.clip(np.divide(of, by, out=beyond, where=by > 0), -LARGEST, LARGEST)

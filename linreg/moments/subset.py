@@ -14,7 +14,7 @@ from linreg.moments.moments import Moments, factor
 from linreg.threads import one_thread
 
 
-def selected(moments: Moments, features: Sequence[str], targets: Sequence[str]) -> Moments:
+def subset(moments: Moments, features: Sequence[str], targets: Sequence[str]) -> Moments:
     """The record of these columns alone; the record itself, to the bit, where these are its own in its order.
 
     A column may change its role: a recorded target may be a feature here.
