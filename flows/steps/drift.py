@@ -88,7 +88,7 @@ def compare(limits: DriftConfig, ingested: Ingested) -> Watched:
     known, new = ([s for is_known, s in samples if is_known == which] for which in (True, False))
     if not new:
         return Watched(number, why_not=f"version {number} learned from all of today's files")
-    reference = Sample("champion", champion.moments, champion.lineage.extent)
+    reference = Sample("champion", champion.moments, champion.lineage.ranges)
     found = drift(reference, new, known, champion.model)
     return Watched(number, found, exceeded(found, limits))
 

@@ -1,6 +1,6 @@
-"""New groups beside what is usual: differences with their standard errors, and what is shown of them.
+"""Differences of new groups from known ones, with their standard errors, and what is shown of them.
 
-The arithmetic that means, spreads and correlations share (``linreg.shifts``). Whatever is beyond measure is finite.
+The arithmetic that means, spreads and correlations share (``shifts``). Whatever is beyond measure is finite.
 
 Shapes: n new records, k of them files and a further one all of these together; M quantities.
 """
@@ -36,9 +36,9 @@ class Shifts(NamedTuple):
     now_nM: Float
     grouped_nM: npt.NDArray[np.bool_]
 
-    def part(self, which: slice) -> "Shifts":
+    def part(self, quantities: slice) -> "Shifts":
         """Of some of the quantities."""
-        return self.map(lambda x: x[:, which])
+        return self.map(lambda x: x[:, quantities])
 
     def map(self, change: Callable[[Any], Any]) -> "Shifts":
         """The same change to each array."""
@@ -48,18 +48,18 @@ class Shifts(NamedTuple):
 class Differences(NamedTuple):
     """Differences, their standard errors, and what was compared with."""
 
-    away_nM: Float
+    difference_nM: Float
     error_nM: Float
     centre_nM: Float
 
     @property
     def value_nM(self) -> Float:
         """In standard errors."""
-        return safe_ratio(self.away_nM, self.error_nM)
+        return safe_ratio(self.difference_nM, self.error_nM)
 
 
 def compare_groups(
-    value_nM: Float, own_nM: Float, found: GroupEffects, files: int, limit_n1: Float | None = None
+    value_nM: Float, own_nM: Float, effects: GroupEffects, files: int, limit_n1: Float | None = None
 ) -> Differences:
     """New groups beside what is usual, and the mean of all new ones, each weighing as much as it tells.
 
@@ -69,29 +69,30 @@ def compare_groups(
         limit_n1: the largest value that each can tell.
     """
     limit_k1 = np.full((files, 1), np.inf) if limit_n1 is None else limit_n1[:files]
-    centre_kM = np.clip(found.centre_M, -limit_k1, limit_k1)
-    away_kM = np.clip(value_nM[:files], -limit_k1, limit_k1) - centre_kM
-    total_kM = np.zeros_like(away_kM) + own_nM[:files] + found.between_M
-    parts = [(away_kM, total_kM, centre_kM)]
+    centre_kM = np.clip(effects.centre_M, -limit_k1, limit_k1)
+    difference_kM = np.clip(value_nM[:files], -limit_k1, limit_k1) - centre_kM
+    total_kM = np.zeros_like(difference_kM) + own_nM[:files] + effects.between_M
+    parts = [(difference_kM, total_kM, centre_kM)]
     if len(value_nM) > files:
-        parts.append(_together(away_kM, total_kM, centre_kM))
-    away_nM, total_nM, centre_nM = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Differences(away_nM, np.sqrt(total_nM + found.error_M), centre_nM)
+        parts.append(_combined(difference_kM, total_kM, centre_kM))
+    difference_nM, total_nM, centre_nM = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Differences(difference_nM, np.sqrt(total_nM + effects.error_M), centre_nM)
 
 
-def _together(away_kM: Float, total_kM: Float, centre_kM: Float) -> tuple[Float, Float, Float]:
+def _combined(difference_kM: Float, total_kM: Float, centre_kM: Float) -> tuple[Float, Float, Float]:
     """The mean of several groups, weighing inversely to their variances: its difference, variance and centre."""
-    there_kM = np.isfinite(away_kM)
-    least_M = np.where(there_kM, total_kM, np.inf).min(axis=0)
-    weight_kM = np.where(there_kM, safe_ratio(least_M, total_kM, nothing=1.0), 0.0)  # at most 1
-    share_kM = weight_kM / np.where(there_kM.any(axis=0), weight_kM.sum(axis=0), np.nan)
-    away_M, centre_M = ((share_kM * np.nan_to_num(x)).sum(axis=0, keepdims=True) for x in (away_kM, centre_kM))
-    return away_M, (share_kM**2 * total_kM).sum(axis=0, keepdims=True), centre_M
+    present_kM = np.isfinite(difference_kM)
+    least_M = np.where(present_kM, total_kM, np.inf).min(axis=0)
+    weight_kM = np.where(present_kM, safe_ratio(least_M, total_kM, nothing=1.0), 0.0)  # at most 1
+    share_kM = weight_kM / np.where(present_kM.any(axis=0), weight_kM.sum(axis=0), np.nan)
+    parts_kM = (difference_kM, centre_kM)
+    difference_M, centre_M = ((share_kM * np.nan_to_num(x)).sum(axis=0, keepdims=True) for x in parts_kM)
+    return difference_M, (share_kM**2 * total_kM).sum(axis=0, keepdims=True), centre_M
 
 
-def enough_groups(found: GroupEffects) -> npt.NDArray[np.bool_]:
+def enough_groups(effects: GroupEffects) -> npt.NDArray[np.bool_]:
     """Of which quantities enough groups are known."""
-    return found.count_M >= FEWEST_TELLING
+    return effects.count_M >= FEWEST_TELLING
 
 
 def choose_unit(grouped: npt.NDArray[np.bool_], by_group: Shifts, by_row: Shifts) -> Shifts:
@@ -100,9 +101,9 @@ def choose_unit(grouped: npt.NDArray[np.bool_], by_group: Shifts, by_row: Shifts
     return Shifts(value, size, was, now, np.broadcast_to(grouped, value.shape))
 
 
-def safe_ratio(of: Float, by: Float, *, nothing: float = 0.0) -> Float:
-    """``of / by``, at most ``LARGEST``: what is beyond measure is finite. 0 / 0 is ``nothing``."""
-    of, by = np.broadcast_arrays(of, by)
-    beyond = np.where(of == 0, nothing, np.sign(of) * LARGEST)
+def safe_ratio(numerator: Float, denominator: Float, *, nothing: float = 0.0) -> Float:
+    """``numerator / denominator``, at most ``LARGEST``: what is beyond measure is finite. 0 / 0 is ``nothing``."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    unbounded = np.where(numerator == 0, nothing, np.sign(numerator) * LARGEST)
     with np.errstate(over="ignore"):
-        return np.clip(np.divide(of, by, out=beyond, where=by > 0), -LARGEST, LARGEST)
+        return np.clip(np.divide(numerator, denominator, out=unbounded, where=denominator > 0), -LARGEST, LARGEST)

@@ -24,13 +24,13 @@ class Lineage:
         partitions: of every file, its name and the XXH3-128 of its content.
         weights: of every file, the weight of its training rows; how many there are, where all count the same.
         columns: names of the P columns.
-        extent: their range over all rows.
+        ranges: theirs over all rows.
     """
 
     partitions: tuple[tuple[str, str], ...]
     weights: tuple[float, ...]
     columns: tuple[str, ...]
-    extent: Ranges
+    ranges: Ranges
 
     @property
     def digests(self) -> frozenset[str]:
@@ -39,7 +39,7 @@ class Lineage:
 
     def to_json(self) -> dict[str, Any]:
         """For a file: ``{"partitions": [[name, digest, weight]], "range": {column: [low, high]}}``; null: no value."""
-        ends = zip(self.columns, self.extent.low_P.tolist(), self.extent.high_P.tolist(), strict=True)
+        ends = zip(self.columns, self.ranges.low_P.tolist(), self.ranges.high_P.tolist(), strict=True)
         return {
             "partitions": [[*p, weight] for p, weight in zip(self.partitions, self.weights, strict=True)],
             "range": {name: [_finite(low), _finite(high)] for name, low, high in ends},

@@ -261,8 +261,8 @@ def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
     assert (held.test.moments.root_KK == TEST.moments.root_KK).all()
     for field in ("partitions", "weights", "columns"):
         assert getattr(held.lineage, field) == getattr(LINEAGE, field)
-    assert (held.lineage.extent.low_P == LINEAGE.extent.low_P).all()
-    assert (held.lineage.extent.high_P == LINEAGE.extent.high_P).all()
+    assert (held.lineage.ranges.low_P == LINEAGE.ranges.low_P).all()
+    assert (held.lineage.ranges.high_P == LINEAGE.ranges.high_P).all()
     assert held.lineage.digests == {"00ff", "01"}
 
 
