@@ -92,14 +92,14 @@ def diff(args: argparse.Namespace) -> tuple[object, str]:
     shared, note = _shared(before, after)
     filled = [*before.filled("before"), *after.filled("after")]
     found = difference(before.fitted(), after.fitted(), shared=shared, reasons=filled)
-    notes = [*([note] if found.yardstick else []), *(f"no standard errors: {e}" for e in found.no_errors)]
+    notes = [*([note] if found.unit else []), *(f"no standard errors: {e}" for e in found.no_errors)]
     notes += [line for line in found.unexplained if line not in found.no_errors]
     line = verdict(found, before.version, after.version, same_rows=shared == "same")
     document = {
         "before": before.to_json(),
         "after": after.to_json(),
         "verdict": line,
-        "standard_error_of": found.yardstick,
+        "standard_error_of": found.unit,
         "stopped": dict(zip(("before", "after"), found.stopped, strict=True)),
         "targets": {name: target.to_json() for name, target in found.targets.items()},
         "added": _only(after, before),

@@ -1,4 +1,4 @@
-"""What ``linreg.difference`` finds, as records: a coefficient's move and its parts, a target, the whole.
+"""What ``difference`` comes to, as records: a coefficient's change and its causes, a target, both models.
 
 Every number of the JSON is finite or None, and none is rounded. Nothing is computed here but sums and ratios.
 """
@@ -15,12 +15,12 @@ INTERCEPT = "intercept"
 
 @dataclass(frozen=True)
 class Causes:
-    """What a move is made of, in the coefficient's own units.
+    """What a change is made of, in the coefficient's own units.
 
     Args:
-        data: the optimum's move because the rows are others, over the columns that both have, under A's penalty.
-        columns: its move because the other columns are others; exactly 0 where none is.
-        penalty: its move because the penalty is another; exactly 0 where it is not.
+        data: the optimum's change because the rows are others, over the columns that both have, under A's penalty.
+        columns: its change because the other columns are others; exactly 0 where none is.
+        penalty: its change because the penalty is another; exactly 0 where it is not.
         optimiser: (after - B's optimum) - (before - A's optimum).
     """
 
@@ -41,47 +41,47 @@ class CoefficientChange:
 
     Args:
         before, after: the models' own, in target units (per feature unit).
-        parts: None where an optimum is not on record, or the rows leave this coefficient open.
-        standard_error: the unit that ``Difference.yardstick`` names; None where there is none.
+        causes: None where an optimum is not on record, or the rows leave this coefficient open.
+        standard_error: the unit that ``Difference.unit`` names; None where there is none.
         spread: the feature's standard deviation over B's training rows (A's where B has no record); None of the
             intercept.
     """
 
     before: float
     after: float
-    parts: Causes | None = None
+    causes: Causes | None = None
     standard_error: float | None = None
     spread: float | None = None
 
     @property
-    def move(self) -> float:
-        """The sum of the parts, to the bit; it is ``after - before`` up to the rounding of these two."""
-        return self.parts.total if self.parts else self.after - self.before
+    def change(self) -> float:
+        """The sum of the causes, to the bit; it is ``after - before`` up to the rounding of these two."""
+        return self.causes.total if self.causes else self.after - self.before
 
     @property
     def effect(self) -> float | None:
-        """What the move does to the prediction of a row one spread above the mean, in the target's units."""
-        return None if self.spread is None else _finite(self.move * self.spread)
+        """What the change does to the prediction of a row one spread above the mean, in the target's units."""
+        return None if self.spread is None else _finite(self.change * self.spread)
 
-    def in_errors(self, part: float) -> float | None:
-        """A part of the move, or all of it, in standard errors."""
-        return _finite(part / self.standard_error) if self.standard_error else None
+    def in_errors(self, change: float) -> float | None:
+        """The change, or what one cause has in it, in standard errors."""
+        return _finite(change / self.standard_error) if self.standard_error else None
 
     def to_json(self) -> dict[str, Any]:
         """``{"before","after","move","data","columns","penalty","optimiser","effect","standard_error"}``, and
-        ``standard_errors``: move and parts in standard errors.
+        ``standard_errors``: the change and its causes in standard errors.
         """
-        parts: dict[str, float | None] = dict.fromkeys(f.name for f in fields(Causes))
-        parts |= asdict(self.parts) if self.parts else {}
-        ends = {"before": self.before, "after": self.after, "move": self.move}
-        scaled = {n: None if v is None else self.in_errors(v) for n, v in ({"move": self.move} | parts).items()}
+        causes: dict[str, float | None] = dict.fromkeys(f.name for f in fields(Causes))
+        causes |= asdict(self.causes) if self.causes else {}
+        ends = {"before": self.before, "after": self.after, "move": self.change}
+        scaled = {n: None if v is None else self.in_errors(v) for n, v in ({"move": self.change} | causes).items()}
         unit = {"effect": self.effect, "standard_error": self.standard_error, "standard_errors": scaled}
-        return ends | parts | unit
+        return ends | causes | unit
 
 
 @dataclass(frozen=True)
 class TargetChanges:
-    """The moves of one target: its intercept, and the slopes of the features that both models have."""
+    """The changes of one target: its intercept, and the slopes of the features that both models have."""
 
     intercept: CoefficientChange
     coefficients: Mapping[str, CoefficientChange]
@@ -93,7 +93,7 @@ class TargetChanges:
 
     def to_json(self) -> dict[str, Any]:
         """``{"intercept", "coefficients"}``."""
-        slopes = {name: move.to_json() for name, move in self.coefficients.items()}
+        slopes = {name: change.to_json() for name, change in self.coefficients.items()}
         return {"intercept": self.intercept.to_json(), "coefficients": slopes}
 
 
@@ -103,27 +103,26 @@ class Difference:
 
     Args:
         targets: those that both have, by name.
-        yardstick: what ``standard_error`` is the error of: ``difference``, how far the optimum moves by chance from A's
+        unit: what ``standard_error`` is the error of: ``difference``, how far the optimum moves by chance from A's
             rows to B's; ``estimate``, A's own optimum, where it is not known which rows the two share; None where there
             are no errors.
-        unexplained: why some moves, or all, have no parts; in words.
+        unexplained: why some changes, or all, have no causes; in words.
         no_errors: why there are no standard errors; in words.
         stopped: how far each optimiser stopped from its optimum, in standard errors of its own estimates, the most of
-            any parameter or prediction (``precision.distance``); None where the record or a penalty allows no such
-            number.
+            any parameter or prediction (``standard_errors.distance``); None where the record or a penalty allows none.
     """
 
     targets: Mapping[str, TargetChanges]
-    yardstick: Unit | None
+    unit: Unit | None
     unexplained: tuple[str, ...]
     no_errors: tuple[str, ...]
     stopped: tuple[float | None, float | None]
 
     def __iter__(self) -> Iterator[tuple[str, str, CoefficientChange]]:
-        """Every move: target, name, move."""
-        for target, moves in self.targets.items():
-            for name, move in moves:
-                yield target, name, move
+        """Every change: target, name, change."""
+        for target, changes in self.targets.items():
+            for name, change in changes:
+                yield target, name, change
 
 
 def _finite(value: float) -> float | None:

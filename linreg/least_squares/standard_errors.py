@@ -8,7 +8,7 @@ optimum's standard errors are
     a new row      s sqrt(1 + the same), for a row of weight 1
 
 R'R is never formed: its condition is the square of R's. Nothing here asks whether the errors mean anything: that is
-done in ``linreg.inference``.
+done in ``inference``.
 
 Shapes: N rows, F features, O targets, D = F + 1 parameters (intercept first), G partitions, K = 1 + F + O.
 
@@ -90,12 +90,12 @@ class StandardErrors:
         ``V = G / (G - 1) (n - 1) / (n - D) B (sum_g s_g s_g') B`` with B the inverse of ``X'WX`` and s_g the
         score ``X_g' W (y_g - x_g theta)`` of a partition; G - 1 degrees of freedom.
         """
-        moves_GDO = np.stack([self._move(p) for p in partitions])
+        change_GDO = np.stack([self._change(p) for p in partitions])
         g, n = len(partitions), self.moments.rows
         scale = g / (g - 1) * (n - 1) / self.degrees
-        return np.asarray(np.sqrt(scale * (moves_GDO**2).sum(axis=0)))
+        return np.asarray(np.sqrt(scale * (change_GDO**2).sum(axis=0)))
 
-    def _move(self, partition: Moments) -> Float:
+    def _change(self, partition: Moments) -> Float:
         """What a partition's score does to the parameters, shape (D, O): ``B s_g``, from the partition's own factor."""
         f, solution = self.features, self.moments.solve()
         root_KK = partition.at(np.concatenate([solution.mean_F, solution.bias_O]))

@@ -25,14 +25,14 @@ def verdict(found: Difference, before: Version, after: Version, *, same_rows: bo
     """What moved and why, in one line."""
     if before.ref == after.ref:
         return f"both are {before.ref}: nothing moved"
-    if not any(move.parts for _, _, move in found):
+    if not any(move.causes for _, _, move in found):
         return f"what moved is listed, not why: {'; '.join(found.unexplained)}"
     by_data = "the data moved the optimum" + (" no further than chance may" if _chance_may(found) else "")
     words = ["the training rows are the same" if same_rows else _moved(found, "data", by_data)]
     words += [
         _moved(found, part, told)
         for part, told in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
-        if any(move.parts and getattr(move.parts, part) for _, _, move in found)
+        if any(move.causes and getattr(move.causes, part) for _, _, move in found)
     ]
     return "; ".join([*words, _stopped(found, before, after)])
 
@@ -50,7 +50,7 @@ def page(document: Mapping[str, Any], found: Difference, before: Version, after:
 
 def _moved(found: Difference, part: str, told: str) -> str:
     """How far one of the causes moved a coefficient at most."""
-    moved = [(t, n, m, getattr(m.parts, part)) for t, n, m in found if m.parts]
+    moved = [(t, n, m, getattr(m.causes, part)) for t, n, m in found if m.causes]
     in_errors = [(abs(size), t, n) for t, n, m, v in moved if (size := m.in_errors(v)) is not None]
     if in_errors:
         size, target, name = max(in_errors)
@@ -110,8 +110,9 @@ def _from_optimum(distance: float | None) -> str:
 def _table(found: Difference) -> Iterator[str]:
     """The moves, worst first: in standard errors where there are some, else in the coefficients' own units."""
     moves = sorted(found, key=_size, reverse=True)
-    used = [p for p in _PARTS if p in ("data", "optimiser") or any(m.parts and getattr(m.parts, p) for *_, m in moves)]
-    own = found.yardstick is None
+    causes = [move.causes for *_, move in moves if move.causes]
+    used = [p for p in _PARTS if p in ("data", "optimiser") or any(getattr(c, p) for c in causes)]
+    own = found.unit is None
     head = ["before", "after", "move", *([] if own else ["in se"]), *used]
     rows = [[_title(found, t, n), *_cells(m, used, own=own)] for t, n, m in moves[:MOST]]
     over = max(map(len, grid(["", *head], rows).splitlines())) - WIDTH
@@ -126,16 +127,16 @@ def _table(found: Difference) -> Iterator[str]:
 def _size(named: _Named) -> tuple[float, float]:
     """What moves are sorted by: standard errors, and where there are none the effect on a prediction."""
     move = named[2]
-    size, effect = move.in_errors(move.move), move.effect
+    size, effect = move.in_errors(move.change), move.effect
     return (-1.0 if size is None else abs(size), 0.0 if effect is None else abs(effect))
 
 
 def _cells(move: CoefficientChange, used: Iterable[str], *, own: bool) -> list[str]:
-    numbers = [f"{move.before:.6g}", f"{move.after:.6g}", f"{move.move:.3g}"]
-    parts = [getattr(move.parts, p) if move.parts else None for p in used]
+    numbers = [f"{move.before:.6g}", f"{move.after:.6g}", f"{move.change:.3g}"]
+    parts = [getattr(move.causes, p) if move.causes else None for p in used]
     if own:
         return [*numbers, *("" if p is None else f"{p:.3g}" for p in parts)]
-    sizes = [None if p is None else move.in_errors(p) for p in (move.move, *parts)]
+    sizes = [None if p is None else move.in_errors(p) for p in (move.change, *parts)]
     return [*numbers, *("" if s is None else f"{s:.2f}" if abs(s) < 1e6 else f"{s:.3g}" for s in sizes)]
 
 
@@ -149,13 +150,13 @@ def _chance(found: Difference) -> Iterator[str]:
 def _largest_by_chance(found: Difference) -> tuple[int, float]:
     """Of how many moves the largest passes what in 1 case of 20 (Bonferroni); 0 where chance moves are not known."""
     count = sum(move.standard_error is not None for _, _, move in found)
-    known = found.yardstick == "difference" and count > 0
+    known = found.unit == "difference" and count > 0
     return (count, float(-ndtri(0.025 / count))) if known else (0, 0.0)
 
 
 def _chance_may(found: Difference) -> bool:
     """Whether chance alone may have moved the optimum as far as the data did."""
-    sizes = [move.in_errors(move.parts.data) for _, _, move in found if move.parts]
+    sizes = [move.in_errors(move.causes.data) for _, _, move in found if move.causes]
     return max((abs(s) for s in sizes if s is not None), default=0.0) < _largest_by_chance(found)[1]
 
 
