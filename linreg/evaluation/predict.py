@@ -43,7 +43,7 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
         y_NO[start : start + len(x_Fn[0])] = _predicted(model, x_Fn, len(x_Fn[0])).T
 
     few = len(rows) * len(model.features) <= _FEW
-    in_threads(put, rows.placed(), threads=1 if few else 0)
+    in_threads(put, rows.placed_blocks(), threads=1 if few else 0)
     return y_NO
 
 

@@ -33,7 +33,7 @@ class Part:
         role: int8 of shape (n,), of each of these.
         keys: the columns of ``data.key``, of each of these.
         counts: how many rows of each role the file has, whatever is held.
-        records: of the rows of a role, and the way each was computed (see ``leaves``); of the roles that have rows.
+        records: of the rows of a role, and the way each was computed (see ``from_rows``); of the roles that have rows.
         extent: the range of features and targets over all rows that are used.
     """
 

@@ -5,8 +5,8 @@
 
 The training and validation rows of a file become records as soon as they are read, and of the rows themselves only
 those stay that something later needs: so memory does not grow with the rows that train. Files that allow it are read
-leaf by leaf (``leafwise``), the others whole (``checks``), and those that are known from an earlier run not at all
-(``ledger``); the records are the same, to the bit.
+leaf by leaf (``parquet_blocks``), the others whole (``checks``), and those that are known from an earlier run not at
+all (``cache``); the records are the same, to the bit.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -84,7 +84,7 @@ def take_in(
         partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
         held: the roles whose rows stay.
         device: the card that makes the records; None: the CPU does.
-        cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
+        cache: the folder where records and held rows are kept from run to run (``cache``); of use without folds and
             without a card.
         most: how many bytes it may take.
 
@@ -201,7 +201,7 @@ def _rows(part: Part, config: DataConfig, role: int) -> Rows:
     chosen = np.flatnonzero(part.role == role).astype(np.uint32)
     gaps = config.missing == "mean"
     named = config.features, config.targets
-    return Rows([part.table], *named, weight=config.weight, gaps=gaps, chosen=[chosen])
+    return Rows([part.table], *named, weight=config.weight, gaps=gaps, row_numbers=[chosen])
 
 
 def _reduced(part: Part, held: Collection[int]) -> Part:

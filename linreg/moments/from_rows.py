@@ -3,7 +3,7 @@
 A partition's leaves are fixed blocks of rows, each is computed by one thread, and they are merged as a tree of
 neighbours: the same bits for any number of threads. Three ways to a leaf's factor:
 
-    R        Householder reflections (``compiled.householder``): as good as LAPACK on the rows themselves
+    R        Householder reflections (``kernels.record.householder``): as good as LAPACK on the rows themselves
     plain    sums of products about a shift, and their Cholesky factor: half the work, and as many digits lost as the
              squared condition number has; only for partitions whose R would take long, and whose columns are unlike
              each other, in the first leaf and in the end
@@ -62,9 +62,9 @@ def moments(rows: Rows, *, way: str = "", threads: int = 0) -> tuple[Moments, st
         way: to be taken; empty: as the module says.
         threads: how many; 0: one a core. The bits do not depend on it.
     """
-    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.pieces()))
+    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.table_blocks()))
     count = 1 if taken == NUMPY else threads
-    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.pieces(), threads=count))
+    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.table_blocks(), threads=count))
     return (found, taken) if way or holds(taken, found) else moments(rows, way=FACTOR, threads=threads)
 
 

@@ -32,7 +32,7 @@ def rows_of(n: int, f: int, o: int = 1, *, weighted: bool = False, seed: int = 0
 
 
 def table_of(rows: Rows) -> pa.Table:
-    return pa.concat_tables([piece for piece, _ in rows.pieces()]).combine_chunks()
+    return pa.concat_tables([piece for piece, _ in rows.table_blocks()]).combine_chunks()
 
 
 def by_numpy(rows: Rows) -> Moments:
@@ -97,7 +97,7 @@ def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weigh
     rows = rows_of(LEAF + 9000, 3, weighted=weighted)
     table, names = table_of(rows), (rows.features, rows.targets)
     chosen = np.flatnonzero(np.random.default_rng(1).uniform(size=len(table)) < 0.95).astype(np.uint32)
-    some = Rows([table, table], *names, weight=rows.weight, chosen=[chosen, None])
+    some = Rows([table, table], *names, weight=rows.weight, row_numbers=[chosen, None])
     cut = [table.take(chosen[chosen < LEAF]), table.take(chosen[chosen >= LEAF]), table]
     alone = Rows(cut, *names, weight=rows.weight)
     assert len(some) == len(alone)
@@ -109,8 +109,8 @@ def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weigh
 def test_a_leaf_begins_at_the_same_row_of_the_table_whatever_rows_are_chosen() -> None:
     table = table_of(rows_of(2 * LEAF + 10, 1))
     few = np.array([5, LEAF - 1, LEAF, 2 * LEAF + 9], np.uint32)
-    assert [len(b) for b in Rows([table], ("x0",), ("y0",), chosen=[few]).blocks()] == [2, 1, 1]
-    first_only = Rows([table], ("x0",), ("y0",), chosen=[np.array([2 * LEAF], np.uint32)])
+    assert [len(b) for b in Rows([table], ("x0",), ("y0",), row_numbers=[few]).blocks()] == [2, 1, 1]
+    first_only = Rows([table], ("x0",), ("y0",), row_numbers=[np.array([2 * LEAF], np.uint32)])
     assert [len(b) for b in first_only.blocks()] == [1]
 
 
@@ -153,7 +153,7 @@ def test_any_number_of_threads_gives_the_same_bits(way: str) -> None:
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
 def test_leaves_are_merged_as_one_tree_of_neighbours_however_many_a_call_takes(count: int, weighted: bool) -> None:
     parts = [rows_of(20, 3, weighted=weighted, seed=i) for i in range(count)]
-    records = [leaves.leaf(part, "R", next(part.pieces())) for part in parts]
+    records = [leaves.leaf(part, "R", next(part.table_blocks())) for part in parts]
     found = leaves.merged("R", records)
     by_pairs = merge_by(lambda a, b: leaves.merged("R", [a, b]), records)
     assert found.root_KK.tobytes() == by_pairs.root_KK.tobytes()
@@ -255,5 +255,5 @@ def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and
     assert way == "numpy"
     expected = MomentsWithGaps.of(gappy.blocks(), rows.features, rows.targets)
     assert found.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
-    others = Rows([table], rows.features, rows.targets, gaps=True, chosen=[np.arange(8, 3000, dtype=np.uint32)])
+    others = Rows([table], rows.features, rows.targets, gaps=True, row_numbers=[np.arange(8, 3000, dtype=np.uint32)])
     assert gapped_by(others)[1] == "R"

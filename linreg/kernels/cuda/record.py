@@ -70,7 +70,7 @@ def moments(rows: "Rows", device: torch.device) -> "tuple[Moments, str] | None":
 
     if len(rows) < LEAF:
         return None
-    pieces = list(rows.full_pieces())
+    pieces = list(rows.full_blocks())
     assert len(pieces) == -(-len(rows) // LEAF), "one partition at a time"
     found = factor(Host(lambda i: _leaf(rows, pieces[i]), len(pieces), device), device)
     if found is None:
