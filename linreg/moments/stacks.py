@@ -63,7 +63,7 @@ class Stack:
     """Records of the same columns, of different partitions.
 
     Args:
-        features, targets: the columns of the records, masks among them (``gaps``).
+        features, targets: the columns of the records, masks among them (``missing``).
         gaps: the features with gaps.
         which_n: the numbers of the partitions, rising.
         missing_n: how many values are missing.

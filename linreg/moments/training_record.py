@@ -1,6 +1,6 @@
 """From rows to their record: the moments of all of them, and of each partition, gaps filled in.
 
-The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``gaps``.
+The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``missing``.
 
 Shapes: N rows, F features.
 """
@@ -82,10 +82,10 @@ def gapped(rows: Rows) -> MomentsWithGaps:
 
 
 def gapped_by(rows: Rows, device: torch.device | None = None) -> tuple[MomentsWithGaps, str]:
-    """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``.
+    """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``from_rows``.
 
     Args:
-        device: the card that makes it where it can (``cards.record``); None: the CPU does.
+        device: the card that makes it where it can (``kernels.cuda.record``); None: the CPU does.
     """
     with one_thread():  # the bits must not hang on how many threads there are
         if not rows.complete():
