@@ -67,9 +67,9 @@ def mismatch(model: LinearModel, test: MomentsWithGaps) -> str:
     """Why a model cannot be judged on a record's rows, in words; empty where it can."""
     if set(model.targets) != set(test.moments.targets):
         return f"it predicts {_names(model.targets)}, and the rows hold {_names(test.moments.targets)}"
-    lacking = [f for f in model.features if f not in test.features]
-    if lacking:
-        return f"it needs the columns {_names(lacking)}, which are not in the record of the rows"
+    missing = [f for f in model.features if f not in test.features]
+    if missing:
+        return f"it needs the columns {_names(missing)}, which are not in the record of the rows"
     if model.fill_F is None and set(test.gaps) & set(model.features):
         return "it takes no missing values, and the rows have some"
     return ""
@@ -80,8 +80,8 @@ def _filled(model: LinearModel, test: MomentsWithGaps) -> Moments:
     g, f = len(test.gaps), len(test.features)
     fill_F = test.moments.shift_P[g : g + f].copy()
     if model.fill_F is not None:
-        own = dict(zip(model.features, model.fill_F, strict=True))
-        fill_F = np.array([own.get(name, anything) for name, anything in zip(test.features, fill_F, strict=True)])
+        fills = dict(zip(model.features, model.fill_F, strict=True))
+        fill_F = np.array([fills.get(name, default) for name, default in zip(test.features, fill_F, strict=True)])
     return test.filled(fill_F)
 
 
