@@ -89,8 +89,9 @@ class LinearModel:
 
     def predict_table(self, table: pa.Table) -> pa.Table:
         """Predict from an Arrow table, by column name; the same errors as ``predict_frame``."""
-        known = [i for i, name in enumerate(table.column_names) if name in self.features]  # by number: names may repeat
-        y = self.predict_frame(table.select(known).to_pandas())
+        # by number: names may repeat
+        features = [i for i, name in enumerate(table.column_names) if name in self.features]
+        y = self.predict_frame(table.select(features).to_pandas())
         return pa.table({name: pa.array(y[name].to_numpy()) for name in self.targets})
 
     def save(self, path: str | Path) -> None:

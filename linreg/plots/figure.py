@@ -18,19 +18,19 @@ def new_figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
     """A figure and its axes: one, or an array of them where there are several columns."""
     figure = Figure(figsize=(max(6.4, 4.4 * columns), max(height, 2.6)), layout="constrained")
     axes = figure.subplots(1, columns)
-    for one in np.atleast_1d(axes):
-        one.spines[["top", "right"]].set_visible(False)
+    for panel in np.atleast_1d(axes):
+        panel.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
-    out = io.BytesIO()
+    content = io.BytesIO()
     FigureCanvasAgg(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a column name in another script
-        figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+        figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
 
 
 def literal(name: str, most: int = 40) -> str:
