@@ -1,6 +1,6 @@
 """The registry: registering by content key, look-ups, aliases, the record of promotions, and the list of runs.
 
-The one door for those who use it; reading versions is in ``version``, ``versions``, ``settings`` and ``sweeps``, the
+The one door for those who use it; reading versions is in ``version``, ``versions``, ``run_config`` and ``sweeps``, the
 record in ``promotions``.
 """
 
@@ -115,7 +115,7 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     Returns:
         ``[{"run_id", "name", "started", "status", "decision", "metrics", ...}]``; a killed run stays RUNNING, as MLflow
         has it. Beside these, for people, each empty where there is none: ``judged_on``, which rows the test metrics are
-        of; ``reason``, why it was so decided, or what it failed of; ``drift`` and ``drift_why``, as ``flows.drift`` has
+        of; ``reason``, why it was so decided, or what it failed of; ``drift`` and ``drift_why``, as ``steps.drift`` has
         them; ``nested``, whether it is a model of a sweep.
 
     Raises:

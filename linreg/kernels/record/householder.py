@@ -139,7 +139,7 @@ def absorb(r: Any, z: Any, k: int) -> None:
 
 @compiled()
 def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
-    """``(R, shift)`` of rows; see ``columns`` for the arguments. R is (K, K)."""
+    """``(R, shift)`` of rows; see ``columns.chunk`` for the arguments. R is (K, K)."""
     k = addresses.size + 1
     shift = means(addresses, single, chosen, root, min(rows, SAMPLE), rows)
     r, z = np.zeros(k * k), np.zeros(k * CHUNK)

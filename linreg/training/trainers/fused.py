@@ -5,7 +5,7 @@ x86-64, since batches, sums and rounding are all our own. Where a training is to
 batch is a few calls of numpy instead, with the bits of one type of machine: how long it is decides, and not what
 happens to be compiled.
 
-On an NVIDIA card an epoch is ``linreg.cards.descent``'s: the same updates on the same batches.
+On an NVIDIA card an epoch is ``kernels.cuda.descent``'s: the same updates on the same batches.
 
 Shapes: N rows, F features, O targets, B rows a batch.
 """
@@ -109,7 +109,7 @@ class Fused(Sgd):
         return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 
     def _how(self, dtype: np.dtype[Any], epoch: int) -> Array:
-        """The numbers of one epoch that ``compiled.epoch`` takes."""
+        """The numbers of one epoch that ``kernels.batch.epoch`` takes."""
         rate = self.rate(epoch)
         keep = 1 - rate * self.weight_decay
         return np.array([rate, self.momentum, 1 - self.dampening, self.nesterov, self.weight_decay, keep], dtype)
