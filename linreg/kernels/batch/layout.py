@@ -25,8 +25,8 @@ def pack(weight_OF: Any, bias_O: Any) -> Any:
 def unpack(packed: Any, features: int, targets: int) -> tuple[Any, Any]:
     """The weights (O, F) and biases (O) of ``pack``: copies."""
     if narrow.fits(features, targets):
-        both = packed.reshape(targets, features + 1)
-        return both[:, :-1].copy(), both[:, -1].copy()
+        rows = packed.reshape(targets, features + 1)
+        return rows[:, :-1].copy(), rows[:, -1].copy()
     weights = packed[: len(packed) - targets].reshape(targets, -1)
     return weights[:, :features].copy(), packed[len(packed) - targets :].copy()
 
@@ -38,10 +38,10 @@ def pack_many(thetas: Any, features: int, targets: int) -> Any:
     return np.ascontiguousarray(columns[_without_padding(len(columns), features, targets, lanes)]).ravel()
 
 
-def pack_settings(how_K3: Any) -> Any:
+def pack_settings(settings_K3: Any) -> Any:
     """Rate, weight decay and 1 - rate * weight decay of up to L models, as ``epoch.epoch_of_many`` takes them, flat."""
-    lanes = vector_lanes(how_K3.dtype)
-    return np.stack([*how_K3, *[how_K3[-1]] * (lanes - len(how_K3))], axis=1).ravel()
+    lanes = vector_lanes(settings_K3.dtype)
+    return np.stack([*settings_K3, *[settings_K3[-1]] * (lanes - len(settings_K3))], axis=1).ravel()
 
 
 def unpack_many(packed: Any, features: int, targets: int, count: int) -> list[Any]:

@@ -6,8 +6,8 @@ of a sweep are those of its models trained one by one, to the bit. Plain descent
 are in ``many_narrow``, with ``many_sums``, and ``many_wide``.
 
 Shapes: F features, O targets, L models, S rows of room in a stage; arrays are flat. Parameters in the order of
-``narrow`` or of ``wide`` without padding, L values each; ``how`` holds rate, weight decay and 1 - rate * weight decay,
-L values each.
+``narrow`` or of ``wide`` without padding, L values each; ``settings`` holds rate, weight decay and
+1 - rate * weight decay, L values each.
 """
 
 from typing import Any

@@ -130,10 +130,10 @@ def absorb(r: Any, z: Any, k: int) -> None:
                 _add_column(z, c, j, -w)
         if first + PANEL < k:
             _inner(z, first, count, t)
-            whole = (k - first - PANEL) // TOGETHER * TOGETHER + first + PANEL
-            for j in range(first + PANEL, whole, TOGETHER):
+            paired = (k - first - PANEL) // TOGETHER * TOGETHER + first + PANEL
+            for j in range(first + PANEL, paired, TOGETHER):
                 _apply(r, z, k, first, t, j)
-            for j in range(whole, k):
+            for j in range(paired, k):
                 _apply_one(r, z, k, first, t, j)
 
 
