@@ -18,7 +18,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.tracking import sqlite_store as embedded
+from flows.tracking import sqlite_store
 from flows.tracking.server import answering, hidden, hidden_safe, probe, quiet
 from linreg.errors import ServerAway, UserError
 
@@ -168,10 +168,10 @@ def _database(uri: str) -> Path | None:
 
 def _ready(database: Path, *, create: bool) -> None:
     if create:
-        embedded.make(database, artifacts=_artifacts())
-    elif not embedded.exists(database):
+        sqlite_store.make(database, artifacts=_artifacts())
+    elif not sqlite_store.exists(database):
         raise UserError(f"there is no store {database}: `linreg run` makes one; or set MLFLOW_TRACKING_URI")
-    embedded.check(database)
+    sqlite_store.check(database)
 
 
 def _as_default(uri: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import configure_mappers
 
-from flows.tracking import sqlite_store as embedded
+from flows.tracking import sqlite_store
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import Store, open_store
 from linreg.model import LinearModel
@@ -47,7 +47,7 @@ def _pay_once() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - both for what they import
 
     configure_mappers()
-    schema = embedded._schema()
+    schema = sqlite_store._schema()
     schema._get_latest_schema_revision = functools.cache(schema._get_latest_schema_revision)
     schema._get_latest_schema_revision()
 
@@ -59,7 +59,7 @@ _pay_once()
 def template() -> Path:
     """A database with MLflow's schema, made once a session: the migrations take over a second."""
     path = Path(tempfile.mkdtemp(prefix="linreg-template-")) / "mlflow.db"
-    embedded.make(path, artifacts=str(path.parent))
+    sqlite_store.make(path, artifacts=str(path.parent))
     return path
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from flows.tracking import server as reach
-from flows.tracking import sqlite_store as embedded
+from flows.tracking import sqlite_store
 from flows.tracking import store as stores
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
@@ -411,4 +411,4 @@ def _hold(folder, sign):
 
 def test_exists_is_false_below_a_file(tmp_path):
     (tmp_path / "f").write_text("")
-    assert not embedded.exists(tmp_path / "f" / "mlflow.db")
+    assert not sqlite_store.exists(tmp_path / "f" / "mlflow.db")
