@@ -1,6 +1,6 @@
 """Mini-batch descents of several models in one pass over the rows an epoch: ``fused``, a lane a model.
 
-Each model has the numbers that ``loop`` gives it alone, to the bit (``kernels.batch.many``). When to stop, and when a
+Each model has the numbers that ``loop`` gives it alone, to the bit (``model_lanes``). When to stop, and when a
 descent counts as lost, is asked of each model's own ``Way``.
 
 It takes trainings of ``fused`` that are ready, on the same rows in the same order.

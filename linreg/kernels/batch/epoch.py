@@ -1,8 +1,8 @@
 """One epoch of mini-batch descent over rows in memory, with the closed-form gradient of the mean squared error.
 
 Blocks of rows go through two stages in turn: one is used while the next is filled, shuffled on its way, so that the
-shuffle and the wait for memory hide behind the arithmetic. How a batch is computed is ``narrow``'s, ``wide``'s or
-``many``'s.
+shuffle and the wait for memory hide behind the arithmetic. How a batch is computed stands in ``row_lanes``,
+``feature_lanes`` and ``model_lanes``.
 
 The same rows, order and parameters give the same bits on every machine.
 
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from linreg.kernels.batch import many, narrow, wide
+from linreg.kernels.batch import feature_lanes, model_lanes, row_lanes
 from linreg.kernels.batch.shapes import Kernels, Model, NextBlock, Shape
 from linreg.kernels.batch.staging import feeder, places
 from linreg.kernels.jit import compiled, inlined
 
-FEW = narrow.FEW  # rows of a short batch
+FEW = row_lanes.FEW  # rows of a short batch
 
 
 @cache
@@ -33,25 +33,25 @@ def epoch(shape: Shape, *, short: bool) -> Any:
     changed in place, in the layout of ``layout.pack``; ``settings`` holds rate, momentum, 1 - dampening, nesterov (0 or
     1), weight decay, and 1 - rate * weight decay; ``first`` says that there is no velocity yet.
     """
-    small = narrow.fits(shape.features, shape.targets)
+    small = row_lanes.fits(shape.features, shape.targets)
     feed = feeder(shape, by_column=small)
-    kernels = narrow.kernels(shape, feed, short=short) if small else wide.kernels(shape, feed)
+    kernels = row_lanes.kernels(shape, feed, short=short) if small else feature_lanes.kernels(shape, feed)
     return _walk(shape, feed, kernels, "one", short and small)
 
 
 @cache
 def epoch_of_many(shape: Shape, *, batch: int) -> Any:
-    """The same for as many models as a vector has lanes; ``many`` says what ``theta`` and ``settings`` hold."""
-    small = narrow.fits(shape.features, shape.targets)
+    """The same for as many models as a vector has lanes; ``model_lanes`` says what ``theta`` and ``settings`` hold."""
+    small = row_lanes.fits(shape.features, shape.targets)
     length = batch if small and batch <= FEW else 0
     feed = feeder(shape, by_column=small)
-    return _walk(shape, feed, many.kernels(shape, feed, batch=length), "many", length)
+    return _walk(shape, feed, model_lanes.kernels(shape, feed, batch=length), "many", length)
 
 
 def _walk(shape: Shape, feed: Any, kernels: Kernels, *key: object) -> Any:
     """The compiled function: blocks through two stages, batches through the blocks."""
     o, sums, dtype = shape.targets, kernels.sums, shape.dtype
-    small, in_place = narrow.fits(shape.features, o), _in_place(shape)
+    small, in_place = row_lanes.fits(shape.features, o), _in_place(shape)
     width, columns = (0, shape.features + o) if small else (shape.width, o)
     columns, room_beyond = columns + shape.weighted, shape.lanes  # a vector may be read from the last row on
     straight, through = _straight(kernels), _through(kernels)
@@ -87,7 +87,7 @@ def _walk(shape: Shape, feed: Any, kernels: Kernels, *key: object) -> Any:
 def _in_place(shape: Shape) -> bool:
     """Whether rows in order need no stage: they are whole vectors, and are read where they lie."""
     exact = shape.features == shape.width and shape.targets == 1 and not shape.weighted
-    return exact and wide.by_row(shape) and not narrow.fits(shape.features, shape.targets)
+    return exact and feature_lanes.by_row(shape) and not row_lanes.fits(shape.features, shape.targets)
 
 
 def _straight(kernels: Kernels) -> Any:

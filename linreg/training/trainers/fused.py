@@ -77,9 +77,9 @@ class Fused(Sgd):
         """Whether several such models can share a pass: plain descents on the CPU, long enough, of a compiled shape."""
         if self.momentum or problem.device.type != "cpu" or not self._pays(problem):
             return False
-        from linreg.kernels.batch import many
+        from linreg.kernels.batch import model_lanes
 
-        return many.fits(self._shape(problem))
+        return model_lanes.fits(self._shape(problem))
 
     def _shape(self, problem: Problem) -> "Shape":
         from linreg.kernels.batch.shapes import Shape

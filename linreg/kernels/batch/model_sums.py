@@ -1,9 +1,9 @@
-"""Sums of ``many_narrow`` that are kept in memory: those of longer batches, and of batches that lie in two stages.
+"""Sums of ``model_row_lanes`` that are kept in memory: those of longer batches, and of batches that lie in two stages.
 
-A row's place among the lanes of ``narrow`` decides which of the sums it is added to: (O, F + 1, rows a step, L). All
+A row's place among the lanes of ``row_lanes`` decides which of the sums it is added to: (O, F + 1, rows a step, L). All
 rows of a lane are added one after the other, so that its sums stay in registers meanwhile.
 
-Shapes: as in ``many``; ``p`` is a stack of parameters, ``by`` what sums are multiplied with.
+Shapes: as in ``model_lanes``; ``p`` is a stack of parameters, ``by`` what sums are multiplied with.
 """
 
 from typing import Any

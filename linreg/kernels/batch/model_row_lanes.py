@@ -1,14 +1,14 @@
-"""``many`` after ``narrow``: few parameters, a vector of models each, in registers from one batch to the next.
+"""``model_lanes`` after ``row_lanes``: few parameters, a vector of models each, in registers between batches.
 
-A short batch, whose length is compiled in, needs no sums in memory; longer ones do (``many_sums``).
+A short batch, whose length is compiled in, needs no sums in memory; longer ones do (``model_sums``).
 """
 
 from typing import Any
 
 import numpy as np
 
-from linreg.kernels.batch.many_sums import in_pieces, long, registers, residual_of, scale_of
-from linreg.kernels.batch.narrow import FEW
+from linreg.kernels.batch.model_sums import in_pieces, long, registers, residual_of, scale_of
+from linreg.kernels.batch.row_lanes import FEW
 from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
 from linreg.kernels.jit import inlined
 from linreg.kernels.simd import Lanes, at, lanes

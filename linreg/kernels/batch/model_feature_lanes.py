@@ -1,8 +1,11 @@
-"""``many`` after ``wide`` by rows: a vector of models for each weight. Sums (O, F), then biases (O), L values each."""
+"""``model_lanes`` after ``feature_lanes`` by rows: a vector of models for each weight.
+
+Shapes: as in ``model_lanes``; sums (O, F), then biases (O), L values each.
+"""
 
 from typing import Any
 
-from linreg.kernels.batch.batchwise import in_slices, whole_batches
+from linreg.kernels.batch.batch_loops import in_slices, whole_batches
 from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
 from linreg.kernels.jit import inlined
 from linreg.kernels.simd import Lanes, at, lanes

@@ -12,7 +12,7 @@ sums: weights (O, C L), zero in the padding, then biases (O).
 
 from typing import Any
 
-from linreg.kernels.batch.batchwise import in_slices, whole_batches
+from linreg.kernels.batch.batch_loops import in_slices, whole_batches
 from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
 from linreg.kernels.batch.tiles import panels
 from linreg.kernels.jit import inlined
