@@ -5,7 +5,7 @@ a champion, ``drift`` looks at the new files before anything is trained.
     outcome = run_flow(config)
 
 The flow's parameters are the config's sections, so Prefect's form shows them and refuses what is wrong before a run
-begins. Tasks are thin: the work is in ``ingest``, ``training``, ``evaluate`` and ``register``. A user's error ends a
+begins. Tasks are thin: the work is in ``ingest``, ``linreg.fit``, ``evaluate`` and ``register``. A user's error ends a
 task in a failed state that carries its line; it is not raised through Prefect, which would retry it and print
 tracebacks.
 """

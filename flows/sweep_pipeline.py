@@ -4,7 +4,7 @@
     outcome = run_sweep(config, {"train.learning_rate": [0.1, 0.2]})
 
 One reading of the data, many models; the best one by rows that are no test rows is judged on the test rows and goes
-through the gate, as a run's would. What is particular to a sweep is in ``steps.rank`` and ``sweep_log``.
+through the gate, as a run's would. What is particular to a sweep is in ``sweep`` and ``sweep_report``.
 """
 
 import time

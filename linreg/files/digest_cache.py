@@ -4,7 +4,7 @@
     partitions = source.find("data/nights", known=known.files)
     known.save(partitions)
 
-A file counts as the same where path, size, inode, device and the times of its last changes are; ``partitions`` gives a
+A file counts as the same where path, size, inode, device and the times of its last changes are; ``source`` gives a
 stamp only to local files that had been still for a while when they were hashed. The list begins with its digest: a
 damaged one is as good as none. Numbers are kept as such: as text they are slow to read.
 """

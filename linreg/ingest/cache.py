@@ -5,7 +5,7 @@
     ledger.add(pack, live)             # what was read just now
 
 One ledger holds the partitions that were read with one config of ``[data]``, each known by the digest of its content
-and by its name (which decides the split). It is a folder of packs (``cache_file``), a pack a run that read something. A
+and by its name (which decides the split). It is a folder of packs (``pack``), a pack a run that read something. A
 damaged one is as good as none, and its files are read again. Packs are put in place whole and never changed; once there
 are many, what is live of them is written as one, but for the large ones, which stay as long as half of their rows are
 live. A data set that would take more than half of what all ledgers may take is not kept, or no more of it than there
@@ -174,7 +174,7 @@ def trim(cache: Path, *, most: int = MOST) -> None:
 
 
 def _own(folder: Path) -> list[Path]:
-    """The files that a ledger writes, those of ``merge_cache`` among them."""
+    """The files that a ledger writes, those of ``branches`` among them."""
     return [p for p in folder.iterdir() if p.suffix in (_SUFFIX, _COMING) or p.name.lstrip(".").startswith(_MERGED)]
 
 

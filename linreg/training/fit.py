@@ -1,6 +1,6 @@
 """From rows and a config to a finished training, and what came of it.
 
-The checks and the coordinates are ``prepare``'s, the epochs themselves ``loop``'s.
+The checks and the coordinates are ``ready``'s, the epochs themselves ``loop``'s.
 
 Shapes: N rows, F features, O targets.
 """

@@ -2,7 +2,7 @@
 
     ready = prepare(config, validation=None, start=None).on(objective, None)
 
-It runs no epoch: that is ``fit``'s and ``fit_many``'s.
+It runs no epoch: that is ``fit``'s and ``sweep``'s.
 
 Shapes: N rows, F features, O targets.
 """

@@ -5,7 +5,7 @@
     theta(problem, state) -> theta_DO     the parameters as float64, bias first, in the trained coordinates
 
 The state is a dict of tensors and nothing else, so that it can be saved and taken up again. The loop, the history and
-every reason to stop are in ``training.loop``; no trainer knows another.
+every reason to stop are in ``linreg.loop``; no trainer knows another.
 
 Shapes: N rows, F features, O targets, D = F + 1.
 """
