@@ -34,11 +34,11 @@ def regression_metrics(
     mse, mae = (np.average(e, axis=0, weights=weight_N) for e in (error**2, np.abs(error)))
     variance = _variance(actual_NO, weight_N)
     r2 = r2_of(mse, variance)
-    out = {"mse": mse.mean(), "rmse": np.sqrt(mse.mean()), "mae": mae.mean(), "r2": mean_r2(r2, variance)}
+    metrics = {"mse": mse.mean(), "rmse": np.sqrt(mse.mean()), "mae": mae.mean(), "r2": mean_r2(r2, variance)}
     for i, target in enumerate(targets):
-        each = {"mse": mse[i], "rmse": np.sqrt(mse[i]), "mae": mae[i], "r2": r2[i]}
-        out |= {f"{name}.{target}": value for name, value in each.items()}
-    return {f"{prefix}{name}": float(value) for name, value in out.items()}
+        of_target = {"mse": mse[i], "rmse": np.sqrt(mse[i]), "mae": mae[i], "r2": r2[i]}
+        metrics |= {f"{name}.{target}": value for name, value in of_target.items()}
+    return {f"{prefix}{name}": float(value) for name, value in metrics.items()}
 
 
 def squared_errors(actual_NO: Float, predicted_NO: Float) -> Float:

@@ -1,4 +1,4 @@
-"""Sampling."""
+"""When partitions are enough to be the unit of an error, and Student's t."""
 
 from scipy.special import stdtrit
 

@@ -1,4 +1,10 @@
-"""Threads: one for linear algebra whose bits must not hang on how many a machine has, all for work that is apart."""
+"""Threads: one for linear algebra whose bits must not hang on how many there are, all for items that do not meet.
+
+with one_thread(): ...                          numpy and scipy on one thread
+in_threads(work, items)                         a thread a core, results in order
+with read_ahead(items) as coming: ...           the next items are taken meanwhile
+with write_behind(work) as hand_over: ...       what is handed over is worked on meanwhile
+"""
 
 import importlib
 import os
@@ -47,7 +53,7 @@ _UNDER_WAY = 2
 
 
 @contextmanager
-def ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]]:
+def read_ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]]:
     """Take the next items in a thread of their own; ``items`` is closed at the end, if it can be."""
     with _worker("read-ahead") as worker:
         try:
@@ -58,7 +64,7 @@ def ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]
 
 
 @contextmanager
-def behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iterator[Callable[[T], None]]:
+def write_behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iterator[Callable[[T], None]]:
     """Give what hands an item over to ``work`` in another thread, in order; at the end all of them are done."""
     waiting: deque[Future[object]] = deque()
     with _worker("write-behind") as worker:
@@ -75,17 +81,17 @@ def behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iterator[C
 
 def _taken(items: Iterator[T], worker: ThreadPoolExecutor, most: int) -> Iterator[T]:
     end = object()
-    coming: deque[Future[T | object]] = deque(worker.submit(next, items, end) for _ in range(most))
-    while (item := coming.popleft().result()) is not end:
-        coming.append(worker.submit(next, items, end))
+    futures: deque[Future[T | object]] = deque(worker.submit(next, items, end) for _ in range(most))
+    while (item := futures.popleft().result()) is not end:
+        futures.append(worker.submit(next, items, end))
         yield item  # type: ignore[misc] # the mark of the end was left out
 
 
 @contextmanager
 def _worker(name: str) -> Iterator[ThreadPoolExecutor]:
     """One thread; what has not begun when the block ends, by an error too, is not begun."""
-    worker = ThreadPoolExecutor(1, thread_name_prefix=name)
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
     try:
-        yield worker
+        yield pool
     finally:
-        worker.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)

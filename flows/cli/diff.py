@@ -94,14 +94,14 @@ def diff(args: argparse.Namespace) -> tuple[object, str]:
     shared, note = _shared(before, after)
     filled = [*before.filled("before"), *after.filled("after")]
     moves = difference(before.fitted(), after.fitted(), shared=shared, reasons=filled)
-    notes = [*([note] if moves.yardstick else []), *(f"no standard errors: {reason}" for reason in moves.no_errors)]
+    notes = [*([note] if moves.unit else []), *(f"no standard errors: {reason}" for reason in moves.no_errors)]
     notes += [line for line in moves.unexplained if line not in moves.no_errors]
     line = verdict(moves, before.version, after.version, same_rows=shared == "same")
     document = {
         "before": before.to_json(),
         "after": after.to_json(),
         "verdict": line,
-        "standard_error_of": moves.yardstick,
+        "standard_error_of": moves.unit,
         "stopped": dict(zip(("before", "after"), moves.stopped, strict=True)),
         "targets": {name: target.to_json() for name, target in moves.targets.items()},
         "added": _only(after, before),

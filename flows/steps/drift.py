@@ -89,7 +89,7 @@ def compare(limits: DriftConfig, run_input: RunInput) -> DriftReport:
     known, new = ([s for is_known, s in samples if is_known == which] for which in (True, False))
     if not new:
         return DriftReport(number, why_not=f"version {number} learned from all of today's files")
-    reference = Sample("champion", champion.moments, champion.lineage.extent)
+    reference = Sample("champion", champion.moments, champion.lineage.ranges)
     drift = measure_drift(reference, new, known, champion.model)
     return DriftReport(number, drift, exceeded(drift, limits))
 

@@ -82,7 +82,7 @@ def _refuse_infinite(metrics: Mapping[str, float]) -> None:
 def _inference(fitted: Fit, run_input: RunInput, selected: str) -> Inference:
     """Standard errors and intervals, or why there are none; what the record cannot show is told from the config."""
     config = fitted.config
-    reasons = validity.known(
+    reasons = validity.caller_reasons(
         weight_decay=config.weight_decay,
         l1=config.l1,
         filled=run_input.record.filled,
@@ -94,7 +94,7 @@ def _inference(fitted: Fit, run_input: RunInput, selected: str) -> Inference:
         fitted.model,
         run_input.moments,
         reasons=reasons,
-        remedy=validity.closer(config, ran_all=fitted.epochs == config.epochs),
+        remedy=validity.remedy(config, ran_all=fitted.epochs == config.epochs),
         partitions=run_input.record.partitions,
     )
 

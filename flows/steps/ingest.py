@@ -68,7 +68,7 @@ def find(config: Config) -> list[Partition]:
     """The files of a config's data and their digests; those that are known and still the same are not opened.
 
     Raises:
-        UserError: as ``source.find``.
+        UserError: as ``partitions.find``.
     """
     data = config.data
     window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}

@@ -1,6 +1,6 @@
 """A sweep's own steps: reading once for all its models, what it is known by, and who is the best of them.
 
-Everything else is what a run does: the models are trained by ``linreg.sweep``, and the best one is judged and
+Everything else is what a run does: the models are trained by ``selection.fit_many``, and the best one is judged and
 registered by the steps of ``pipeline``. The test rows are not looked at here.
 """
 
@@ -17,7 +17,7 @@ from flows.tracking.store import Store
 from linreg.config import Config
 from linreg.errors import UserError
 from linreg.files import partitions as source
-from linreg.least_squares.validity import chosen
+from linreg.least_squares.validity import selection_words
 from linreg.selection import ranking
 from linreg.selection.fit_many import Result
 from linreg.selection.folds import Pair
@@ -72,7 +72,7 @@ class SweepInput(RunInput):
     @property
     def selected(self) -> str:
         """How the best one was chosen, as its inference has to know."""
-        return chosen(len(self.models), self.ranked_on)
+        return selection_words(len(self.models), self.ranked_on)
 
 
 def sweep_key(keys: Sequence[str], by: str) -> str:

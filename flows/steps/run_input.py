@@ -11,9 +11,9 @@ from linreg.files.partitions import Partition
 from linreg.ingest.dataset import Dataset
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import Record
 from linreg.rows import split
 
@@ -67,8 +67,8 @@ class RunInput:
     dataset: Dataset
     record: Record
     validation: Moments | None
-    test: Gapped
-    extents: tuple[Extent, ...]
+    test: MomentsWithGaps
+    extents: tuple[Ranges, ...]
     champion: Champion | None
     warm: WarmStart | None = None
     read: int = 0
@@ -84,7 +84,7 @@ class RunInput:
         return self.record.moments
 
     @property
-    def trained(self) -> list[tuple[Partition, Moments, Extent]]:
+    def trained(self) -> list[tuple[Partition, Moments, Ranges]]:
         """The partitions that have training rows: the record of these, and the range of all rows."""
         counts = (count[split.TRAIN] for count in self.dataset.counts)
         some = [

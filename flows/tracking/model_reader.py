@@ -14,7 +14,7 @@ from linreg.errors import UserError
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Contents:
     model: LinearModel
     moments: Moments | None
     inference: Inference | None
-    test: Gapped | None
+    test: MomentsWithGaps | None
     lineage: Lineage | None
 
 
@@ -74,7 +74,7 @@ def read_contents(folder: Path, *, manifest: str | None = None, inference: bool 
         LinearModel.load(folder / WEIGHTS),
         Moments.load(folder / MOMENTS) if MOMENTS in listed else None,
         _json(Inference.from_json, folder / INFERENCE) if inference and INFERENCE in listed else None,
-        Gapped.load(folder / TEST) if TEST in listed else None,
+        MomentsWithGaps.load(folder / TEST) if TEST in listed else None,
         _json(Lineage.from_json, folder / LINEAGE) if LINEAGE in listed else None,
     )
 

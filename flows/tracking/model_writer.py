@@ -34,11 +34,11 @@ import torch
 
 from flows.tracking.mlflow_internals import CODE_LOADER
 from flows.tracking.model_reader import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, sha256
-from linreg.evaluation import float32_export as float32
+from linreg.evaluation import float32_export
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 EXAMPLE = "input_example.json"
@@ -71,7 +71,7 @@ def write(
     identity: Mapping[str, Any] | None = None,
     moments: Moments | None = None,
     inference: Inference | None = None,
-    test: Gapped | None = None,
+    test: MomentsWithGaps | None = None,
     lineage: Lineage | None = None,
 ) -> str:
     """Write the directory; about 2 s of CPU, nearly all of it torch importing its exporter.
@@ -90,7 +90,7 @@ def write(
     Returns:
         the SHA-256 of the manifest.
     """
-    program = moments is None or float32.fits(moments)
+    program = moments is None or float32_export.is_exportable(moments)
     for path in (WEIGHTS, *([PROGRAM] if program else [])):
         (folder / path).parent.mkdir(parents=True, exist_ok=False)
     model.save(folder / WEIGHTS)

@@ -16,8 +16,8 @@ from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.store import Store
 from linreg.errors import UserError
-from linreg.evaluation.rescore import Scores, scores, unfit
-from linreg.moments.missing import Gapped
+from linreg.evaluation.rescore import Scores, mismatch, scores
+from linreg.moments.missing import MomentsWithGaps
 
 _SPLIT = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
 
@@ -32,7 +32,7 @@ class TestRows:
     """
 
     of: Version
-    record: Gapped
+    record: MomentsWithGaps
 
     @property
     def held_out(self) -> bool:
@@ -97,7 +97,7 @@ def _judged(store: Store, version: Version, rows: TestRows | None) -> Rescored:
         model = registry.load(store, version)
     except UserError as e:
         return Rescored(version, None, str(e), rows)
-    reason = unfit(model, rows.record)
+    reason = mismatch(model, rows.record)
     note = reason or _known_to(version, rows)
     return Rescored(version, None if reason else scores(model, rows.record), note, rows)
 

@@ -36,7 +36,7 @@ from linreg.errors import ServerAway
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 METRICS_A_CALL = 1000
@@ -177,7 +177,7 @@ class TrackedRun:
         metadata: Mapping[str, Any] | None = None,
         moments: Moments | None = None,
         inference: Inference | None = None,
-        test: Gapped | None = None,
+        test: MomentsWithGaps | None = None,
         lineage: Lineage | None = None,
     ) -> LoggedModel:
         """Keep the model, as the directory that ``model_writer`` describes; registering is a separate step."""

@@ -83,16 +83,16 @@ class Stats:
         for i, record in enumerate(records):
             groups.setdefault((record.features, record.targets), []).append(i)
         blocks = [b for numbers in groups.values() for b in _blocks(numbers, len(records[numbers[0]].root_KK))]
-        parts = [_of([records[i] for i in block], scope) for block in blocks]
+        parts = [_of_same_columns([records[i] for i in block], scope) for block in blocks]
         order = np.argsort([i for block in blocks for i in block])
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts])[order] for f in fields(cls)))
 
-    def __getitem__(self, which: slice) -> "Stats":
+    def __getitem__(self, records: slice) -> "Stats":
         """Of some of the records."""
-        return Stats(*(getattr(self, f.name)[which] for f in fields(self)))
+        return Stats(*(getattr(self, f.name)[records] for f in fields(self)))
 
 
-def most(count_n: Float) -> Float:
+def largest_z(count_n: Float) -> Float:
     """The largest z that n rows can tell: that of ``1 - 1 / (2 n)``.
 
     Few rows of two columns with few values agree by chance; columns that determine each other reach it in every record.
@@ -105,37 +105,37 @@ def _blocks(numbers: list[int], k: int) -> list[list[int]]:
     return [numbers[i : i + step] for i in range(0, len(numbers), step)]
 
 
-def _of(records: Sequence[Moments], scope: Scope) -> Stats:
+def _of_same_columns(records: Sequence[Moments], scope: Scope) -> Stats:
     """Of records of the same columns."""
     names = (*records[0].features, *records[0].targets)
-    at = np.array([names.index(name) for name in scope.columns], dtype=np.intp)
+    column_S = np.array([names.index(name) for name in scope.columns], dtype=np.intp)
     root_nKK, shift_nP = np.stack([r.root_KK for r in records]), np.stack([r.shift_P for r in records])
     weight_n = np.array([r.weight for r in records])
     count_n = np.array([r.weight**2 / r.square_weight for r in records])
 
     mean_nP = root_nKK[:, 0, 1:] / root_nKK[:, 0, :1]
-    mean_nC, rest_nKC = (mean_nP + shift_nP)[:, at], root_nKK.take(1 + at, axis=2)[:, 1:]
-    size_nC = _size(mean_nC, rest_nKC, weight_n)
-    mean_nC = (shift_nP[:, at] - scope.origin_S) + mean_nP[:, at]
+    mean_nC, centred_nKC = (mean_nP + shift_nP)[:, column_S], root_nKK.take(1 + column_S, axis=2)[:, 1:]
+    size_nC = _size(mean_nC, centred_nKC, weight_n)
+    mean_nC = (shift_nP[:, column_S] - scope.origin_S) + mean_nP[:, column_S]
     if scope.model:
         residual = _residuals(scope.model, names, mean_nP, shift_nP, root_nKK, weight_n)
-        mean_nC, rest_nKC, size_nC = (
-            np.concatenate([a, b], axis=-1) for a, b in zip((mean_nC, rest_nKC, size_nC), residual, strict=True)
+        mean_nC, centred_nKC, size_nC = (
+            np.concatenate([a, b], axis=-1) for a, b in zip((mean_nC, centred_nKC, size_nC), residual, strict=True)
         )
 
     rounding_nC = ROUNDING * size_nC
-    population_nC = (rest_nKC**2).sum(axis=1) / weight_n[:, None]
+    population_nC = (centred_nKC**2).sum(axis=1) / weight_n[:, None]
     population_nC[population_nC <= rounding_nC**2] = 0.0
     degrees_n = np.where(count_n >= 2, count_n - 1, np.nan)
     variance_nC = population_nC * (count_n / degrees_n)[:, None]
     s = len(scope.columns)
-    z_nM = _fisher(rest_nKC[:, :, :s], population_nC[:, :s] > 0, count_n, scope)
+    z_nM = _fisher(centred_nKC[:, :, :s], population_nC[:, :s] > 0, count_n, scope)
     return Stats(count_n, mean_nC, variance_nC, rounding_nC, z_nM)
 
 
-def _size(mean_nC: Float, rest_nKC: Float, weight_n: Float) -> Float:
+def _size(mean_nC: Float, centred_nKC: Float, weight_n: Float) -> Float:
     """The root mean square of each column, about zero."""
-    return np.asarray(np.sqrt(mean_nC**2 + (rest_nKC**2).sum(axis=1) / weight_n[:, None]))
+    return np.asarray(np.sqrt(mean_nC**2 + (centred_nKC**2).sum(axis=1) / weight_n[:, None]))
 
 
 def _residuals(
@@ -144,19 +144,19 @@ def _residuals(
     """``y - (x - mean) W' - b`` as columns of the factor: its mean, the centred rest, and the size of its terms."""
     x, y = (np.array([names.index(n) for n in part], dtype=np.intp) for part in (model.features, model.targets))
     mean_nF, mean_nO = (shift_nP[:, x] - model.mean_F) + mean_nP[:, x], (shift_nP[:, y] - model.bias_O) + mean_nP[:, y]
-    rest_nKF, rest_nKO = (root_nKK.take(1 + i, axis=2)[:, 1:] for i in (x, y))
+    centred_nKF, centred_nKO = (root_nKK.take(1 + i, axis=2)[:, 1:] for i in (x, y))
     full_nP = mean_nP + shift_nP
-    size_nF, size_nO = (_size(full_nP[:, i], rest, weight_n) for i, rest in ((x, rest_nKF), (y, rest_nKO)))
+    size_nF, size_nO = (_size(full_nP[:, i], centred, weight_n) for i, centred in ((x, centred_nKF), (y, centred_nKO)))
     weight_FO = model.weight_OF.T
-    return mean_nO - mean_nF @ weight_FO, rest_nKO - rest_nKF @ weight_FO, size_nO + size_nF @ np.abs(weight_FO)
+    return mean_nO - mean_nF @ weight_FO, centred_nKO - centred_nKF @ weight_FO, size_nO + size_nF @ np.abs(weight_FO)
 
 
-def _fisher(rest_nKS: Float, varies_nS: npt.NDArray[np.bool_], count_n: Float, scope: Scope) -> Float:
+def _fisher(centred_nKS: Float, varies_nS: npt.NDArray[np.bool_], count_n: Float, scope: Scope) -> Float:
     """z of each pair."""
     i, j = scope.pairs
-    norm_nS = np.where(varies_nS, np.linalg.norm(rest_nKS, axis=1), 1.0)
-    unit_nKS = rest_nKS / norm_nS[:, None]
+    norm_nS = np.where(varies_nS, np.linalg.norm(centred_nKS, axis=1), 1.0)
+    unit_nKS = centred_nKS / norm_nS[:, None]
     r_nM = (unit_nKS.swapaxes(1, 2) @ unit_nKS)[:, i, j]
-    limit_n1 = np.tanh(most(count_n))[:, None]
-    told_nM = varies_nS[:, i] & varies_nS[:, j] & (count_n >= FEWEST_FOR_PAIRS)[:, None]
-    return np.where(told_nM, np.arctanh(np.clip(r_nM, -limit_n1, limit_n1)), np.nan)
+    limit_n1 = np.tanh(largest_z(count_n))[:, None]
+    known_nM = varies_nS[:, i] & varies_nS[:, j] & (count_n >= FEWEST_FOR_PAIRS)[:, None]
+    return np.where(known_nM, np.arctanh(np.clip(r_nM, -limit_n1, limit_n1)), np.nan)

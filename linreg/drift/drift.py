@@ -1,11 +1,11 @@
 """Drift: how far new partitions are from the rows that the champion learned from, by their records alone.
 
-    found = drift(Sample("champion", moments, extent), new, known, champion)
-    found.worst()                                    # {"drift.mean": 7.2, ...}, every number finite
-    exceeded(found, config.drift).stop               # what stops the run (``linreg.findings``)
+    result = drift(Sample("champion", moments, ranges), new, known, champion)
+    result.worst()                                   # {"drift.mean": 7.2, ...}, every number finite
+    exceeded(result, config.drift).stop              # what stops the run (``findings``)
 
 Six measures. ``mean``, ``spread``: of each column. ``correlation``: of each pair of columns. ``bias``, ``error``: mean
-and spread of the champion's residuals, a target. These five count in standard errors (``linreg.shifts`` says which).
+and spread of the champion's residuals, a target. These five count in standard errors (``shifts`` says which).
 ``range``: how far a value lies outside of all that the champion learned from, in spreads of its column.
 
 It reads no file and decides nothing. Columns are matched by name; what cannot be compared is said in words.
@@ -21,17 +21,17 @@ import numpy.typing as npt
 
 from linreg.config import MEASURES
 from linreg.drift.column_stats import Scope
+from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
-from linreg.drift.shifts import Compared, correlations, means, spreads, worst_of
-from linreg.drift.standardised import Shifts, ratio
+from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
 from linreg.model import LinearModel
 from linreg.moments.merge import merge_alike
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 
 Float = npt.NDArray[np.float64]
 
-Named = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
+Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Sample:
     Args:
         name: of the partition, for the words.
         moments: their record.
-        extent: the range of their columns, features then targets; None: not known.
+        ranges: the range of their columns, features then targets; None: not known.
     """
 
     name: str
     moments: Moments
-    extent: Extent | None = None
+    ranges: Ranges | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,15 +77,15 @@ def drift(
     """
     new, known = ([s for s in part if s.moments.rows] for part in (new, known))
     names, model, notes = _comparable(reference, [*new, *known], model)
-    few = reference.moments.rows < 2
-    if few or not new or not names:
-        notes += ("everything: the champion learned from fewer than 2 rows",) * few
+    too_few = reference.moments.rows < 2
+    if too_few or not new or not names:
+        notes += ("everything: the champion learned from fewer than 2 rows",) * too_few
         return Drift(dict.fromkeys(MEASURES, ()), len(new), len(known), notes)
-    origin_S = reference.moments.mean_P[_at(reference, names)]
-    compared = _compared(reference, new, known, Scope(names, origin_S, model))
-    found, told = _range(compared, reference, new)
-    findings = {**_in_standard_errors(compared, new), "range": found}
-    return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + told)
+    origin_S = reference.moments.mean_P[_indices(reference, names)]
+    comparison = _compare(reference, new, known, Scope(names, origin_S, model))
+    ranges, range_notes = _range(comparison, reference, new)
+    findings = {**_in_standard_errors(comparison, new), "range": ranges}
+    return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + range_notes)
 
 
 def _comparable(
@@ -96,11 +96,11 @@ def _comparable(
     added = sorted({name for s in others for name in s.columns} - set(reference.columns))
     notes = [f"{name}: the champion did not learn from it" for name in added]
     notes += [f"{name}: not among the columns of today" for name in reference.columns if name not in shared]
-    why = _no_residuals(reference, shared, model) if model else ""
-    if why:
-        notes.append(f"the champion's residuals: {why}")
+    reason = _no_residuals(reference, shared, model) if model else ""
+    if reason:
+        notes.append(f"the champion's residuals: {reason}")
     names = tuple(name for name in reference.columns if name in shared)
-    return names, _of_targets(model, shared) if model and not why else None, tuple(notes)
+    return names, _of_targets(model, shared) if model and not reason else None, tuple(notes)
 
 
 def _no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> str:
@@ -120,70 +120,72 @@ def _of_targets(model: LinearModel, shared: set[str]) -> LinearModel:
     return replace(model, weight_OF=model.weight_OF[o], bias_O=model.bias_O[o], targets=targets)
 
 
-def _compared(reference: Sample, new: Sequence[Sample], known: Sequence[Sample], scope: Scope) -> Compared:
+def _compare(reference: Sample, new: Sequence[Sample], known: Sequence[Sample], scope: Scope) -> Comparison:
     records = [s.moments for s in new]
     alike = len({(r.features, r.targets) for r in records}) == 1
-    together = merge_alike(records) if len(records) > 1 and alike else None
-    return Compared.of(reference.moments, records, together, [s.moments for s in known], scope)
+    all_new = merge_alike(records) if len(records) > 1 and alike else None
+    return Comparison.of(reference.moments, records, all_new, [s.moments for s in known], scope)
 
 
-def _in_standard_errors(compared: Compared, new: Sequence[Sample]) -> dict[str, tuple[Finding, ...]]:
+def _in_standard_errors(comparison: Comparison, new: Sequence[Sample]) -> dict[str, tuple[Finding, ...]]:
     """The findings of all measures but the range."""
-    scope = compared.scope
+    scope = comparison.scope
     columns, targets = ([(name,) for name in part] for part in (scope.columns, scope.targets))
-    pairs, named = worst_of(correlations(compared), scope)
-    out = {"correlation": _listed("correlation", pairs, named, new)}
+    correlation_shifts, worst_pairs = worst_of(correlations(comparison), scope)
+    out = {"correlation": _findings("correlation", correlation_shifts, worst_pairs, new)}
     for of_columns, of_residuals, measured in (
-        ("mean", "bias", means(compared)),
-        ("spread", "error", spreads(compared)),
+        ("mean", "bias", means(comparison)),
+        ("spread", "error", spreads(comparison)),
     ):
         s = len(columns)
         for measure, shifts, names in (
             (of_columns, measured.part(slice(s)), columns),
             (of_residuals, measured.part(slice(s, None)), targets),
         ):
-            out[measure] = _listed(measure, shifts, [names] * len(shifts.value_nM), new)
+            out[measure] = _findings(measure, shifts, [names] * len(shifts.value_nM), new)
     return out
 
 
-def _listed(measure: str, shifts: Shifts, named: Sequence[Named], new: Sequence[Sample]) -> tuple[Finding, ...]:
-    """As records, the worst first; ``named``: the quantities of each new record."""
-    where: list[tuple[str | None, int]] = [(s.name, s.moments.rows) for s in new]
-    where.append((None, sum(rows for _, rows in where)))
+def _findings(measure: str, shifts: Shifts, names_n: Sequence[Names], new: Sequence[Sample]) -> tuple[Finding, ...]:
+    """As records, the worst first; ``names_n``: the quantities of each new record."""
+    partitions: list[tuple[str | None, int]] = [(s.name, s.moments.rows) for s in new]
+    partitions.append((None, sum(rows for _, rows in partitions)))
     size_nM = np.abs(shifts.value_nM)
     order = np.argsort(-size_nM, axis=None, kind="stable")[: np.isfinite(size_nM).sum()]  # NaN sorts last
     out = []
     for i, m in zip(*np.unravel_index(order[:MOST_FINDINGS], size_nM.shape), strict=True):
         value, size, was, now = (float(x[i, m]) for x in shifts[:4])
         unit: Unit = "partition" if shifts.grouped_nM[i, m] else "row"
-        name, rows = where[i]
-        out.append(Finding(measure, named[i][m], name, rows, value, size, was, now, unit))
+        name, rows = partitions[i]
+        out.append(Finding(measure, names_n[i][m], name, rows, value, size, was, now, unit))
     return tuple(out)
 
 
-def _range(compared: Compared, reference: Sample, new: Sequence[Sample]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+def _range(
+    comparison: Comparison, reference: Sample, new: Sequence[Sample]
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
     """How far each column of each new partition reaches beyond the reference; what is not known, in words."""
-    known = [s for s in new if s.extent]
-    if reference.extent is None or not known:
+    recorded = [s for s in new if s.ranges]
+    if reference.ranges is None or not recorded:
         return (), ("range: the ranges of the columns are not recorded",)
-    names = compared.scope.columns
+    names = comparison.scope.columns
     low_S, high_S = _ends(reference, names)
-    low_nS, high_nS = (np.stack(ends) for ends in zip(*(_ends(s, names) for s in known), strict=True))
-    spread_S = np.sqrt(compared.then.variance_nC[0, : len(names)])
-    below_nS, above_nS = ratio(low_S - low_nS, spread_S), ratio(high_nS - high_S, spread_S)
+    low_nS, high_nS = (np.stack(ends) for ends in zip(*(_ends(s, names) for s in recorded), strict=True))
+    spread_S = np.sqrt(comparison.reference.variance_nC[0, : len(names)])
+    below_nS, above_nS = safe_ratio(low_S - low_nS, spread_S), safe_ratio(high_nS - high_S, spread_S)
     is_above = above_nS >= below_nS
-    is_told = np.isfinite(low_S) & np.isfinite(low_nS)  # of a column without any value nothing is
-    value_nS = np.where(is_told, np.maximum(np.maximum(below_nS, above_nS), 0.0), np.nan)
+    has_values = np.isfinite(low_S) & np.isfinite(low_nS)  # of a column without any value nothing is
+    value_nS = np.where(has_values, np.maximum(np.maximum(below_nS, above_nS), 0.0), np.nan)
     was_nS, now_nS = np.where(is_above, high_S, low_S), np.where(is_above, high_nS, low_nS)
     shifts = Shifts(value_nS, value_nS, was_nS, now_nS, np.zeros(value_nS.shape, dtype=bool))
-    return _listed("range", shifts, [[(name,) for name in names]] * len(known), known), ()
+    return _findings("range", shifts, [[(name,) for name in names]] * len(recorded), recorded), ()
 
 
 def _ends(sample: Sample, names: tuple[str, ...]) -> tuple[Float, Float]:
-    assert sample.extent
-    at = _at(sample, names)
-    return sample.extent.low_P[at], sample.extent.high_P[at]
+    assert sample.ranges
+    indices = _indices(sample, names)
+    return sample.ranges.low_P[indices], sample.ranges.high_P[indices]
 
 
-def _at(sample: Sample, names: tuple[str, ...]) -> list[int]:
+def _indices(sample: Sample, names: tuple[str, ...]) -> list[int]:
     return [sample.columns.index(name) for name in names]

@@ -1,8 +1,8 @@
 """What was found about drift, as records: one difference, all of them, those beyond a limit; in words and as JSON.
 
-    for line in exceeded(found, config.drift).stop: print(line.words)
+    for finding in exceeded(drift(...), config.drift).stop: print(finding.words)
 
-Every number is finite. Nothing is computed here; that is done in ``linreg.drift``.
+Every number is finite. Nothing is computed here; that is done in ``drift``.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from linreg.config import MEASURES, DriftConfig
 
 Unit = Literal["partition", "row"]
 
-MOST = 1e9  # a larger number, or one without end, counts as this
+LARGEST = 1e9  # a larger number, or one without end, counts as this
 MOST_FINDINGS = 100  # kept of a measure, the worst ones
 
 _UNITS = {"partition": "as partitions vary", "row": "as rows vary"}
@@ -49,16 +49,16 @@ class Finding:
     @property
     def words(self) -> str:
         """In one line."""
-        name, where = " and ".join(self.columns), self.partition or "all new partitions together"
+        name, partition = " and ".join(self.columns), self.partition or "all new partitions together"
         if self.measure == "range":
             if not self.value:
-                return f"{name} stays within what the champion learned from in {where}"
+                return f"{name} stays within what the champion learned from in {partition}"
             side = "above" if self.now > self.was else "below"
-            far = f"{_most(self.value)} spreads {side} all that the champion learned from"
-            return f"{name} reaches {self.now:.6g}, {far}, in {where}"
-        what, more, less, effect = _WORDS[self.measure]
-        far = f"{_most(abs(self.value))} standard errors {more if self.value >= 0 else less}"
-        return f"{what} of {name} is {far} ({effect(self)}) in {where}, {_UNITS[self.unit]}"
+            distance = f"{_capped(self.value)} spreads {side} all that the champion learned from"
+            return f"{name} reaches {self.now:.6g}, {distance}, in {partition}"
+        quantity, more, less, effect = _WORDS[self.measure]
+        distance = f"{_capped(abs(self.value))} standard errors {more if self.value >= 0 else less}"
+        return f"{quantity} of {name} is {distance} ({effect(self)}) in {partition}, {_UNITS[self.unit]}"
 
     def to_json(self) -> dict[str, Any]:
         """All fields, and the words."""
@@ -87,9 +87,9 @@ class Drift:
 
     def to_json(self) -> dict[str, Any]:
         """``{"new","known","not_compared","worst","findings": {"mean": [...], ...}}``."""
-        findings = {m: [f.to_json() for f in found] for m, found in self.findings.items()}
-        told = {"new": self.new, "known": self.known, "not_compared": list(self.not_compared)}
-        return {**told, "worst": self.worst(), "findings": findings}
+        findings = {m: [f.to_json() for f in worst_first] for m, worst_first in self.findings.items()}
+        counts = {"new": self.new, "known": self.known, "not_compared": list(self.not_compared)}
+        return {**counts, "worst": self.worst(), "findings": findings}
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def _beyond(drift: Drift, config: DriftConfig, name: Literal["warn", "stop"]) ->
     )
 
 
-def _most(value: float) -> str:
-    return f"over {MOST:g}" if value >= MOST else _figure(value)
+def _capped(value: float) -> str:
+    return f"over {LARGEST:g}" if value >= LARGEST else _figure(value)
 
 
 def _figure(value: float) -> str:
@@ -148,9 +148,9 @@ def _times(finding: Finding) -> str:
 
 
 _WORDS: dict[str, tuple[str, str, str, Callable[[Finding], str]]] = {
-    "mean": ("mean", "higher", "lower", lambda f: f"{f.now:.6g}, was {f.was:.6g}: {_most(abs(f.size))} spreads"),
+    "mean": ("mean", "higher", "lower", lambda f: f"{f.now:.6g}, was {f.was:.6g}: {_capped(abs(f.size))} spreads"),
     "spread": ("spread", "larger", "smaller", _times),
     "correlation": ("correlation", "higher", "lower", lambda f: f"{f.now:.3g}, was {f.was:.3g}"),
-    "bias": ("mean residual", "higher", "lower", lambda f: f"{_most(abs(f.size))} residual spreads"),
+    "bias": ("mean residual", "higher", "lower", lambda f: f"{_capped(abs(f.size))} residual spreads"),
     "error": ("residual spread", "larger", "smaller", _times),
 }

@@ -26,8 +26,8 @@ _BLOCK = 2**17  # numbers that are worked on at once
 
 
 @dataclass(frozen=True)
-class Usual:
-    """What is usual of M quantities; NaN where no group tells.
+class GroupEffects:
+    """How M quantities lie among groups; NaN where no group tells.
 
     Args:
         count_M: groups that tell.
@@ -42,8 +42,8 @@ class Usual:
     error_M: Float
 
 
-def usual(value_GM: Float, variance_GM: Float) -> Usual:
-    """Find what is usual among the groups.
+def estimate(value_GM: Float, variance_GM: Float) -> GroupEffects:
+    """Estimate centre and variance among the groups.
 
     Args:
         value_GM: the groups' estimates; NaN where a group does not tell.
@@ -52,23 +52,23 @@ def usual(value_GM: Float, variance_GM: Float) -> Usual:
     variance_GM = np.broadcast_to(variance_GM, value_GM.shape)
     step = max(1, _BLOCK // max(1, len(value_GM)))
     starts = range(0, max(1, value_GM.shape[1]), step)
-    parts = [_usual(value_GM[:, i : i + step], variance_GM[:, i : i + step]) for i in starts]
-    return Usual(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    parts = [_estimate(value_GM[:, i : i + step], variance_GM[:, i : i + step]) for i in starts]
+    return GroupEffects(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _usual(value_GM: Float, variance_GM: Float) -> tuple[npt.NDArray[np.int64], Float, Float, Float]:
-    there_GM = np.isfinite(value_GM)
-    count_M = there_GM.sum(axis=0)
-    y_GM, v_GM = (np.where(there_GM, part, 0.0) for part in (value_GM, variance_GM))
-    a_GM = there_GM.astype(np.float64)
+def _estimate(value_GM: Float, variance_GM: Float) -> tuple[npt.NDArray[np.int64], Float, Float, Float]:
+    present_GM = np.isfinite(value_GM)
+    count_M = present_GM.sum(axis=0)
+    y_GM, v_GM = (np.where(present_GM, part, 0.0) for part in (value_GM, variance_GM))
+    a_GM = present_GM.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):  # no group, or one: NaN, and the count says why
         for _ in range(ROUNDS):
             sum_M, square_M = a_GM.sum(axis=0), (a_GM**2).sum(axis=0)
-            away_M = (a_GM * (y_GM - (a_GM * y_GM).sum(axis=0) / sum_M) ** 2).sum(axis=0)
-            own_M = (a_GM * v_GM).sum(axis=0) - (a_GM**2 * v_GM).sum(axis=0) / sum_M
-            between_M = np.maximum(0.0, (away_M - own_M) / (sum_M - square_M / sum_M))
+            scatter_M = (a_GM * (y_GM - (a_GM * y_GM).sum(axis=0) / sum_M) ** 2).sum(axis=0)
+            expected_M = (a_GM * v_GM).sum(axis=0) - (a_GM**2 * v_GM).sum(axis=0) / sum_M
+            between_M = np.maximum(0.0, (scatter_M - expected_M) / (sum_M - square_M / sum_M))
             total_GM = v_GM + between_M
-            a_GM = there_GM / np.where(total_GM > 0, total_GM, 1.0)
+            a_GM = present_GM / np.where(total_GM > 0, total_GM, 1.0)
         sum_M = a_GM.sum(axis=0)
-        exact_M = (there_GM & (total_GM > 0)).sum(axis=0) == 0  # all alike, to the bit
-        return count_M, (a_GM * y_GM).sum(axis=0) / sum_M, between_M, np.where(exact_M, 0.0, 1 / sum_M)
+        identical_M = (present_GM & (total_GM > 0)).sum(axis=0) == 0  # all alike, to the bit
+        return count_M, (a_GM * y_GM).sum(axis=0) / sum_M, between_M, np.where(identical_M, 0.0, 1 / sum_M)

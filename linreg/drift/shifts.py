@@ -30,9 +30,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from linreg.drift.column_stats import Scope, Stats, most
-from linreg.drift.random_effects import usual
-from linreg.drift.standardised import Away, Shifts, chosen, further, ratio, tells
+from linreg.drift.column_stats import Scope, Stats, largest_z
+from linreg.drift.differences import Differences, Shifts, choose_unit, compare_groups, enough_groups, safe_ratio
+from linreg.drift.random_effects import estimate
 from linreg.moments.moments import Moments
 from linreg.sampling import FEWEST_PARTITIONS
 
@@ -42,18 +42,18 @@ SMALL = 0.1  # the share of known partitions whose rows may be too few for the l
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """The numbers of all records, side by side.
 
     Args:
-        then: of the rows that the champion learned from, one record.
+        reference: of the rows that the champion learned from, one record.
         new: of the new ones, and of all of them together where there are several.
         known: of the known ones.
         files: how many are new.
     """
 
     scope: Scope
-    then: Stats
+    reference: Stats
     new: Stats
     known: Stats
     files: int
@@ -61,17 +61,17 @@ class Compared:
     @classmethod
     def of(
         cls,
-        then: Moments,
+        reference: Moments,
         new: Sequence[Moments],
-        together: Moments | None,
+        all_new: Moments | None,
         known: Sequence[Moments],
         scope: Scope,
-    ) -> "Compared":
-        """Of records that have rows; ``together`` is that of all new ones."""
-        first = [*new, together] if together else [*new]
-        today = Stats.of([*first, *known], scope)
+    ) -> "Comparison":
+        """Of records that have rows; ``all_new`` is that of all new ones."""
+        first = [*new, all_new] if all_new else [*new]
+        stats = Stats.of([*first, *known], scope)
         n = len(first)
-        return cls(scope, Stats.of([then], scope), today[:n], today[n:], len(new))
+        return cls(scope, Stats.of([reference], scope), stats[:n], stats[n:], len(new))
 
     @property
     def by_group(self) -> bool:
@@ -81,24 +81,24 @@ class Compared:
     @property
     def is_residual_C(self) -> npt.NDArray[np.bool_]:
         """Which of the columns are residuals."""
-        return np.arange(self.then.mean_nC.shape[1]) >= len(self.scope.columns)
+        return np.arange(self.reference.mean_nC.shape[1]) >= len(self.scope.columns)
 
     @property
     def degrees_C(self) -> Float:
         """Degrees of freedom of the expected variance."""
-        n, d = self.then.count_n[0], self.scope.parameters
+        n, d = self.reference.count_n[0], self.scope.parameters
         return np.asarray(np.where(self.is_residual_C, max(n - d, 1.0), n - 1))
 
     @cached_property
     def growth_C(self) -> Float:
         """How many times larger a variance is on new rows than, with n - 1, on those that the champion learned from."""
-        n, d = self.then.count_n[0], self.scope.parameters
+        n, d = self.reference.count_n[0], self.scope.parameters
         return np.where(self.is_residual_C, (n - 1) / n * (n + d) / max(n - d, 1.0), 1.0)
 
     @cached_property
     def expected_C(self) -> Float:
         """The variance that new rows are expected to have."""
-        return np.asarray(self.then.variance_nC[0] * self.growth_C)
+        return np.asarray(self.reference.variance_nC[0] * self.growth_C)
 
     @cached_property
     def within_C(self) -> Float:
@@ -108,100 +108,105 @@ class Compared:
         return np.asarray(total_C / max(degrees_G.sum(), 1.0) * self.growth_C)
 
 
-def means(compared: Compared) -> Shifts:
+def means(comparison: Comparison) -> Shifts:
     """Of columns and residuals; the size in spreads."""
-    then, new = compared.then, compared.new
-    rounding_nC = np.maximum(new.rounding_nC, then.rounding_nC) ** 2
-    own_nC = compared.expected_C * (1 / new.count_n[:, None] + 1 / then.count_n[0]) + rounding_nC
-    away_nC = new.mean_nC - then.mean_nC
-    by_row = _mean_shifts(compared, Away(away_nC, np.sqrt(own_nC), np.zeros_like(away_nC) + then.mean_nC))
-    if not compared.by_group:
+    reference, new = comparison.reference, comparison.new
+    rounding_nC = np.maximum(new.rounding_nC, reference.rounding_nC) ** 2
+    own_nC = comparison.expected_C * (1 / new.count_n[:, None] + 1 / reference.count_n[0]) + rounding_nC
+    difference_nC = new.mean_nC - reference.mean_nC
+    centre_nC = np.zeros_like(difference_nC) + reference.mean_nC
+    by_row = _mean_shifts(comparison, Differences(difference_nC, np.sqrt(own_nC), centre_nC))
+    if not comparison.by_group:
         return by_row
-    known = compared.known
-    found = usual(known.mean_nC, compared.within_C / known.count_n[:, None] + known.rounding_nC**2)
-    own_nC = compared.within_C / new.count_n[:, None] + rounding_nC
-    far = further(new.mean_nC, own_nC, found, compared.files)
-    return chosen(tells(found), _mean_shifts(compared, far), by_row)
+    known = comparison.known
+    effects = estimate(known.mean_nC, comparison.within_C / known.count_n[:, None] + known.rounding_nC**2)
+    own_nC = comparison.within_C / new.count_n[:, None] + rounding_nC
+    differences = compare_groups(new.mean_nC, own_nC, effects, comparison.files)
+    return choose_unit(enough_groups(effects), _mean_shifts(comparison, differences), by_row)
 
 
-def _mean_shifts(compared: Compared, far: Away) -> Shifts:
-    origin_C = np.zeros(len(compared.expected_C))
-    origin_C[: len(compared.scope.columns)] = compared.scope.origin_S
-    was_nC = origin_C + far.centre_nM
-    size_nC = ratio(far.away_nM, np.sqrt(compared.expected_C))
-    return Shifts(far.value_nM, size_nC, was_nC, was_nC + far.away_nM, np.zeros(was_nC.shape, dtype=bool))
+def _mean_shifts(comparison: Comparison, differences: Differences) -> Shifts:
+    origin_C = np.zeros(len(comparison.expected_C))
+    origin_C[: len(comparison.scope.columns)] = comparison.scope.origin_S
+    difference_nC, _, centre_nC = differences
+    was_nC = origin_C + centre_nC
+    size_nC = safe_ratio(difference_nC, np.sqrt(comparison.expected_C))
+    return Shifts(differences.value_nM, size_nC, was_nC, was_nC + difference_nC, np.zeros(was_nC.shape, dtype=bool))
 
 
-def spreads(compared: Compared) -> Shifts:
+def spreads(comparison: Comparison) -> Shifts:
     """Of columns and residuals; the size is how many times as large."""
-    by_row = _spreads_by_row(compared)
-    if not compared.by_group:
+    by_row = _spreads_by_row(comparison)
+    if not comparison.by_group:
         return by_row
-    new, known = compared.new, compared.known
-    unit_C = np.where(compared.within_C > 0, compared.within_C, compared.expected_C)
+    new, known = comparison.new, comparison.known
+    unit_C = np.where(comparison.within_C > 0, comparison.within_C, comparison.expected_C)
     unit_C = np.where(unit_C > 0, unit_C, 1.0)
-    level_GC, own_G1 = _level(known.variance_nC * compared.growth_C / unit_C, known.count_n)
+    level_GC, own_G1 = _level(known.variance_nC * comparison.growth_C / unit_C, known.count_n)
     level_nC, own_n1 = _level(new.variance_nC / unit_C, new.count_n)
-    found = usual(level_GC, own_G1)
-    far = further(level_nC, own_n1, found, compared.files)
-    was_nC, now_nC = (np.sqrt(unit_C * np.maximum(x, 0.0) ** 3) for x in (far.centre_nM, far.centre_nM + far.away_nM))
-    by_group = Shifts(far.value_nM, ratio(now_nC, was_nC, nothing=1.0), was_nC, now_nC, by_row.grouped_nM)
-    stuck_nC = (new.variance_nC == 0) & ~(known.variance_nC == 0).any(axis=0)
-    return chosen(tells(found) & ~stuck_nC, by_group, by_row)
+    effects = estimate(level_GC, own_G1)
+    differences = compare_groups(level_nC, own_n1, effects, comparison.files)
+    difference_nC, _, centre_nC = differences
+    was_nC, now_nC = (np.sqrt(unit_C * np.maximum(x, 0.0) ** 3) for x in (centre_nC, centre_nC + difference_nC))
+    by_group = Shifts(differences.value_nM, safe_ratio(now_nC, was_nC, nothing=1.0), was_nC, now_nC, by_row.grouped_nM)
+    constant_nC = (new.variance_nC == 0) & ~(known.variance_nC == 0).any(axis=0)
+    return choose_unit(enough_groups(effects) & ~constant_nC, by_group, by_row)
 
 
-def _spreads_by_row(compared: Compared) -> Shifts:
-    new, expected_C = compared.new, compared.expected_C
-    few_n1, few_C = _few(new.count_n - 1)[:, None], _few(compared.degrees_C)
+def _spreads_by_row(comparison: Comparison) -> Shifts:
+    new, expected_C = comparison.new, comparison.expected_C
+    noise_n1, noise_C = _noise(new.count_n - 1)[:, None], _noise(comparison.degrees_C)
     root_nC, root_C = np.cbrt(new.variance_nC), np.cbrt(expected_C)
-    away_nC = (1 - few_C) * root_nC - (1 - few_n1) * root_C
-    larger_nC = ratio(away_nC, np.sqrt(few_C * root_nC**2 + few_n1 * root_C**2))
-    smaller_nC = ratio(new.variance_nC - expected_C, expected_C * np.sqrt(9 * (few_n1 + few_C)))
+    difference_nC = (1 - noise_C) * root_nC - (1 - noise_n1) * root_C
+    larger_nC = safe_ratio(difference_nC, np.sqrt(noise_C * root_nC**2 + noise_n1 * root_C**2))
+    smaller_nC = safe_ratio(new.variance_nC - expected_C, expected_C * np.sqrt(9 * (noise_n1 + noise_C)))
     value_nC = np.where(new.variance_nC < expected_C, smaller_nC, larger_nC)
     now_nC = np.sqrt(new.variance_nC)
     was_nC = np.zeros_like(now_nC) + np.sqrt(expected_C)
-    size_nC = ratio(now_nC, was_nC, nothing=1.0)
+    size_nC = safe_ratio(now_nC, was_nC, nothing=1.0)
     return Shifts(value_nC, size_nC, was_nC, now_nC, np.zeros(now_nC.shape, dtype=bool))
 
 
 def _level(relative_nC: Float, count_n: Float) -> tuple[Float, Float]:
     """The cube root of relative variances, without its bias, and its own variance."""
-    few_n1 = _few(count_n - 1)[:, None]
-    return np.cbrt(relative_nC) / (1 - few_n1), few_n1 / (1 - few_n1) ** 2
+    noise_n1 = _noise(count_n - 1)[:, None]
+    return np.cbrt(relative_nC) / (1 - noise_n1), noise_n1 / (1 - noise_n1) ** 2
 
 
-def _few(degrees: Float) -> Float:
+def _noise(degrees: Float) -> Float:
     """The variance of a cube root of a variance, relative to it: Wilson and Hilferty's 2 / (9 d)."""
     return np.asarray(2 / (9 * np.maximum(degrees, 1.0)))
 
 
-def correlations(compared: Compared) -> Shifts:
+def correlations(comparison: Comparison) -> Shifts:
     """Of all pairs; the size is the change."""
-    then, new = compared.then, compared.new
-    limit_n1 = most(np.minimum(new.count_n, then.count_n[0]))[:, None]
+    reference, new = comparison.reference, comparison.new
+    limit_n1 = largest_z(np.minimum(new.count_n, reference.count_n[0]))[:, None]
     own_n1 = 1 / np.maximum(new.count_n - 3, 1.0)[:, None]
-    centre_nM = np.clip(then.z_nM, -limit_n1, limit_n1)
-    error_n1 = np.sqrt(own_n1 + 1 / max(then.count_n[0] - 3, 1.0))
-    by_row = _pair_shifts(Away(np.clip(new.z_nM, -limit_n1, limit_n1) - centre_nM, error_n1, centre_nM))
-    if not compared.by_group:
+    centre_nM = np.clip(reference.z_nM, -limit_n1, limit_n1)
+    error_n1 = np.sqrt(own_n1 + 1 / max(reference.count_n[0] - 3, 1.0))
+    by_row = _pair_shifts(Differences(np.clip(new.z_nM, -limit_n1, limit_n1) - centre_nM, error_n1, centre_nM))
+    if not comparison.by_group:
         return by_row
-    z_GM, highest = _comparable_z(compared.known)
-    found = usual(z_GM, 1 / np.maximum(compared.known.count_n - 3, 1.0)[:, None])
-    far = further(new.z_nM, own_n1, found, compared.files, np.minimum(most(new.count_n), highest)[:, None])
-    return chosen(tells(found), _pair_shifts(far), by_row)
+    z_GM, highest = _comparable_z(comparison.known)
+    effects = estimate(z_GM, 1 / np.maximum(comparison.known.count_n - 3, 1.0)[:, None])
+    differences = compare_groups(
+        new.z_nM, own_n1, effects, comparison.files, np.minimum(largest_z(new.count_n), highest)[:, None]
+    )
+    return choose_unit(enough_groups(effects), _pair_shifts(differences), by_row)
 
 
 def _comparable_z(known: Stats) -> tuple[Float, float]:
     """z with one largest value for all, and that value; a small partition that cannot tell so much is left out."""
-    most_G1 = most(known.count_n)[:, None]
-    highest = float(np.quantile(most_G1, SMALL))
-    unsure_GM = (np.abs(known.z_nM) >= most_G1 - 1e-9) & (most_G1 < highest)
+    limit_G1 = largest_z(known.count_n)[:, None]
+    highest = float(np.quantile(limit_G1, SMALL))
+    unsure_GM = (np.abs(known.z_nM) >= limit_G1 - 1e-9) & (limit_G1 < highest)
     return np.where(unsure_GM, np.nan, np.clip(known.z_nM, -highest, highest)), highest
 
 
-def _pair_shifts(far: Away) -> Shifts:
-    was_nM, now_nM = np.tanh(far.centre_nM), np.tanh(far.centre_nM + far.away_nM)
-    return Shifts(far.value_nM, now_nM - was_nM, was_nM, now_nM, np.zeros(was_nM.shape, dtype=bool))
+def _pair_shifts(differences: Differences) -> Shifts:
+    was_nM, now_nM = np.tanh(differences.centre_nM), np.tanh(differences.centre_nM + differences.difference_nM)
+    return Shifts(differences.value_nM, now_nM - was_nM, was_nM, now_nM, np.zeros(was_nM.shape, dtype=bool))
 
 
 def worst_of(shifts: Shifts, scope: Scope) -> tuple[Shifts, list[list[tuple[str, ...]]]]:

@@ -1,9 +1,8 @@
 """The gate: may a model be registered, and does it take the champion's place? It decides, and moves nothing.
 
-Against the champion it looks at the paired difference of the two models' losses on the same rows (``paired``), and asks
-that the lower bound of its 95% interval be a gain. The loss is over all targets; where one gained and another lost, the
-reason tells each. On training rows an interval would mean little, so there plainly better is better, and the reason
-says so.
+Against the champion it takes the paired difference of the two models' losses on the same rows (``paired_test``), and
+asks that the lower bound of its 95% interval be a gain. The loss is over all targets; where one gained and another
+lost, the reason tells each. On training rows an interval would mean little: there plainly better is better.
 
 Shapes: N rows, O targets.
 """
@@ -15,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from linreg.config import GateConfig
-from linreg.evaluation.paired_test import Float, Gains, gains
+from linreg.evaluation.paired_test import Float, LossReduction, loss_reduction
 
 PLAINLY = 1e-6  # a smaller relative gain is rounding, and no gain
 MOST_TARGETS = 6  # that a reason tells one by one; of more, the best and the worst
@@ -31,7 +30,7 @@ class Verdict:
 
 def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
     """The limits that the test metrics miss, each in words; empty where the model may be registered."""
-    out = []
+    failures = []
     for name, limit in gate.limits().items():
         bound, target = name.partition("_")[0], name.partition(".")[2]
         metric = f"test_{name.partition('_')[2]}"
@@ -41,8 +40,8 @@ def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
             of = f" of {target}" if target else ""
             side = "above" if bound == "max" else "below"
             word = metric.partition("_")[2].partition(".")[0]
-            out.append(f"{word}{of} {value:.6g} is {side} gate.{name} {limit:g}")
-    return out
+            failures.append(f"{word}{of} {value:.6g} is {side} gate.{name} {limit:g}")
+    return failures
 
 
 def against_champion(
@@ -68,58 +67,58 @@ def against_champion(
         counts: how many of the rows, in their order, each partition has.
     """
     new_NT, old_NT = (np.column_stack([x.mean(axis=1), x]) for x in (new_NO, old_NO))
-    found = gains(new_NT, old_NT, weight_N=weight_N, counts=counts)
-    if found.old_T[0] == 0:
+    reduction = loss_reduction(new_NT, old_NT, weight_N=weight_N, counts=counts)
+    if reduction.old_T[0] == 0:
         return Verdict("kept", f"kept version {version}: its loss is 0 on these rows, nothing is better")
-    if held_out and found.effective < 2:
-        return Verdict("kept", f"kept version {version}: {_too_few(found)}")
-    sure = found.low_T[0] if held_out else found.gain_T[0]
-    decision: Literal["promoted", "kept"] = "promoted" if sure > max(margin, PLAINLY) else "kept"
-    told = _percent(found.gain_T[0])
-    subject = f"the new one {'has' if 'times' in told else 'is'}"
+    if held_out and reduction.effective < 2:
+        return Verdict("kept", f"kept version {version}: {_too_few(reduction)}")
+    certain_gain = reduction.low_T[0] if held_out else reduction.gain_T[0]
+    decision: Literal["promoted", "kept"] = "promoted" if certain_gain > max(margin, PLAINLY) else "kept"
+    gain = _percent(reduction.gain_T[0])
+    subject = f"the new one {'has' if 'times' in gain else 'is'}"
     words = (
-        f"took over from version {version}: {told}"
+        f"took over from version {version}: {gain}"
         if decision == "promoted"
-        else (f"kept version {version}: {subject} {told}")
+        else (f"kept version {version}: {subject} {gain}")
     )
-    words += f", {_interval(found) if held_out else _on_training_rows(found)}"
+    words += f", {_interval(reduction) if held_out else _on_training_rows(reduction)}"
     words += f", margin {margin:.2%}" if margin and held_out else ""
-    return Verdict(decision, words + _by_target(found, targets, held_out=held_out))
+    return Verdict(decision, words + _by_target(reduction, targets, held_out=held_out))
 
 
-def _on_training_rows(found: Gains) -> str:
-    return f"judged on {found.rows:,} training rows (data.test_fraction = 0), no interval"
+def _on_training_rows(reduction: LossReduction) -> str:
+    return f"judged on {reduction.rows:,} training rows (data.test_fraction = 0), no interval"
 
 
-def _interval(found: Gains) -> str:
+def _interval(reduction: LossReduction) -> str:
     """The interval of the gain over all targets, and what it rests on."""
-    rows = f"{found.rows:,} test rows"
-    rests_on = f"by {found.partitions} partitions of {rows}" if found.partitions else f"on {rows}"
-    return f"95% interval {_between(found.gain_T[0], found.low_T[0], found.high_T[0])} {rests_on}"
+    rows = f"{reduction.rows:,} test rows"
+    sample = f"by {reduction.partitions} partitions of {rows}" if reduction.partitions else f"on {rows}"
+    return f"95% interval {_between(reduction.gain_T[0], reduction.low_T[0], reduction.high_T[0])} {sample}"
 
 
-def _too_few(found: Gains) -> str:
-    if found.partitions:
-        rows = f"{found.partitions} partitions with the weight of {found.effective:.2g} are"
-    elif found.rows == 1:
+def _too_few(reduction: LossReduction) -> str:
+    if reduction.partitions:
+        rows = f"{reduction.partitions} partitions with the weight of {reduction.effective:.2g} are"
+    elif reduction.rows == 1:
         rows = "1 test row is"
     else:
-        rows = f"{found.rows} test rows with the weight of {found.effective:.2g} are"
+        rows = f"{reduction.rows} test rows with the weight of {reduction.effective:.2g} are"
     return f"{rows} too few to tell; more are needed"
 
 
-def _by_target(found: Gains, targets: Sequence[str], *, held_out: bool) -> str:
+def _by_target(reduction: LossReduction, targets: Sequence[str], *, held_out: bool) -> str:
     """Each target's gain, where they do not all go the same way; the largest gain first."""
-    half_O = found.half_T[1:] if held_out else np.zeros(len(targets))
-    gain_O = found.gain_T[1:]
+    half_O = reduction.half_T[1:] if held_out else np.zeros(len(targets))
+    gain_O = reduction.gain_T[1:]
     better, worse = gain_O - half_O > PLAINLY, gain_O + half_O < -PLAINLY
     if len(targets) < 2 or better.all() or worse.all() or not (np.abs(gain_O) > PLAINLY).any():
         return ""
     order = list(np.argsort(-gain_O))
-    shown = order if len(order) <= MOST_TARGETS else [order[0], order[-1]]
+    targets_shown = order if len(order) <= MOST_TARGETS else [order[0], order[-1]]
     sure_O = better | worse | (np.abs(gain_O) <= PLAINLY)
-    words = (f"{targets[o]} {_percent(gain_O[o])}{'' if sure_O[o] else ' (may be chance)'}" for o in shown)
-    return "; " + ", ".join(words) + (f" ({len(order)} targets)" if len(shown) < len(order) else "")
+    words = (f"{targets[o]} {_percent(gain_O[o])}{'' if sure_O[o] else ' (may be chance)'}" for o in targets_shown)
+    return "; " + ", ".join(words) + (f" ({len(order)} targets)" if len(targets_shown) < len(order) else "")
 
 
 def _percent(gain: float) -> str:

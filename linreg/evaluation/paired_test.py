@@ -24,7 +24,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Gains:
+class LossReduction:
     """What was gained, as shares of the old loss: above 0 the new model is better.
 
     Args:
@@ -54,7 +54,9 @@ class Gains:
         return self.gain_T + self.half_T
 
 
-def gains(new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts: Sequence[int] = ()) -> Gains:
+def loss_reduction(
+    new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts: Sequence[int] = ()
+) -> LossReduction:
     """Compare losses, row by row.
 
     Args:
@@ -64,19 +66,19 @@ def gains(new_NT: Float, old_NT: Float, *, weight_N: Float | None = None, counts
     """
     w_N = np.ones(len(new_NT)) if weight_N is None else weight_N / weight_N.max()  # squared below: no size matters
     old_T, gain_T = (np.average(x, axis=0, weights=w_N) for x in (old_NT, old_NT - new_NT))
-    away_NT = (w_N / w_N.sum())[:, None] * (old_NT - new_NT - gain_T)
+    deviation_NT = (w_N / w_N.sum())[:, None] * (old_NT - new_NT - gain_T)
     parts = [c for c in counts if c]
     clustered = len(parts) >= FEWEST_PARTITIONS
     if clustered:
         starts = np.cumsum([0, *parts[:-1]])
-        away_NT, w_N = np.add.reduceat(away_NT, starts), np.add.reduceat(w_N, starts)
+        deviation_NT, w_N = np.add.reduceat(deviation_NT, starts), np.add.reduceat(w_N, starts)
     n = effective(w_N)
-    half_T = _half_width(away_NT, n)
-    some = old_T > 0
-    by_T = np.where(some, old_T, 1.0)
-    gain_T = np.where(some | (gain_T >= 0), gain_T / by_T, -np.inf)
-    half_T = np.where(some, half_T / by_T, 0.0)
-    return Gains(old_T, gain_T, half_T, len(new_NT), n, len(parts) if clustered else 0)
+    half_T = _half_width(deviation_NT, n)
+    positive_T = old_T > 0
+    scale_T = np.where(positive_T, old_T, 1.0)
+    gain_T = np.where(positive_T | (gain_T >= 0), gain_T / scale_T, -np.inf)
+    half_T = np.where(positive_T, half_T / scale_T, 0.0)
+    return LossReduction(old_T, gain_T, half_T, len(new_NT), n, len(parts) if clustered else 0)
 
 
 def effective(w_N: Float) -> float:
@@ -84,13 +86,13 @@ def effective(w_N: Float) -> float:
     return float(w_N.sum() ** 2 / (w_N @ w_N))
 
 
-def _half_width(away_NT: Float, n: float) -> Float:
+def _half_width(deviation_NT: Float, n: float) -> Float:
     """Half the t interval of a weighted mean; with equal weights the textbook's ``t s / sqrt(n)``.
 
     Args:
-        away_NT: each observation's share in the mean's distance from the truth.
+        deviation_NT: each observation's share in the mean's distance from the truth.
         n: the effective number of observations.
     """
     if n < 2:
-        return np.full(away_NT.shape[1], np.inf)
-    return np.asarray(quantile(CONFIDENCE, n - 1) * np.sqrt((away_NT**2).sum(axis=0) * n / (n - 1)))
+        return np.full(deviation_NT.shape[1], np.inf)
+    return np.asarray(quantile(CONFIDENCE, n - 1) * np.sqrt((deviation_NT**2).sum(axis=0) * n / (n - 1)))

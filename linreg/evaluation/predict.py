@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.model import LinearModel
-from linreg.rows.rows import Piece, Rows, columns
+from linreg.rows.rows import Rows, TableBlock, columns
 from linreg.threads import in_threads
 
 Float = npt.NDArray[np.float64]
@@ -44,13 +44,13 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
         raise KeyError(next(f for f in model.features if not rows.has([f])))
     y_NO = np.empty((len(rows), len(model.targets)))
 
-    def put(placed: tuple[int, Piece]) -> None:
+    def put(placed: tuple[int, TableBlock]) -> None:
         start, piece = placed
         x_Fn = list(columns(*piece, model.features))
         y_NO[start : start + len(x_Fn[0])] = _predicted(model, x_Fn, len(x_Fn[0])).T
 
     few = len(rows) * len(model.features) <= _FEW
-    in_threads(put, rows.placed(), threads=1 if few else 0)
+    in_threads(put, rows.placed_blocks(), threads=1 if few else 0)
     return y_NO
 
 

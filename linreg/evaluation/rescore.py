@@ -14,9 +14,9 @@ import numpy as np
 
 from linreg.metrics import Float, mean_r2, r2_of
 from linreg.model import LinearModel
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.select import selected
+from linreg.moments.subset import subset
 
 _MOST_NAMES = 10
 
@@ -50,38 +50,38 @@ class Scores:
         return out
 
 
-def scores(model: LinearModel, test: Gapped) -> Scores:
+def scores(model: LinearModel, test: MomentsWithGaps) -> Scores:
     """The metrics that ``metrics.regression_metrics`` gives on the recorded rows, but for the absolute errors.
 
     Raises:
-        ValueError: the record is not one of rows that the model can be judged on; ``unfit`` says why.
+        ValueError: the record is not one of rows that the model can be judged on; ``mismatch`` says why.
     """
-    moments = selected(_filled(model, test), model.features, model.targets)
+    moments = subset(_filled(model, test), model.features, model.targets)
     mse_O = moments.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F)
     variance_O = moments.spread_P[len(model.features) :] ** 2
     r2_O = r2_of(mse_O, variance_O)
     return Scores(model.targets, mse_O, r2_O, mean_r2(r2_O, variance_O))
 
 
-def unfit(model: LinearModel, test: Gapped) -> str:
+def mismatch(model: LinearModel, test: MomentsWithGaps) -> str:
     """Why a model cannot be judged on a record's rows, in words; empty where it can."""
     if set(model.targets) != set(test.moments.targets):
         return f"it predicts {_names(model.targets)}, and the rows hold {_names(test.moments.targets)}"
-    lacking = [f for f in model.features if f not in test.features]
-    if lacking:
-        return f"it needs the columns {_names(lacking)}, which are not in the record of the rows"
+    missing = [f for f in model.features if f not in test.features]
+    if missing:
+        return f"it needs the columns {_names(missing)}, which are not in the record of the rows"
     if model.fill_F is None and set(test.gaps) & set(model.features):
         return "it takes no missing values, and the rows have some"
     return ""
 
 
-def _filled(model: LinearModel, test: Gapped) -> Moments:
+def _filled(model: LinearModel, test: MomentsWithGaps) -> Moments:
     """The record with every gap filled as the model fills it; a column that it does not know, with anything."""
     g, f = len(test.gaps), len(test.features)
     fill_F = test.moments.shift_P[g : g + f].copy()
     if model.fill_F is not None:
-        own = dict(zip(model.features, model.fill_F, strict=True))
-        fill_F = np.array([own.get(name, anything) for name, anything in zip(test.features, fill_F, strict=True)])
+        fills = dict(zip(model.features, model.fill_F, strict=True))
+        fill_F = np.array([fills.get(name, default) for name, default in zip(test.features, fill_F, strict=True)])
     return test.filled(fill_F)
 
 

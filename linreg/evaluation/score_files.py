@@ -24,7 +24,7 @@ from linreg.files.stream import Stream
 from linreg.files.writer import check_output, sink
 from linreg.least_squares.inference import HalfWidths
 from linreg.model import LinearModel
-from linreg.threads import ahead, behind, one_thread
+from linreg.threads import one_thread, read_ahead, write_behind
 
 _FACTOR_BLOCK = 4096  # rows that are multiplied by a triangular factor at a time
 
@@ -69,7 +69,7 @@ def score(
     advance = watch(_total(streams))
     rows = 0
     scored = _scored(model, streams, half_widths)
-    with sink(output, schema) as write, behind(write) as hand_over, one_thread(), closing(scored):
+    with sink(output, schema) as write, write_behind(write) as hand_over, one_thread(), closing(scored):
         for one, batch, added in scored:
             read = stream.fitted(one, batch, features).columns
             hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
@@ -95,7 +95,7 @@ def _scored(
     missing = _missing(model, half_widths)
     for one in streams:
         done = 0
-        with ahead(one.batches(model.features)) as coming:
+        with read_ahead(one.batches(model.features)) as coming:
             for batch in coming:
                 y_ON = predict(model, batch)
                 if suspicious(batch, y_ON, gaps=missing is None):

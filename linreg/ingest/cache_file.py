@@ -26,13 +26,13 @@ import xxhash
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
 from linreg.ingest.part import Part, Role
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.threads import in_threads
 
 Name = tuple[str, str]  # a partition's digest and name
-Records = Mapping[int, tuple[Gapped, str]]  # of each role that has rows, and the way it was computed
+Records = Mapping[int, tuple[MomentsWithGaps, str]]  # of each role that has rows, and the way it was computed
 
 _ROLE = "\0role"  # no column of a file is called that
 _PIECE = 1 << 23  # bytes that are hashed at a time: several are, side by side
@@ -55,7 +55,7 @@ class CacheFile:
 
     names: Sequence[Name]
     counts: Sequence[dict[int, int]]
-    extents: Sequence[Extent]
+    extents: Sequence[Ranges]
     records: Sequence[Records]
     table: pa.Table
     role: Role
@@ -125,14 +125,14 @@ class CacheFile:
         return cls(
             names,
             [{int(r): n for r, n in counts.items()} for counts in about["counts"]],
-            list(map(Extent, *numbers[:extent_size].reshape(len(names), 2, -1).swapaxes(0, 1))),
+            list(map(Ranges, *numbers[:extent_size].reshape(len(names), 2, -1).swapaxes(0, 1))),
             _records(about, len(names), numbers[extent_size:]),
             table.drop_columns([_ROLE]),
             table[_ROLE].to_numpy(),
             about["starts"],
         )
 
-    def _all_records(self) -> Iterator[tuple[int, int, Gapped, str]]:
+    def _all_records(self) -> Iterator[tuple[int, int, MomentsWithGaps, str]]:
         for i, records in enumerate(self.records):
             for role, (gapped, way) in records.items():
                 yield i, role, gapped, way
@@ -167,7 +167,7 @@ def by_columns(parts: Sequence[Part]) -> list[CacheFile]:
 
 def _records(about: Mapping[str, Any], n: int, numbers: Float) -> list[Records]:
     columns = [tuple(map(tuple, names)) for names in about["columns"]]
-    out: list[dict[int, tuple[Gapped, str]]] = [{} for _ in range(n)]
+    out: list[dict[int, tuple[MomentsWithGaps, str]]] = [{} for _ in range(n)]
     at = 0
     for i, role, way, number, rows, missing in about["records"]:
         features, targets, gaps = columns[number]
@@ -175,7 +175,10 @@ def _records(about: Mapping[str, Any], n: int, numbers: Float) -> list[Records]:
         shift, root, stop = at + 3, at + 2 + k, at + 2 + k + k * k
         weight, logs, squares = numbers[at:shift].tolist()
         arrays = numbers[shift:root], numbers[root:stop].reshape(k, k)
-        out[i][role] = Gapped(Moments(features, targets, rows, weight, *arrays, logs, squares), gaps, missing), way
+        out[i][role] = (
+            MomentsWithGaps(Moments(features, targets, rows, weight, *arrays, logs, squares), gaps, missing),
+            way,
+        )
         at = stop
     return list(out)
 

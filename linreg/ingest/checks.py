@@ -18,7 +18,7 @@ from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.tables import ColumnMissing
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Part, Role, counted
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.rows import split
 from linreg.rows.rows import Float, float64
 from linreg.threads import in_threads
@@ -95,11 +95,11 @@ def ends(column: pa.ChunkedArray) -> tuple[float, float]:
     return float(np.min(low, initial=np.inf)), float(np.max(high, initial=-np.inf))
 
 
-def _extent(table: pa.Table, role: Role) -> Extent:
+def _extent(table: pa.Table, role: Role) -> Ranges:
     """The range of every column over the rows that have a role."""
     used = role >= 0
     values = (float64(column) for column in table.columns)
-    return Extent.of(values if used.all() else (v[used] for v in values))
+    return Ranges.of(values if used.all() else (v[used] for v in values))
 
 
 def _complete(column: pa.ChunkedArray, role: Role, *, gaps: bool) -> bool:

@@ -1,7 +1,7 @@
 """The rows of a run: read, checked and parted into training, validation and test rows.
 
 ``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``Rows`` (in ``rows``) hands the rows out. How a
-file is judged is in ``checks``; ``intake`` does the same and records the rows as they are read.
+file is judged is in ``checks``; ``read`` does the same and records the rows as they are read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from linreg.files.partitions import Partition
 from linreg.ingest.checks import extras, numbers, read_part
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Part
 from linreg.rows import split
-from linreg.rows.rows import Chosen, Rows
+from linreg.rows.rows import RowNumbers, Rows
 
 __all__ = ["Dataset", "Rows", "assembled", "load", "sorted_by_name"]
 
@@ -86,7 +86,7 @@ def load(
     """Read, check and split the data, and hold all of it.
 
     Args:
-        partitions: what ``source.find`` gave; None: it is asked.
+        partitions: what ``partitions.find`` gave; None: it is asked.
         dtype: ``float32`` or ``float64``: what every value must fit into.
         optional: columns to hold where every partition has them, complete.
         optional_gaps: they may have gaps.
@@ -152,10 +152,10 @@ def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Seq
     """The rows of every partition where its mask says so."""
     tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
     gaps = config.missing == "mean"
-    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, chosen=chosen)
+    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, row_numbers=chosen)
 
 
-def _where(mask: npt.NDArray[np.bool_]) -> Chosen | None:
+def _where(mask: npt.NDArray[np.bool_]) -> RowNumbers | None:
     """The numbers of the rows that a mask marks; None: all of them."""
     return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 

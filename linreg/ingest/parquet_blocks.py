@@ -31,12 +31,12 @@ from linreg.ingest.checks import ends, largest, numbers
 from linreg.ingest.parquet_sections import Irregular, Section, Sections
 from linreg.ingest.part import RECORDED, Part, Role, among, counted
 from linreg.moments import from_rows as leaves
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.rows import split
 from linreg.rows.batches import Index
-from linreg.rows.rows import LEAF, Piece, Rows
+from linreg.rows.rows import LEAF, Rows, TableBlock
 from linreg.threads import in_threads
 
 
@@ -48,7 +48,7 @@ class _Leaf:
     role: Role
     counts: dict[int, int]
     records: dict[int, Moments]
-    extent: Extent
+    extent: Ranges
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _ways(file: _File) -> dict[int, str]:
     return {r: leaves.way_of(file.header, file.rows, partial(_first, file, r)) for r in roles}
 
 
-def _first(file: _File, r: int) -> Piece:
+def _first(file: _File, r: int) -> TableBlock:
     """The first leaf with rows of a role."""
     for section in file.source.sections:
         for start, table in file.source.fragments(section):
@@ -146,7 +146,7 @@ def _part(file: _File, ways: dict[int, str], threads: int) -> Part:
         np.concatenate([f.role for f in found]),
         (),
         {r: sum(f.counts[r] for f in found) for r in found[0].counts},
-        {r: (Gapped(moments, (), 0), ways[r]) for r, moments in merged.items()},
+        {r: (MomentsWithGaps(moments, (), 0), ways[r]) for r, moments in merged.items()},
         reduce(add, (f.extent for f in found)),
     )
 
@@ -178,7 +178,7 @@ def _whole(
 
 def _leaf(file: _File, ways: dict[int, str], start: int, table: pa.Table) -> _Leaf:
     """Check and record one leaf; raises ``Irregular`` where a value needs a second look."""
-    extent = Extent(*np.array([ends(column) for column in table.columns]).T)
+    extent = Ranges(*np.array([ends(column) for column in table.columns]).T)
     if not ((extent.low_P >= -file.most) & (extent.high_P <= file.most)).all():  # NaN is neither
         raise Irregular
     role = _roles(file, start, len(table))
@@ -193,7 +193,7 @@ def _picked(table: pa.Table, rows: Index) -> pa.Table:
     return pa.table({name: np.asarray(table[name].chunk(0))[rows] for name in table.column_names})
 
 
-def _piece(table: pa.Table, role: Role, r: int) -> Piece:
+def _piece(table: pa.Table, role: Role, r: int) -> TableBlock:
     mask = role == r
     return table, None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.files.partitions import Partition
-from linreg.moments.missing import Gapped
-from linreg.moments.ranges import Extent
+from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.ranges import Ranges
 from linreg.rows import split
 
 DROPPED, WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
@@ -33,7 +33,7 @@ class Part:
         role: int8 of shape (n,), of each of these.
         keys: the columns of ``data.key``, of each of these.
         counts: how many rows of each role the file has, whatever is held.
-        records: of the rows of a role, and the way each was computed (see ``leaves``); of the roles that have rows.
+        records: of the rows of a role, and the way each was computed (see ``from_rows``); of the roles that have rows.
         extent: the range of features and targets over all rows that are used.
     """
 
@@ -42,8 +42,8 @@ class Part:
     role: Role
     keys: Sequence[pa.ChunkedArray]
     counts: dict[int, int]
-    records: dict[int, tuple[Gapped, str]] = field(default_factory=dict)
-    extent: Extent = field(default_factory=lambda: Extent.of(()))
+    records: dict[int, tuple[MomentsWithGaps, str]] = field(default_factory=dict)
+    extent: Ranges = field(default_factory=lambda: Ranges.of(()))
 
 
 def counted(role: Role) -> dict[int, int]:

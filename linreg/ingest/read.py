@@ -32,9 +32,9 @@ from linreg.ingest.parquet_sections import Irregular
 from linreg.ingest.part import RECORDED, Part, among
 from linreg.moments import from_rows as leaves
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import Record, gapped_by, joined
 from linreg.rows import split
 from linreg.rows.rows import Rows
@@ -60,8 +60,8 @@ class Intake:
     dataset: Dataset
     record: Record
     validation: Moments | None
-    test: Gapped
-    extents: tuple[Extent, ...]
+    test: MomentsWithGaps
+    extents: tuple[Ranges, ...]
     read: int
 
 
@@ -136,7 +136,7 @@ def _with_cache(
     return _recorded(dataset, records, extents, len(fresh))
 
 
-def _recorded(dataset: Dataset, records: Sequence[Records], extents: Sequence[Extent], read: int) -> Intake:
+def _recorded(dataset: Dataset, records: Sequence[Records], extents: Sequence[Ranges], read: int) -> Intake:
     """The records of all partitions as one."""
     by_role = {r: [record[r] for record in records if r in record] for r in RECORDED}
     gapped = {r: [record for record, _ in some] for r, some in by_role.items() if some}
@@ -183,7 +183,7 @@ def _rows(part: Part, config: DataConfig, role: int) -> Rows:
     chosen = np.flatnonzero(part.role == role).astype(np.uint32)
     gaps = config.missing == "mean"
     named = config.features, config.targets
-    return Rows([part.table], *named, weight=config.weight, gaps=gaps, chosen=[chosen])
+    return Rows([part.table], *named, weight=config.weight, gaps=gaps, row_numbers=[chosen])
 
 
 def _reduced(part: Part, held: Collection[int]) -> Part:

@@ -34,7 +34,7 @@ from linreg.errors import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+_NUMBA_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 
 def compiled(*constants: object) -> Callable[[Function], Function]:
@@ -49,9 +49,9 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
         def dispatcher() -> Any:  # made at the first call: making it looks for a folder to write to
             if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # set when numba is imported
                 raise UserError("NUMBA_DISABLE_JIT is set, and loops over many rows are compiled here: unset it")
-            out: Any = numba.njit(function, **_OPTIONS)
+            out: Any = numba.njit(function, **_NUMBA_OPTIONS)
             with contextlib.suppress(RuntimeError):  # there is none
-                out._cache = _Kept(function, constants)  # what njit(cache=True) does, with a key that lasts
+                out._cache = _StableCache(function, constants)  # what njit(cache=True) does, with a key that lasts
             return out
 
         def call(*args: Any) -> Any:
@@ -64,17 +64,17 @@ def compiled(*constants: object) -> Callable[[Function], Function]:
 
 def inlined(function: Function) -> Function:
     """A part of compiled functions, put into each where it is called."""
-    out: Function = numba.njit(function, forceinline=True, **_OPTIONS)
+    out: Function = numba.njit(function, forceinline=True, **_NUMBA_OPTIONS)
     return out
 
 
-class _Kept(FunctionCache):
+class _StableCache(FunctionCache):
     """numba's cache under our own key, in files of our own."""
 
     def __init__(self, function: Any, constants: tuple[object, ...]) -> None:
         super().__init__(function)
         self._constants = constants
-        self._cache_file: Any = _Files(Path(self.cache_path), self._impl.filename_base)
+        self._cache_file: Any = _CacheFiles(Path(self.cache_path), self._impl.filename_base)
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         return (signature, codegen.magic_tuple(), numba.__version__, tuple(map(str, self._constants)))
@@ -84,7 +84,7 @@ class _Kept(FunctionCache):
             super().save_overload(signature, data)
 
 
-class _Files:
+class _CacheFiles:
     """A file for each key: its digest, then what numba keeps. A file that is not whole is as good as none."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -102,12 +102,12 @@ class _Files:
     def save(self, key: Any, data: Any) -> None:
         """Put the file in place whole; those of other sources go."""
         content, path = dumps(data), self._path(key)
-        coming = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            coming.write_bytes(hashlib.sha256(content).digest() + content)
-            coming.replace(path)
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+            temporary.replace(path)
         except OSError:
-            coming.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         for old in self._folder.glob(f"{glob.escape(self._name)}.*.nbc"):
             if not old.name.startswith(f"{self._name}.{_sources()[:12]}."):

@@ -307,9 +307,9 @@ def _first(builder: Any, n: Any, count: int) -> Any:
 
 
 def _splat(builder: Any, value: Any, kind: Any) -> Any:
-    nothing = ir.Constant(kind, ir.Undefined)
-    one = builder.insert_element(nothing, value, _I32(0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, kind.count), None))
+    undefined = ir.Constant(kind, ir.Undefined)
+    vector = builder.insert_element(undefined, value, _I32(0))
+    return builder.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(_I32, kind.count), None))
 
 
 def _address(context: Any, builder: Any, array_type: Any, args: Any, kind: Any) -> Any:

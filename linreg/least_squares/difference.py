@@ -1,7 +1,7 @@
-"""What moved between two fitted models, and why: each coefficient's move, split into what moved it.
+"""What moved between two fitted models, and why: each coefficient's change, split by its causes.
 
-    found = difference(Fitted(model_a, moments_a), Fitted(model_b, moments_b), shared="nested")
-    found.targets["apples"].coefficients["temp"].parts       # data, columns, penalty, optimiser
+    moved = difference(Fitted(model_a, moments_a), Fitted(model_b, moments_b), shared="nested")
+    moved.targets["apples"].coefficients["temp"].causes      # data, columns, penalty, optimiser
 
 Each training has an optimum, which its record gives; where its optimiser stopped is something else. On the way from A's
 optimum to B's one thing changes at a time,
@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from linreg.least_squares.coefficient_moves import Difference, Move, Parts, TargetMoves, Yardstick
+from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference, TargetChanges, Unit
 from linreg.least_squares.objective import Objective
-from linreg.least_squares.standard_errors import Precision, Shared, distance, moved_DO
-from linreg.least_squares.validity import known, of_record
+from linreg.least_squares.standard_errors import Shared, StandardErrors, difference_errors, distance
+from linreg.least_squares.validity import caller_reasons, optimum_reasons
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.select import selected
+from linreg.moments.subset import subset
 from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
 
     Args:
         before, after: A and B.
-        shared: which training rows are common to both, as ``precision.moved_DO`` takes it: the standard errors are then
+        shared: which training rows are common to both, as ``difference_errors`` takes it: the standard errors are then
             those of the optimum's move. ``"same"``: all of them, so that the data's part is exactly 0; None: not known.
             In these two cases they are those of A's own optimum.
         reasons: why standard errors would not hold, as far as the caller knows; then there are none.
@@ -80,11 +80,11 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
     """
     pair = _Pair.of(before, after)
     with one_thread():  # small factors: a second thread only waits, and moves the bits
-        parts, unexplained = _parts(pair, same=shared == "same")
+        causes, unexplained = _causes(pair, same=shared == "same")
         error_DO, no_errors = _errors(pair, shared, reasons)
         stopped = _stopped(before), _stopped(after)
-    targets = {name: _moves(pair, o, parts, error_DO) for o, name in enumerate(pair.targets)}
-    unit: Yardstick | None = "estimate" if shared in (None, "same") else "difference"
+    targets = {name: _changes(pair, o, causes, error_DO) for o, name in enumerate(pair.targets)}
+    unit: Unit | None = "estimate" if shared in (None, "same") else "difference"
     unit = None if error_DO is None or not np.isfinite(error_DO).any() else unit
     return Difference(targets, unit, unexplained, no_errors, stopped)
 
@@ -149,38 +149,38 @@ class _Stage:
         return () if self.penalty.weight_decay > 0 else self.moments.solve().deficient
 
 
-def _way(pair: _Pair, *, same: bool) -> list[_Stage]:
-    """The optima from A's to B's, five; where nothing changes between two, they are the same to the bit.
+def _stages(pair: _Pair, *, same: bool) -> list[_Stage]:
+    """The optima on the way from A's to B's, five; where nothing changes between two, they are the same to the bit.
 
     Args:
         same: both records are of the same rows.
     """
-    ends = []
+    sides = []
     for side in (pair.before, pair.after):
         assert side.moments is not None, "unknown() was asked first"
         assert side.penalty is not None, "unknown() was asked first"
-        own = [*pair.features, *(f for f in side.model.features if f not in pair.features)]
-        whole, both = (selected(side.moments, f, pair.targets) for f in (own, pair.features))
-        ends.append([_Stage(m, side.penalty, len(side.model.targets)) for m in (whole, both)])
-    (whole_a, both_a), (whole_b, both_b) = ends
-    both_b = both_a if same else both_b  # the same rows of the same columns: what differs is rounding
-    under_a = [replace(stage, penalty=whole_a.penalty, targets=whole_a.targets) for stage in (both_b, whole_b)]
-    return [whole_a, both_a, *under_a, whole_b]
+        features = [*pair.features, *(f for f in side.model.features if f not in pair.features)]
+        all_columns, shared_columns = (subset(side.moments, f, pair.targets) for f in (features, pair.features))
+        sides.append([_Stage(m, side.penalty, len(side.model.targets)) for m in (all_columns, shared_columns)])
+    (all_a, shared_a), (all_b, shared_b) = sides
+    shared_b = shared_a if same else shared_b  # the same rows of the same columns: what differs is rounding
+    under_a = [replace(stage, penalty=all_a.penalty, targets=all_a.targets) for stage in (shared_b, all_b)]
+    return [all_a, shared_a, *under_a, all_b]
 
 
-def _parts(pair: _Pair, *, same: bool) -> tuple[list[list[Parts | None]], tuple[str, ...]]:
-    """The parts of every move, (D, O), and why some are missing."""
-    why = pair.unknown()
-    if why or not pair.targets:
-        return [[None] * len(pair.targets)] * (1 + len(pair.features)), why
-    way = _way(pair, same=same)
-    t = [pair.theta(stage.optimum()) for stage in way]
+def _causes(pair: _Pair, *, same: bool) -> tuple[list[list[Causes | None]], tuple[str, ...]]:
+    """The causes of every change, (D, O), and why some are missing."""
+    reasons = pair.unknown()
+    if reasons or not pair.targets:
+        return [[None] * len(pair.targets)] * (1 + len(pair.features)), reasons
+    stages = _stages(pair, same=same)
+    t = [pair.theta(stage.optimum()) for stage in stages]
     data, columns, penalty = t[2] - t[1], (t[1] - t[0]) + (t[3] - t[2]), t[4] - t[3]
     optimiser = (pair.theta(pair.after.model) - t[4]) - (pair.theta(pair.before.model) - t[0])
-    names = {name for stage in way for name in stage.open}
-    left = {0, *(1 + i for i, f in enumerate(pair.features) if f in names)} if names else set()
+    names = {name for stage in stages for name in stage.open}
+    open_D = {0, *(1 + i for i, f in enumerate(pair.features) if f in names)} if names else set()
     rows = enumerate(np.stack([data, columns, penalty, optimiser], axis=-1))
-    return [[None if d in left else Parts(*map(float, four)) for four in row] for d, row in rows], _words(names)
+    return [[None if d in open_D else Causes(*map(float, four)) for four in row] for d, row in rows], _words(names)
 
 
 def _words(names: set[str]) -> tuple[str, ...]:
@@ -188,46 +188,48 @@ def _words(names: set[str]) -> tuple[str, ...]:
     if not names:
         return ()
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    told = ", ".join(sorted(names)[:_MOST_NAMES]) + more
-    return (f"{told}: constant, or determined by each other, so that many optima are as good (the intercept's too)",)
+    listed = ", ".join(sorted(names)[:_MOST_NAMES]) + more
+    return (f"{listed}: constant, or determined by each other, so that many optima are as good (the intercept's too)",)
 
 
 def _errors(pair: _Pair, shared: Shared, reasons: Sequence[str]) -> tuple[Float | None, tuple[str, ...]]:
-    """The standard errors of every move, (D, O), NaN where there is none; or why there are none at all.
+    """The standard errors of every change, (D, O), NaN where there is none; or why there are none at all.
 
     They are those of least squares on the columns that both have.
     """
     a, b = pair.before.moments, pair.after.moments
     if pair.unknown() or a is None or b is None or not pair.targets:
         return None, pair.unknown()
-    a, b = (selected(m, pair.features, pair.targets) for m in (a, b))
+    a, b = (subset(m, pair.features, pair.targets) for m in (a, b))
     sides = {"before": (pair.before, a)} | ({} if shared in (None, "same") else {"after": (pair.after, b)})
-    why = [f"{name}: {line}" for name, (side, m) in sides.items() for line in (*_regularised(side), *of_record(m))]
-    if why or reasons:
-        return None, (*reasons, *why)
+    side_reasons = [
+        f"{name}: {line}" for name, (side, m) in sides.items() for line in (*_regularised(side), *optimum_reasons(m))
+    ]
+    if side_reasons or reasons:
+        return None, (*reasons, *side_reasons)
     if shared is None or shared == "same":
-        return Precision(a).error_DO, ()
-    return moved_DO(Precision(a), Precision(b), shared), ()
+        return StandardErrors(a).error_DO, ()
+    return difference_errors(StandardErrors(a), StandardErrors(b), shared), ()
 
 
 def _regularised(side: Fitted) -> tuple[str, ...]:
-    return known(weight_decay=side.penalty.weight_decay, l1=side.penalty.l1) if side.penalty else ()
+    return caller_reasons(weight_decay=side.penalty.weight_decay, l1=side.penalty.l1) if side.penalty else ()
 
 
 def _stopped(side: Fitted) -> float | None:
     """How far an optimiser stopped from its optimum, in standard errors."""
-    if side.moments is None or side.penalty is None or side.penalty.active or of_record(side.moments):
+    if side.moments is None or side.penalty is None or side.penalty.active or optimum_reasons(side.moments):
         return None
-    return distance(side.model, selected(side.moments, side.model.features, side.model.targets))
+    return distance(side.model, subset(side.moments, side.model.features, side.model.targets))
 
 
-def _moves(pair: _Pair, o: int, parts: Sequence[Sequence[Parts | None]], error_DO: Float | None) -> TargetMoves:
-    """The moves of one target."""
+def _changes(pair: _Pair, o: int, causes: Sequence[Sequence[Causes | None]], error_DO: Float | None) -> TargetChanges:
+    """The changes of one target."""
     ends = [pair.theta(side.model)[:, o].tolist() for side in (pair.before, pair.after)]
     errors = [None] * len(ends[0]) if error_DO is None else [e if e > 0 else None for e in error_DO[:, o].tolist()]
-    columns = zip(*ends, [row[o] for row in parts], errors, [None, *_spreads(pair)], strict=True)
-    intercept, *slopes = (Move(*five) for five in columns)
-    return TargetMoves(intercept, dict(zip(pair.features, slopes, strict=True)))
+    columns = zip(*ends, [row[o] for row in causes], errors, [None, *_spreads(pair)], strict=True)
+    intercept, *slopes = (CoefficientChange(*five) for five in columns)
+    return TargetChanges(intercept, dict(zip(pair.features, slopes, strict=True)))
 
 
 def _spreads(pair: _Pair) -> list[float | None]:

@@ -35,22 +35,22 @@ def l1_optimum(factor_FF: Float, smooth_FO: Float, strength: float) -> Float:
     norm_F = np.linalg.norm(factor_FF, axis=0)
     scale_F = np.where(norm_F > 0, norm_F, 1.0)  # columns of norm 1, so that no unit of measurement decides
     a_FF = factor_FF / scale_F
-    columns = [_one(a_FF, factor_FF @ w, strength / scale_F, norm_F > 0) for w in smooth_FO.T]
-    return np.column_stack(columns) / scale_F[:, None]
+    weights = [_target_optimum(a_FF, factor_FF @ w, strength / scale_F, norm_F > 0) for w in smooth_FO.T]
+    return np.column_stack(weights) / scale_F[:, None]
 
 
-def _one(a_FF: Float, y_F: Float, strength_F: Float, varies_F: npt.NDArray[np.bool_]) -> Float:
-    """Feature-sign search for one target: minimise ``|A w - y|^2 + sum(strength |w|)``."""
-    w = _swept(a_FF, y_F, strength_F, varies_F)
+def _target_optimum(a_FF: Float, y_F: Float, strength_F: Float, varies_F: npt.NDArray[np.bool_]) -> Float:
+    """Feature-sign search for one target: minimise ``|A w_F - y|^2 + sum(strength |w_F|)``."""
+    w_F = _coordinate_descent(a_FF, y_F, strength_F, varies_F)
     slack_F = _ROUNDING * (np.linalg.norm(y_F) + strength_F)
-    for _ in range(100 + 10 * len(w)):
-        w = _settled(a_FF, y_F, strength_F, w)
-        pull_F = np.abs(_gradient(a_FF, y_F, w)) - strength_F
-        pull_F[(w != 0) | ~varies_F] = -np.inf
+    for _ in range(100 + 10 * len(w_F)):
+        w_F = _active_optimum(a_FF, y_F, strength_F, w_F)
+        pull_F = np.abs(_gradient(a_FF, y_F, w_F)) - strength_F
+        pull_F[(w_F != 0) | ~varies_F] = -np.inf
         nearest = int(np.argmax(pull_F))
         if pull_F[nearest] <= slack_F[nearest]:
-            return w
-        w = _woken(a_FF, y_F, strength_F, w, nearest)
+            return w_F
+        w_F = _activated(a_FF, y_F, strength_F, w_F, nearest)
     raise AssertionError("the search for the L1 optimum did not end")
 
 
@@ -58,7 +58,7 @@ def _gradient(a_FF: Float, y_F: Float, w_F: Float) -> Float:
     return np.asarray(2 * a_FF.T @ (a_FF @ w_F - y_F))
 
 
-def _swept(a_FF: Float, y_F: Float, strength_F: Float, varies_F: npt.NDArray[np.bool_]) -> Float:
+def _coordinate_descent(a_FF: Float, y_F: Float, strength_F: Float, varies_F: npt.NDArray[np.bool_]) -> Float:
     """Coordinate descent from zero: cheap, and near enough to guess most signs."""
     w, residual = np.zeros(len(y_F)), y_F.copy()
     for _ in range(_SWEEPS):
@@ -74,7 +74,7 @@ def _swept(a_FF: Float, y_F: Float, strength_F: Float, varies_F: npt.NDArray[np.
     return w
 
 
-def _woken(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float, j: int) -> Float:
+def _activated(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float, j: int) -> Float:
     """The zero weight ``j`` moved to its own minimum, all others held: the loss falls, and its sign is known."""
     w = w_F.copy()
     along = a_FF[:, j] @ (y_F - a_FF @ w)
@@ -82,7 +82,7 @@ def _woken(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float, j: int) -> Fl
     return w
 
 
-def _settled(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float) -> Float:
+def _active_optimum(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float) -> Float:
     """The optimum over the weights that are not zero: signs fixed, solved, and cut back at the first that turns."""
     w = w_F
     for _ in range(10 + 4 * len(w)):
@@ -92,18 +92,18 @@ def _settled(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float) -> Float:
         q, r = np.linalg.qr(a_FF[:, active])
         tied = np.flatnonzero(np.abs(np.diag(r)) <= _ROUNDING)
         if tied.size:
-            w = _untied(w, active, r, int(tied[0]), strength_F)
+            w = _without_tie(w, active, r, int(tied[0]), strength_F)
             continue
         pull = strength_F[active] * np.sign(w[active]) / 2
         solved = np.zeros_like(w)  # the zero of the gradient, signs given: A'A w = A'y - pull
         solved[active] = solve_triangular(r, q.T @ y_F - solve_triangular(r, pull, trans="T"))
         if (np.sign(solved[active]) == np.sign(w[active])).all():
             return solved
-        w = _lowest(a_FF, y_F, strength_F, w, solved)
+        w = _lowest_point(a_FF, y_F, strength_F, w, solved)
     raise AssertionError("the search for the L1 optimum did not settle")
 
 
-def _untied(w_F: Float, active: npt.NDArray[np.intp], r_SS: Float, j: int, strength_F: Float) -> Float:
+def _without_tie(w_F: Float, active: npt.NDArray[np.intp], r_SS: Float, j: int, strength_F: Float) -> Float:
     """Active column ``j`` is a sum of those before it: one weight goes to zero, predictions stay, nothing is dearer."""
     along = np.zeros_like(w_F)
     along[active[:j]] = -solve_triangular(r_SS[:j, :j], r_SS[:j, j])
@@ -119,7 +119,7 @@ def _untied(w_F: Float, active: npt.NDArray[np.intp], r_SS: Float, j: int, stren
     return np.where(np.sign(w) == np.sign(w_F), w, 0.0)
 
 
-def _lowest(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float, to_F: Float) -> Float:
+def _lowest_point(a_FF: Float, y_F: Float, strength_F: Float, w_F: Float, to_F: Float) -> Float:
     """The lowest point of those on the way from ``w`` to ``to`` where a weight becomes zero, and of ``to`` itself."""
     turning = np.flatnonzero(np.sign(to_F) != np.sign(w_F))
     points = [to_F]

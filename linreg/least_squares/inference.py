@@ -1,8 +1,8 @@
 """Standard errors, t and p values, intervals, R2, F, AIC and BIC of a fitted model; or why there are none.
 
-    found = infer(fitted.model, moments)
-    found.inference                                  # "valid", or the reason
-    found.targets["apples"].coefficients["temp"]     # estimate, standard error, t, p, low, high
+    result = infer(fitted.model, moments)
+    result.inference                                 # "valid", or the reason
+    result.targets["apples"].coefficients["temp"]    # estimate, standard error, t, p, low, high
 
 They hold for least squares alone: full rank, rows enough, no penalty, no filled-in values, no warm start, no selection,
 and parameters within 0.01 standard error of the optimum. Where one of these fails the reason is given instead, and only
@@ -25,8 +25,8 @@ from scipy.special import fdtrc, stdtr
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
-from linreg.least_squares.standard_errors import Precision, excess_O
-from linreg.least_squares.validity import NEARER, faults
+from linreg.least_squares.standard_errors import StandardErrors, excess_O
+from linreg.least_squares.validity import NEARER, record_reasons
 from linreg.metrics import r2_of
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
@@ -52,8 +52,8 @@ def infer(
     Args:
         model: as it was trained; its estimates are the ones reported.
         moments: the record of its training rows.
-        reasons: why inference is not valid as far as the caller knows; ``linreg.refusals.known`` words them.
-        remedy: what to do where the parameters are away from the optimum; ``linreg.refusals.closer`` words it.
+        reasons: why inference is not valid as far as the caller knows; ``validity.caller_reasons`` words them.
+        remedy: what to do where the parameters are away from the optimum; ``validity.remedy`` words it.
         partitions: the records of the partitions, adding up to ``moments``; from 30 on, clustered errors are given.
         level: of the intervals.
 
@@ -69,22 +69,22 @@ def infer(
     >>> inference.valid, round(inference.targets["apples"].coefficients["temp"].errors.standard_error, 5)
     (True, 0.02831)
     """
-    parts = _parts(model, moments, partitions)
-    why = (*reasons, *faults(model, moments, reasons, remedy=remedy))
+    clusters = _clusters(model, moments, partitions)
+    all_reasons = (*reasons, *record_reasons(model, moments, reasons, remedy=remedy))
     full_rank = moments.solve().rank == len(moments.features)
     enough = full_rank and moments.rows > len(moments.features) + 1
-    inflation_F = Precision(moments).inflation_F if full_rank else [None] * len(moments.features)
+    inflation_F = StandardErrors(moments).inflation_F if full_rank else [None] * len(moments.features)
     return Inference(
-        inference="; ".join(why) or VALID,
+        inference="; ".join(all_reasons) or VALID,
         level=level,
         rows=moments.rows,
-        degrees_of_freedom=Precision(moments).degrees if enough else None,
-        partitions=0 if why else len(parts),
+        degrees_of_freedom=StandardErrors(moments).degrees if enough else None,
+        partitions=0 if all_reasons else len(clusters),
         condition_number=_number(Objective.of(moments).condition_number),
         variance_inflation={n: _number(v) for n, v in zip(moments.features, inflation_F, strict=True)},
         deficient=moments.solve().deficient,
-        assumptions=() if why else _assumptions(moments, clustered=bool(parts)),
-        targets=_estimates(model, moments) if why else _targets(model, moments, parts, level),
+        assumptions=() if all_reasons else _assumptions(moments, clustered=bool(clusters)),
+        targets=_estimates(model, moments) if all_reasons else _targets(model, moments, clusters, level),
     )
 
 
@@ -130,36 +130,36 @@ class HalfWidths:
     """How far each row's interval reaches to either side, for rows that come block by block.
 
     Args:
-        precision: of the record of the training rows.
+        errors: of the record of the training rows.
         kind: of a row's mean (``confidence``), or of a new observation of weight 1 (``prediction``).
         reach_O: Student's t times the residual standard error, in the targets' units.
     """
 
-    precision: Precision
+    errors: StandardErrors
     kind: Kind
     reach_O: Float
 
     @classmethod
     def of(cls, model: LinearModel, moments: Moments, *, kind: Kind, level: float = LEVEL) -> "HalfWidths":
         """Of a model and the record of its training rows; raises ``UserError`` where they allow no intervals."""
-        why = faults(model, moments)
-        if why:
-            raise UserError(f"no intervals: {'; '.join(why)}")
-        precision = Precision(moments)
-        t = quantile(level, precision.degrees)
+        reasons = record_reasons(model, moments)
+        if reasons:
+            raise UserError(f"no intervals: {'; '.join(reasons)}")
+        errors = StandardErrors(moments)
+        t = quantile(level, errors.degrees)
         if not np.isfinite(t):
             raise UserError(f"an interval of level {level!r} has no end: take a level further from 1")
-        return cls(precision, kind, t * precision.deviation_O)
+        return cls(errors, kind, t * errors.deviation_O)
 
     def __call__(self, x_NF: Float) -> Float:
         """The half-widths of rows (N, F): float64 of shape (N, O)."""
-        norm_N = self.precision.mean_norm_N(x_NF)
+        norm_N = self.errors.mean_norm_N(x_NF)
         if self.kind == "prediction":
             norm_N = np.hypot(1.0, norm_N)
         return norm_N[:, None] * self.reach_O
 
 
-def _parts(model: LinearModel, moments: Moments, partitions: Sequence[Moments]) -> list[Moments]:
+def _clusters(model: LinearModel, moments: Moments, partitions: Sequence[Moments]) -> list[Moments]:
     """The partitions that have rows, where they are enough to cluster by."""
     columns = (moments.features, moments.targets)
     others = [(model.features, model.targets), *((p.features, p.targets) for p in partitions)]
@@ -182,21 +182,21 @@ def _estimates(model: LinearModel, moments: Moments) -> dict[str, TargetInferenc
 
 
 def _targets(
-    model: LinearModel, moments: Moments, parts: Sequence[Moments], level: float
+    model: LinearModel, moments: Moments, clusters: Sequence[Moments], level: float
 ) -> dict[str, TargetInference]:
     """The estimates with their errors, and the quality of the fit."""
-    precision = Precision(moments)
+    errors = StandardErrors(moments)
     estimate_DO = np.vstack([model.intercept_O, model.weight_OF.T])
-    classical = _errors(estimate_DO, precision.error_DO, precision.degrees, level)
-    clustered = _errors(estimate_DO, precision.clustered_DO(parts), len(parts) - 1, level) if parts else None
+    classical = _errors(estimate_DO, errors.error_DO, errors.degrees, level)
+    clustered = _errors(estimate_DO, errors.clustered_DO(clusters), len(clusters) - 1, level) if clusters else None
     quality = _quality(model, moments)
     out = {}
     for o, target in enumerate(model.targets):
-        first, *rest = (
+        intercept, *slopes = (
             Coefficient(float(estimate_DO[d, o]), classical[d][o], clustered[d][o] if clustered else None)
             for d in range(len(estimate_DO))
         )
-        out[target] = TargetInference(quality[o], first, dict(zip(model.features, rest, strict=True)))
+        out[target] = TargetInference(quality[o], intercept, dict(zip(model.features, slopes, strict=True)))
     return out
 
 
@@ -218,8 +218,8 @@ def _r2(model: LinearModel, moments: Moments) -> Float:
 
 def _quality(model: LinearModel, moments: Moments) -> list[Quality]:
     """R2, F and the likelihood of each target; all but R2 at the optimum, from R's own blocks."""
-    f, n, degrees = len(moments.features), moments.rows, Precision(moments).degrees
-    r2_O, rss_O, s_O = _r2(model, moments), moments.solve().residual_O, Precision(moments).deviation_O
+    f, n, degrees = len(moments.features), moments.rows, StandardErrors(moments).degrees
+    r2_O, rss_O, s_O = _r2(model, moments), moments.solve().residual_O, StandardErrors(moments).deviation_O
     explained_O = (moments.centred_PP[:f, f:] ** 2).sum(axis=0)
     f_O = explained_O / f / s_O**2
     likelihood_O = -n / 2 * (np.log(2 * np.pi * rss_O / n) + 1) + moments.log_weight / 2

@@ -1,7 +1,7 @@
-"""What inference comes to, as records: a coefficient, a target, the whole; and their JSON, strict, both ways.
+"""What inference comes to, as records: a coefficient, a target, the model; and their JSON, strict, both ways.
 
 Every number is finite or None. Estimates and errors are in the data's own units. Nothing is computed here; that is done
-in ``linreg.inference``.
+in ``inference``.
 """
 
 from collections.abc import Mapping
@@ -50,10 +50,10 @@ class Coefficient:
         return out | ({"clustered": asdict(self.clustered)} if self.clustered else {})
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> "Coefficient":
+    def from_json(cls, document: Mapping[str, Any]) -> "Coefficient":
         """Read what ``to_json`` gave."""
-        clustered = Errors(**found["clustered"]) if "clustered" in found else None
-        return cls(found["estimate"], Errors(**{f.name: found[f.name] for f in fields(Errors)}), clustered)
+        clustered = Errors(**document["clustered"]) if "clustered" in document else None
+        return cls(document["estimate"], Errors(**{f.name: document[f.name] for f in fields(Errors)}), clustered)
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class TargetInference:
         return {**asdict(self.quality), "intercept": self.intercept.to_json(), "coefficients": slopes}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> "TargetInference":
+    def from_json(cls, document: Mapping[str, Any]) -> "TargetInference":
         """Read what ``to_json`` gave."""
-        slopes = {name: Coefficient.from_json(c) for name, c in found["coefficients"].items()}
-        quality = Quality(**{f.name: found[f.name] for f in fields(Quality)})
-        return cls(quality, Coefficient.from_json(found["intercept"]), slopes)
+        slopes = {name: Coefficient.from_json(c) for name, c in document["coefficients"].items()}
+        quality = Quality(**{f.name: document[f.name] for f in fields(Quality)})
+        return cls(quality, Coefficient.from_json(document["intercept"]), slopes)
 
 
 @dataclass(frozen=True)
@@ -140,20 +140,20 @@ class Inference:
         return {**plain, **lists, "variance_inflation": dict(self.variance_inflation), "targets": targets}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> "Inference":
+    def from_json(cls, document: Mapping[str, Any]) -> "Inference":
         """Read what ``to_json`` gave."""
-        lists = {name: tuple(found[name]) for name in ("deficient", "assumptions")}
-        targets = {name: TargetInference.from_json(t) for name, t in found["targets"].items()}
-        return cls(**{f.name: found[f.name] for f in fields(cls)} | lists | {"targets": targets})
+        lists = {name: tuple(document[name]) for name in ("deficient", "assumptions")}
+        targets = {name: TargetInference.from_json(t) for name, t in document["targets"].items()}
+        return cls(**{f.name: document[f.name] for f in fields(cls)} | lists | {"targets": targets})
 
     def metrics(self) -> dict[str, float]:
         """What there is of it by metric name: ``train_r2.apples``, ``aic.apples``, ``variance_inflation.temp``."""
-        out: dict[str, float | None] = {}
+        metrics: dict[str, float | None] = {}
         for name, target in self.targets.items():
-            q = asdict(target.quality)
-            out |= {f"train_{k}.{name}": q.pop(k) for k in ("r2", "adjusted_r2")}
-            out |= {f"{k}.{name}": value for k, value in q.items()}
-        known = {name: v for name, v in self.variance_inflation.items() if v is not None}
-        worst = sorted(known, key=lambda name: -known[name])[:MOST_FACTORS]
-        out |= {f"variance_inflation.{name}": v for name, v in known.items() if name in set(worst)}
-        return {name: value for name, value in out.items() if value is not None}
+            quality = asdict(target.quality)
+            metrics |= {f"train_{k}.{name}": quality.pop(k) for k in ("r2", "adjusted_r2")}
+            metrics |= {f"{k}.{name}": value for k, value in quality.items()}
+        inflation = {name: v for name, v in self.variance_inflation.items() if v is not None}
+        worst = sorted(inflation, key=lambda name: -inflation[name])[:MOST_FACTORS]
+        metrics |= {f"variance_inflation.{name}": v for name, v in inflation.items() if name in set(worst)}
+        return {name: value for name, value in metrics.items() if value is not None}

@@ -8,7 +8,7 @@ optimum's standard errors are
     a new row      s sqrt(1 + the same), for a row of weight 1
 
 R'R is never formed: its condition is the square of R's. Nothing here asks whether the errors mean anything: that is
-done in ``linreg.inference``.
+done in ``inference``.
 
 Shapes: N rows, F features, O targets, D = F + 1 parameters (intercept first), G partitions, K = 1 + F + O.
 
@@ -34,7 +34,7 @@ Shared = Literal["nested", "apart", "same"] | float | None
 
 
 @dataclass(frozen=True)
-class Precision:
+class StandardErrors:
     """The errors of the least-squares optimum of a record; the features must have full rank.
 
     Args:
@@ -90,12 +90,12 @@ class Precision:
         ``V = G / (G - 1) (n - 1) / (n - D) B (sum_g s_g s_g') B`` with B the inverse of ``X'WX`` and s_g the
         score ``X_g' W (y_g - x_g theta)`` of a partition; G - 1 degrees of freedom.
         """
-        moves_GDO = np.stack([self._move(p) for p in partitions])
+        change_GDO = np.stack([self._change(p) for p in partitions])
         g, n = len(partitions), self.moments.rows
         scale = g / (g - 1) * (n - 1) / self.degrees
-        return np.asarray(np.sqrt(scale * (moves_GDO**2).sum(axis=0)))
+        return np.asarray(np.sqrt(scale * (change_GDO**2).sum(axis=0)))
 
-    def _move(self, partition: Moments) -> Float:
+    def _change(self, partition: Moments) -> Float:
         """What a partition's score does to the parameters, shape (D, O): ``B s_g``, from the partition's own factor."""
         f, solution = self.features, self.moments.solve()
         root_KK = partition.at(np.concatenate([solution.mean_F, solution.bias_O]))
@@ -122,10 +122,10 @@ def distance(model: LinearModel, moments: Moments) -> float:
 
     Source: Scheffé 1953.
     """
-    return float((np.sqrt(excess_O(model, moments)) / Precision(moments).deviation_O).max())
+    return float((np.sqrt(excess_O(model, moments)) / StandardErrors(moments).deviation_O).max())
 
 
-def moved_DO(a: Precision, b: Precision, shared: Literal["nested", "apart"] | float) -> Float:
+def difference_errors(a: StandardErrors, b: StandardErrors, shared: Literal["nested", "apart"] | float) -> Float:
     """How far the optimum moves by chance from one record of the same columns to another, intercept first.
 
     Args:
@@ -155,6 +155,6 @@ def moved_DO(a: Precision, b: Precision, shared: Literal["nested", "apart"] | fl
     return _root(a.error_DO**2 + b.error_DO**2 - 2 * crossed_DO, a)
 
 
-def _root(square_DO: Float, beside: Precision) -> Float:
+def _root(square_DO: Float, beside: StandardErrors) -> Float:
     """The root; NaN of what is rounding beside that precision's variance."""
     return np.sqrt(np.where(square_DO > 1e-9 * beside.error_DO**2, square_DO, np.nan))

@@ -1,6 +1,6 @@
 """Why standard errors and intervals would not mean what they say, each reason in words and with what to do.
 
-``faults`` finds in the record and the model what they show by themselves; ``known`` words what only the caller knows.
+``record_reasons``: what the record and the model show by themselves; ``caller_reasons``: what only the caller knows.
 
 Shapes: F features, O targets.
 """
@@ -22,7 +22,7 @@ _EPS = float(np.finfo(float).eps)
 _MOST_NAMES = 10
 
 
-def known(
+def caller_reasons(
     *,
     weight_decay: float = 0.0,
     l1: float = 0.0,
@@ -40,27 +40,27 @@ def known(
         patience: epochs that training waited for the validation rows; 0: they did not stop it.
         selected: how the model or its columns were chosen among several, in words; empty: they were not.
     """
-    lines = []
+    reasons = []
     if weight_decay:
-        lines.append(
+        reasons.append(
             f"{REGULARISED} (train.weight_decay = {weight_decay:g}): the penalty pulls the slopes to 0; set it to 0"
         )
     if l1:
-        lines.append(f"{REGULARISED} (train.l1 = {l1:g}): the penalty pulls slopes to 0 and drops some; set it to 0")
+        reasons.append(f"{REGULARISED} (train.l1 = {l1:g}): the penalty pulls slopes to 0 and drops some; set it to 0")
     if filled:
         values = "missing value was" if filled == 1 else "missing values were"
-        lines.append(f'{filled:,} {values} {FILLED}: set data.missing = "drop"')
+        reasons.append(f'{filled:,} {values} {FILLED}: set data.missing = "drop"')
     if warm_start:
-        lines.append(f"training started from {warm_start}, whose rows count too: train without train.warm_start")
+        reasons.append(f"training started from {warm_start}, whose rows count too: train without train.warm_start")
     if patience:
-        lines.append(f"the validation rows chose when to stop (train.patience = {patience}): set it to 0")
+        reasons.append(f"the validation rows chose when to stop (train.patience = {patience}): set it to 0")
     if selected:
-        lines.append(f"{selected}: fit the chosen model to rows that had no part in the choice")
-    return tuple(lines)
+        reasons.append(f"{selected}: fit the chosen model to rows that had no part in the choice")
+    return tuple(reasons)
 
 
-def chosen(models: int, by: str) -> str:
-    """How a model was chosen among several, for ``known``; empty where there was one alone.
+def selection_words(models: int, by: str) -> str:
+    """How a model was chosen among several, for ``caller_reasons``; empty where there was one alone.
 
     Args:
         models: how many there were to choose among.
@@ -69,27 +69,28 @@ def chosen(models: int, by: str) -> str:
     return f"chosen among {models:,} models by {by}" if models > 1 else ""
 
 
-def closer(how: TrainConfig, *, ran_all: bool = True) -> str:
+def remedy(config: TrainConfig, *, ran_all: bool = True) -> str:
     """What would bring the parameters of such a training nearer to the optimum, in words; only what is not so yet.
 
     Args:
-        how: the training that was done.
+        config: the training that was done.
         ran_all: it ran all its epochs; False: ``tolerance`` or ``patience`` ended it, and more epochs would not be run.
-            Nor do they help where mini-batches go on at a constant rate. Of patience it is ``known`` that speaks.
+            Nor do they help where mini-batches go on at a constant rate. ``caller_reasons`` speaks of patience.
     """
-    noisy = how.batch_size > 0 and how.schedule == "constant"
-    ways = [
-        ("more epochs", how.trainer != "exact" and ran_all and not noisy),
-        ("a smaller train.tolerance", how.tolerance > 0 and not ran_all and not how.patience),
+    noisy = config.batch_size > 0 and config.schedule == "constant"
+    remedies = [
+        ("more epochs", config.trainer != "exact" and ran_all and not noisy),
+        ("a smaller train.tolerance", config.tolerance > 0 and not ran_all and not config.patience),
         ("train.batch_size = 0", noisy),
-        ("train.standardize = true", not how.standardize),
-        ("trainer = 'exact'", how.trainer != "exact"),
+        ("train.standardize = true", not config.standardize),
+        ("trainer = 'exact'", config.trainer != "exact"),
     ]
-    *first, last = [words for words, applies in ways if applies] or ["leave out columns that others nearly determine"]
+    applying = [words for words, applies in remedies if applies]
+    *first, last = applying or ["leave out columns that others nearly determine"]
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def faults(
+def record_reasons(
     model: LinearModel, moments: Moments, reasons: Sequence[str] = (), *, remedy: str = NEARER
 ) -> tuple[str, ...]:
     """What the record and the model show to be wrong; empty where inference is valid.
@@ -97,19 +98,19 @@ def faults(
     Args:
         model: as it was trained.
         moments: the record of its training rows.
-        reasons: known already; of a penalised model it is not said that it is away from the unpenalised optimum.
-        remedy: what would bring the parameters nearer to the optimum, as ``closer`` words it.
+        reasons: the caller's; of a penalised model it is not said that it is away from the unpenalised optimum.
+        remedy: what would bring the parameters nearer to the optimum, as ``remedy`` words it.
     """
-    found = of_record(moments)
-    if found or any(r.startswith(REGULARISED) for r in reasons):
-        return found
-    return tuple(_away(model, moments, remedy))
+    no_errors = optimum_reasons(moments)
+    if no_errors or any(r.startswith(REGULARISED) for r in reasons):
+        return no_errors
+    return tuple(_far_parameters(model, moments, remedy))
 
 
-def of_record(moments: Moments) -> tuple[str, ...]:
+def optimum_reasons(moments: Moments) -> tuple[str, ...]:
     """Why the least-squares optimum itself has no standard errors; empty where it has."""
     singular = (*_too_few(moments), *_deficient(moments))
-    return singular or tuple(_exact(moments))
+    return singular or tuple(_exact_targets(moments))
 
 
 def _too_few(moments: Moments) -> Iterable[str]:
@@ -130,15 +131,15 @@ def _deficient(moments: Moments) -> Iterable[str]:
         yield f"rank {solution.rank} of {f}: {_names(tied)} determine each other: leave out one of them"
 
 
-def _exact(moments: Moments) -> Iterable[str]:
+def _exact_targets(moments: Moments) -> Iterable[str]:
     """Targets met to rounding, whose noise cannot be told."""
     f, solution = len(moments.features), moments.solve()
     size_P = np.hypot(moments.spread_P, moments.mean_P)
     # of the target what the factorisation leaves, of the terms that make it up what their own last digits do
     rounding_O = _EPS * (64 * size_P[f:] + 16 * np.abs(solution.weight_OF) @ size_P[:f])
-    met = np.sqrt(solution.residual_O / moments.weight) <= rounding_O
+    is_exact_O = np.sqrt(solution.residual_O / moments.weight) <= rounding_O
     constant = [t for t, spread in zip(moments.targets, moments.spread_P[f:], strict=True) if spread == 0]
-    names = [t for t, zero in zip(moments.targets, met, strict=True) if zero and t not in constant]
+    names = [t for t, zero in zip(moments.targets, is_exact_O, strict=True) if zero and t not in constant]
     if constant:
         yield f"{_names(constant)} {_is(constant)} constant, so there is nothing to explain: leave out the target"
     if names:
@@ -148,11 +149,11 @@ def _exact(moments: Moments) -> Iterable[str]:
         )
 
 
-def _away(model: LinearModel, moments: Moments, remedy: str) -> Iterable[str]:
+def _far_parameters(model: LinearModel, moments: Moments, remedy: str) -> Iterable[str]:
     """Parameters that are not those of least squares."""
-    far = distance(model, moments)
-    if not far <= NEAR:
-        yield f"the parameters are up to {far:.2g} standard errors from the optimum ({NEAR:g} is allowed): {remedy}"
+    errors = distance(model, moments)
+    if not errors <= NEAR:
+        yield f"the parameters are up to {errors:.2g} standard errors from the optimum ({NEAR:g} is allowed): {remedy}"
 
 
 def _is(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 A partition's leaves are fixed blocks of rows, each is computed by one thread, and they are merged as a tree of
 neighbours: the same bits for any number of threads. Four ways to a leaf's factor:
 
-    R        Householder reflections (``compiled.householder``): as good as LAPACK on the rows themselves
+    R        Householder reflections (``kernels.record.householder``): as good as LAPACK on the rows themselves
     plain    sums of products about a shift, and their Cholesky factor: half the work, and as many digits lost as the
              squared condition number has; only for partitions whose R would take long, and whose columns are unlike
              each other, in the first leaf and in the end
@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.moments.moments import Float, Moments, merge, upright
-from linreg.rows.rows import Chosen, Piece, Rows, block, float64
+from linreg.rows.rows import RowNumbers, Rows, TableBlock, block, float64
 from linreg.threads import in_threads
 
 if TYPE_CHECKING:  # what reads no rows loads no torch
@@ -53,7 +53,7 @@ class _Leaf(NamedTuple):
     """
 
     columns: list[npt.NDArray[Any]]
-    chosen_N: Chosen
+    chosen_N: RowNumbers
     weight_N: Float | None
 
     def __len__(self) -> int:
@@ -72,14 +72,14 @@ def moments(
     """
     if device:
         record = partial(_recorded, rows, partial(_on_device, device=device))
-        return merge(in_threads(record, rows.pieces(), threads=threads)), DEVICE
-    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.pieces()))
+        return merge(in_threads(record, rows.table_blocks(), threads=threads)), DEVICE
+    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.table_blocks()))
     count = 1 if taken == NUMPY else threads
-    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.pieces(), threads=count))
+    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.table_blocks(), threads=count))
     return (found, taken) if way or holds(taken, found) else moments(rows, way=FACTOR, threads=threads)
 
 
-def way_of(header: Rows, table_rows: int, first: Callable[[], Piece]) -> str:
+def way_of(header: Rows, table_rows: int, first: Callable[[], TableBlock]) -> str:
     """The way to take for a partition.
 
     Args:
@@ -100,7 +100,7 @@ def holds(way: str, found: Moments) -> bool:
     return way != PLAIN or _condition(found) <= UNLIKE
 
 
-def leaf(header: Rows, way: str, piece: Piece) -> Moments:
+def leaf(header: Rows, way: str, piece: TableBlock) -> Moments:
     """The moments of one leaf."""
     if way == NUMPY:
         weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
@@ -119,7 +119,7 @@ def merged(way: str, records: Sequence[Moments]) -> Moments:
     return records[0]
 
 
-def _columns(rows: Rows, piece: Piece) -> _Leaf:
+def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
     """The columns of a leaf: views of what is there, float64 copies of integers and booleans."""
     table, some = piece
     weight_N = float64(table[rows.weight]) if rows.weight else None
@@ -134,7 +134,7 @@ def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.chunk(0)) if as_it_lies else float64(column)
 
 
-def _recorded(rows: Rows, way: Callable[[_Leaf, Float | None], tuple[Float, Float]], piece: Piece) -> Moments:
+def _recorded(rows: Rows, way: Callable[[_Leaf, Float | None], tuple[Float, Float]], piece: TableBlock) -> Moments:
     leaf_rows, names = _columns(rows, piece), (rows.features, rows.targets)
     n, weight_N = len(leaf_rows), leaf_rows.weight_N
     if weight_N is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Lineage:
         partitions: of every file, its name and the XXH3-128 of its content.
         weights: of every file, the weight of its training rows; how many there are, where all count the same.
         columns: names of the P columns.
-        extent: their range over all rows.
+        ranges: theirs over all rows.
     """
 
     partitions: tuple[tuple[str, str], ...]
     weights: tuple[float, ...]
     columns: tuple[str, ...]
-    extent: Extent
+    ranges: Ranges
 
     @property
     def digests(self) -> frozenset[str]:
@@ -39,7 +39,7 @@ class Lineage:
 
     def to_json(self) -> dict[str, Any]:
         """For a file: ``{"partitions": [[name, digest, weight]], "range": {column: [low, high]}}``; null: no value."""
-        ends = zip(self.columns, self.extent.low_P.tolist(), self.extent.high_P.tolist(), strict=True)
+        ends = zip(self.columns, self.ranges.low_P.tolist(), self.ranges.high_P.tolist(), strict=True)
         return {
             "partitions": [[*p, weight] for p, weight in zip(self.partitions, self.weights, strict=True)],
             "range": {name: [_finite(low), _finite(high)] for name, low, high in ends},
@@ -52,7 +52,7 @@ class Lineage:
         low_P, high_P = np.array(ends, dtype=np.float64).reshape(-1, 2).T
         partitions = tuple((str(name), str(digest)) for name, digest, _ in document["partitions"])
         weights = tuple(float(weight) for *_, weight in document["partitions"])
-        return cls(partitions, weights, tuple(document["range"]), Extent(low_P, high_P))
+        return cls(partitions, weights, tuple(document["range"]), Ranges(low_P, high_P))
 
 
 def _finite(value: float) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
 
 NARROW = 128  # K from which a stack of factors saves no time, and takes memory
@@ -18,13 +18,13 @@ NARROW = 128  # K from which a stack of factors saves no time, and takes memory
 _Level = tuple[Float, Float, Float]  # rows and sums (n, 4), shifts (n, P), factors (n, K, K)
 
 
-def merge_gapped(records: Sequence[Gapped]) -> Gapped:
+def merge_gapped(records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:
     """``merge`` of them, to the bit."""
     first = records[0].moments
     alike = all(not r.gaps and r.moments.rows and r.moments.features == first.features for r in records)
     if not alike or len(first.root_KK) >= NARROW:
         return merge(list(records))
-    return Gapped(merge_alike([r.moments for r in records]), (), 0)
+    return MomentsWithGaps(merge_alike([r.moments for r in records]), (), 0)
 
 
 def merge_alike(records: Sequence[Moments]) -> Moments:

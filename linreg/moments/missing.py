@@ -25,7 +25,7 @@ _MASK = "\0present "  # in front of a mask's name: no column of a file is called
 
 
 @dataclass(frozen=True)
-class Gapped:
+class MomentsWithGaps:
     """The record of some rows of which features may be missing.
 
     Args:
@@ -46,7 +46,7 @@ class Gapped:
         targets: Sequence[str],
         *,
         weights: Iterable[Float] | None = None,
-    ) -> "Gapped":
+    ) -> "MomentsWithGaps":
         """Record blocks of rows as ``Moments.of`` does, NaN where a feature is missing; no target may be.
 
         Raises:
@@ -74,14 +74,14 @@ class Gapped:
         """Sum of their weights."""
         return self.moments.weight
 
-    def __add__(self, other: "Gapped") -> "Gapped":
+    def __add__(self, other: "MomentsWithGaps") -> "MomentsWithGaps":
         """The record of both sets of rows."""
-        both = {*self.gaps, *other.gaps}
-        gaps = tuple(f for f in self.features if f in both)
-        a, b = self._widened(gaps), other._widened(gaps)
+        union = {*self.gaps, *other.gaps}
+        gaps = tuple(f for f in self.features if f in union)
+        a, b = self._with_masks(gaps), other._with_masks(gaps)
         shift_P = np.where(_valueless(a, len(gaps)), b.shift_P, a.shift_P)
-        moved = (_moved(m, shift_P, len(gaps)) for m in (a, b))
-        return Gapped(next(moved) + next(moved), gaps, self.missing + other.missing)
+        shifted = (_with_shift(m, shift_P, len(gaps)) for m in (a, b))
+        return MomentsWithGaps(next(shifted) + next(shifted), gaps, self.missing + other.missing)
 
     def mean_F(self) -> Float:
         """The weighted means of the values that are there, shape (F,).
@@ -107,15 +107,15 @@ class Gapped:
         root, shift = self.moments.root_KK.copy(), self.moments.shift_P
         for p, x in self._columns():
             root[:, x] += (fill_F[x - 1 - g] - shift[x - 1]) * (root[:, 0] - root[:, p])
-        kept = np.delete(root, np.arange(1, 1 + g), axis=1)
-        return replace(self.moments, features=self.features, shift_P=shift[g:], root_KK=factor(kept))
+        without_masks = np.delete(root, np.arange(1, 1 + g), axis=1)
+        return replace(self.moments, features=self.features, shift_P=shift[g:], root_KK=factor(without_masks))
 
     def save(self, path: str | Path) -> None:
         """Write the record as one safetensors file."""
         self.moments.save(path, gaps=json.dumps(self.gaps), missing=str(self.missing))
 
     @classmethod
-    def load(cls, path: str | Path) -> "Gapped":
+    def load(cls, path: str | Path) -> "MomentsWithGaps":
         """Read what ``save`` wrote, to the bit.
 
         Raises:
@@ -128,35 +128,35 @@ class Gapped:
         """For every gap, which column of the factor is its mask and which its values."""
         return [(p, _values(self.moments, p)) for p in range(1, 1 + len(self.gaps))]
 
-    def _widened(self, gaps: tuple[str, ...]) -> Moments:
+    def _with_masks(self, gaps: tuple[str, ...]) -> Moments:
         """The record with masks for all of ``gaps``: those that are new are 1 in every row, like the first column."""
         if gaps == self.gaps:
             return self.moments
-        own = {name: 1 + i for i, name in enumerate(self.gaps)}
+        mask_columns = {name: 1 + i for i, name in enumerate(self.gaps)}
         g, k = len(self.gaps), len(self.moments.root_KK)
-        columns = np.array([0, *(own.get(name, 0) for name in gaps), *range(1 + g, k)])
-        rows = np.array([0, *(own.get(name, -1) for name in gaps), *range(1 + g, k)])
+        columns = np.array([0, *(mask_columns.get(name, 0) for name in gaps), *range(1 + g, k)])
+        rows = np.array([0, *(mask_columns.get(name, -1) for name in gaps), *range(1 + g, k)])
         root = np.where((rows < 0)[:, None], 0.0, self.moments.root_KK[np.ix_(rows, columns)])
         shift = np.concatenate([np.zeros(len(gaps)), self.moments.shift_P[g:]])
         return replace(self.moments, features=(*_masks(gaps), *self.features), shift_P=shift, root_KK=root)
 
 
-def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None) -> Gapped:
+def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weight_N: Float | None) -> MomentsWithGaps:
     """One block, shifted by the means of what is there, so that a gap is 0 like the mean."""
     f = len(features)
     absent_NF = np.isnan(z_NP[:, :f])
     with_gaps = np.flatnonzero(absent_NF.any(axis=0))
     gaps = tuple(features[i] for i in with_gaps)
     if not gaps:
-        return Gapped(Moments.leaf(z_NP, features, targets, weight_N), (), 0)
-    w = np.ones(len(z_NP)) if weight_N is None else weight_N
+        return MomentsWithGaps(Moments.leaf(z_NP, features, targets, weight_N), (), 0)
+    weight = np.ones(len(z_NP)) if weight_N is None else weight_N
     present_NP = np.hstack([~absent_NF, np.ones((len(z_NP), len(targets)), dtype=bool)])
-    there = np.where(w @ present_NP > 0, w @ present_NP, 1.0)
-    shift = w @ np.where(present_NP, z_NP, 0.0) / there
-    whole = np.hstack([(~absent_NF[:, with_gaps]).astype(np.float64), np.where(present_NP, z_NP, shift)])
+    present_weight = np.where(weight @ present_NP > 0, weight @ present_NP, 1.0)
+    shift = weight @ np.where(present_NP, z_NP, 0.0) / present_weight
+    filled = np.hstack([(~absent_NF[:, with_gaps]).astype(np.float64), np.where(present_NP, z_NP, shift)])
     shift_all = np.concatenate([np.zeros(len(gaps)), shift])
-    moments = Moments.leaf(whole, (*_masks(gaps), *features), targets, weight_N, shift_P=shift_all)
-    return Gapped(moments, gaps, int(absent_NF.sum()))
+    moments = Moments.leaf(filled, (*_masks(gaps), *features), targets, weight_N, shift_P=shift_all)
+    return MomentsWithGaps(moments, gaps, int(absent_NF.sum()))
 
 
 def _valueless(moments: Moments, g: int) -> npt.NDArray[np.bool_]:
@@ -167,7 +167,7 @@ def _valueless(moments: Moments, g: int) -> npt.NDArray[np.bool_]:
     return out
 
 
-def _moved(moments: Moments, shift_P: Float, g: int) -> Moments:
+def _with_shift(moments: Moments, shift_P: Float, g: int) -> Moments:
     """The record under another shift: every column moves where it has a value, and a gap stays 0."""
     by = moments.shift_P - shift_P
     if not by.any():

@@ -197,18 +197,18 @@ class Moments:
         r_FF, r_FO = self.centred_PP[:f, :f], self.centred_PP[:f, f:]
         corner_OO = self.centred_PP[f:, f:]
         mean = self.mean_P
-        u, s, vt, kept = self._directions()
-        if kept.all():
+        u, s, vt, significant = self._directions()
+        if significant.all():
             weight_FO = solve_triangular(r_FF, r_FO)
             residual_O = (corner_OO**2).sum(axis=0)
         else:
             along = u.T @ r_FO
-            weight_FO = vt[kept].T @ (along[kept] / s[kept, None]) / self._scale()[:, None]
-            residual_O = (corner_OO**2).sum(axis=0) + (along[~kept] ** 2).sum(axis=0)
-        in_null = np.abs(vt[~kept]).max(axis=0, initial=0.0) > 1e-6
+            weight_FO = vt[significant].T @ (along[significant] / s[significant, None]) / self._scale()[:, None]
+            residual_O = (corner_OO**2).sum(axis=0) + (along[~significant] ** 2).sum(axis=0)
+        in_null = np.abs(vt[~significant]).max(axis=0, initial=0.0) > 1e-6
         deficient = tuple(name for name, null in zip(self.features, in_null, strict=True) if null)
         weight_OF = np.ascontiguousarray(weight_FO.T)
-        return Solution(weight_OF, mean[f:], mean[:f], int(kept.sum()), deficient, residual_O)
+        return Solution(weight_OF, mean[f:], mean[:f], int(significant.sum()), deficient, residual_O)
 
     def solve(self, *, intercept: bool = True) -> Solution:
         """The least-squares optimum of all targets, with the rank and the columns that make it deficient.
@@ -247,12 +247,12 @@ class Moments:
         tolerance = np.finfo(float).eps * (max(f, 4) + 4 * np.linalg.norm(vt * size, axis=1))
         return u, s, vt, np.asarray(s > tolerance)
 
-    def save(self, path: str | Path, **more: str) -> None:
-        """Write the record as one safetensors file, with ``more`` among what is said of it."""
-        about = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
+    def save(self, path: str | Path, **metadata: str) -> None:
+        """Write the record as one safetensors file, with ``metadata`` beside its own."""
+        own = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
         weight = np.array([self.weight, self.log_weight, self.square_weight])
         tensors = {"weight": weight, "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
-        save_file(tensors, str(path), metadata=more | about)
+        save_file(tensors, str(path), metadata=metadata | own)
 
     @classmethod
     def load(cls, path: str | Path) -> "Moments":
@@ -265,14 +265,14 @@ class Moments:
 
     @classmethod
     def load_with(cls, path: str | Path) -> "tuple[Moments, dict[str, str]]":
-        """The same, and all that was said of it; errors as ``load``."""
+        """The same, and the metadata; errors as ``load``."""
         try:
             with safe_open(str(path), framework="numpy") as f:
-                about = dict(f.metadata() or {})
+                metadata = dict(f.metadata() or {})
                 weight, shift, root = (f.get_tensor(k) for k in ("weight", "shift", "root"))
-            features, targets = (tuple(json.loads(about[k])) for k in ("features", "targets"))
+            features, targets = (tuple(json.loads(metadata[k])) for k in ("features", "targets"))
             total, logs, squares = map(float, weight)
-            return cls(features, targets, int(about["rows"]), total, shift, root, logs, squares), about
+            return cls(features, targets, int(metadata["rows"]), total, shift, root, logs, squares), metadata
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 
@@ -312,6 +312,6 @@ def upright(r: Float) -> Float:
 
 def shifted(root_KK: Float, by_P: Float) -> Float:
     """The factor after ``by`` is added to the columns: only the row that belongs to the ones changes."""
-    out = root_KK.copy()
-    out[0, 1:] += out[0, 0] * by_P
-    return out
+    shifted_KK = root_KK.copy()
+    shifted_KK[0, 1:] += shifted_KK[0, 0] * by_P
+    return shifted_KK

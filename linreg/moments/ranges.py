@@ -17,7 +17,7 @@ Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Extent:
+class Ranges:
     """The range of P columns.
 
     Args:
@@ -28,11 +28,11 @@ class Extent:
     high_P: Float
 
     @classmethod
-    def of(cls, columns: Iterable[npt.NDArray[np.floating]]) -> "Extent":
+    def of(cls, columns: Iterable[npt.NDArray[np.floating]]) -> "Ranges":
         """Of columns of floats, each of shape (N,)."""
         ends = [(np.fmin.reduce(c, initial=np.inf), np.fmax.reduce(c, initial=-np.inf)) for c in columns]
         return cls(*np.array(ends, dtype=np.float64).reshape(-1, 2).T)
 
-    def __add__(self, other: "Extent") -> "Extent":
+    def __add__(self, other: "Ranges") -> "Ranges":
         """The range of both sets of rows."""
-        return Extent(np.fmin(self.low_P, other.low_P), np.fmax(self.high_P, other.high_P))
+        return Ranges(np.fmin(self.low_P, other.low_P), np.fmax(self.high_P, other.high_P))

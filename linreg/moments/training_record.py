@@ -1,6 +1,6 @@
 """From rows to their record: the moments of all of them, and of each partition, gaps filled in.
 
-The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``gaps``.
+The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``missing``.
 
 Shapes: N rows, F features.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from linreg.errors import UserError
 from linreg.moments import from_rows as leaves
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
@@ -56,7 +56,7 @@ def record(rows: Rows, device: "torch.device | None" = None) -> Record:
     return joined([part for part, _ in found], plain=sum(way == leaves.PLAIN for _, way in found))
 
 
-def joined(parts: Sequence[Gapped], *, plain: int = 0, whole: Gapped | None = None) -> Record:
+def joined(parts: Sequence[MomentsWithGaps], *, plain: int = 0, whole: MomentsWithGaps | None = None) -> Record:
     """The record of several partitions' rows, gaps filled with the means over all of them.
 
     Args:
@@ -76,13 +76,13 @@ def joined(parts: Sequence[Gapped], *, plain: int = 0, whole: Gapped | None = No
         return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing, plain)
 
 
-def gapped(rows: Rows) -> Gapped:
+def gapped(rows: Rows) -> MomentsWithGaps:
     """The record of some rows, a partition at a time, their gaps still open."""
     with one_thread():
         return merge_gapped([gapped_by(part)[0] for part in rows.partitions()])
 
 
-def gapped_by(rows: Rows, device: "torch.device | None" = None) -> tuple[Gapped, str]:
+def gapped_by(rows: Rows, device: "torch.device | None" = None) -> tuple[MomentsWithGaps, str]:
     """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``.
 
     Args:
@@ -91,9 +91,9 @@ def gapped_by(rows: Rows, device: "torch.device | None" = None) -> tuple[Gapped,
     with one_thread():  # the bits must not hang on how many threads there are
         if not rows.complete():
             named = rows.features, rows.targets
-            return Gapped.of(rows.blocks(), *named, weights=rows.block_weights()), leaves.NUMPY
+            return MomentsWithGaps.of(rows.blocks(), *named, weights=rows.block_weights()), leaves.NUMPY
         found, way = leaves.moments(rows, device=device)
-        return Gapped(found, (), 0), way
+        return MomentsWithGaps(found, (), 0), way
 
 
 def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:

@@ -27,12 +27,12 @@ def new_figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
-    out = io.BytesIO()
+    content = io.BytesIO()
     FigureCanvasAgg(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a column name in another script
-        figure.savefig(out, format="png", dpi=110)
-    return out.getvalue()
+        figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
 
 
 def thinned(curve: Sequence[float]) -> tuple[npt.NDArray[np.int64], Float]:

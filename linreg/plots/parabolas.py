@@ -61,15 +61,16 @@ def parabolas(
     ]
     walks = [path_TDO[:, i, j] for j in range(o) for i in range(d)]
     labels = [f"{short(n)} → {short(t)}" for t in targets for n in ("bias", *features)]
-    through = [float(np.ptp(curve(walk))) for curve, walk in zip(curves, walks, strict=True)]
-    shown = sorted(np.argsort(through, kind="stable")[::-1][:_MOST_PANELS].tolist())
-    columns = d if d * o <= _MOST_PANELS and d <= 6 else min(4, len(shown))
-    figure, panels = _grid(len(shown), columns)
-    for axes, k in zip(panels, shown, strict=True):
+    passed = [float(np.ptp(curve(walk))) for curve, walk in zip(curves, walks, strict=True)]
+    drawn = sorted(np.argsort(passed, kind="stable")[::-1][:_MOST_PANELS].tolist())
+    columns = d if d * o <= _MOST_PANELS and d <= 6 else min(4, len(drawn))
+    figure, panels = _grid(len(drawn), columns)
+    for axes, k in zip(panels, drawn, strict=True):
         _walked(axes, curves[k], walks[k], labels[k])
-    few = f"; the {len(shown)} of {d * o} parameters that it moved through the most loss" if len(shown) < d * o else ""
+    most_loss = f"; the {len(drawn)} of {d * o} parameters that it moved through the most loss"
+    selection = most_loss if len(drawn) < d * o else ""
     others = f"where epoch {epochs_T[-1]:,} left them" if len(epochs_T) > 1 else "as they are"
-    title = f"Loss in one parameter at a time, the others {others}{few}"
+    title = f"Loss in one parameter at a time, the others {others}{selection}"
     if penalised:
         title += "\nThe penalties are left out here: the optimum of the penalised loss lies beside these minima"
     figure.suptitle(title)
@@ -88,8 +89,8 @@ class _Parabola:
     loss: float
 
     def __call__(self, value: Any) -> Any:
-        away = value - self.end
-        return self.loss + self.gradient * away + self.curvature / 2 * away**2
+        distance = value - self.end
+        return self.loss + self.gradient * distance + self.curvature / 2 * distance**2
 
     @property
     def minimum(self) -> float:
@@ -146,12 +147,12 @@ def _grid(panels: int, columns: int) -> tuple[Figure, list[Any]]:
     """A figure with a grid of small axes, row by row; places left over at the end stay empty."""
     rows = -(-panels // columns)
     figure = Figure(figsize=(max(6.4, 2.9 * columns), 2.5 * rows + 1.1), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel().tolist()
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-    for one in axes[panels:]:
-        one.set_axis_off()
-    return figure, axes[:panels]
+    grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel().tolist()
+    for panel in grid:
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in grid[panels:]:
+        panel.set_axis_off()
+    return figure, grid[:panels]
 
 
 def _key(figure: Figure, axes: Any, epochs_T: Sequence[int]) -> None:
@@ -163,6 +164,6 @@ def _key(figure: Figure, axes: Any, epochs_T: Sequence[int]) -> None:
     names.insert(1, "between them")
     if len(epochs_T) == 1:  # nothing was walked: a closed form
         handles, names = handles[2:], ["the parameters", names[-1]]
-    together = {tuple: HandlerTuple(ndivide=None, pad=0.4)}
+    handlers = {tuple: HandlerTuple(ndivide=None, pad=0.4)}
     columns = 4 if figure.get_figwidth() > 8 else 2
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, handler_map=together)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, handler_map=handlers)

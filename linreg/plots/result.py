@@ -46,9 +46,9 @@ def loss_curve(
     if len(train_loss) == 1:  # the start was the best epoch on the validation rows
         axes.plot([0], train_loss, "o", color=INK)
     axes.axhline(optimum, color=LINE, linestyle="--", label=f"best possible: {optimum:.4g}")
-    shown = [optimum, *train_loss, *validation_loss]
+    losses = [optimum, *train_loss, *validation_loss]
     # a log scale needs room between its ends, and some beyond them
-    if 0 < min(shown) * (1 + 1e-9) < max(shown) < 1e250:
+    if 0 < min(losses) * (1 + 1e-9) < max(losses) < 1e250:
         axes.set_yscale("log")
     axes.legend(frameon=False)
     return figure
@@ -58,20 +58,20 @@ def _computed(axes: Axes, loss: float, optimum: float, validation_loss: Sequence
     """One mark for the only loss there is, its value and the optimum's in words; with 0 in view, height means size."""
     top = max(loss, optimum, *validation_loss) or 1.0
     axes.axhline(optimum, color=LINE, linestyle="--", linewidth=1)
-    _beside(axes, f"best possible: {optimum:.4g}", optimum, color=LINE, away=(-12, -14))
+    _beside(axes, f"best possible: {optimum:.4g}", optimum, color=LINE, offset=(-12, -14))
     for values, color, name in [([loss], INK, "this model"), (validation_loss, VALID, "on the validation rows")]:
         for value in values:
             axes.plot([0], [value], "o", color=color, markersize=9)
-            _beside(axes, f"{name}: {value:.4g}", value, color=color, away=(12, 12))
+            _beside(axes, f"{name}: {value:.4g}", value, color=color, offset=(12, 12))
     axes.set(xlim=(-1, 1), xticks=[], xlabel="no epochs: the optimum was computed in one go")
     if 0 < top < 1e250:
         axes.set_ylim(0, 1.4 * top)
 
 
-def _beside(axes: Axes, text: str, height: float, *, color: str, away: tuple[int, int]) -> None:
+def _beside(axes: Axes, text: str, height: float, *, color: str, offset: tuple[int, int]) -> None:
     """A text beside the mark at a height, so many points to the right and up; to the left and down where negative."""
-    side: Literal["left", "right"] = "left" if away[0] > 0 else "right"
-    axes.annotate(text, (0, height), xytext=away, textcoords="offset points", color=color, va="center", ha=side)
+    side: Literal["left", "right"] = "left" if offset[0] > 0 else "right"
+    axes.annotate(text, (0, height), xytext=offset, textcoords="offset points", color=color, va="center", ha=side)
 
 
 def predicted_against_actual(
@@ -85,10 +85,10 @@ def predicted_against_actual(
         rows: which rows these are, in words.
         band_O: half the width of a 95% prediction interval at the features' means, drawn around the line.
     """
-    shown = targets[:6]
-    figure, panels = new_figure(columns=len(shown))
+    drawn = targets[:6]
+    figure, panels = new_figure(columns=len(drawn))
     step = max(1, len(actual_NO) // _MOST_POINTS)
-    for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), shown, strict=True)):
+    for o, (axes, target) in enumerate(zip(np.atleast_1d(panels), drawn, strict=True)):
         y, p = actual_NO[::step, o], predicted_NO[::step, o]
         ends = np.array([min(y.min(), p.min()), max(y.max(), p.max())], dtype=float)
         if band_O is not None:

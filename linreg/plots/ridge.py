@@ -19,7 +19,7 @@ def ridge_path(
     folds: int,
     best: int,
     within: int,
-    own: int | None = None,
+    current: int | None = None,
 ) -> Figure:
     """The k-fold error against the weight decay, on a log scale, in a band of one standard error either side.
 
@@ -28,7 +28,7 @@ def ridge_path(
         rmse_G, standard_error_G: in the targets' units.
         degrees_G: effective degrees of freedom, shown along the top.
         folds: how many folds.
-        best, within, own: the grid points of the smallest error, of the one-standard-error rule, and of the config.
+        best, within, current: the grid points of the smallest error, of the one-standard-error rule, and of the config.
     """
     figure, axes = new_figure()
     place_G = _places(axes, weight_decay_G)
@@ -41,7 +41,7 @@ def ridge_path(
     )
     limit = float(rmse_G[best] + standard_error_G[best])
     axes.axhline(limit, color=LINE, linewidth=1, linestyle=":", label="best + one standard error")
-    for g, marker, words in [(best, "o", "best"), (within, "s", "largest within it"), (own, "x", "this config")]:
+    for g, marker, words in [(best, "o", "best"), (within, "s", "largest within it"), (current, "x", "this config")]:
         if g is not None:
             label = f"{words}: {weight_decay_G[g]:.3g}, RMSE {rmse_G[g]:.4g}"
             axes.plot(place_G[g], rmse_G[g], marker, color=LINE, markersize=8, fillstyle="none", label=label)

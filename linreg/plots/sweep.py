@@ -90,17 +90,17 @@ def _ranked(
     place, ticks = _places(axes, [v[key] for v in values])
     top = _FAR * float(losses[best] or 0)
     lines: dict[str, list[int]] = {}
-    for i, own in enumerate(values):
-        others = {k: v for k, v in own.items() if k != key}
+    for i, swept in enumerate(values):
+        others = {k: v for k, v in swept.items() if k != key}
         lines.setdefault(_named(others) if others else "", []).append(i)
     for n, (name, members) in enumerate(lines.items()):
-        shown = sorted((i for i in members if losses[i] is not None), key=lambda i: place[i])
-        shown = [i for i in shown if not 0 < top < float(losses[i] or 0)]
-        y, x = [float(losses[i] or 0) for i in shown], [place[i] for i in shown]
+        drawn = sorted((i for i in members if losses[i] is not None), key=lambda i: place[i])
+        drawn = [i for i in drawn if not 0 < top < float(losses[i] or 0)]
+        y, x = [float(losses[i] or 0) for i in drawn], [place[i] for i in drawn]
         few = len(lines) <= _MOST_LINES
         style: dict[str, Any] = {"color": _shade(n, len(lines)), "marker": "o", "markersize": 4}
         style |= {"linewidth": 1.2 if few else 0, "label": name if few and name else None}
-        bars = [errors[i] if i < len(errors) else None for i in shown]
+        bars = [errors[i] if i < len(errors) else None for i in drawn]
         axes.errorbar(x, y, yerr=[float(b) for b in bars if b is not None] if all(bars) and bars else None, **style)
     axes.plot(
         place[best],
@@ -124,10 +124,10 @@ def _ranked(
 
 def _off(axes: Axes, losses: Sequence[float | None], place: Float, top: float) -> None:
     """Models without a loss, or with one far off the picture, as crosses along its upper edge."""
-    out = [place[i] for i, loss in enumerate(losses) if loss is None or 0 < top < loss]
-    if out:
-        over = axes.get_xaxis_transform()
-        axes.plot(out, [0.97] * len(out), "x", color=INK, transform=over, label="failed, or far above", clip_on=False)
+    failed = [place[i] for i, loss in enumerate(losses) if loss is None or 0 < top < loss]
+    if failed:
+        style: dict[str, Any] = {"color": INK, "label": "failed, or far above", "clip_on": False}
+        axes.plot(failed, [0.97] * len(failed), "x", transform=axes.get_xaxis_transform(), **style)
         axes.legend(frameon=False, fontsize="small")
 
 
@@ -137,21 +137,21 @@ def _along(values: Sequence[Mapping[str, Any]]) -> str:
     return max(counts, key=lambda key: counts[key])
 
 
-def _places(axes: Axes, own: Sequence[Any]) -> tuple[Float, dict[float, str]]:
+def _places(axes: Axes, swept: Sequence[Any]) -> tuple[Float, dict[float, str]]:
     """Where each value stands: numbers as numbers, on a log scale where they span a decade; words side by side."""
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in own)
-    names = list(dict.fromkeys(_text(v) for v in own))
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in swept)
+    names = list(dict.fromkeys(_text(v) for v in swept))
     if not numeric:
-        place = np.array([names.index(_text(v)) for v in own], dtype=float)
+        place = np.array([names.index(_text(v)) for v in swept], dtype=float)
         return place, dict(enumerate(names)) if len(names) <= _MOST_NAMED else {}
-    place = np.array(own, dtype=float)
+    place = np.array(swept, dtype=float)
     positive = place[place > 0]
     if len(positive) and positive.max() >= 10 * positive.min() and (place >= 0).all():
         axes.set_xscale("symlog", linthresh=float(positive.min())) if (place == 0).any() else axes.set_xscale("log")
     return place, {}
 
 
-def _log_where_it_helps(axes: Axes, shown: Float) -> None:
-    finite = shown[np.isfinite(shown)]
+def _log_where_it_helps(axes: Axes, values: Float) -> None:
+    finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > 3 * finite.min() and finite.max() < 1e250:
         axes.set_yscale("log")

@@ -67,14 +67,14 @@ def epoch_order(rows: int, batch_size: int, *, seed: int, epoch: int) -> Index:
 
 def order_of(blocks: Blocks, rows: int) -> Index:
     """The rows in the order that blocks of ``rows`` rows say."""
-    whole, size = rows // blocks.size, blocks.size
-    out_CS = np.empty((whole, size), np.int64)
-    goes_CS = scrambled(np.arange(size, dtype=np.uint32), blocks.keys_C3[:whole, :, None], size)
-    rows_CS = np.arange(whole * size).reshape(whole, size)
-    np.put_along_axis(out_CS, goes_CS.astype(np.int64), rows_CS, axis=1)
-    last = np.empty(len(blocks.tail_T), np.int64)
-    last[blocks.tail_T] = np.arange(whole * size, rows)
-    return np.concatenate([last if c == whole else out_CS[c] for c in blocks.order_C])
+    full, size = rows // blocks.size, blocks.size
+    order_CS = np.empty((full, size), np.int64)
+    place_CS = scrambled(np.arange(size, dtype=np.uint32), blocks.keys_C3[:full, :, None], size)
+    rows_CS = np.arange(full * size).reshape(full, size)
+    np.put_along_axis(order_CS, place_CS.astype(np.int64), rows_CS, axis=1)
+    tail = np.empty(len(blocks.tail_T), np.int64)
+    tail[blocks.tail_T] = np.arange(full * size, rows)
+    return np.concatenate([tail if c == full else order_CS[c] for c in blocks.order_C])
 
 
 def scrambled(word: Words, keys: Words, size: int) -> Words:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # scoring needs no tensors, and torch takes a second to impor
 
 LEAF = 65_536  # rows of a table in a block, fixed: the order of additions, so the bits of a record, hang on it
 Float = npt.NDArray[np.float64]
-Chosen = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
-Piece = tuple[pa.Table, Chosen | None]  # a part of a table, and the numbers of its rows that count; None: all do
+RowNumbers = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
+TableBlock = tuple[pa.Table, RowNumbers | None]  # a slice of a table, and which of its rows count; None: all do
 
 
 class Rows:
@@ -34,7 +34,7 @@ class Rows:
         targets: names of the O outputs.
         weight: the column that says how much a row counts; empty: all count the same.
         gaps: whether features may be missing, to be filled with their means over the training rows.
-        chosen: the numbers of the rows of each table that belong here, rising; None: all of them. Tables of several
+        row_numbers: those of each table that belong here, rising; None: all of them. Tables of several
             roles are shared between these, not copied.
 
     >>> import linreg
@@ -55,15 +55,15 @@ class Rows:
         *,
         weight: str = "",
         gaps: bool = False,
-        chosen: Sequence[Chosen | None] = (),
+        row_numbers: Sequence[RowNumbers | None] = (),
     ) -> None:
         self.features = features
         self.targets = targets
         self.weight = weight
         self.gaps = gaps
         self._tables = tuple(tables)
-        self._chosen = tuple(chosen) or (None,) * len(self._tables)
-        self._counts = [len(t) if c is None else len(c) for t, c in zip(self._tables, self._chosen, strict=True)]
+        self._row_numbers = tuple(row_numbers) or (None,) * len(self._tables)
+        self._counts = [len(t) if c is None else len(c) for t, c in zip(self._tables, self._row_numbers, strict=True)]
 
     def __len__(self) -> int:
         return sum(self._counts)
@@ -79,9 +79,9 @@ class Rows:
     def partitions(self) -> "list[Rows]":
         """The rows of each partition by themselves; those without any are left out."""
         names = self.features, self.targets
-        how: dict[str, Any] = {"weight": self.weight, "gaps": self.gaps}
-        parts = zip(self._tables, self._chosen, self._counts, strict=True)
-        return [Rows([t], *names, chosen=[c], **how) for t, c, count in parts if count]
+        options: dict[str, Any] = {"weight": self.weight, "gaps": self.gaps}
+        parts = zip(self._tables, self._row_numbers, self._counts, strict=True)
+        return [Rows([t], *names, row_numbers=[c], **options) for t, c, count in parts if count]
 
     def weights(self, *, mixed: bool = False) -> Float | None:
         """How much each row counts, float64 of shape (N,), in the order of ``tensors``; None where all do the same."""
@@ -118,14 +118,14 @@ class Rows:
         x_NF, y_NO = (np.empty((len(self), k), kind) for k in (f, o))
         plain = fill_F is None and scaled is None and not mixed
 
-        def put(placed: tuple[int, Piece]) -> None:
-            start, (piece, some) = placed
-            rows = self._places(start, _count(piece, some), mixed)
+        def fill(start_and_block: tuple[int, TableBlock]) -> None:
+            start, (table, numbers) = start_and_block
+            rows = self._places(start, _count(table, numbers), mixed)
             if plain:  # each column as it is, without a float64 block in between
-                for j, values in enumerate(columns(piece, some, (*self.features, *self.targets))):
+                for j, values in enumerate(columns(table, numbers, (*self.features, *self.targets))):
                     (x_NF[rows, j] if j < f else y_NO[rows, j - f])[:] = values
                 return
-            values = block(piece, some, (*self.features, *self.targets))
+            values = block(table, numbers, (*self.features, *self.targets))
             x = values[:, :f]
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
@@ -133,7 +133,7 @@ class Rows:
                 x = (x - scaled[0]) / scaled[1]
             x_NF[rows], y_NO[rows] = x, values[:, f:]
 
-        in_threads(put, self.placed())
+        in_threads(fill, self.placed_blocks())
         return torch.from_numpy(x_NF), torch.from_numpy(y_NO)
 
     @property
@@ -145,15 +145,16 @@ class Rows:
         """Whether no row lacks a value in these columns; of the features, unless others are named."""
         if not names and not self.gaps:
             return True
-        some = [n for n in names or self.features if not all(_whole(table[n]) for table in self._tables)]
-        return not any(np.isnan(values).any() for piece in self.pieces() for values in columns(*piece, some))
+        incomplete = [n for n in names or self.features if not all(_is_complete(table[n]) for table in self._tables)]
+        values = (column for block in self.table_blocks() for column in columns(*block, incomplete))
+        return not any(np.isnan(column).any() for column in values)
 
-    def placed(self) -> Iterator[tuple[int, Piece]]:
+    def placed_blocks(self) -> Iterator[tuple[int, TableBlock]]:
         """The rows of each leaf, where they lie, with the number of rows before them."""
-        done = 0
-        for piece in self.pieces():
-            yield done, piece
-            done += _count(*piece)
+        start = 0
+        for block in self.table_blocks():
+            yield start, block
+            start += _count(*block)
 
     def _places(self, start: int, count: int, mixed: bool) -> Any:
         return place(start, start + count, len(self)) if mixed else slice(start, start + count)
@@ -170,55 +171,55 @@ class Rows:
         """
         if not self.has(columns):
             raise KeyError(next(c for c in columns if not self.has([c])))
-        out = np.empty((len(self), len(columns)))
-        done = 0
+        values = np.empty((len(self), len(columns)))
+        start = 0
         for leaf in self._leaves(columns):
-            out[done : done + len(leaf)] = leaf
-            done += len(leaf)
-        return out
+            values[start : start + len(leaf)] = leaf
+            start += len(leaf)
+        return values
 
     def has(self, columns: Sequence[str]) -> bool:
         """Whether all these columns are held."""
-        held = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
-        return set(columns) <= held
+        names = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
+        return set(columns) <= names
 
-    def pieces(self) -> Iterator[Piece]:
+    def table_blocks(self) -> Iterator[TableBlock]:
         """The rows of each leaf, where they lie: nothing is copied. Leaves without any are left out.
 
         A leaf is a block of ``LEAF`` rows of a table, those that do not belong here included: so it begins and ends at
         the same rows for every role, and is known before the rows before it have been read.
         """
-        for table, chosen in zip(self._tables, self._chosen, strict=True):
+        for table, numbers in zip(self._tables, self._row_numbers, strict=True):
             for start in range(0, len(table), LEAF):
-                piece = table.slice(start, LEAF)
-                if chosen is None:
-                    yield piece, None
+                leaf = table.slice(start, LEAF)
+                if numbers is None:
+                    yield leaf, None
                     continue
-                here = slice(*np.searchsorted(chosen, [start, start + len(piece)]))
-                if here.stop > here.start:
-                    yield piece, None if here.stop - here.start == len(piece) else chosen[here] - np.uint32(start)
+                inside = slice(*np.searchsorted(numbers, [start, start + len(leaf)]))
+                if inside.stop > inside.start:
+                    yield leaf, None if inside.stop - inside.start == len(leaf) else numbers[inside] - np.uint32(start)
 
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        return (block(piece, some, columns) for piece, some in self.pieces())
+        return (block(table, numbers, columns) for table, numbers in self.table_blocks())
 
 
-def _count(piece: pa.Table, some: Chosen | None) -> int:
-    return len(piece) if some is None else len(some)
+def _count(table: pa.Table, numbers: RowNumbers | None) -> int:
+    return len(table) if numbers is None else len(numbers)
 
 
-def columns(piece: pa.Table, some: Chosen | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-    """Columns of a piece, each of shape (n,): as they lie where they are of floats, else as float64."""
+def columns(table: pa.Table, numbers: RowNumbers | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
+    """Columns of a block, each of shape (n,): as they lie where they are of floats, else as float64."""
     for name in names:
-        yield _native(piece[name]) if some is None else _native(piece[name])[some]
+        yield _native(table[name]) if numbers is None else _native(table[name])[numbers]
 
 
-def block(piece: pa.Table, some: Chosen | None, columns: Sequence[str]) -> Float:
-    """Columns of a piece, float64 of shape (n, len(columns))."""
-    out = np.empty((_count(piece, some), len(columns)))
+def block(table: pa.Table, numbers: RowNumbers | None, columns: Sequence[str]) -> Float:
+    """Columns of a block, float64 of shape (n, len(columns))."""
+    values_NP = np.empty((_count(table, numbers), len(columns)))
     for j, name in enumerate(columns):
-        values = float64(piece[name])
-        out[:, j] = values if some is None else values[some]
-    return out
+        values = float64(table[name])
+        values_NP[:, j] = values if numbers is None else values[numbers]
+    return values_NP
 
 
 def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -227,7 +228,7 @@ def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(column.to_numpy()) if single else float64(column)
 
 
-def _whole(column: pa.ChunkedArray) -> bool:
+def _is_complete(column: pa.ChunkedArray) -> bool:
     """Whether no value is missing: null or NaN."""
     return not column.null_count and not (pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py())
 

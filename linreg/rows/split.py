@@ -64,12 +64,11 @@ def roles(
     Raises:
         UserError: a key column's type cannot identify a row.
     """
-    out = np.full(rows, TRAIN, np.int8)
-    if validation_fraction > 0:
-        out[unit_hash(name, rows, keys, seed=seed, salt="validation", start=start) < validation_fraction] = VALIDATION
-    if test_fraction > 0:
-        out[unit_hash(name, rows, keys, seed=seed, salt="test", start=start) < test_fraction] = TEST
-    return out
+    role_N = np.full(rows, TRAIN, np.int8)
+    for role, salt, fraction in ((VALIDATION, "validation", validation_fraction), (TEST, "test", test_fraction)):
+        if fraction > 0:
+            role_N[unit_hash(name, rows, keys, seed=seed, salt=salt, start=start) < fraction] = role
+    return role_N
 
 
 def folds(
@@ -146,9 +145,9 @@ def _agreed(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def _float_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Whole numbers as integers, the others in their shortest form, NaN as null."""
     values = pc.if_else(pc.is_nan(values), None, values)
-    whole = pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), 2.0**53))
-    integers = pc.cast(pc.cast(pc.if_else(whole, values, None), pa.int64()), pa.large_string())
-    return pc.if_else(whole, integers, pc.cast(values, pa.large_string()))
+    is_integer = pc.and_(pc.equal(values, pc.trunc(values)), pc.less(pc.abs(values), 2.0**53))
+    integers = pc.cast(pc.cast(pc.if_else(is_integer, values, None), pa.int64()), pa.large_string())
+    return pc.if_else(is_integer, integers, pc.cast(values, pa.large_string()))
 
 
 def _plain(text: pa.ChunkedArray) -> pa.LargeStringArray:
@@ -158,14 +157,14 @@ def _plain(text: pa.ChunkedArray) -> pa.LargeStringArray:
 
 def _hash_numbers(state: np.uint64, rows: int, start: int) -> _U64:
     """Mix the row numbers, a piece that fits the processor's cache at a time."""
-    out = np.empty(rows, np.uint64)
+    hashed = np.empty(rows, np.uint64)
 
-    def piece(done: int) -> None:
-        numbers = np.arange(start + done + 1, start + min(done + _PIECE, rows) + 1, dtype=np.uint64)
-        out[done : done + _PIECE] = mix(state + numbers * GOLDEN)
+    def fill(first: int) -> None:
+        numbers = np.arange(start + first + 1, start + min(first + _PIECE, rows) + 1, dtype=np.uint64)
+        hashed[first : first + _PIECE] = mix(state + numbers * GOLDEN)
 
-    in_threads(piece, range(0, rows, _PIECE), threads=1 if rows <= 4 * _PIECE else 0)
-    return out
+    in_threads(fill, range(0, rows, _PIECE), threads=1 if rows <= 4 * _PIECE else 0)
+    return hashed
 
 
 def _hash_keys(state: np.uint64, rows: int, keys: Sequence[pa.ChunkedArray]) -> _U64:
@@ -180,10 +179,10 @@ def _hash_text(state: _U64, text: pa.LargeStringArray) -> _U64:
     offsets, words = _buffers(text)
     begin, length = offsets[:-1], np.diff(offsets)
     state = mix(state + (length.astype(np.uint64) + np.uint64(1)) * GOLDEN)
-    for done in range(0, int(length.max(initial=0)), 8):
-        live = np.flatnonzero(length > done)
-        surplus = np.maximum(8 - (length[live] - done), 0).astype(np.uint64) * np.uint64(8)
-        word = (words[begin[live] + done] << surplus) >> surplus
+    for position in range(0, int(length.max(initial=0)), 8):
+        live = np.flatnonzero(length > position)
+        surplus = np.maximum(8 - (length[live] - position), 0).astype(np.uint64) * np.uint64(8)
+        word = (words[begin[live] + position] << surplus) >> surplus
         state[live] = mix((state[live] ^ word) + GOLDEN)
     return state
 

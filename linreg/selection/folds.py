@@ -18,13 +18,13 @@ import numpy.typing as npt
 from linreg.errors import UserError
 from linreg.metrics import mean_r2, r2_of
 from linreg.model import LinearModel
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 Float = npt.NDArray[np.float64]
 MOST_WEIGHT = 0.9  # of one fold: the others together then say little of what it says
 Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on
-Record = TypeVar("Record", Moments, Gapped)
+Record = TypeVar("Record", Moments, MomentsWithGaps)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def fold_count(rows: int) -> int:
     return 10 if rows >= 100 else 5
 
 
-def why_not(folds: Sequence[Moments | Gapped]) -> str | None:
+def why_not(folds: Sequence[Moments | MomentsWithGaps]) -> str | None:
     """Why these folds cannot validate, in words, and what would help; None where they can."""
     rows, count = sum(fold.rows for fold in folds), sum(fold.rows > 0 for fold in folds)
     if not rows:
@@ -173,7 +173,7 @@ def parts(folds: Sequence[Record]) -> list[tuple[Record, Record]]:
     return list(zip([after[0], *middle, before[-1]], folds, strict=True))
 
 
-def closed(train: Gapped, test: Gapped) -> Pair:
+def closed(train: MomentsWithGaps, test: MomentsWithGaps) -> Pair:
     """Both records with their gaps filled with the training part's means, as the model would fill them.
 
     Raises:

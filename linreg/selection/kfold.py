@@ -18,7 +18,7 @@ from linreg.config import LARGEST, TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import gapped
 from linreg.rows.rows import Rows
@@ -95,7 +95,7 @@ class CrossValidation:
         )
 
 
-def cross_validation(folds: Sequence[Moments | Gapped], config: TrainConfig) -> CrossValidation | str:
+def cross_validation(folds: Sequence[Moments | MomentsWithGaps], config: TrainConfig) -> CrossValidation | str:
     """Validate a config on the records of its folds; where that is not possible, the reason in words.
 
     Args:
@@ -136,7 +136,7 @@ def _decays(value_F: Float, config: TrainConfig) -> list[float]:
     return [*(float(d) for d in grid(value_F) if d <= LARGEST), config.weight_decay]
 
 
-def closed_parts(folds: Sequence[Moments | Gapped]) -> list[Pair]:
+def closed_parts(folds: Sequence[Moments | MomentsWithGaps]) -> list[Pair]:
     """Each fold's training and test record, gaps filled with the training part's means.
 
     Raises:
@@ -145,14 +145,14 @@ def closed_parts(folds: Sequence[Moments | Gapped]) -> list[Pair]:
     return [closed(*pair) for pair in parts([_open(f) for f in folds])]
 
 
-def _all_folds(folds: Sequence[Moments | Gapped]) -> Moments:
+def _all_folds(folds: Sequence[Moments | MomentsWithGaps]) -> Moments:
     """The record of all folds."""
     moments = merge([_open(f) for f in folds])
     return moments.filled(moments.mean_F())
 
 
-def _open(fold: Moments | Gapped) -> Gapped:
-    return fold if isinstance(fold, Gapped) else Gapped(fold, (), 0)
+def _open(fold: Moments | MomentsWithGaps) -> MomentsWithGaps:
+    return fold if isinstance(fold, MomentsWithGaps) else MomentsWithGaps(fold, (), 0)
 
 
 def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver | None = None) -> FoldErrors:
@@ -187,15 +187,15 @@ def mean_predictor(moments: Moments) -> LinearModel:
     return LinearModel(np.zeros((o, f)), mean[f:], mean[:f], moments.features, moments.targets)
 
 
-def fold_records(folds: Sequence[Rows]) -> list[Moments] | list[Gapped]:
+def fold_records(folds: Sequence[Rows]) -> list[Moments] | list[MomentsWithGaps]:
     """The record of each fold's rows, gaps still open where the rows may have any; a fold may be empty."""
     records = [gapped(rows) if len(rows) else _empty(rows) for rows in folds]
     return list(records) if any(rows.gaps for rows in folds) else [record.moments for record in records]
 
 
-def _empty(rows: Rows) -> Gapped:
+def _empty(rows: Rows) -> MomentsWithGaps:
     nothing = np.empty((0, len(rows.features) + len(rows.targets)))
-    return Gapped(Moments.leaf(nothing, rows.features, rows.targets), (), 0)
+    return MomentsWithGaps(Moments.leaf(nothing, rows.features, rows.targets), (), 0)
 
 
 def _gain(over: FoldErrors, by: FoldErrors) -> tuple[float, float]:

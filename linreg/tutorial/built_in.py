@@ -5,7 +5,7 @@
     fit(100, model, mse_loss, torch.optim.SGD(model.parameters(), lr=1e-5), loader)
 
 ``TensorDataset``, ``DataLoader`` and ``nn.Linear`` are torch's, used as they are. It keeps no history and does not stop
-early: that is ``linreg.fit.fit``, whose trainer ``builtin`` runs ``one_epoch`` too.
+early: that is ``training.fit.fit``, whose trainer ``builtin`` runs ``one_epoch`` too.
 """
 
 import sys

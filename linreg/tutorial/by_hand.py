@@ -5,7 +5,7 @@
     history = descend(x, y, weight, bias, learning_rate=1e-5, epochs=1000)
 
 Parameters are changed in place, as in the tutorial: a second ``descend`` goes on where the first one ended. Momentum,
-weight decay and mini-batches are the trainers' (``linreg.trainers``); checks of a whole file are ``linreg.dataset``'s.
+weight decay and mini-batches are the trainers' (``training.trainers``); checks of a whole file are ``ingest``'s.
 
 Shapes: N rows, F features, O targets.
 """
@@ -172,17 +172,17 @@ def _stable_rate(x_NF: torch.Tensor, y_NO: torch.Tensor) -> float:
     return y_NO.numel() / float(torch.linalg.matrix_norm(design, 2)) ** 2
 
 
-def _grid(values: npt.ArrayLike, what: str) -> torch.Tensor:
+def _grid(values: npt.ArrayLike, name: str) -> torch.Tensor:
     """A two-dimensional float32 tensor of finite numbers."""
     try:
         table = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as e:
-        raise UserError(f"{what} are not a grid of numbers ({e}): every row needs the same number of values") from e
+        raise UserError(f"{name} are not a grid of numbers ({e}): every row needs the same number of values") from e
     if table.ndim != 2 or not table.size:
-        raise UserError(f"{what} have shape {table.shape}, not (rows, columns): one column is values.reshape(-1, 1)")
+        raise UserError(f"{name} have shape {table.shape}, not (rows, columns): one column is values.reshape(-1, 1)")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told on the next line
         out = torch.from_numpy(table.astype(np.float32))
     if not torch.isfinite(out).all():
         row, column = (int(i) for i in torch.nonzero(~torch.isfinite(out))[0])
-        raise UserError(f"{what}[{row}, {column}] is {table[row, column]:g}: fill it or leave the row out")
+        raise UserError(f"{name}[{row}, {column}] is {table[row, column]:g}: fill it or leave the row out")
     return out

@@ -63,8 +63,8 @@ def table(first: Rows, second: Rows) -> list[Line]:
     allowed_Q = _allowed(_numbers(*first.arrays()), theta_P)
     ours_Q, zeros_P = _by_hand(*first.arrays())
     numbers = zip(_names(first), printed_numbers(), ours_Q, allowed_Q, strict=True)
-    lines = [Line(what, *map(float, values)) for what, *values in numbers]
-    zeros = [Line(f"{what}, zeroed", 0.0, float(z), 0.0) for what, z in zip(_of_each(first), zeros_P, strict=True)]
+    lines = [Line(name, *map(float, values)) for name, *values in numbers]
+    zeros = [Line(f"{name}, zeroed", 0.0, float(z), 0.0) for name, z in zip(_of_each(first), zeros_P, strict=True)]
     return [*lines[:-1], *zeros, lines[-1], _linear(second)]
 
 
@@ -94,9 +94,9 @@ def restored(first: Rows) -> tuple[Float, Float]:
     theta_P = start_P
     for _ in range(3):
         jacobian_QP = jacrev(numbers)(theta_P).numpy() / unit_Q[:, None]
-        left_Q = (printed_numbers() - numbers(theta_P).numpy()) / unit_Q
+        residual_Q = (printed_numbers() - numbers(theta_P).numpy()) / unit_Q
         low_P, high_P = ((start_P - theta_P).numpy() + side * _HALF_UNIT for side in (-1, 1))
-        theta_P = theta_P + torch.from_numpy(lsq_linear(jacobian_QP, left_Q, (low_P, high_P)).x)
+        theta_P = theta_P + torch.from_numpy(lsq_linear(jacobian_QP, residual_Q, (low_P, high_P)).x)
     return theta_P.numpy(), numbers(theta_P).numpy()
 
 

@@ -1,7 +1,7 @@
 """The tutorial's two tables, read from ``data/`` beside this package.
 
 They are part of the repository, not of the installed package: from a wheel alone, read your own copy with
-``linreg.dataset.load``.
+``ingest.dataset.load``.
 """
 
 from pathlib import Path

@@ -8,11 +8,11 @@ from scipy import optimize, stats
 
 from linreg.config import MEASURES, DriftConfig
 from linreg.drift.drift import Sample, drift
-from linreg.drift.findings import MOST, MOST_FINDINGS, exceeded
-from linreg.drift.random_effects import usual
+from linreg.drift.findings import LARGEST, MOST_FINDINGS, exceeded
+from linreg.drift.random_effects import estimate
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments, merge
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 
 FEATURES, TARGETS = ("a", "b", "c"), ("y", "z")
 NAMES = (*FEATURES, *TARGETS)
@@ -28,7 +28,7 @@ def rows(rng, n: int, *, day: float = 0.0) -> np.ndarray:
 
 def sample(z_NP: np.ndarray, name: str = "new.csv", names=NAMES, weight_N=None) -> Sample:
     targets = tuple(n for n in names if n in TARGETS)
-    return Sample(name, Moments.leaf(z_NP, names[: -len(targets)], targets, weight_N), Extent.of(z_NP.T))
+    return Sample(name, Moments.leaf(z_NP, names[: -len(targets)], targets, weight_N), Ranges.of(z_NP.T))
 
 
 def moved(z_NP: np.ndarray, column: int, by: float) -> np.ndarray:
@@ -191,7 +191,7 @@ def test_what_is_usual_solves_its_equation_for_groups_of_any_sizes(rng) -> None:
     n = np.exp(rng.uniform(0, 8, 60))
     value = rng.normal(size=60) * 0.3 + rng.normal(size=60) / np.sqrt(n) + 7
     value[3] = np.nan
-    found = usual(value[:, None], (1 / n)[:, None])
+    found = estimate(value[:, None], (1 / n)[:, None])
     y, v = np.delete(value, 3), np.delete(1 / n, 3)
 
     def off(between):
@@ -281,8 +281,8 @@ def test_constant_columns_are_finite_in_all_that_is_told(rng, old) -> None:
     assert told(still, "spread", "b").size == 1
     old[:, 2], new[:, 2] = 0.0, np.arange(30)
     varies = drift(*constant(old, new), None)
-    assert (told(varies, "mean", "c").value, told(varies, "range", "c").value) == (MOST, MOST)
-    assert 20 < told(varies, "spread", "c").value < MOST
+    assert (told(varies, "mean", "c").value, told(varies, "range", "c").value) == (LARGEST, LARGEST)
+    assert 20 < told(varies, "spread", "c").value < LARGEST
     assert "over 1e+09 standard errors higher" in told(varies, "mean", "c").words
     assert "(it did not vary)" in told(varies, "spread", "c").words
     assert not any({"b", "c", "y"} & set(f.columns) for f in varies.findings["correlation"])
@@ -412,7 +412,7 @@ def test_a_column_without_any_value_in_a_new_partition_has_no_range_there(rng, o
     """Its gaps were filled with the mean, so that it has a record all the same."""
     new = moved(rows(rng, 20), 0, 100.0)
     new[:, 1] = old[:, 1].mean()
-    extent = Extent.of(np.where(np.arange(5) == 1, np.nan, new).T)
+    extent = Ranges.of(np.where(np.arange(5) == 1, np.nan, new).T)
     found = drift(sample(old), [Sample("new.csv", sample(new).moments, extent), sample(rows(rng, 20), "b.csv")], [])
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))["findings"]["range"]
     assert document[0]["columns"] == ["a"]
@@ -471,5 +471,5 @@ def test_wide_records_are_taken_in_blocks_with_the_same_numbers(rng, monkeypatch
 def test_how_the_rows_were_recorded_makes_no_difference(rng, old) -> None:
     new = rows(rng, 90)
     pieces = merge([sample(part).moments for part in np.array_split(new, 7)])
-    a, b = (drift(sample(old), [part], []) for part in (sample(new), Sample("new.csv", pieces, Extent.of(new.T))))
+    a, b = (drift(sample(old), [part], []) for part in (sample(new), Sample("new.csv", pieces, Ranges.of(new.T))))
     assert a.worst() == pytest.approx(b.worst(), rel=1e-9)

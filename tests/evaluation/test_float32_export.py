@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from linreg.evaluation import float32_export as float32
+from linreg.evaluation import float32_export
 from tests.support.tables import moments_of
 
 
@@ -26,17 +26,17 @@ def far(ratio: float) -> np.ndarray:
 )
 def test_columns_far_from_zero_are_told_and_then_refused(ratio: float, fits: bool, words: str) -> None:
     moments = moments_of(far(ratio), np.ones((400, 1)))
-    assert float32.fits(moments) == fits
-    note = float32.note(moments)
+    assert float32_export.is_exportable(moments) == fits
+    note = float32_export.warning(moments)
     assert words in note
     assert bool(note) == bool(words)
 
 
 def test_a_constant_column_is_not_far() -> None:
     x = np.column_stack([np.full(50, 1e9), np.random.default_rng(1).normal(size=50)])
-    assert float32.note(moments_of(x, np.ones((50, 1)))) == ""
+    assert float32_export.warning(moments_of(x, np.ones((50, 1)))) == ""
 
 
 def test_at_the_limit_float32_moves_a_value_by_about_half_a_percent_of_the_spread() -> None:
-    x = far(float32.REFUSE)[:, 1]
+    x = far(float32_export.REFUSE)[:, 1]
     assert 0.001 < np.abs(x.astype(np.float32) - x).max() < 0.006

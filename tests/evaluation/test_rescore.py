@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from linreg.evaluation.rescore import scores, unfit
+from linreg.evaluation.rescore import mismatch, scores
 from linreg.metrics import regression_metrics
 from linreg.model import LinearModel
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 
 FEATURES, TARGETS = ("a", "b", "c"), ("y", "q")
 
@@ -47,7 +47,7 @@ def judged(model, x, y, w):
 def test_the_metrics_are_those_of_the_rows(model, far, weighted) -> None:
     x, y, w = rows(far=far)
     w = w if weighted else None
-    record = Gapped.of(
+    record = MomentsWithGaps.of(
         [np.hstack([x, y])[i::3] for i in range(3)],
         FEATURES,
         TARGETS,
@@ -60,9 +60,9 @@ def test_the_metrics_are_those_of_the_rows(model, far, weighted) -> None:
 
 def test_gaps_are_filled_as_each_model_fills_them() -> None:
     x, y, w = rows(gaps=0.2)
-    record = Gapped.of([np.hstack([x, y])], FEATURES, TARGETS, weights=[w])
+    record = MomentsWithGaps.of([np.hstack([x, y])], FEATURES, TARGETS, weights=[w])
     for model in (model_of(fill=True), model_of(("c", "b"), fill=True), model_of(("b", "a"), fill=True, seed=1)):
-        assert not unfit(model, record)
+        assert not mismatch(model, record)
         expected, found = judged(model, x, y, w), scores(model, record).to_json()
         assert found == pytest.approx({n: expected[n] for n in found}, rel=1e-12)
 
@@ -70,17 +70,17 @@ def test_gaps_are_filled_as_each_model_fills_them() -> None:
 def test_a_gap_in_a_column_that_the_model_does_not_need_is_nothing_to_it() -> None:
     x, y, w = rows()
     x[3, 1] = np.nan
-    record = Gapped.of([np.hstack([x, y])], FEATURES, TARGETS, weights=[w])
+    record = MomentsWithGaps.of([np.hstack([x, y])], FEATURES, TARGETS, weights=[w])
     model = model_of(("c", "a"))
-    assert not unfit(model, record)
+    assert not mismatch(model, record)
     assert scores(model, record).mse == pytest.approx(judged(model, x, y, w)["mse"], rel=1e-12)
-    assert unfit(model_of(), record) == "it takes no missing values, and the rows have some"
+    assert mismatch(model_of(), record) == "it takes no missing values, and the rows have some"
 
 
 def test_a_target_that_does_not_vary_has_no_part_in_r2() -> None:
     x, y, _ = rows()
     y[:, 1] = 0.1
-    record = Gapped.of([np.hstack([x, y])], FEATURES, TARGETS)
+    record = MomentsWithGaps.of([np.hstack([x, y])], FEATURES, TARGETS)
     model = model_of()
     expected, found = judged(model, x, y, None), scores(model, record)
     assert found.r2 == pytest.approx(expected["r2"], rel=1e-12)
@@ -91,15 +91,15 @@ def test_a_model_that_fits_to_the_last_digit_keeps_its_error() -> None:
     x, y, _ = rows()
     model = model_of()
     y = model.predict(x) + 1e-9 * np.random.default_rng(3).normal(size=y.shape)
-    record = Gapped.of([np.hstack([x, y])], FEATURES, TARGETS)
+    record = MomentsWithGaps.of([np.hstack([x, y])], FEATURES, TARGETS)
     assert scores(model, record).mse == pytest.approx(judged(model, x, y, None)["mse"], rel=1e-4)
 
 
 def test_why_a_model_cannot_be_judged_is_told() -> None:
     x, y, _ = rows()
-    record = Gapped.of([np.hstack([x, y])], FEATURES, TARGETS)
-    assert unfit(model_of(targets=("y",)), record) == "it predicts y, and the rows hold y, q"
-    told = unfit(model_of(("a", "d", "e")), record)
+    record = MomentsWithGaps.of([np.hstack([x, y])], FEATURES, TARGETS)
+    assert mismatch(model_of(targets=("y",)), record) == "it predicts y, and the rows hold y, q"
+    told = mismatch(model_of(("a", "d", "e")), record)
     assert told == "it needs the columns d, e, which are not in the record of the rows"
-    many = unfit(model_of(tuple(f"x{i}" for i in range(30))), record)
+    many = mismatch(model_of(tuple(f"x{i}" for i in range(30))), record)
     assert many.endswith("x9 and 20 more, which are not in the record of the rows")

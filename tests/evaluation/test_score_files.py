@@ -13,12 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from linreg.errors import UserError
-from linreg.evaluation import predict
-from linreg.evaluation import score_files as scoring
+from linreg.evaluation import predict, score_files
 from linreg.evaluation.score_files import score
-from linreg.files import csv_stream as stream_csv
-from linreg.files import parquet_stream as stream_parquet
-from linreg.files import writer as sink
+from linreg.files import csv_stream, parquet_stream, writer
 from linreg.least_squares.inference import HalfWidths, intervals
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
@@ -49,10 +46,10 @@ def put(rows: pd.DataFrame, path: Path) -> str:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks, batches and row groups so small that a thousand rows make many."""
     monkeypatch.setattr(predict, "_BLOCK", 16)
-    monkeypatch.setattr(scoring, "_FACTOR_BLOCK", 7)
-    monkeypatch.setattr(stream_csv, "_BLOCK", 2048)
-    monkeypatch.setattr(stream_parquet, "_ROWS", (100, 100))
-    monkeypatch.setattr(sink, "_GROUP_ROWS", 250)
+    monkeypatch.setattr(score_files, "_FACTOR_BLOCK", 7)
+    monkeypatch.setattr(csv_stream, "_BLOCK", 2048)
+    monkeypatch.setattr(parquet_stream, "_ROWS", (100, 100))
+    monkeypatch.setattr(writer, "_GROUP_ROWS", 250)
 
 
 @pytest.mark.usefixtures("small")
@@ -72,7 +69,7 @@ def test_a_row_has_the_same_bits_wherever_it_stands(tmp_path: Path, monkeypatch:
     rows = frame(50_000)
     score(MODEL, put(rows, tmp_path / "in.parquet"), tmp_path / "1.parquet")
     monkeypatch.setattr(predict, "_BLOCK", 1000)
-    monkeypatch.setattr(stream_parquet, "_ROWS", (77, 777))
+    monkeypatch.setattr(parquet_stream, "_ROWS", (77, 777))
     score(MODEL, put(rows.iloc[::-1], tmp_path / "back.parquet"), tmp_path / "2.parquet")
     one, two = (pd.read_parquet(tmp_path / n)[ADDED].to_numpy() for n in ("1.parquet", "2.parquet"))
     assert (one == two[::-1]).all()
@@ -276,8 +273,8 @@ def test_row_groups_are_of_a_size_whatever_the_batches(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = sink._WRITERS[".csv"]
-    monkeypatch.setitem(sink._WRITERS, ".csv", lambda _path, schema: real("/dev/full", schema))
+    real = writer._WRITERS[".csv"]
+    monkeypatch.setitem(writer._WRITERS, ".csv", lambda _path, schema: real("/dev/full", schema))
     with pytest.raises(UserError, match=r"out.csv cannot be written .*No space left.*: free or choose another place"):
         score(MODEL, put(frame(100_000), tmp_path / "in.parquet"), tmp_path / "out.csv")
     assert os.listdir(tmp_path) == ["in.parquet"]

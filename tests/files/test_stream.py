@@ -19,7 +19,7 @@ from linreg.files import partitions as source
 from linreg.files import paths as listing
 from linreg.files import stream
 from linreg.files.stable_file import DataFile
-from linreg.threads import ahead, behind
+from linreg.threads import read_ahead, write_behind
 from tests.files.test_partitions import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put
 from tests.support.processes import run
 
@@ -254,7 +254,7 @@ def test_reading_ahead_keeps_the_order_and_raises_where_the_fault_is() -> None:
         raise ValueError("after 100")
 
     taken = []
-    with pytest.raises(ValueError, match="after 100"), ahead(items()) as coming:
+    with pytest.raises(ValueError, match="after 100"), read_ahead(items()) as coming:
         taken.extend(coming)
     assert taken == list(range(100))
 
@@ -268,16 +268,16 @@ def test_reading_ahead_closes_what_it_reads_when_the_consumer_stops() -> None:
         finally:
             closed.append(True)
 
-    with pytest.raises(KeyboardInterrupt), ahead(items()):
+    with pytest.raises(KeyboardInterrupt), read_ahead(items()):
         raise KeyboardInterrupt
-    with ahead(items()) as coming:
+    with read_ahead(items()) as coming:
         next(coming)
     assert closed in ([True], [True, True])  # the first one may not have begun
 
 
 def test_writing_behind_does_all_in_order_and_raises_the_first_error() -> None:
     written: list[int] = []
-    with behind(written.append) as write:
+    with write_behind(written.append) as write:
         for i in range(50):
             write(i)
     assert written == list(range(50))
@@ -287,6 +287,6 @@ def test_writing_behind_does_all_in_order_and_raises_the_first_error() -> None:
             raise OSError("full")
         written.append(item)
 
-    with pytest.raises(OSError, match="full"), behind(fail) as write:
+    with pytest.raises(OSError, match="full"), write_behind(fail) as write:
         list(map(write, range(1000)))
     assert len(written) < 1050

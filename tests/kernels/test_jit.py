@@ -12,8 +12,8 @@ import pytest
 from numba.core import caching, serialize
 
 from linreg.errors import UserError
-from linreg.kernels import jit as machine_code
-from linreg.kernels.jit import _Files, compiled
+from linreg.kernels import jit
+from linreg.kernels.jit import _CacheFiles, compiled
 
 
 def made(constant: float) -> Any:
@@ -36,8 +36,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def count(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for every kernel that is compiled and saved."""
     saved: list[str] = []
-    save = _Files.save
-    monkeypatch.setattr(_Files, "save", lambda self, key, data: (saved.append("saved"), save(self, key, data)))
+    save = _CacheFiles.save
+    monkeypatch.setattr(_CacheFiles, "save", lambda self, key, data: (saved.append("saved"), save(self, key, data)))
     return saved
 
 
@@ -75,7 +75,7 @@ def test_a_full_disk_costs_a_compilation_and_leaves_no_half_file(folder: Path, m
 def test_the_code_of_other_sources_goes(folder: Path, monkeypatch) -> None:
     made(3.0)(2.0)
     (old,) = files(folder)
-    monkeypatch.setattr(machine_code, "_sources", lambda: "0" * 64)
+    monkeypatch.setattr(jit, "_sources", lambda: "0" * 64)
     made(3.0)(2.0)
     assert len(files(folder)) == 1
     assert not old.exists()

@@ -14,7 +14,7 @@ from linreg.least_squares.difference import Fitted, Penalty, difference
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.select import selected
+from linreg.moments.subset import subset
 from linreg.rows.rows import Rows
 from linreg.training.fit import fit
 
@@ -64,7 +64,7 @@ def descended(x, y, epochs):
 
 def of(found, part):
     """One number of every move, (D, O)."""
-    columns = [[getattr(m, part, getattr(m.parts, part, None)) for _, m in target] for target in found.targets.values()]
+    columns = [[getattr(m, part, getattr(m.causes, part, None)) for _, m in t] for t in found.targets.values()]
     return np.array(columns, dtype=float).T
 
 
@@ -74,11 +74,11 @@ def theta(model):
 
 def adds_up(found):
     for _, _, move in found:
-        assert move.parts is not None
-        p = move.parts
-        assert move.move == p.data + p.columns + p.penalty + p.optimiser
+        assert move.causes is not None
+        p = move.causes
+        assert move.change == p.data + p.columns + p.penalty + p.optimiser
         size = max(abs(move.before), abs(move.after), abs(p.data), abs(p.optimiser))
-        assert move.move == pytest.approx(move.after - move.before, abs=1e-13 * size)
+        assert move.change == pytest.approx(move.after - move.before, abs=1e-13 * size)
     return found
 
 
@@ -87,7 +87,7 @@ def test_a_model_and_itself_have_not_moved():
     found = adds_up(difference(side, side, shared="same"))
     for part in ("data", "columns", "penalty", "optimiser"):
         assert not of(found, part).any()
-    assert found.yardstick == "estimate"
+    assert found.unit == "estimate"
     assert max(found.stopped) < 1e-9
 
 
@@ -142,7 +142,7 @@ def test_without_word_of_the_shared_rows_errors_are_those_of_the_first_estimate(
     a, b = rows(60, 0), rows(90, 1)
     for shared in (None, "same"):
         found = difference(exact(*a), exact(*b), shared=shared)
-        assert found.yardstick == "estimate"
+        assert found.unit == "estimate"
         assert of(found, "standard_error") == pytest.approx(statsmodels_errors(*a), rel=1e-9)
 
 
@@ -150,7 +150,7 @@ def test_errors_of_rows_apart_are_those_of_both():
     a, b = rows(60, 0), rows(90, 1)
     found = difference(exact(*a), exact(*b), shared="apart")
     expected = np.hypot(statsmodels_errors(*a), statsmodels_errors(*b))
-    assert found.yardstick == "difference"
+    assert found.unit == "difference"
     assert of(found, "standard_error") == pytest.approx(expected, rel=1e-9)
     none = difference(exact(*a), exact(*b), shared=0.0)
     assert of(none, "standard_error") == pytest.approx(expected, rel=1e-12)
@@ -201,7 +201,7 @@ def test_a_weight_of_shared_rows_lies_between_apart_and_nested():
 
 def test_errors_that_the_caller_knows_better_of_are_not_given():
     found = difference(exact(*rows(60, 0)), exact(*rows(60, 1)), reasons=["before: 3 missing values were filled in"])
-    assert found.yardstick is None
+    assert found.unit is None
     assert found.no_errors == ("before: 3 missing values were filled in",)
     assert np.isnan(of(found, "standard_error")).all()
     assert np.isfinite(of(found, "data")).all()
@@ -214,17 +214,17 @@ def test_without_a_record_moves_have_no_parts():
     a, b = exact(*rows(60, 0)), exact(*rows(60, 1))
     found = difference(replace(a, moments=None), b)
     assert found.unexplained == ("before: no record of its training rows was kept",)
-    assert (found.yardstick, found.stopped[0]) == (None, None)
+    assert (found.unit, found.stopped[0]) == (None, None)
     for target, name, move in found:
-        assert move.parts is None
-        assert move.move == move.after - move.before, (target, name)
+        assert move.causes is None
+        assert move.change == move.after - move.before, (target, name)
 
 
 def test_an_unknown_penalty_leaves_the_optimum_unknown():
     a, b = exact(*rows(60, 0)), exact(*rows(60, 1))
     found = difference(a, replace(b, penalty=None))
     assert found.unexplained == ("after: it is not on record whether its loss had a penalty",)
-    assert all(move.parts is None for _, _, move in found)
+    assert all(move.causes is None for _, _, move in found)
 
 
 def test_collinear_columns_have_no_parts_and_the_others_have():
@@ -235,8 +235,8 @@ def test_collinear_columns_have_no_parts_and_the_others_have():
     assert "x0, x2: constant, or determined by each other" in found.unexplained[0]
     assert "before: rank 2 of 3" in found.no_errors[0]
     for target in found.targets.values():
-        assert target.coefficients["x0"].parts is target.coefficients["x2"].parts is target.intercept.parts is None
-        assert target.coefficients["x1"].parts is not None
+        assert target.coefficients["x0"].causes is target.coefficients["x2"].causes is target.intercept.causes is None
+        assert target.coefficients["x1"].causes is not None
     expected = least_squares(x2, y2)[2] - least_squares(x[:, :2], y)[2]
     assert of(found, "data")[2] == pytest.approx(expected, rel=1e-9)
     json.dumps([move.to_json() for _, _, move in found], allow_nan=False)
@@ -270,7 +270,7 @@ def test_a_new_column_has_a_part_of_its_own():
 def test_columns_and_targets_in_another_order_are_the_same_columns():
     x, y = rows(60, 0)
     b = moments_of(*rows(70, 1))
-    turned = selected(b, ("x2", "x0", "x1"), ("y1", "y0"))
+    turned = subset(b, ("x2", "x0", "x1"), ("y1", "y0"))
     plain, found = (difference(exact(x, y), Fitted(model_of(m), m), shared="apart") for m in (b, turned))
     assert not of(found, "columns").any()
     for part in ("data", "standard_error", "after"):
@@ -292,7 +292,7 @@ def test_the_same_penalty_moves_nothing_and_another_one_has_its_part():
     same = adds_up(difference(penalised(*a, weight_decay=0.3), penalised(*b, weight_decay=0.3)))
     assert not of(same, "penalty").any()
     assert of(same, "data") == pytest.approx(ridge(*b, 0.3) - ridge(*a, 0.3), rel=1e-8)
-    assert same.yardstick is None
+    assert same.unit is None
     assert same.stopped == (None, None)
     other = adds_up(difference(penalised(*a, weight_decay=0.3), exact(*b)))
     assert of(other, "data") == pytest.approx(of(same, "data"), rel=1e-12)
@@ -327,9 +327,9 @@ def test_selected_columns_have_the_record_that_they_alone_would_have(weighted):
             (np.column_stack([x[:, 2], y[:, 0], y[:, 1]]), (("x2", "y0"), ("y1",))),
         )
     )
-    found = selected(whole, ("x2", "y0"), ("y1",))
+    found = subset(whole, ("x2", "y0"), ("y1",))
     assert found.root_KK == pytest.approx(few.root_KK, rel=1e-10, abs=1e-10)
     assert (found.features, found.targets, found.rows, found.weight) == (("x2", "y0"), ("y1",), 200, few.weight)
-    assert selected(whole, *NAMES) is whole
+    assert subset(whole, *NAMES) is whole
     with pytest.raises(ValueError, match="no column x9"):
-        selected(whole, ("x9",), ("y1",))
+        subset(whole, ("x9",), ("y1",))

@@ -14,7 +14,7 @@ from linreg.errors import UserError
 from linreg.least_squares.inference import infer, intervals
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import Inference
-from linreg.least_squares.validity import closer, known
+from linreg.least_squares.validity import caller_reasons, remedy
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments, merge
 from tests.support.tables import X5, X15, Y5, Y15, moments_of, names
@@ -379,7 +379,7 @@ KNOWN = {
 @pytest.mark.parametrize("reason", KNOWN)
 def test_what_only_the_caller_knows_is_told(reason: str) -> None:
     moments = record(X15, Y15)
-    refused(reason, infer(optimum(moments), moments, reasons=known(**KNOWN[reason])))
+    refused(reason, infer(optimum(moments), moments, reasons=caller_reasons(**KNOWN[reason])))
 
 
 CLOSER = {
@@ -392,14 +392,14 @@ CLOSER = {
 
 @pytest.mark.parametrize("words", CLOSER)
 def test_only_what_is_not_done_yet_is_advised(words: str) -> None:
-    assert closer(TrainConfig(**{"trainer": "gram", **CLOSER[words]})) == words
+    assert remedy(TrainConfig(**{"trainer": "gram", **CLOSER[words]})) == words
 
 
 def test_more_epochs_are_not_advised_where_something_else_ended_the_training() -> None:
-    assert closer(TrainConfig(trainer="gram", patience=5), ran_all=False) == "trainer = 'exact'"
-    stopped = closer(TrainConfig(trainer="gram", tolerance=0.1), ran_all=False)
+    assert remedy(TrainConfig(trainer="gram", patience=5), ran_all=False) == "trainer = 'exact'"
+    stopped = remedy(TrainConfig(trainer="gram", tolerance=0.1), ran_all=False)
     assert stopped == "a smaller train.tolerance or trainer = 'exact'"
-    assert closer(TrainConfig(batch_size=5, schedule="cosine")) == "more epochs or trainer = 'exact'"
+    assert remedy(TrainConfig(batch_size=5, schedule="cosine")) == "more epochs or trainer = 'exact'"
 
 
 def test_the_advice_given_is_the_one_told() -> None:
@@ -409,13 +409,13 @@ def test_the_advice_given_is_the_one_told() -> None:
 
 
 def test_nothing_known_is_no_reason() -> None:
-    assert known() == ()
+    assert caller_reasons() == ()
 
 
 def test_all_reasons_are_joined_in_one_line() -> None:
     moments = record(X15, Y15)
     model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
-    found = infer(model, moments, reasons=known(filled=1, warm_start="a/1"))
+    found = infer(model, moments, reasons=caller_reasons(filled=1, warm_start="a/1"))
     for reason in ("1 missing value was filled in", "started from a/1", "standard errors from the optimum"):
         refused(reason, found)
 
@@ -423,7 +423,7 @@ def test_all_reasons_are_joined_in_one_line() -> None:
 def test_a_penalised_model_is_not_told_to_train_on() -> None:
     moments = record(X15, Y15)
     objective = Objective.of(moments, weight_decay=10.0)
-    found = infer(objective.model(objective.optimum_DO), moments, reasons=known(weight_decay=10.0))
+    found = infer(objective.model(objective.optimum_DO), moments, reasons=caller_reasons(weight_decay=10.0))
     refused("set it to 0", found)
     assert "epochs" not in found.inference
 

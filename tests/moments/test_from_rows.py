@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from flows.results import outcome
-from linreg.moments import from_rows as leaves
-from linreg.moments.missing import Gapped
+from linreg.moments import from_rows
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge_by
 from linreg.moments.training_record import gapped_by, record
 from linreg.rows.rows import LEAF, Rows
@@ -32,7 +32,7 @@ def rows_of(n: int, f: int, o: int = 1, *, weighted: bool = False, seed: int = 0
 
 
 def table_of(rows: Rows) -> pa.Table:
-    return pa.concat_tables([piece for piece, _ in rows.pieces()]).combine_chunks()
+    return pa.concat_tables([piece for piece, _ in rows.table_blocks()]).combine_chunks()
 
 
 def by_numpy(rows: Rows) -> Moments:
@@ -54,14 +54,14 @@ def close(a: Moments, b: Moments, rel: float) -> None:
 )
 def test_the_record_is_that_of_numpy_s_qr_on_the_rows(n: int, f: int, o: int, way: str, weighted: bool) -> None:
     rows = rows_of(n, f, o, weighted=weighted)
-    found, taken = leaves.moments(rows, way=way)
+    found, taken = from_rows.moments(rows, way=way)
     assert taken == way
     close(found, by_numpy(rows), 1e-12 if way == "R" else 1e-10)
 
 
 def test_the_factor_is_upper_triangular_and_its_diagonal_is_never_negative() -> None:
     for way in WAYS:
-        root = leaves.moments(rows_of(300, 9), way=way)[0].root_KK
+        root = from_rows.moments(rows_of(300, 9), way=way)[0].root_KK
         assert (np.tril(root, -1) == 0).all()
         assert (np.diag(root) >= 0).all()
 
@@ -75,7 +75,7 @@ def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None
         "y": rng.normal(size=5000),
     }
     rows = Rows([pa.table(columns)], ("a", "b", "c"), ("y",))
-    close(leaves.moments(rows, way="R")[0], by_numpy(rows), 1e-13)
+    close(from_rows.moments(rows, way="R")[0], by_numpy(rows), 1e-13)
 
 
 def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
@@ -86,9 +86,9 @@ def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
     offset = Rows(
         [pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)], whole.features, whole.targets
     )
-    expected = leaves.moments(whole)[0].root_KK.tobytes()
-    assert leaves.moments(parted)[0].root_KK.tobytes() == expected
-    assert leaves.moments(offset)[0].root_KK.tobytes() == expected
+    expected = from_rows.moments(whole)[0].root_KK.tobytes()
+    assert from_rows.moments(parted)[0].root_KK.tobytes() == expected
+    assert from_rows.moments(offset)[0].root_KK.tobytes() == expected
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
@@ -97,11 +97,11 @@ def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weigh
     rows = rows_of(LEAF + 9000, 3, weighted=weighted)
     table, names = table_of(rows), (rows.features, rows.targets)
     chosen = np.flatnonzero(np.random.default_rng(1).uniform(size=len(table)) < 0.95).astype(np.uint32)
-    some = Rows([table, table], *names, weight=rows.weight, chosen=[chosen, None])
+    some = Rows([table, table], *names, weight=rows.weight, row_numbers=[chosen, None])
     cut = [table.take(chosen[chosen < LEAF]), table.take(chosen[chosen >= LEAF]), table]
     alone = Rows(cut, *names, weight=rows.weight)
     assert len(some) == len(alone)
-    a, b = (leaves.moments(r, way=way)[0] for r in (some, alone))
+    a, b = (from_rows.moments(r, way=way)[0] for r in (some, alone))
     assert a.root_KK.tobytes() == b.root_KK.tobytes()
     assert a.shift_P.tobytes() == b.shift_P.tobytes()
 
@@ -109,8 +109,8 @@ def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weigh
 def test_a_leaf_begins_at_the_same_row_of_the_table_whatever_rows_are_chosen() -> None:
     table = table_of(rows_of(2 * LEAF + 10, 1))
     few = np.array([5, LEAF - 1, LEAF, 2 * LEAF + 9], np.uint32)
-    assert [len(b) for b in Rows([table], ("x0",), ("y0",), chosen=[few]).blocks()] == [2, 1, 1]
-    first_only = Rows([table], ("x0",), ("y0",), chosen=[np.array([2 * LEAF], np.uint32)])
+    assert [len(b) for b in Rows([table], ("x0",), ("y0",), row_numbers=[few]).blocks()] == [2, 1, 1]
+    first_only = Rows([table], ("x0",), ("y0",), row_numbers=[np.array([2 * LEAF], np.uint32)])
     assert [len(b) for b in first_only.blocks()] == [1]
 
 
@@ -118,8 +118,8 @@ def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None
     first, second = table_of(rows_of(500, 3)), table_of(rows_of(500, 3, seed=1))
     both = Rows([first, second], *(lambda r: (r.features, r.targets))(rows_of(5, 3)))
     assert record(both).plain == 0
-    monkeypatch.setattr(leaves, "PAYS", 0)
-    monkeypatch.setattr(leaves, "LONG", 0)
+    monkeypatch.setattr(from_rows, "PAYS", 0)
+    monkeypatch.setattr(from_rows, "LONG", 0)
     found = record(both)
     assert found.plain == 2
     assert outcome._plainly(SimpleNamespace(record=found)).startswith("moments by plain sums")
@@ -135,16 +135,16 @@ def test_rows_that_weigh_next_to_nothing_do_not_shift_the_others(way: str, light
     columns = {name: np.where(far, 1e9, table[name].to_numpy()) for name in ("x0", "x1", "x2")}
     columns |= {"y0": table["y0"].to_numpy(), "w": np.where(far, lightest, 1.0)}
     rows = Rows([pa.table(columns)], ("x0", "x1", "x2"), ("y0",), weight="w")
-    found, expected = leaves.moments(rows, way=way)[0], by_numpy(rows)
+    found, expected = from_rows.moments(rows, way=way)[0], by_numpy(rows)
     np.testing.assert_allclose(found.solution.weight_OF, expected.solution.weight_OF, rtol=1e-6 if lightest else 1e-10)
     none = Rows([pa.table(columns | {"w": np.zeros(9000)})], ("x0", "x1", "x2"), ("y0",), weight="w")
-    assert leaves.moments(none, way=way)[0].weight == 0
+    assert from_rows.moments(none, way=way)[0].weight == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_any_number_of_threads_gives_the_same_bits(way: str) -> None:
     rows = rows_of(3 * LEAF + 77, 3)
-    first, *others = (leaves.moments(rows, way=way, threads=n)[0] for n in (1, 2, 5))
+    first, *others = (from_rows.moments(rows, way=way, threads=n)[0] for n in (1, 2, 5))
     close(first, by_numpy(rows), 1e-12)
     assert all(first.root_KK.tobytes() == m.root_KK.tobytes() for m in others)
 
@@ -153,9 +153,9 @@ def test_any_number_of_threads_gives_the_same_bits(way: str) -> None:
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
 def test_leaves_are_merged_as_one_tree_of_neighbours_however_many_a_call_takes(count: int, weighted: bool) -> None:
     parts = [rows_of(20, 3, weighted=weighted, seed=i) for i in range(count)]
-    records = [leaves.leaf(part, "R", next(part.pieces())) for part in parts]
-    found = leaves.merged("R", records)
-    by_pairs = merge_by(lambda a, b: leaves.merged("R", [a, b]), records)
+    records = [from_rows.leaf(part, "R", next(part.table_blocks())) for part in parts]
+    found = from_rows.merged("R", records)
+    by_pairs = merge_by(lambda a, b: from_rows.merged("R", [a, b]), records)
     assert found.root_KK.tobytes() == by_pairs.root_KK.tobytes()
     assert found.shift_P.tobytes() == by_pairs.shift_P.tobytes()
     sums = ("rows", "weight", "log_weight", "square_weight")
@@ -171,7 +171,7 @@ def test_leaves_that_weigh_nothing_are_left_out(monkeypatch) -> None:
     weights = table["w"].to_numpy().copy()
     weights[:200] = 0
     rows = Rows([table.set_column(3, "w", pa.array(weights))], ("x0", "x1"), ("y0",), weight="w")
-    close(leaves.moments(rows, way="R")[0], by_numpy(rows), 1e-12)
+    close(from_rows.moments(rows, way="R")[0], by_numpy(rows), 1e-12)
 
 
 BITS = """
@@ -203,7 +203,7 @@ def test_no_value_behind_a_column_is_read() -> None:
     values = np.full(1003, np.nan)
     values[:1001] = np.random.default_rng(0).normal(size=1001)
     table = pa.table({"x": values, "y": values[::-1].copy()[::-1]}).slice(0, 1001)
-    found, _ = leaves.moments(Rows([table], ("x",), ("y",)))
+    found, _ = from_rows.moments(Rows([table], ("x",), ("y",)))
     assert np.isfinite(found.root_KK).all()
 
 
@@ -214,13 +214,13 @@ def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch)
 
     def way(**columns: np.ndarray) -> str:
         names = tuple(n for n in columns if n != "y")
-        return leaves.moments(Rows([pa.table(columns)], names, ("y",)))[1]
+        return from_rows.moments(Rows([pa.table(columns)], names, ("y",)))[1]
 
     noisy = {"a": x[:, 0], "b": x[:, 1], "y": y + rng.normal(size=4000)}
     assert way(**noisy) == "numpy"
-    monkeypatch.setattr(leaves, "PAYS", 0)
+    monkeypatch.setattr(from_rows, "PAYS", 0)
     assert way(**noisy) == "R"
-    monkeypatch.setattr(leaves, "LONG", 0)
+    monkeypatch.setattr(from_rows, "LONG", 0)
     assert way(**noisy) == "plain"
     assert way(**noisy, near=x[:, 0] + 1e-4 * x[:, 1]) == "R"
     assert way(a=x[:, 0], b=x[:, 1], c=x[:, 2], y=y + 1e-6 * rng.normal(size=4000)) == "R"
@@ -228,14 +228,14 @@ def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch)
 
 
 def test_columns_that_become_alike_after_the_first_leaf_are_recorded_again_by_reflections(monkeypatch) -> None:
-    monkeypatch.setattr(leaves, "PAYS", 0)
-    monkeypatch.setattr(leaves, "LONG", 0)
+    monkeypatch.setattr(from_rows, "PAYS", 0)
+    monkeypatch.setattr(from_rows, "LONG", 0)
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 2 * LEAF))
     a[LEAF:] *= 1e6
     b[LEAF:] = a[LEAF:] * (1 + 1e-7 * b[LEAF:])
     rows = Rows([pa.table({"a": a, "b": b, "y": rng.normal(size=2 * LEAF)})], ("a", "b"), ("y",))
-    found, way = leaves.moments(rows)
+    found, way = from_rows.moments(rows)
     assert way == "R"
     close(found, by_numpy(rows), 1e-12)
 
@@ -244,7 +244,7 @@ def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and
     rows, gappy = rows_of(3000, 5), rows_of(3000, 5, seed=1)
     assert gapped_by(rows)[1] == "numpy"
     small = record(rows)
-    monkeypatch.setattr(leaves, "PAYS", 0)
+    monkeypatch.setattr(from_rows, "PAYS", 0)
     assert gapped_by(rows)[1] == "R"
     close(record(rows).moments, small.moments, 1e-12)
     table = table_of(gappy)
@@ -253,7 +253,7 @@ def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and
     gappy = Rows([table], rows.features, rows.targets, gaps=True)
     found, way = gapped_by(gappy)
     assert way == "numpy"
-    expected = Gapped.of(gappy.blocks(), rows.features, rows.targets)
+    expected = MomentsWithGaps.of(gappy.blocks(), rows.features, rows.targets)
     assert found.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
-    others = Rows([table], rows.features, rows.targets, gaps=True, chosen=[np.arange(8, 3000, dtype=np.uint32)])
+    others = Rows([table], rows.features, rows.targets, gaps=True, row_numbers=[np.arange(8, 3000, dtype=np.uint32)])
     assert gapped_by(others)[1] == "R"

@@ -8,7 +8,7 @@ from mpmath import mp
 from sklearn.impute import SimpleImputer
 
 from linreg.errors import UserError
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import joined
 
@@ -45,7 +45,7 @@ def test_any_cut_into_blocks_gives_the_record_of_the_rows_filled_with_their_mean
     w = w if weighted else np.ones(len(z))
     parts = [p for p in np.split(np.arange(len(z)), sorted(cuts)) if p.size]
     weights = [w[p] for p in parts] if weighted else None
-    record = Gapped.of([z[p] for p in parts], FEATURES, TARGETS, weights=weights)
+    record = MomentsWithGaps.of([z[p] for p in parts], FEATURES, TARGETS, weights=weights)
     truth = filled(z, w)
     assert record.missing == np.isnan(z).sum()
     assert record.mean_F() == pytest.approx(np.average(truth[:, :3], axis=0, weights=w), rel=1e-12)
@@ -55,7 +55,7 @@ def test_any_cut_into_blocks_gives_the_record_of_the_rows_filled_with_their_mean
 def test_the_means_are_scikit_learns() -> None:
     z, _ = gappy(1)
     imputer = SimpleImputer(strategy="mean").fit(z[:, :3])
-    assert Gapped.of([z], FEATURES, TARGETS).mean_F() == pytest.approx(imputer.statistics_, rel=1e-13)
+    assert MomentsWithGaps.of([z], FEATURES, TARGETS).mean_F() == pytest.approx(imputer.statistics_, rel=1e-13)
 
 
 def test_filling_file_by_file_would_be_wrong_and_is_not_what_happens() -> None:
@@ -63,7 +63,7 @@ def test_filling_file_by_file_would_be_wrong_and_is_not_what_happens() -> None:
     z[:30, 0] += 5  # the first file has another mean
     files = [z[:30], z[30:]]
     apart = np.vstack([filled(f, np.ones(30)) for f in files])
-    record = joined([Gapped.of([f], FEATURES, TARGETS) for f in files])
+    record = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files])
     same(record.moments, Moments.of([filled(z, np.ones(60))], FEATURES, TARGETS))
     assert record.moments.solve().weight_OF != pytest.approx(
         Moments.of([apart], FEATURES, TARGETS).solve().weight_OF, rel=1e-2
@@ -75,7 +75,7 @@ def test_filling_file_by_file_would_be_wrong_and_is_not_what_happens() -> None:
 def test_rows_without_gaps_have_the_bits_of_the_plain_record() -> None:
     z = filled(gappy(3)[0], np.ones(60))
     blocks = [z[:25], z[25:]]
-    record, plain = Gapped.of(blocks, FEATURES, TARGETS), Moments.of(blocks, FEATURES, TARGETS)
+    record, plain = MomentsWithGaps.of(blocks, FEATURES, TARGETS), Moments.of(blocks, FEATURES, TARGETS)
     assert record.filled(record.mean_F()).root_KK.tobytes() == plain.root_KK.tobytes()
     assert (record.gaps, record.missing) == ((), 0)
 
@@ -85,19 +85,21 @@ def test_other_values_than_the_means_fill_too() -> None:
     z, _ = gappy(4)
     fill = np.array([1.0, 2.0, 3.0])
     truth = np.column_stack([np.where(np.isnan(z[:, :3]), fill, z[:, :3]), z[:, 3:]])
-    same(Gapped.of(np.array_split(z, 5), FEATURES, TARGETS).filled(fill), Moments.of([truth], FEATURES, TARGETS))
+    same(
+        MomentsWithGaps.of(np.array_split(z, 5), FEATURES, TARGETS).filled(fill), Moments.of([truth], FEATURES, TARGETS)
+    )
 
 
 def test_a_column_without_any_value_is_an_error_that_names_it() -> None:
     z, _ = gappy(5)
     z[:, 2] = np.nan
     with pytest.raises(UserError, match="column 'c' has no value in any training row: leave it out"):
-        Gapped.of(np.array_split(z, 3), FEATURES, TARGETS).mean_F()
+        MomentsWithGaps.of(np.array_split(z, 3), FEATURES, TARGETS).mean_F()
 
 
 def test_no_rows_are_an_error() -> None:
     with pytest.raises(UserError, match="no rows to learn from"):
-        Gapped.of([], FEATURES, TARGETS)
+        MomentsWithGaps.of([], FEATURES, TARGETS)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first file", "last file"])
@@ -109,7 +111,7 @@ def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) 
     x[:100, 0] = np.nan
     z = np.column_stack([x, y])
     files = np.split(z, 3) if first else np.split(z, 3)[::-1]
-    found = joined([Gapped.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
+    found = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
     whole = filled(z, np.ones(300))
     truth = exact_slopes(x, y)
     ours, plain = (digits_of(w, truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
@@ -139,7 +141,7 @@ def test_a_constant_with_gaps_is_constant_though_a_file_has_none_of_it(empty: in
         z = rng.normal(size=(5 * rows, 5))
         z[:, 1] = np.where(rng.random(5 * rows) < 0.3, np.nan, 0.3)
         z[empty * rows : (empty + 1) * rows, 1] = np.nan
-        record = joined([Gapped.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
+        record = joined([MomentsWithGaps.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
         assert record.spread_P[1] == 0
         assert record.solve().deficient == ("b",)
 
@@ -150,5 +152,5 @@ def test_the_mean_keeps_its_digits_where_the_gaps_have_nearly_all_the_weight(hea
     z = rng.normal(size=(200, 5)) + np.array([10, 0, 0, 0, 0])
     z[:3, 0] = np.nan
     w = np.where(np.isnan(z[:, 0]), heavy, 1.0)
-    found = Gapped.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
+    found = MomentsWithGaps.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
     assert found[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)

@@ -81,7 +81,8 @@ def test_coefficients_are_slopes_times_spreads_the_largest_on_top() -> None:
 
 def test_the_ridge_path_shows_every_weight_decay_none_apart_and_the_marked_ones() -> None:
     decays, rmse = np.array([0.0, 0.1, 1.0, 10.0]), np.array([3.0, 2.0, 1.0, 4.0])
-    figure = plots.ridge_path(decays, rmse, rmse / 10, np.array([5.0, 4.0, 3.0, 1.5]), folds=5, best=2, within=3, own=0)
+    degrees = np.array([5.0, 4.0, 3.0, 1.5])
+    figure = plots.ridge_path(decays, rmse, rmse / 10, degrees, folds=5, best=2, within=3, current=0)
     axes, top = figure.axes
     path, none, limit, best, within, own = axes.get_lines()
     assert (list(path.get_xdata()), list(path.get_ydata())) == (decays[1:].tolist(), rmse[1:].tolist())

@@ -17,7 +17,7 @@ from linreg.errors import UserError
 from linreg.ingest.dataset import load
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.selection import folds
 from linreg.selection import kfold as crossval
@@ -447,7 +447,7 @@ def test_gaps_are_filled_with_the_means_of_each_training_part() -> None:
     x[rng.random(x.shape) < 0.15] = np.nan
     fold, config = dealt(120), TrainConfig(weight_decay=0.1)
     names = tuple(f"x{i}" for i in range(5)), ("y0", "y1")
-    taken = [Gapped.of([np.hstack([x, y])[fold == k]], *names) for k in range(5)]
+    taken = [MomentsWithGaps.of([np.hstack([x, y])[fold == k]], *names) for k in range(5)]
     errors = []
     for train, test in PredefinedSplit(fold).split():
         model = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=0.1 * len(train), solver="svd"))
@@ -463,7 +463,7 @@ def test_a_column_without_a_value_in_a_training_part_is_a_reason() -> None:
     x[:, 2] = np.nan
     x[3, 2] = 1.0
     names = tuple(f"x{i}" for i in range(5)), ("y0", "y1")
-    taken = [Gapped.of([np.hstack([x, y])[k::2]], *names) for k in range(2)]
+    taken = [MomentsWithGaps.of([np.hstack([x, y])[k::2]], *names) for k in range(2)]
     found = cross_validation(taken, TrainConfig())
     assert isinstance(found, str)
     assert "in the training part of a fold, column 'x2' has no value" in found
@@ -493,7 +493,7 @@ def test_rows_of_a_data_set_become_records_of_their_folds_weights_and_gaps_inclu
     dataset = load(how, folds=fold_count)
     taken = fold_records(dataset.folds)
     assert len(taken) == 5
-    assert all(isinstance(fold, Gapped) for fold in taken)
+    assert all(isinstance(fold, MomentsWithGaps) for fold in taken)
     assert sum(fold.rows for fold in taken) == len(dataset.train) == 45
     assert sum(fold.moments.weight for fold in taken) == pytest.approx(frame["w"].sum())
     assert isinstance(cross_validation(taken, TrainConfig()), crossval.CrossValidation)

@@ -13,13 +13,13 @@ from linreg.config import Config
 from linreg.config_file import from_dict
 from linreg.least_squares.inference import infer
 from linreg.least_squares.objective import Objective
-from linreg.least_squares.validity import known
+from linreg.least_squares.validity import caller_reasons
 from linreg.metrics import regression_metrics
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 
 Files = Mapping[str, np.ndarray]  # rows (N, F + O) of a file, by its name
 
@@ -57,14 +57,14 @@ def keep(
     features, targets = config.data.features, config.data.targets
     moments = Moments.of(list(files.values()), features, targets)
     model = descended(moments, config, short_of=short_of)
-    why = known(weight_decay=config.train.weight_decay, l1=config.train.l1)
+    why = caller_reasons(weight_decay=config.train.weight_decay, l1=config.train.l1)
     judges = np.vstack(list(files.values())) if test is None else test
     partitions = tuple((name, str(abs(float(z.sum())))) for name, z in files.items())
-    ends = Extent(judges.min(axis=0), judges.max(axis=0))
+    ends = Ranges(judges.min(axis=0), judges.max(axis=0))
     kept = {
         "moments": moments,
         "inference": infer(model, moments, reasons=why),
-        "test": Gapped.of([judges], features, targets),
+        "test": MomentsWithGaps.of([judges], features, targets),
         "lineage": Lineage(partitions, tuple(float(len(z)) for z in files.values()), (*features, *targets), ends),
     }
     told = {

@@ -11,26 +11,26 @@ from typing import Any
 from flows.cli.pages.columns import WIDTH, grid, plain, short
 from flows.cli.pages.heading import at, judged_on
 from flows.tracking.registry import Version
-from linreg.least_squares.coefficient_moves import Difference, Move, Parts
+from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference
 
 MOST = 20  # coefficients
 _NEAR = 0.01  # standard errors: nearer is told as "within 0.01"
-_PARTS = tuple(f.name for f in fields(Parts))
-_Named = tuple[str, str, Move]  # target, name, move
+_PARTS = tuple(f.name for f in fields(Causes))
+_Named = tuple[str, str, CoefficientChange]  # target, name, move
 
 
 def verdict(difference: Difference, before: Version, after: Version, *, same_rows: bool) -> str:
     """What moved and why, in one line."""
     if before.ref == after.ref:
         return f"both are {before.ref}: nothing moved"
-    if not any(move.parts for _, _, move in difference):
+    if not any(move.causes for _, _, move in difference):
         return f"what moved is listed, not why: {'; '.join(difference.unexplained)}"
     by_data = "the data moved the optimum" + (" no further than chance may" if difference.data_may_be_chance else "")
     causes = ["the training rows are the same" if same_rows else _moved(difference, "data", by_data)]
     causes += [
         _moved(difference, part, cause)
         for part, cause in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
-        if any(move.parts and getattr(move.parts, part) for _, _, move in difference)
+        if any(move.causes and getattr(move.causes, part) for _, _, move in difference)
     ]
     return "; ".join([*causes, _stopped(difference, before, after)])
 
@@ -48,7 +48,7 @@ def page(document: Mapping[str, Any], difference: Difference, before: Version, a
 
 def _moved(difference: Difference, part: str, words: str) -> str:
     """How far one of the causes moved a coefficient at most."""
-    moved = [(t, n, m, getattr(m.parts, part)) for t, n, m in difference if m.parts]
+    moved = [(t, n, m, getattr(m.causes, part)) for t, n, m in difference if m.causes]
     in_errors = [(abs(size), t, n) for t, n, m, v in moved if (size := m.in_errors(v)) is not None]
     if in_errors:
         size, target, name = max(in_errors)
@@ -108,8 +108,10 @@ def _from_optimum(distance: float | None) -> str:
 def _table(difference: Difference) -> Iterator[str]:
     """The moves, worst first: in standard errors where there are some, else in the coefficients' own units."""
     moves = sorted(difference, key=_size, reverse=True)
-    used = [p for p in _PARTS if p in ("data", "optimiser") or any(m.parts and getattr(m.parts, p) for *_, m in moves)]
-    own = difference.yardstick is None
+    used = [
+        p for p in _PARTS if p in ("data", "optimiser") or any(m.causes and getattr(m.causes, p) for *_, m in moves)
+    ]
+    own = difference.unit is None
     head = ["before", "after", "move", *([] if own else ["in se"]), *used]
     rows = [[_title(difference, t, n), *_cells(m, used, own=own)] for t, n, m in moves[:MOST]]
     over = max(map(len, grid(["", *head], rows).splitlines())) - WIDTH
@@ -124,16 +126,16 @@ def _table(difference: Difference) -> Iterator[str]:
 def _size(named: _Named) -> tuple[float, float]:
     """What moves are sorted by: standard errors, and where there are none the effect on a prediction."""
     move = named[2]
-    size, effect = move.in_errors(move.move), move.effect
+    size, effect = move.in_errors(move.change), move.effect
     return (-1.0 if size is None else abs(size), 0.0 if effect is None else abs(effect))
 
 
-def _cells(move: Move, used: Iterable[str], *, own: bool) -> list[str]:
-    numbers = [f"{move.before:.6g}", f"{move.after:.6g}", f"{move.move:.3g}"]
-    parts = [getattr(move.parts, p) if move.parts else None for p in used]
+def _cells(move: CoefficientChange, used: Iterable[str], *, own: bool) -> list[str]:
+    numbers = [f"{move.before:.6g}", f"{move.after:.6g}", f"{move.change:.3g}"]
+    parts = [getattr(move.causes, p) if move.causes else None for p in used]
     if own:
         return [*numbers, *("" if p is None else f"{p:.3g}" for p in parts)]
-    sizes = [None if p is None else move.in_errors(p) for p in (move.move, *parts)]
+    sizes = [None if p is None else move.in_errors(p) for p in (move.change, *parts)]
     return [*numbers, *("" if s is None else f"{s:.2f}" if abs(s) < 1e6 else f"{s:.3g}" for s in sizes)]
 
 

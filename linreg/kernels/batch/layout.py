@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from linreg.kernels.batch import narrow
+from linreg.kernels.batch import row_lanes
 from linreg.kernels.batch.shapes import vector_lanes
 
 
 def pack(weight_OF: Any, bias_O: Any) -> Any:
     """Parameters or velocities in the layout of ``epoch.epoch``: (O, F + 1) for few, else padded weights and biases."""
     targets, features = weight_OF.shape
-    if narrow.fits(features, targets):
+    if row_lanes.fits(features, targets):
         return np.hstack([weight_OF, bias_O[:, None]]).ravel()
     lanes = vector_lanes(weight_OF.dtype)
     padded = np.zeros((targets, -(-features // lanes) * lanes), weight_OF.dtype)
@@ -24,9 +24,9 @@ def pack(weight_OF: Any, bias_O: Any) -> Any:
 
 def unpack(packed: Any, features: int, targets: int) -> tuple[Any, Any]:
     """The weights (O, F) and biases (O) of ``pack``: copies."""
-    if narrow.fits(features, targets):
-        both = packed.reshape(targets, features + 1)
-        return both[:, :-1].copy(), both[:, -1].copy()
+    if row_lanes.fits(features, targets):
+        rows = packed.reshape(targets, features + 1)
+        return rows[:, :-1].copy(), rows[:, -1].copy()
     weights = packed[: len(packed) - targets].reshape(targets, -1)
     return weights[:, :features].copy(), packed[len(packed) - targets :].copy()
 
@@ -38,17 +38,17 @@ def pack_many(thetas: Any, features: int, targets: int) -> Any:
     return np.ascontiguousarray(columns[_without_padding(len(columns), features, targets, lanes)]).ravel()
 
 
-def pack_how(how_K3: Any) -> Any:
+def pack_settings(settings_K3: Any) -> Any:
     """Rate, weight decay and 1 - rate * weight decay of up to L models, as ``epoch.epoch_of_many`` takes them, flat."""
-    lanes = vector_lanes(how_K3.dtype)
-    return np.stack([*how_K3, *[how_K3[-1]] * (lanes - len(how_K3))], axis=1).ravel()
+    lanes = vector_lanes(settings_K3.dtype)
+    return np.stack([*settings_K3, *[settings_K3[-1]] * (lanes - len(settings_K3))], axis=1).ravel()
 
 
 def unpack_many(packed: Any, features: int, targets: int, count: int) -> list[Any]:
     """The parameters of the first models, each as ``pack`` has it."""
     lanes = vector_lanes(packed.dtype)
     columns = packed.reshape(-1, lanes)
-    width = features + 1 if narrow.fits(features, targets) else -(-features // lanes) * lanes + 1
+    width = features + 1 if row_lanes.fits(features, targets) else -(-features // lanes) * lanes + 1
     out = np.zeros((targets * width, lanes), packed.dtype)
     out[_without_padding(len(out), features, targets, lanes)] = columns
     return [np.ascontiguousarray(out[:, k]) for k in range(count)]
@@ -57,7 +57,7 @@ def unpack_many(packed: Any, features: int, targets: int, count: int) -> list[An
 def _without_padding(length: int, features: int, targets: int, lanes: int) -> Any:
     """Which of the numbers of ``pack`` are parameters."""
     keep = np.ones(length, dtype=bool)
-    if not narrow.fits(features, targets):
+    if not row_lanes.fits(features, targets):
         weights = keep[: length - targets].reshape(targets, -1)
         weights[:, features:] = False
     return keep

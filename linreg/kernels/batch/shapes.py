@@ -62,7 +62,7 @@ class Model(NamedTuple):
     sums: Any
 
 
-class Coming(NamedTuple):
+class NextBlock(NamedTuple):
     """A block on its way into a stage; see ``staging``.
 
     Args:
@@ -88,14 +88,15 @@ class Kernels(NamedTuple):
     """How batches are computed, inlined into a loop.
 
     Args:
-        part: ``(stage, room, start, stop, size, model, how)`` adds the products of some rows of a batch of ``size``.
-        finish: ``(model, size, how, first)`` makes the step that the sums ask for, and leaves 0 there.
-        whole: ``(stage, room, start, batches, size, model, how, first, coming, done)`` does batches that lie in a stage
-            as a whole, and fills the other one meanwhile; returns how many of its rows are there.
+        part: ``(stage, room, start, stop, size, model, settings)`` adds the products of some rows of a batch of
+            ``size``.
+        finish: ``(model, size, settings, first)`` makes the step that the sums ask for, and leaves 0 there.
+        full_batches: ``(stage, room, start, batches, size, model, settings, first, next_block, staged)`` does batches
+            that lie in a stage as a whole, and fills the other one meanwhile; returns how many of its rows are there.
         sums: how many numbers ``Model.sums`` holds.
     """
 
     part: Any
     finish: Any
-    whole: Any
+    full_batches: Any
     sums: int

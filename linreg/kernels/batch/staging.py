@@ -37,15 +37,15 @@ def places(out: Any, keys: Any, tail: Any, rows: int, block: int, shuffled: bool
 
 
 def feeder(shape: Shape, *, by_column: bool) -> Any:
-    """``feed(coming, done, count)``: so many more rows of a block into its stage; returns how many are there then."""
-    put = _by_column(shape) if by_column else _by_row(shape)
+    """``feed(block, staged, count)``: so many more rows into the block's stage; returns how many are there."""
+    stage_row = _by_column(shape) if by_column else _by_row(shape)
 
     @inlined
-    def feed(coming: Any, done: int, count: int) -> Any:
-        until = min(done + count, coming.rows)
-        for i in range(done, until):
-            put(coming.source, coming.stage, coming.room, coming.base + i, np.intp(at(coming.place, i)), coming.ahead)
-        return until
+    def feed(block: Any, staged: int, count: int) -> Any:
+        stop = min(staged + count, block.rows)
+        for i in range(staged, stop):
+            stage_row(block.source, block.stage, block.room, block.base + i, np.intp(at(block.place, i)), block.ahead)
+        return stop
 
     return feed
 
@@ -54,7 +54,7 @@ def _by_column(shape: Shape) -> Any:
     f, o, weighted = shape.features, shape.targets, shape.weighted
 
     @inlined
-    def put(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
+    def stage_row(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
         x, y, w = source
         _, columns = stage
         fetch(x, (row + ahead) * f)
@@ -66,29 +66,29 @@ def _by_column(shape: Shape) -> Any:
         if weighted:
             set_at(columns, (f + o) * s + to, at(w, row))
 
-    return put
+    return stage_row
 
 
 def _by_row(shape: Shape) -> Any:
     f, o, weighted, count, width = shape.features, shape.targets, shape.weighted, shape.lanes, shape.width
     v = lanes(numba_type(shape.dtype), count)
     load, load_first, store = v.load, v.load_first, v.store
-    whole, rest = f // count * count, f % count
+    aligned, rest = f // count * count, f % count
 
     @inlined
-    def put(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
+    def stage_row(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
         x, y, w = source
         rows, columns = stage
-        for c in range(0, whole, count):
+        for c in range(0, aligned, count):
             store(rows, to * width + c, load(x, row * f + c))
             fetch(x, (row + ahead) * f + c)
         if rest:
-            store(rows, to * width + whole, load_first(x, row * f + whole, rest))
-            fetch(x, (row + ahead) * f + whole)
+            store(rows, to * width + aligned, load_first(x, row * f + aligned, rest))
+            fetch(x, (row + ahead) * f + aligned)
         fetch(y, (row + ahead) * o)
         for j in range(o):
             set_at(columns, j * s + to, at(y, row * o + j))
         if weighted:
             set_at(columns, o * s + to, at(w, row))
 
-    return put
+    return stage_row

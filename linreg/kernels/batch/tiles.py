@@ -3,7 +3,7 @@
 Residuals of a panel of L rows first, then their products with the rows, which the cache still holds: each vector that
 is loaded serves a whole tile.
 
-Shapes: as in ``wide``; ``r`` is (O, L), the residuals of a panel.
+Shapes: as in ``feature_lanes``; ``r`` is (O, L), the residuals of a panel.
 """
 
 from typing import Any
@@ -25,12 +25,12 @@ def panels(shape: Shape, v: Lanes) -> Any:
     load, total = v.load, v.total
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _how: Any) -> None:
+    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any) -> None:
         r = np.zeros(o * count, dtype)
         for i in range(start, stop, count):
-            here = min(count, stop - i)
-            residuals(stage, s, i, here, model.theta, r)
-            products(stage[0], i, here, r, model.sums)
+            rows = min(count, stop - i)
+            residuals(stage, s, i, rows, model.theta, r)
+            products(stage[0], i, rows, r, model.sums)
             for t in range(o):
                 set_at(model.sums, biases + t, at(model.sums, biases + t) + total(load(r, t * count)))
 
@@ -38,8 +38,8 @@ def panels(shape: Shape, v: Lanes) -> Any:
 
 
 def _residuals(shape: Shape, v: Lanes) -> Any:
-    """``r`` of the L rows from ``start`` on; 0 for those that are not ``here``."""
-    o, weighted, biases, whole, rest = (
+    """``r`` of the L rows from ``start`` on; 0 for those that are not among ``size``."""
+    o, weighted, biases, in_tiles, rest = (
         shape.targets,
         shape.weighted,
         shape.targets * shape.width,
@@ -49,40 +49,40 @@ def _residuals(shape: Shape, v: Lanes) -> Any:
     dots, dots_rest = _dots(v, shape.chunks, TILE), _dots(v, shape.chunks, rest)
 
     @inlined
-    def residuals(stage: Any, s: int, start: int, here: int, theta: Any, r: Any) -> None:
+    def residuals(stage: Any, s: int, start: int, size: int, theta: Any, r: Any) -> None:
         rows, columns = stage
-        for i in range(0, here, ROWS):
-            for t in range(0, whole, TILE):
+        for i in range(0, size, ROWS):
+            for t in range(0, in_tiles, TILE):
                 dots(rows, start + i, theta, t, r, i)
             if rest:
-                dots_rest(rows, start + i, theta, whole, r, i)
+                dots_rest(rows, start + i, theta, in_tiles, r, i)
         for t in range(o):
             difference = sub(load(r, t * count), sub(load(columns, t * s + start), splat(at(theta, biases + t))))
             if weighted:
                 difference = mul(difference, load(columns, o * s + start))
-            store(r, t * count, below(difference, here))
+            store(r, t * count, below(difference, size))
 
     return residuals
 
 
 def _products(shape: Shape, v: Lanes) -> Any:
-    """Add ``r x`` of the rows that are ``here``."""
-    chunks, (whole_o, rest_o), (whole_c, rest_c) = shape.chunks, _tiled(shape.targets), _tiled(shape.chunks)
+    """Add ``r x`` of ``size`` rows."""
+    chunks, (in_tiles_o, rest_o), (in_tiles_c, rest_c) = shape.chunks, _tiled(shape.targets), _tiled(shape.chunks)
     outer, outer_o = _outer(v, chunks, TILE, TILE), _outer(v, chunks, TILE, rest_o)
     outer_c, outer_co = _outer(v, chunks, rest_c, TILE), _outer(v, chunks, rest_c, rest_o)
 
     @inlined
-    def products(rows: Any, start: int, here: int, r: Any, sums: Any) -> None:
-        for c in range(0, whole_c, TILE):
-            for t in range(0, whole_o, TILE):
-                outer(rows, start, here, r, sums, c, t)
+    def products(rows: Any, start: int, size: int, r: Any, sums: Any) -> None:
+        for c in range(0, in_tiles_c, TILE):
+            for t in range(0, in_tiles_o, TILE):
+                outer(rows, start, size, r, sums, c, t)
             if rest_o:
-                outer_o(rows, start, here, r, sums, c, whole_o)
+                outer_o(rows, start, size, r, sums, c, in_tiles_o)
         if rest_c:
-            for t in range(0, whole_o, TILE):
-                outer_c(rows, start, here, r, sums, whole_c, t)
+            for t in range(0, in_tiles_o, TILE):
+                outer_c(rows, start, size, r, sums, in_tiles_c, t)
             if rest_o:
-                outer_co(rows, start, here, r, sums, whole_c, whole_o)
+                outer_co(rows, start, size, r, sums, in_tiles_c, in_tiles_o)
 
     return products
 
@@ -121,12 +121,12 @@ def _outer(v: Lanes, chunks: int, vectors: int, targets: int) -> Any:
     stack, get, put, width = v.stack, v.get, v.put, chunks * v.count
 
     @inlined
-    def outer(rows: Any, start: int, here: int, r: Any, g: Any, chunk: int, target: int) -> None:
+    def outer(rows: Any, start: int, size: int, r: Any, g: Any, chunk: int, target: int) -> None:
         sums = stack()
         for c in range(vectors):
             for t in range(targets):
                 put(sums, c * targets + t, load(g, (target + t) * width + (chunk + c) * count))
-        for i in range(here):
+        for i in range(size):
             for c in range(vectors):
                 x = load(rows, (start + i) * width + (chunk + c) * count)
                 for t in range(targets):

@@ -55,7 +55,7 @@ def chunk(out: Any, addresses: Any, single: Any, chosen: Any, shift: Any, root: 
     (empty: all), ``root`` holds the square roots of their weights (empty: all 1). What is no whole vector is copied
     one by one: nothing behind a column is read.
     """
-    whole = 0 if chosen.size else rows // LANES * LANES
+    aligned = 0 if chosen.size else rows // LANES * LANES
     for i in range(0, CHUNK, LANES):
         _store(out, i, _below(_splat(1.0), rows - i))
     for i in range(rows if root.size else 0):
@@ -63,14 +63,14 @@ def chunk(out: Any, addresses: Any, single: Any, chosen: Any, shift: Any, root: 
     for p in range(addresses.size):
         to, c, address = (p + 1) * CHUNK, _splat(shift[p]), addresses[p]
         if single[p]:
-            for i in range(0, whole, LANES):
+            for i in range(0, aligned, LANES):
                 _store(out, to + i, _mul(_sub(_floats(address + (start + i) * 4), c), _load(out, i)))
-            for i in range(whole, rows):
+            for i in range(aligned, rows):
                 set_at(out, to + i, (_float_at(address + _row(chosen, start + i) * 4) - shift[p]) * at(out, i))
         else:
-            for i in range(0, whole, LANES):
+            for i in range(0, aligned, LANES):
                 _store(out, to + i, _mul(_sub(_doubles(address + (start + i) * 8), c), _load(out, i)))
-            for i in range(whole, rows):
+            for i in range(aligned, rows):
                 set_at(out, to + i, (_double_at(address + _row(chosen, start + i) * 8) - shift[p]) * at(out, i))
         for i in range(rows, CHUNK):
             set_at(out, to + i, 0.0)

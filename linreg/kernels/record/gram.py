@@ -41,7 +41,7 @@ def _tile(g: Any, z: Any, room: int, i: int, j: int) -> None:
 
 @compiled()
 def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
-    """``(G, shift)`` of rows, the ones first; the upper triangle of G counts. See ``columns``."""
+    """``(G, shift)`` of rows, the ones first; the upper triangle of G counts. See ``columns.chunk``."""
     k = addresses.size + 1
     room = (k + TILE - 1) // TILE * TILE
     shift = means(addresses, single, chosen, root, min(rows, SAMPLE), rows)

@@ -130,16 +130,16 @@ def absorb(r: Any, z: Any, k: int) -> None:
                 _add_column(z, c, j, -w)
         if first + PANEL < k:
             _inner(z, first, count, t)
-            whole = (k - first - PANEL) // TOGETHER * TOGETHER + first + PANEL
-            for j in range(first + PANEL, whole, TOGETHER):
+            paired = (k - first - PANEL) // TOGETHER * TOGETHER + first + PANEL
+            for j in range(first + PANEL, paired, TOGETHER):
                 _apply(r, z, k, first, t, j)
-            for j in range(whole, k):
+            for j in range(paired, k):
                 _apply_one(r, z, k, first, t, j)
 
 
 @compiled()
 def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
-    """``(R, shift)`` of rows; see ``columns`` for the arguments. R is (K, K)."""
+    """``(R, shift)`` of rows; see ``columns.chunk`` for the arguments. R is (K, K)."""
     k = addresses.size + 1
     shift = means(addresses, single, chosen, root, min(rows, SAMPLE), rows)
     r, z = np.zeros(k * k), np.zeros(k * CHUNK)

@@ -54,9 +54,9 @@ class Fused(Sgd):
         """Whether several such models can share a pass: plain descents on the CPU, long enough, of a compiled shape."""
         if self.momentum or problem.device.type != "cpu" or not self._pays(problem):
             return False
-        from linreg.kernels.batch import many
+        from linreg.kernels.batch import model_lanes
 
-        return many.fits(self._shape(problem))
+        return model_lanes.fits(self._shape(problem))
 
     def _shape(self, problem: Problem) -> "Shape":
         from linreg.kernels.batch.shapes import Shape
@@ -89,7 +89,7 @@ class Fused(Sgd):
         return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 
     def _how(self, dtype: np.dtype[Any], epoch: int) -> Array:
-        """The numbers of one epoch that ``compiled.epoch`` takes."""
+        """The numbers of one epoch that ``kernels.batch.epoch`` takes."""
         rate = self.rate(epoch)
         keep = 1 - rate * self.weight_decay
         return np.array([rate, self.momentum, 1 - self.dampening, self.nesterov, self.weight_decay, keep], dtype)
@@ -130,7 +130,7 @@ def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[Stat
     walk = loops.epoch_of_many(trainers[0]._shape(problem), batch=order.batch)
     theta = layout.pack_many([layout.pack(s["weight"].numpy(), s["bias"].numpy()) for s in states], *shape)
     how_K6 = np.stack([t._how(x.dtype, epoch) for t in trainers])
-    how = layout.pack_how(how_K6[:, [0, 4, 5]])
+    how = layout.pack_settings(how_K6[:, [0, 4, 5]])
     walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), how, epoch == 1)
     moved = [layout.unpack(p, *shape) for p in layout.unpack_many(theta, *shape, len(states))]
     done = torch.tensor(epoch)

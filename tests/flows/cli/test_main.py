@@ -24,8 +24,7 @@ from flows import progress
 from flows.cli import lookups
 from flows.cli.main import main
 from flows.results.outcome import Outcome
-from flows.tracking import registry
-from flows.tracking import unchanged_runs as nights
+from flows.tracking import registry, unchanged_runs
 from flows.tracking.run import TrackedRun
 from flows.tracking.store import open_store
 from tests.support import processes
@@ -240,10 +239,10 @@ def test_a_note_of_nights_that_other_hands_changed_is_as_good_as_none(scene):  #
     store = open_store(create=False)
     client, version = store.client, registry.lookup(store, "crop-yield/1")
     for note in ("yes", "{}", "[1]", '{"times": "x"}'):
-        client.set_model_version_tag("crop-yield", "1", nights.TAG, note)
+        client.set_model_version_tag("crop-yield", "1", unchanged_runs.TAG, note)
         assert "of crop-yield/1 unchanged" not in linreg("runs", "crops").out
     assert registry.see_again(store, version, flow_run_id=None).times == 1
-    client.delete_model_version_tag("crop-yield", "1", nights.TAG)
+    client.delete_model_version_tag("crop-yield", "1", unchanged_runs.TAG)
 
 
 def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from flows.steps.ingest import ingest
 from flows.sweep_pipeline import run_sweep
 from flows.tracking import registry
 from linreg.config_file import from_dict
-from linreg.files import partitions as source
+from linreg.files import partitions
 from tests.support.flows import crops, flow_runs, make_folder
 from tests.support.processes import wait_for
 from tests.support.tracked import new_store
@@ -49,7 +49,7 @@ def made(prefect_api, tmp_path_factory):  # noqa: ARG001 - the flows find the se
     """Four nights: the first, one like it, one that drifts, and that one where drift stops."""
     with pytest.MonkeyPatch.context() as patch:
         folder = make_folder(tmp_path_factory.mktemp("drift") / "work", patch)
-        patch.setattr(source, "_SETTLED", -1)
+        patch.setattr(partitions, "_SETTLED", -1)
         store = new_store(folder)
         config, strict = from_dict(table()), from_dict(table(drift={"stop": {"mean": 15.0}}))
         for number in range(3):
@@ -157,7 +157,7 @@ def event_of(name: str, outcome: Outcome) -> dict:
 
 def test_a_stop_is_told_on_the_page_and_in_the_list(made, monkeypatch, capfd):
     monkeypatch.chdir(made.folder)
-    monkeypatch.setattr(source, "_SETTLED", -1)
+    monkeypatch.setattr(partitions, "_SETTLED", -1)
     Path("strict.toml").write_text(tomli_w.dumps(table(drift={"stop": {"mean": 15.0}})))
     night(5, a=3)
     assert main(["run", "strict.toml"]) == 0

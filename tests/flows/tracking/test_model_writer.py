@@ -15,17 +15,15 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 
-from flows.tracking import model_reader as directory
-from flows.tracking import model_writer as served
-from flows.tracking import registry
+from flows.tracking import model_reader, model_writer, registry
 from linreg.errors import UserError
 from linreg.least_squares.inference import infer
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import Gapped
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Extent
+from linreg.moments.ranges import Ranges
 from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
 from tests.support.servers import answers
 from tests.support.tracked import FACTS, MODEL, X_NF, logged_run, new_store
@@ -37,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as A
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "model"
-    served.write(MODEL, path, example_NF=X_NF, metadata={"trainer": "gram"})
+    model_writer.write(MODEL, path, example_NF=X_NF, metadata={"trainer": "gram"})
     return path
 
 
@@ -140,7 +138,7 @@ def test_pytorch_keeps_the_digits_of_columns_far_from_zero(tmp_path):
     import mlflow.pytorch
 
     far = LinearModel(np.array([[3.0]]), np.array([0.5]), np.array([16_000_001.0]), ("year",), ("y",))
-    served.write(far, tmp_path / "model", example_NF=[[16_000_002.0]], metadata={})
+    model_writer.write(far, tmp_path / "model", example_NF=[[16_000_002.0]], metadata={})
     x = torch.tensor([[16_000_002.0], [16_000_000.0]])
     assert mlflow.pytorch.load_model(str(tmp_path / "model"))(x).tolist() == [[3.5], [-2.5]]
 
@@ -159,7 +157,7 @@ def test_every_shape_of_model_is_served(tmp_path, features, targets):
     )
     model = LinearModel(weight_OF, bias_O, mean_F, columns, names)
     x_NF = rng.normal(size=(7, features)).astype(np.float32)
-    served.write(model, tmp_path / "model", example_NF=x_NF, metadata={})
+    model_writer.write(model, tmp_path / "model", example_NF=x_NF, metadata={})
     frame = pd.DataFrame(x_NF, columns=list(columns))
     y = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(frame)
     np.testing.assert_allclose(y.to_numpy(), model.predict(x_NF), rtol=1e-12)
@@ -193,7 +191,7 @@ def test_no_file_is_a_pickle_but_torchs_own_list_of_example_shapes(folder):
     """The exporter always writes its example input (two rows of ones) as a checkpoint; it holds tensors alone."""
     for path in filter(os.path.isfile, folder.rglob("*")):
         assert path.suffix not in (".pkl", ".pickle", ".pth")
-    with zipfile.ZipFile(folder / served.PROGRAM) as program:
+    with zipfile.ZipFile(folder / model_writer.PROGRAM) as program:
         (inside,) = (n for n in program.namelist() if n.endswith(".pt"))
         with program.open(inside) as f, zipfile.ZipFile(f) as checkpoint:
             (stream,) = (n for n in checkpoint.namelist() if n.endswith("data.pkl"))
@@ -201,7 +199,7 @@ def test_no_file_is_a_pickle_but_torchs_own_list_of_example_shapes(folder):
     assert set(called) <= {"torch._utils _rebuild_tensor_v2", "torch FloatStorage", "collections OrderedDict"}
 
 
-@pytest.mark.parametrize("file", [served.WEIGHTS, served.PROGRAM, served.CODE, served.MANIFEST])
+@pytest.mark.parametrize("file", [model_writer.WEIGHTS, model_writer.PROGRAM, model_writer.CODE, model_writer.MANIFEST])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(folder, tmp_path, file, damage):
     import mlflow.pyfunc
@@ -213,15 +211,15 @@ def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(folder, tmp_path, fil
     (copy / file).write_bytes(data[:-1] if damage == "cut" else data)
     if damage == "remove":
         (copy / file).unlink()
-    manifest = directory.sha256(folder / served.MANIFEST)
+    manifest = model_reader.sha256(folder / model_writer.MANIFEST)
     with pytest.raises(UserError, match=rf"{file}|no readable manifest"):
-        directory.read(copy, manifest=manifest)
+        model_reader.read(copy, manifest=manifest)
     with pytest.raises(Exception, match=r".+"):
         mlflow.pyfunc.load_model(str(copy)).predict(pd.DataFrame(X_NF, columns=list(MODEL.features)))
 
 
 def test_what_was_written_is_read_back(folder):
-    model = directory.read(folder)
+    model = model_reader.read(folder)
     assert (model.predict(X_NF) == MODEL.predict(X_NF)).all()
 
 
@@ -230,8 +228,8 @@ def test_what_was_written_is_read_back(folder):
 
 NAMES = MODEL.features, MODEL.targets
 # a gap in the first row; a column without any value has no range
-TEST = Gapped.of([np.array([[np.nan, 2.0, 3.0, 4.0, 5.0], [1.5, 2, 2, 2, 0], [1, 1, 0, 2, 7]])], *NAMES)
-ENDS = Extent(np.array([1.0, 1, 0, 2, np.inf]), np.array([1.5, 2, 3, 4, -np.inf]))
+TEST = MomentsWithGaps.of([np.array([[np.nan, 2.0, 3.0, 4.0, 5.0], [1.5, 2, 2, 2, 0], [1, 1, 0, 2, 7]])], *NAMES)
+ENDS = Ranges(np.array([1.0, 1, 0, 2, np.inf]), np.array([1.5, 2, 3, 4, -np.inf]))
 LINEAGE = Lineage((("a.csv", "00ff"), ("d=1/b.csv", "01")), (3.0, 0.0), (*NAMES[0], *NAMES[1]), ENDS)
 
 
@@ -247,12 +245,12 @@ def record():
 def whole(record, tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "model"
     kept = {"moments": record, "inference": infer(MODEL, record), "test": TEST, "lineage": LINEAGE}
-    served.write(MODEL, path, example_NF=X_NF, metadata={}, **kept)
+    model_writer.write(MODEL, path, example_NF=X_NF, metadata={}, **kept)
     return path
 
 
 def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
-    held = directory.read_contents(whole, manifest=directory.sha256(whole / directory.MANIFEST))
+    held = model_reader.read_contents(whole, manifest=model_reader.sha256(whole / model_reader.MANIFEST))
     assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
     assert held.inference == infer(MODEL, record)
     assert (held.moments.rows, held.moments.weight) == (record.rows, record.weight)
@@ -261,24 +259,26 @@ def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
     assert (held.test.moments.root_KK == TEST.moments.root_KK).all()
     for field in ("partitions", "weights", "columns"):
         assert getattr(held.lineage, field) == getattr(LINEAGE, field)
-    assert (held.lineage.extent.low_P == LINEAGE.extent.low_P).all()
-    assert (held.lineage.extent.high_P == LINEAGE.extent.high_P).all()
+    assert (held.lineage.ranges.low_P == LINEAGE.ranges.low_P).all()
+    assert (held.lineage.ranges.high_P == LINEAGE.ranges.high_P).all()
     assert held.lineage.digests == {"00ff", "01"}
 
 
 def test_a_version_without_them_gives_the_parameters(folder):
-    held = directory.read_contents(folder)
+    held = model_reader.read_contents(folder)
     assert (held.moments, held.inference, held.test, held.lineage) == (None, None, None, None)
     assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
 
 
 def test_an_inference_that_the_manifest_does_not_know_is_not_read(folder, whole, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    shutil.copy(whole / directory.INFERENCE, copy / directory.INFERENCE)
-    assert directory.read_contents(copy).inference is None
+    shutil.copy(whole / model_reader.INFERENCE, copy / model_reader.INFERENCE)
+    assert model_reader.read_contents(copy).inference is None
 
 
-@pytest.mark.parametrize("file", [directory.MOMENTS, directory.INFERENCE, directory.TEST, directory.LINEAGE])
+@pytest.mark.parametrize(
+    "file", [model_reader.MOMENTS, model_reader.INFERENCE, model_reader.TEST, model_reader.LINEAGE]
+)
 def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole, tmp_path, file):
     import mlflow.pyfunc
 
@@ -287,7 +287,7 @@ def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole,
     data[-20] ^= 1
     (copy / file).write_bytes(data)
     with pytest.raises(UserError, match=f"{file} is not the file that was logged"):
-        directory.read_contents(copy)
+        model_reader.read_contents(copy)
     with pytest.raises(MlflowException, match=f"{file} of this model"):
         mlflow.pyfunc.load_model(str(copy))
 
@@ -295,9 +295,9 @@ def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole,
 def test_an_inference_of_another_release_is_told(record, tmp_path, monkeypatch):
     monkeypatch.setattr(Inference, "to_json", lambda _: {"inference": "valid"})
     path = tmp_path / "model"
-    served.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=infer(MODEL, record))
+    model_writer.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=infer(MODEL, record))
     with pytest.raises(UserError, match="another release"):
-        directory.read_contents(path)
+        model_reader.read_contents(path)
 
 
 # --- where this package is not installed

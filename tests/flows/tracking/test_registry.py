@@ -9,8 +9,7 @@ from contextlib import contextmanager
 import pytest
 from mlflow.tracking import MlflowClient
 
-from flows.tracking import registry
-from flows.tracking import server as reach
+from flows.tracking import registry, server
 from flows.tracking.promotions import PENDING, stack
 from flows.tracking.registry import Ref, parse_ref
 from flows.tracking.store import open_store
@@ -440,7 +439,7 @@ def test_the_same_holds_against_a_server_and_it_may_go_away(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(reach, "ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", PATIENCE)
     with _server(tmp_path, port):
         store = open_store(create=True)
         logged = logged_run(store)

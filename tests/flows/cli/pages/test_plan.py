@@ -11,7 +11,7 @@ from flows.cli import plan as command
 from flows.cli.pages.plan import drawing, page, shown_points
 from linreg import config_file
 from linreg.config import TrainConfig
-from linreg.files import partitions as source
+from linreg.files import partitions
 from linreg.ingest.dataset import load
 from linreg.moments.moments import Moments, merge
 from linreg.rows import split
@@ -139,7 +139,7 @@ def test_a_plan_for_few_rows_says_why_there_is_no_validation(monkeypatch: pytest
 def test_the_documents_page_is_what_the_tutorials_table_gives() -> None:
     config = config_file.load(CROPS, [f"data.path={ROOT / 'data' / 'crops-15.csv'}"])
     x, y = load(config.data).train.arrays()
-    fold = split.folds(source.find(config.data.path)[0].name, len(x), count=5, seed=config.data.split_seed)
+    fold = split.folds(partitions.find(config.data.path)[0].name, len(x), count=5, seed=config.data.split_seed)
     records = fold_records([rows_of(x[fold == k], y[fold == k]) for k in range(5)])
     text = page(plan(merge(records), config.train), 15, config.train, cross_validation(records, config.train))
     told = re.search(r"```\n(training rows.*?)\n  \.\.\.\n", TOLD, re.S)

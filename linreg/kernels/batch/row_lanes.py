@@ -34,7 +34,7 @@ def kernels(shape: Shape, feed: Any, *, short: bool) -> Kernels:
     size = (shape.features + 1) * shape.targets
     add_rows, step, scale = _adding(shape, v), _step(shape, v), _scale(shape, v)
     part, finish = _in_pieces(v, size, add_rows, step, scale)
-    return Kernels(part, finish, _whole(shape, v, feed, add_rows, step, scale, short=short), size * v.count)
+    return Kernels(part, finish, _full_batches(shape, v, feed, add_rows, step, scale, short=short), size * v.count)
 
 
 def _adding(shape: Shape, v: Lanes) -> Any:
@@ -42,8 +42,8 @@ def _adding(shape: Shape, v: Lanes) -> Any:
     load, fma, add, sub, mul, below, get, put = v.load, v.fma, v.add, v.sub, v.mul, v.below, v.get, v.put
 
     @inlined
-    def add_rows(columns: Any, s: int, i: int, here: int, p: Any, g: Any) -> None:
-        """Add the products of up to L rows from ``i`` on, the first ``here`` of which are of the batch."""
+    def add_rows(columns: Any, s: int, i: int, count: int, p: Any, g: Any) -> None:
+        """Add the products of up to L rows from ``i`` on, the first ``count`` of which are of the batch."""
         for t in range(o):
             r = sub(get(p, t * width + f), load(columns, (f + t) * s + i))
             for j in range(0, f, 2):
@@ -55,7 +55,7 @@ def _adding(shape: Shape, v: Lanes) -> Any:
                 r = add(r, other)
             if weighted:
                 r = mul(r, load(columns, (f + o) * s + i))
-            r = below(r, here)
+            r = below(r, count)
             for j in range(f):
                 put(g, t * width + j, fma(r, load(columns, j * s + i), get(g, t * width + j)))
             put(g, t * width + f, add(r, get(g, t * width + f)))
@@ -68,9 +68,9 @@ def _scale(shape: Shape, v: Lanes) -> Any:
     splat = v.splat
 
     @inlined
-    def scale(how: Any, rows: int) -> Any:
+    def scale(settings: Any, rows: int) -> Any:
         """What a batch's sums are multiplied with, in every lane: 2 / (B O), and -rate where that is all."""
-        return splat((two if momentum else -two * at(how, 0)) / kind(rows * o))
+        return splat((two if momentum else -two * at(settings, 0)) / kind(rows * o))
 
     return scale
 
@@ -80,24 +80,25 @@ def _step(shape: Shape, v: Lanes) -> Any:
     splat, fma, mul, everywhere, get, put = v.splat, v.fma, v.mul, v.everywhere, v.get, v.put
 
     @inlined
-    def plain(p: Any, _u: Any, g: Any, scale: Any, how: Any, _first: bool) -> None:
+    def plain(p: Any, _u: Any, g: Any, scale: Any, settings: Any, _first: bool) -> None:
         """One update, ``scale`` being -rate times what makes the sums a gradient; they are 0 afterwards."""
-        keep = splat(at(how, 5))
+        keep = splat(at(settings, 5))
         for k in range(size):
-            kept = get(p, k) if k % width == f else mul(keep, get(p, k))
-            put(p, k, fma(scale, everywhere(get(g, k)), kept))
+            decayed = get(p, k) if k % width == f else mul(keep, get(p, k))
+            put(p, k, fma(scale, everywhere(get(g, k)), decayed))
             put(g, k, splat(zero))
 
     @inlined
-    def with_momentum(p: Any, u: Any, g: Any, scale: Any, how: Any, first: bool) -> None:
+    def with_momentum(p: Any, u: Any, g: Any, scale: Any, settings: Any, first: bool) -> None:
         """One update of velocities and parameters; the sums are 0 afterwards."""
-        rate, momentum, damped, decay = splat(-at(how, 0)), splat(at(how, 1)), splat(at(how, 2)), splat(at(how, 4))
+        rate, momentum = splat(-at(settings, 0)), splat(at(settings, 1))
+        damped, decay = splat(at(settings, 2)), splat(at(settings, 4))
         for k in range(size):
             total = everywhere(get(g, k))
             total = mul(scale, total) if k % width == f else fma(scale, total, mul(decay, get(p, k)))
             new = total if first else fma(momentum, get(u, k), mul(damped, total))
             put(u, k, new)
-            put(p, k, fma(rate, fma(momentum, new, total) if at(how, 3) != zero else new, get(p, k)))
+            put(p, k, fma(rate, fma(momentum, new, total) if at(settings, 3) != zero else new, get(p, k)))
             put(g, k, splat(zero))
 
     return with_momentum if shape.momentum else plain
@@ -109,7 +110,7 @@ def _in_pieces(v: Lanes, size: int, add_rows: Any, step: Any, scale: Any) -> tup
     stack, get, put = v.stack, v.get, v.put
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size_B: int, model: Any, _how: Any) -> None:
+    def part(stage: Any, s: int, start: int, stop: int, _size_B: int, model: Any, _settings: Any) -> None:
         p, g = stack(), stack()
         for k in range(size):
             put(p, k, splat(at(model.theta, k)))
@@ -120,13 +121,13 @@ def _in_pieces(v: Lanes, size: int, add_rows: Any, step: Any, scale: Any) -> tup
             store(model.sums, k * count, get(g, k))
 
     @inlined
-    def finish(model: Any, size_B: int, how: Any, first: bool) -> None:
+    def finish(model: Any, size_B: int, settings: Any, first: bool) -> None:
         p, u, g = stack(), stack(), stack()
         for k in range(size):
             put(p, k, splat(at(model.theta, k)))
             put(u, k, splat(at(model.velocity, k)))
             put(g, k, load(model.sums, k * count))
-        step(p, u, g, scale(how, size_B), how, first)
+        step(p, u, g, scale(settings, size_B), settings, first)
         for k in range(size):
             set_at(model.theta, k, lane0(get(p, k)))
             set_at(model.velocity, k, lane0(get(u, k)))
@@ -135,37 +136,37 @@ def _in_pieces(v: Lanes, size: int, add_rows: Any, step: Any, scale: Any) -> tup
     return part, finish
 
 
-def _whole(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any, scale: Any, *, short: bool) -> Any:
+def _full_batches(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any, scale: Any, *, short: bool) -> Any:
     size, zero = (shape.features + 1) * shape.targets, shape.dtype.type(0)
     splat, lane0, count, stack, get, put = v.splat, v.lane0, v.count, v.stack, v.get, v.put
 
     @inlined
-    def whole(
+    def full_batches(
         stage: Any,
         s: int,
         start: int,
         batches: int,
         batch: int,
         model: Any,
-        how: Any,
+        settings: Any,
         first: bool,
-        coming: Any,
-        done: int,
+        next_block: Any,
+        staged: int,
     ) -> int:
         p, u, g = stack(), stack(), stack()
         for k in range(size):
             put(p, k, splat(at(model.theta, k)))
             put(u, k, splat(at(model.velocity, k)))
             put(g, k, splat(zero))
-        one = scale(how, batch)
+        factor = scale(settings, batch)
         for n in range(start, start + batches * batch, batch):
             for i in range(0, 1 if short else batch, count):
                 add_rows(stage[1], s, n + i, batch - i, p, g)
-            step(p, u, g, one, how, first)
-            first, done = False, feed(coming, done, batch)
+            step(p, u, g, factor, settings, first)
+            first, staged = False, feed(next_block, staged, batch)
         for k in range(size):
             set_at(model.theta, k, lane0(get(p, k)))
             set_at(model.velocity, k, lane0(get(u, k)))
-        return done
+        return staged
 
-    return whole
+    return full_batches

@@ -1,9 +1,9 @@
-"""Sums of ``many_narrow`` that are kept in memory: those of longer batches, and of batches that lie in two stages.
+"""Sums of ``model_row_lanes`` that are kept in memory: those of longer batches, and of batches that lie in two stages.
 
-A row's place among the lanes of ``narrow`` decides which of the sums it is added to: (O, F + 1, rows a step, L). All
+A row's place among the lanes of ``row_lanes`` decides which of the sums it is added to: (O, F + 1, rows a step, L). All
 rows of a lane are added one after the other, so that its sums stay in registers meanwhile.
 
-Shapes: as in ``many``; ``p`` is a stack of parameters, ``by`` what sums are multiplied with.
+Shapes: as in ``model_lanes``; ``p`` is a stack of parameters, ``by`` what sums are multiplied with.
 """
 
 from typing import Any
@@ -35,13 +35,13 @@ def residual_of(shape: Shape, v: Lanes) -> Any:
 
 
 def scale_of(shape: Shape, v: Lanes) -> Any:
-    """``scale(how, rows)``: -2 rate / (B O) of each model, what a batch's sums are multiplied with."""
+    """``scale(settings, rows)``: -2 rate / (B O) of each model, what a batch's sums are multiplied with."""
     two, kind, o = shape.dtype.type(-2), numba_type(shape.dtype), shape.targets
     load, splat, mul, div = v.load, v.splat, v.mul, v.div
 
     @inlined
-    def scale(how: Any, rows: int) -> Any:
-        return div(mul(splat(two), load(how, 0)), splat(kind(rows * o)))
+    def scale(settings: Any, rows: int) -> Any:
+        return div(mul(splat(two), load(settings, 0)), splat(kind(rows * o)))
 
     return scale
 
@@ -70,17 +70,17 @@ def in_pieces(shape: Shape, v: Lanes, rows_a_step: int) -> tuple[Any, Any]:
     scale, stack = scale_of(shape, v), v.stack
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _how: Any) -> None:
+    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any) -> None:
         p = stack()
         take(model, p)
         for lane in range(min(rows_a_step, stop - start)):
             add_lane(stage[1], s, start, stop, lane, p, model.sums)
 
     @inlined
-    def finish(model: Any, size: int, how: Any, _first: bool) -> None:
+    def finish(model: Any, size: int, settings: Any, _first: bool) -> None:
         p = stack()
         take(model, p)
-        step(p, model.sums, scale(how, size), how)
+        step(p, model.sums, scale(settings, size), settings)
         leave(model, p)
         model.sums[:] = 0
 
@@ -88,21 +88,21 @@ def in_pieces(shape: Shape, v: Lanes, rows_a_step: int) -> tuple[Any, Any]:
 
 
 def long(shape: Shape, v: Lanes, feed: Any, rows_a_step: int) -> Any:
-    """``one`` batch that lies in a stage as a whole, lane by lane, and as many rows of the other stage meanwhile."""
+    """A batch that lies in a stage as a whole, lane by lane, and as many rows of the other stage meanwhile."""
     add_lane, step = _add_lane(shape, v, rows_a_step, anew=True), _step(shape, v, rows_a_step)
 
     @inlined
-    def one(
-        columns: Any, s: int, i: int, size: int, p: Any, sums: Any, by: Any, how: Any, _decay: bool,
-        coming: Any, done: int,
+    def long_batch(
+        columns: Any, s: int, i: int, size: int, p: Any, sums: Any, by: Any, settings: Any, _decay: bool,
+        next_block: Any, staged: int,
     ) -> int:  # fmt: skip
         for lane in range(min(rows_a_step, size)):  # the others' sums stay 0
             rows = add_lane(columns, s, i, i + size, lane, p, sums)
-            done = feed(coming, done, rows)
-        step(p, sums, by, how)
-        return done
+            staged = feed(next_block, staged, rows)
+        step(p, sums, by, settings)
+        return staged
 
-    return one
+    return long_batch
 
 
 def _add_lane(shape: Shape, v: Lanes, rows_a_step: int, *, anew: bool) -> Any:
@@ -138,13 +138,13 @@ def _step(shape: Shape, v: Lanes, rows_a_step: int) -> Any:
     sum_of = tree(v, rows_a_step)
 
     @inlined
-    def step(p: Any, sums: Any, by: Any, how: Any) -> None:
+    def step(p: Any, sums: Any, by: Any, settings: Any) -> None:
         """One update of the parameters."""
         terms = stack()
         for k in range(size):
             for n in range(rows_a_step):
                 put(terms, n, load(sums, (k * rows_a_step + n) * models))
-            kept = get(p, k) if k % width == f else mul(load(how, 2 * models), get(p, k))
-            put(p, k, fma(by, sum_of(terms), kept))
+            decayed = get(p, k) if k % width == f else mul(load(settings, 2 * models), get(p, k))
+            put(p, k, fma(by, sum_of(terms), decayed))
 
     return step

@@ -1,8 +1,11 @@
-"""``many`` after ``wide`` by rows: a vector of models for each weight. Sums (O, F), then biases (O), L values each."""
+"""``model_lanes`` after ``feature_lanes`` by rows: a vector of models for each weight.
+
+Shapes: as in ``model_lanes``; sums (O, F), then biases (O), L values each.
+"""
 
 from typing import Any
 
-from linreg.kernels.batch.batchwise import in_slices, whole_batches
+from linreg.kernels.batch.batch_loops import in_slices, whole_batches
 from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
 from linreg.kernels.jit import inlined
 from linreg.kernels.simd import Lanes, at, lanes
@@ -16,15 +19,15 @@ def kernels(shape: Shape, feed: Any) -> Kernels:
     """The kernels."""
     v = lanes(numba_type(shape.dtype), shape.lanes)
     part, finish = _part(shape, v), _finish(shape, v)
-    whole = whole_batches(in_slices(part, feed, SLICE), finish)
-    return Kernels(part, finish, whole, (shape.features + 1) * shape.targets * shape.lanes)
+    full_batches = whole_batches(in_slices(part, feed, SLICE), finish)
+    return Kernels(part, finish, full_batches, (shape.features + 1) * shape.targets * shape.lanes)
 
 
 def _part(shape: Shape, v: Lanes) -> Any:
     add_some, add_one = _adding(shape, v, TOGETHER), _adding(shape, v, 1)
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _how: Any) -> None:
+    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any) -> None:
         together = start + (stop - start) // TOGETHER * TOGETHER
         for i in range(start, together, TOGETHER):
             add_some(stage, s, i, model)
@@ -91,11 +94,11 @@ def _finish(shape: Shape, v: Lanes) -> Any:
     biases = shape.targets * shape.features
 
     @inlined
-    def finish(model: Any, size: int, how: Any, _first: bool) -> None:
-        scale, rate = splat(two / kind(size * o)), load(how, 0)
+    def finish(model: Any, size: int, settings: Any, _first: bool) -> None:
+        scale, rate = splat(two / kind(size * o)), load(settings, 0)
         for k in range(biases):
             w = load(model.theta, k * models)
-            gradient = fma(load(how, models), w, mul(scale, load(model.sums, k * models)))
+            gradient = fma(load(settings, models), w, mul(scale, load(model.sums, k * models)))
             store(model.theta, k * models, fma(sub(splat(zero), rate), gradient, w))
             store(model.sums, k * models, splat(zero))
         for k in range(biases, biases + o):

@@ -9,36 +9,38 @@ def in_slices(part: Any, feed: Any, rows: int) -> Any:
     """``fed``: a batch some rows at a time, and between them as many rows of the other stage."""
 
     @inlined
-    def fed(stage: Any, s: int, start: int, stop: int, size: int, model: Any, how: Any, coming: Any, done: int) -> int:
+    def fed(
+        stage: Any, s: int, start: int, stop: int, size: int, model: Any, settings: Any, next_block: Any, staged: int
+    ) -> int:
         for i in range(start, stop, rows):
             until = min(i + rows, stop)
-            part(stage, s, i, until, size, model, how)
-            done = feed(coming, done, until - i)
-        return done
+            part(stage, s, i, until, size, model, settings)
+            staged = feed(next_block, staged, until - i)
+        return staged
 
     return fed
 
 
 def whole_batches(fed: Any, finish: Any) -> Any:
-    """``whole`` of ``Kernels``, of a ``fed`` that adds the products of a batch and fills the other stage meanwhile."""
+    """``full_batches`` of ``Kernels``, of a ``fed`` that adds a batch's products and fills the other stage."""
 
     @inlined
-    def whole(
+    def full_batches(
         stage: Any,
         s: int,
         start: int,
         batches: int,
         size: int,
         model: Any,
-        how: Any,
+        settings: Any,
         first: bool,
-        coming: Any,
-        done: int,
+        next_block: Any,
+        staged: int,
     ) -> int:
         for n in range(start, start + batches * size, size):
-            done = fed(stage, s, n, n + size, size, model, how, coming, done)
-            finish(model, size, how, first)
+            staged = fed(stage, s, n, n + size, size, model, settings, next_block, staged)
+            finish(model, size, settings, first)
             first = False
-        return done
+        return staged
 
-    return whole
+    return full_batches

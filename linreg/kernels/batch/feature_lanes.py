@@ -12,7 +12,7 @@ sums: weights (O, C L), zero in the padding, then biases (O).
 
 from typing import Any
 
-from linreg.kernels.batch.batchwise import in_slices, whole_batches
+from linreg.kernels.batch.batch_loops import in_slices, whole_batches
 from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
 from linreg.kernels.batch.tiles import panels
 from linreg.kernels.jit import inlined
@@ -44,7 +44,7 @@ def _rows(shape: Shape, v: Lanes, feed: Any) -> tuple[Any, Any]:
     stack = v.stack
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _how: Any) -> None:
+    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any) -> None:
         w, g, bias = stack(), stack(), stack()
         take(model, w, g, bias)
         for i in range(start, stop):
@@ -53,15 +53,15 @@ def _rows(shape: Shape, v: Lanes, feed: Any) -> tuple[Any, Any]:
 
     @inlined
     def fed(
-        stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _how: Any, coming: Any, done: int
+        stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any, next_block: Any, staged: int
     ) -> int:
         w, g, bias = stack(), stack(), stack()
         take(model, w, g, bias)
         for i in range(start, stop):
             add_row(stage, s, i, model.theta, w, g, bias)
-            done = feed(coming, done, 1)
+            staged = feed(next_block, staged, 1)
         leave(model, g, bias)
-        return done
+        return staged
 
     return part, fed
 
@@ -121,30 +121,30 @@ def _finish(shape: Shape) -> Any:
     o, biases, momentum = shape.targets, shape.targets * shape.width, shape.momentum
 
     @inlined
-    def weights(model: Any, scale: Any, how: Any, first: bool) -> None:
+    def weights(model: Any, scale: Any, settings: Any, first: bool) -> None:
         for i in range(0, biases, count):
             w = load(model.theta, i)
-            gradient = fma(splat(at(how, 4)), w, mul(splat(scale), load(model.sums, i)))
+            gradient = fma(splat(at(settings, 4)), w, mul(splat(scale), load(model.sums, i)))
             if momentum:
                 new = gradient
                 if not first:
-                    new = fma(splat(at(how, 1)), load(model.velocity, i), mul(splat(at(how, 2)), gradient))
+                    new = fma(splat(at(settings, 1)), load(model.velocity, i), mul(splat(at(settings, 2)), gradient))
                 store(model.velocity, i, new)
-                gradient = fma(splat(at(how, 1)), new, gradient) if at(how, 3) != zero else new
-            store(model.theta, i, fma(splat(-at(how, 0)), gradient, w))
+                gradient = fma(splat(at(settings, 1)), new, gradient) if at(settings, 3) != zero else new
+            store(model.theta, i, fma(splat(-at(settings, 0)), gradient, w))
             store(model.sums, i, splat(zero))
 
     @inlined
-    def finish(model: Any, size: int, how: Any, first: bool) -> None:
+    def finish(model: Any, size: int, settings: Any, first: bool) -> None:
         scale = two / kind(size * o)
-        weights(model, scale, how, first)
+        weights(model, scale, settings, first)
         for t in range(biases, biases + o):
             gradient = scale * at(model.sums, t)
             if momentum:
-                new = gradient if first else at(how, 1) * at(model.velocity, t) + at(how, 2) * gradient
+                new = gradient if first else at(settings, 1) * at(model.velocity, t) + at(settings, 2) * gradient
                 set_at(model.velocity, t, new)
-                gradient = gradient + at(how, 1) * new if at(how, 3) != zero else new
-            set_at(model.theta, t, at(model.theta, t) - at(how, 0) * gradient)
+                gradient = gradient + at(settings, 1) * new if at(settings, 3) != zero else new
+            set_at(model.theta, t, at(model.theta, t) - at(settings, 0) * gradient)
             set_at(model.sums, t, zero)
 
     return finish
