@@ -12,6 +12,7 @@ from flows.steps.rank import SweepInput
 from flows.steps.register import Registered
 from flows.steps.run_input import RunInput, Unchanged
 from linreg.config import Config
+from linreg.evaluation import float32_export
 from linreg.training.choose import choose
 from linreg.training.device import resolve
 from linreg.training.fit import Fit
@@ -98,9 +99,8 @@ def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
         lines.append(f"warm start from {run_input.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
-    lines += filter(
-        None, [_twice(run_input), _known(run_input), _plainly(run_input), float32_export.warning(run_input.moments)]
-    )
+    in_float32 = float32_export.warning(run_input.moments)
+    lines += filter(None, [_twice(run_input), _known(run_input), _plainly(run_input), in_float32])
     return tuple(lines)
 
 

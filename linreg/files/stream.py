@@ -6,7 +6,7 @@
         for batch in stream.batches(schema.names):
             batch = fitted(stream, batch, schema)
 
-What a path means is in ``listing``; what a file says, and what is wrong with it, in ``stream_parquet``, ``stream_csv``
+What a path means is in ``paths``; what a file says, and what is wrong with it, in ``parquet_stream``, ``csv_stream``
 and ``csv_check``. Nulls, NaN and infinities are handed out as they are.
 """
 

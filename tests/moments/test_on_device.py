@@ -44,7 +44,7 @@ def test_integers_booleans_and_chosen_rows_are_taken_at_their_exact_values(devic
     table = {"a": a, "b": b, "c": rng.integers(0, 2, n).astype(bool), "y": a - 2 * b + rng.normal(size=n)}
     chosen = [np.flatnonzero(rng.uniform(size=n) < 0.7).astype(np.uint32)]
     weight = {"w": rng.integers(0, 3, n).astype(float)}
-    rows = Rows([pa.table(table | weight)], ("a", "b", "c"), ("y",), weight="w", chosen=chosen)
+    rows = Rows([pa.table(table | weight)], ("a", "b", "c"), ("y",), weight="w", row_numbers=chosen)
     close(made_on(device, rows), by_numpy(rows), 1e-12)
 
 
