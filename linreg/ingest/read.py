@@ -5,7 +5,7 @@
 
 The training and validation rows of a file become records as soon as they are read, and of the rows themselves only
 those stay that something later needs: so memory does not grow with the rows that train. Files that allow it are read
-leaf by leaf (``parquet_blocks``), the others whole (``checks``), and those that are known from an earlier run not at all
+leaf by leaf (``parquet_blocks``), the others whole (``checks``), those that are known from an earlier run not at all
 (``cache``); the records are the same, to the bit.
 """
 
