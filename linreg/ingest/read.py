@@ -92,7 +92,7 @@ def take_in(
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
     found = sorted_by_name(config, partitions)
-    optional = extras(config, optional)  # a champion of the same columns asks for no other ledger
+    optional = extras(config, optional)  # a champion of the same columns asks for no other entries
     asked: dict[str, Any] = {"dtype": dtype, "optional": optional, "optional_gaps": optional_gaps and bool(optional)}
     whole = partial(read_part, first=found[0], config=config, **asked)
     needs_all = optional or device

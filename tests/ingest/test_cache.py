@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import xxhash
 
 from linreg.config import DataConfig, TrainConfig
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
 from linreg.ingest import cache as record_cache
-from linreg.ingest.cache import prune
+from linreg.ingest.cache import RecordCache, prune
 from linreg.ingest.cache_file import CacheFile
+from linreg.ingest.checks import read_part
 from linreg.ingest.read import ALL, HELD_OUT, Intake, take_in
 from linreg.training.fit import fit
 
@@ -201,7 +201,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=lambda c: next(iter(c)))
-def test_another_config_has_a_ledger_of_its_own(tmp_path, changes: dict[str, object]) -> None:
+def test_another_config_has_entries_of_its_own(tmp_path, changes: dict[str, object]) -> None:
     data, cache = tmp_path / "data", tmp_path / "cache"
     night(data, 0)
     night(data, 1)
@@ -233,7 +233,7 @@ def test_an_optional_column_that_one_file_lacks_is_kept_of_the_others(tmp_path, 
     assert not take_in(config(data), cache=cache, **asked).dataset.test.has(["z"])
     night(data, 3, z=np.arange(200.0) + 3)
     assert take_in(config(data), cache=cache, **asked).read == 1
-    assert len(packs(cache)) == 1
+    assert len(packs(cache)) == 2  # one for each set of columns
     paths[1].unlink()
     found, full = take_in(config(data), cache=cache, **asked), take_in(config(data), **asked)
     assert found.read == 0
@@ -282,26 +282,6 @@ def test_a_damaged_pack_is_noticed_and_its_files_are_read_again(tmp_path, damage
     assert again(config(data), cache).read == 0
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_list_of_files_is_noticed(tmp_path, damage: str) -> None:
-    data, cache = tmp_path / "data", tmp_path / "cache"
-    night(data, 0)
-    again(config(data), cache)
-    (kept,) = cache.glob("*.files")
-    kept.write_bytes(DAMAGE[damage](kept.read_bytes()))
-    assert KnownFiles.open(cache, str(data)).files == {}
-    with watched(data) as opened:
-        assert again(config(data), cache).read == 0
-    assert opened == {"n000.parquet"}
-    assert len(KnownFiles.open(cache, str(data)).files) == 1
-
-
-def test_an_empty_list_of_an_earlier_release_is_noticed(tmp_path) -> None:
-    kept = KnownFiles.open(tmp_path, "data")
-    kept.path.write_bytes(xxhash.xxh3_128_digest(b"[]") + b"[]")
-    assert KnownFiles.open(tmp_path, "data").files == {}
-
-
 def test_a_file_that_was_written_just_now_is_not_listed(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(source, "_SETTLED", 10**12)
     data, cache = tmp_path / "data", tmp_path / "cache"
@@ -342,7 +322,30 @@ def test_many_packs_become_one_with_what_is_live(tmp_path, monkeypatch) -> None:
     assert {name for _, name in joined.names} == {f"n{i:03d}.parquet" for i in (0, 1, 2, 4, 5, 6)}
 
 
-def test_the_ledgers_not_used_for_longest_go_first(tmp_path) -> None:
+def test_runs_at_the_same_time_keep_what_each_has_read_and_what_is_there_twice_is_joined_once(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(record_cache, "MOST_FILES", 2)
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    night(data, 0)
+    partitions = source.find(str(data))
+    both = [RecordCache.open(cache, "0" * 32) for _ in range(2)]
+    parts = [read_part(p, partitions[0], config(data), "float64") for p in partitions]
+    for own in both:
+        own.add(parts, partitions)
+    assert len(packs(cache)) == 2
+    night(data, 1)
+    found = source.find(str(data))
+    later = RecordCache.open(cache, "0" * 32)
+    assert [later.knows(p) for p in found] == [True, False]
+    later.add([read_part(found[1], found[0], config(data), "float64")], found)
+    (path,) = packs(cache)
+    joined = CacheFile.read(path)
+    assert joined is not None
+    assert [name for _, name in joined.names] == ["n000.parquet", "n001.parquet"]
+
+
+def test_the_configs_not_used_for_longest_go_first(tmp_path) -> None:
     data, cache = tmp_path / "data", tmp_path / "cache"
     night(data, 0)
     for seed in range(3):
@@ -366,6 +369,19 @@ def test_what_else_lies_in_the_folder_of_the_cache_is_not_touched(tmp_path) -> N
     prune(tmp_path, most=0)
     assert packs(tmp_path) == [others[0]]
     assert all(path.stat().st_size == 100_000 for path in others)
+
+
+def test_what_an_earlier_release_kept_is_not_read_and_goes_first(tmp_path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    earlier = [cache / ("0" * 32) / name for name in ("a.pack", "b.coming", "merged.0", ".merged.0.123")]
+    earlier[0].parent.mkdir(parents=True)
+    for path in earlier:
+        path.write_bytes(b"x" * 50_000)
+    os.utime(earlier[0].parent, (1, 1))
+    night(data, 0)
+    assert take_in(config(data), held=HELD_OUT, cache=cache, most=150_000).read == 1
+    assert not earlier[0].parent.exists()
+    assert take_in(config(data), held=HELD_OUT, cache=cache, most=150_000).read == 0
 
 
 def test_a_cache_that_cannot_even_be_looked_at_is_as_good_as_none(tmp_path) -> None:
