@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from flows.cli.pages.columns import grid as columns
 from flows.cli.pages.summary import summary
-from flows.results.sweep_outcome import Row, SweepOutcome, best_first
+from flows.results.outcome import Outcome
+from flows.results.sweep_table import Row, best_first
 from linreg import config_file
 from linreg.config import Config
 from linreg.errors import UserError
@@ -49,7 +50,7 @@ def _check(config: Config, swept: grid.Grid) -> None:
     way_of(models)
 
 
-def page(outcome: SweepOutcome) -> str:
+def page(outcome: Outcome) -> str:
     """The models, best first, and those that failed with their reasons."""
     if not outcome.runs:  # the data drifted
         return "no model was trained"

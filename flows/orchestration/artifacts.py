@@ -15,10 +15,10 @@ from prefect.events import emit_event
 from flows.orchestration.tasks import flow_run_id
 from flows.results.outcome import Outcome
 from flows.results.run_log import markdown
-from flows.steps.drift import Watched
+from flows.steps.drift import DriftReport
 from flows.tracking.store import Store
 
-_EVENTS = {"warn": "linreg.drift.drift.warned", "stop": "linreg.drift.drift.stopped"}
+_EVENTS = {"warn": "linreg.drift.warned", "stop": "linreg.drift.stopped"}
 MOST_ROWS = 50  # of the table
 
 
@@ -28,35 +28,35 @@ def summary(outcome: Outcome, store: Store) -> None:
         create_markdown_artifact(markdown(outcome, store.title), key=_key(outcome.model), description=outcome.reason)
 
 
-def drift(model: str, watched: Watched, run_id: str) -> None:
+def drift(model: str, report: DriftReport, run_id: str) -> None:
     """The differences as a table; and an event, where one is beyond a limit."""
-    if watched.found is None:
+    if report.drift is None:
         return
     with _never_failing("the drift"):
-        create_table_artifact(_table(watched), key=_key(f"{model}-drift"), description="; ".join(watched.lines))
-        if watched.verdict in _EVENTS:
-            _emit(model, watched, run_id)
+        create_table_artifact(_table(report), key=_key(f"{model}-drift"), description="; ".join(report.lines))
+        if report.verdict in _EVENTS:
+            _emit(model, report, run_id)
 
 
-def _emit(model: str, watched: Watched, run_id: str) -> None:
+def _emit(model: str, report: DriftReport, run_id: str) -> None:
     emit_event(
-        _EVENTS[watched.verdict],
+        _EVENTS[report.verdict],
         resource={"prefect.resource.id": f"linreg.model.{model}", "prefect.resource.name": model},
         payload={
             "model": model,
-            "champion": watched.version,
+            "champion": report.version,
             "run_id": run_id,
             "flow_run_id": flow_run_id(),
-            "lines": list(watched.lines),
-            "worst": watched.metrics,
+            "lines": list(report.lines),
+            "worst": report.metrics,
         },
     )
 
 
-def _table(watched: Watched) -> list[dict[str, object]]:
+def _table(report: DriftReport) -> list[dict[str, object]]:
     """The worst of each measure and column first, and whether it is beyond a limit."""
-    assert watched.found
-    beyond = {id(e.finding): name for name in ("warn", "stop") for e in getattr(watched.judged, name)}
+    assert report.drift
+    beyond = {id(e.finding): name for name in ("warn", "stop") for e in getattr(report.judged, name)}
     rows: list[dict[str, object]] = [
         {
             "measure": f.measure,
@@ -68,7 +68,7 @@ def _table(watched: Watched) -> list[dict[str, object]]:
             "limit passed": beyond.get(id(f), ""),
             "in words": f.words,
         }
-        for findings in watched.found.findings.values()
+        for findings in report.drift.findings.values()
         for f in findings
     ]
     rows.sort(key=lambda row: not row["limit passed"])  # within that as they come, the worst of a measure first

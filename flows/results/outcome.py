@@ -1,14 +1,16 @@
 """What a run came to: the record that the flow returns, and its JSON form, which is a contract."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from flows.steps.drift import Watched
+from flows.results.sweep_table import Row, rows_of
+from flows.steps.drift import DriftReport
 from flows.steps.evaluate import Evaluation
-from flows.steps.ingested import Ingested, Unchanged
+from flows.steps.rank import SweepInput
 from flows.steps.register import Registered
+from flows.steps.run_input import RunInput, Unchanged
 from linreg.config import Config
 from linreg.evaluation import float32_export as float32
 from linreg.training.choose import choose
@@ -31,6 +33,8 @@ class Outcome:
         judged_on: which rows the test metrics are of; for people.
         notes: what was done to the rows and where the training started, one line each; for people.
         standardize: the features were scaled, so the condition number is that of the scaled columns; for people.
+        runs: a row for each model of a sweep, in the grid's order; None of a run. All else is the best model's.
+        ranked_on: what ranked the models, in words; for people.
     """
 
     decision: str
@@ -51,10 +55,12 @@ class Outcome:
     judged_on: str = ""
     notes: tuple[str, ...] = ()
     standardize: bool = False
+    runs: tuple[Row, ...] | None = None
+    ranked_on: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``linreg run --json`` prints."""
-        return {
+        """The object that ``linreg run --json`` prints; that of a sweep holds ``runs`` too."""
+        document = {
             "status": "completed",
             "decision": self.decision,
             "reason": self.reason,
@@ -69,11 +75,12 @@ class Outcome:
             "metrics": self.metrics,
             "data": self.data,
         }
+        return document if self.runs is None else document | {"runs": [row.to_json() for row in self.runs]}
 
 
-def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
+def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
     """What a reader of the result must know of its rows and its start, one line each; often none."""
-    data, lines = ingested.dataset, []
+    data, lines = run_input.dataset, []
     if data.dropped:
         lines.append(
             f'left out {_count(data.dropped, "row")} with missing values (data.missing = "{config.data.missing}")'
@@ -81,26 +88,26 @@ def notes(config: Config, ingested: Ingested) -> tuple[str, ...]:
     if data.weightless:
         weigh = "weighs" if data.weightless == 1 else "weigh"
         lines.append(f"left out {_count(data.weightless, 'row')} that {weigh} 0 (data.weight = {config.data.weight})")
-    if ingested.record.filled:
-        values = _count(ingested.record.filled, "missing value")
+    if run_input.record.filled:
+        values = _count(run_input.record.filled, "missing value")
         lines.append(f"filled {values} of the training rows with the means of their columns")
     judged = data.test.select(config.data.features) if config.data.test_fraction and data.test.gaps else None
     if judged is not None and np.isnan(judged).any():
         values = _count(int(np.isnan(judged).sum()), "missing value")
         lines.append(f"filled {values} of the test rows with the same means")
-    if ingested.warm:
-        lines.append(f"warm start from {ingested.warm.version.ref}: what that version learned stays in")
+    if run_input.warm:
+        lines.append(f"warm start from {run_input.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
-    lines += filter(None, [_twice(ingested), _known(ingested), _plainly(ingested), float32.note(ingested.moments)])
+    lines += filter(None, [_twice(run_input), _known(run_input), _plainly(run_input), float32.note(run_input.moments)])
     return tuple(lines)
 
 
-def _twice(ingested: Ingested) -> str:
+def _twice(run_input: RunInput) -> str:
     """Files of the same bytes: a delivery that came twice, it may be."""
     first: dict[str, str] = {}
     same = [
-        (first[p.digest], p.name) for p in ingested.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
+        (first[p.digest], p.name) for p in run_input.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
     ]
     if not same:
         return ""
@@ -108,19 +115,19 @@ def _twice(ingested: Ingested) -> str:
     return f"{same[0][0]} and {same[0][1]} hold the same bytes: their rows count twice{more}"
 
 
-def _known(ingested: Ingested) -> str:
+def _known(run_input: RunInput) -> str:
     """How many files were not read, if any."""
-    files = len(ingested.dataset.partitions)
-    if ingested.read == files:
+    files = len(run_input.dataset.partitions)
+    if run_input.read == files:
         return ""
-    if not ingested.read:
+    if not run_input.read:
         return "read no file: " + ("it is known" if files == 1 else f"all {files:,} are known")
-    return f"read {ingested.read:,} of {_count(files, 'file')}: the others are known"
+    return f"read {run_input.read:,} of {_count(files, 'file')}: the others are known"
 
 
-def _plainly(ingested: Ingested) -> str:
+def _plainly(run_input: RunInput) -> str:
     """Which way the record was made, where it is not the usual one."""
-    count, parts = ingested.record.plain, len(ingested.record.partitions)
+    count, parts = run_input.record.plain, len(run_input.record.partitions)
     which = "" if count == parts else f" of {count} of {parts} files"
     return f"moments{which} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
 
@@ -131,19 +138,19 @@ def _count(number: int, thing: str) -> str:
 
 def completed(
     config: Config,
-    found: Ingested,
+    run_input: RunInput,
     fitted: Fit,
     evaluation: Evaluation,
-    done: Registered,
+    registered: Registered,
     *,
     run_id: str,
     flow_run_id: str | None,
 ) -> Outcome:
-    """The outcome of a run that went through all steps; advice and seconds are the caller's to tell."""
-    version = done.version
+    """The outcome of a run that went through all steps; advice and seconds are the caller's to add."""
+    version = registered.version
     return Outcome(
-        decision=done.verdict.decision,
-        reason=done.verdict.reason,
+        decision=registered.verdict.decision,
+        reason=registered.verdict.reason,
         run_id=run_id,
         experiment=config.experiment,
         flow_run_id=flow_run_id,
@@ -155,18 +162,20 @@ def completed(
         epochs=fitted.epochs,
         seconds=0.0,
         metrics=evaluation.metrics,
-        data=found.facts,
+        data=run_input.facts,
         judged_on=evaluation.judged_on,
-        notes=notes(config, found),
+        notes=notes(config, run_input),
         standardize=config.train.standardize,
     )
 
 
-def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, flow_run_id: str | None) -> Outcome:
-    """The outcome of a run that ends before it trains, since the data drifted; its seconds are the caller's to tell."""
+def stopped(
+    config: Config, run_input: RunInput, report: DriftReport, *, run_id: str, flow_run_id: str | None
+) -> Outcome:
+    """The outcome of a run that ends before it trains, since the data drifted; its seconds are the caller's to add."""
     return Outcome(
         decision="refused",
-        reason=watched.reason,
+        reason=report.reason,
         run_id=run_id,
         experiment=config.experiment,
         flow_run_id=flow_run_id,
@@ -177,17 +186,17 @@ def stopped(config: Config, found: Ingested, watched: Watched, *, run_id: str, f
         device=str(resolve(config.train.device, config.train.dtype)),
         epochs=0,
         seconds=0.0,
-        metrics=watched.metrics,
-        data=found.facts,
-        notes=(*notes(config, found), *watched.notes[1:]),  # the first is the reason
+        metrics=report.metrics,
+        data=run_input.facts,
+        notes=(*notes(config, run_input), *report.notes[1:]),  # the first is the reason
+        runs=() if isinstance(run_input, SweepInput) else None,
     )
 
 
-def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seconds: float) -> Outcome:
+def unchanged(config: Config, known: Unchanged, *, flow_run_id: str | None) -> Outcome:
     """The outcome where a registered version has the same content: what that version was, and no new run."""
-    version = found.version
-    facts = version.facts
-    return Outcome(
+    version, facts = known.version, known.version.facts
+    outcome = Outcome(
         decision="unchanged",
         reason=f"version {version.version} was trained on the same data with the same config",
         run_id=version.run_id or "",
@@ -199,9 +208,14 @@ def unchanged(config: Config, found: Unchanged, *, flow_run_id: str | None, seco
         trainer=version.trainer or "",
         device=str(facts.get("device", "")),
         epochs=int(facts.get("epochs", 0)),
-        seconds=seconds,
+        seconds=0.0,
         metrics=dict(version.metrics),
-        data={**facts.get("data", {}), "digest": found.digest, "partitions": found.partitions, "read": 0},
+        data={**facts.get("data", {}), "digest": known.digest, "partitions": known.partitions, "read": 0},
         judged_on=str(facts.get("judged_on", "")),
         standardize=config.train.standardize,
     )
+    if known.table is None:
+        return outcome
+    reason = f"version {version.version} came of the same sweep of the same data"
+    runs, ranked_on = rows_of(known.table)
+    return replace(outcome, reason=reason, runs=runs, ranked_on=ranked_on)

@@ -1,16 +1,15 @@
-"""What a run writes down: params, curves, metrics, pictures and the model in MLflow; the summary in Prefect."""
+"""What a run, or a sweep, writes down: params, curves, metrics and the model in MLflow; the summary in Prefect."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flows.results.outcome import Outcome
-from flows.steps.drift import Watched
+from flows.steps.drift import DriftReport
 from flows.steps.evaluate import Evaluation
-from flows.steps.ingested import Ingested
+from flows.steps.rank import SweepInput
+from flows.steps.run_input import RunInput
 from flows.tracking.model_writer import LoggedModel
 from flows.tracking.names import cut
 from flows.tracking.run import TrackedRun
@@ -19,49 +18,57 @@ from linreg.config_file import to_toml
 from linreg.training.fit import Fit
 
 
-def log_start(run: TrackedRun, config: Config, found: Ingested) -> None:
-    """The config, flat and whole, and the data by its digest."""
-    data = found.dataset
-    run.log_params(config.flat())
+def log_start(run: TrackedRun, config: Config, run_input: RunInput) -> None:
+    """The config, flat and whole, and the data by its digest; of a sweep the grid, its values in the params' places."""
+    grid = run_input.grid if isinstance(run_input, SweepInput) else {}
+    run.log_params(config.flat() | grid)
     run.log_text("config.toml", to_toml(config))
     columns = [*config.data.features, *config.data.targets]
-    run.log_dataset(config.data.path, config.data.path, found.digest, data.rows, columns)
+    run.log_dataset(config.data.path, config.data.path, run_input.digest, run_input.dataset.rows, columns)
+    if isinstance(run_input, SweepInput):
+        run.log_text("grid.json", json.dumps(grid, indent=1, allow_nan=False))
+        tags = {"models": len(run_input.models), "ranked_by": run_input.ranked_on, "sweep_key": run_input.sweep_key}
+        run.set_tags(tags)
 
 
-def log_drift(run: TrackedRun, watched: Watched) -> None:
+def log_drift(run: TrackedRun, report: DriftReport) -> None:
     """How far new files are from what the champion learned from: all of it, and the worst in tags and metrics."""
-    told = watched.lines if watched.found else (watched.why_not,)
-    run.set_tags({"drift": watched.verdict, "drift.why": cut("\n".join(told))})
-    if watched.found is None:
+    lines = report.lines if report.drift else (report.why_not,)
+    run.set_tags({"drift": report.verdict, "drift.why": cut("\n".join(lines))})
+    if report.drift is None:
         return
-    document = {"champion": watched.version, "verdict": watched.verdict, **watched.found.to_json()}
+    document = {"champion": report.version, "verdict": report.verdict, **report.drift.to_json()}
     for name in ("warn", "stop"):
-        document[name] = [e.to_json() for e in getattr(watched.judged, name)]
+        document[name] = [e.to_json() for e in getattr(report.judged, name)]
     run.log_text("drift.json", json.dumps(document, indent=1, allow_nan=False))
-    run.log_metrics(watched.metrics)
+    run.log_metrics(report.metrics)
 
 
-def log_training(run: TrackedRun, fitted: Fit, found: Ingested) -> None:
+def log_training(run: TrackedRun, fitted: Fit, run_input: RunInput) -> None:
     """Every epoch's loss, and which trainer made them from what."""
-    counts = {"dropped": found.dataset.dropped, "weightless": found.dataset.weightless, "filled": found.record.filled}
+    counts = {
+        "dropped": run_input.dataset.dropped,
+        "weightless": run_input.dataset.weightless,
+        "filled": run_input.record.filled,
+    }
     tags: dict[str, object] = {"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device}
     tags |= {"epochs": fitted.epochs, "stopped": fitted.stopped}
-    tags |= {"start": f"warm, from {found.warm.version.ref}" if found.warm else "cold, seeded"}
+    tags |= {"start": f"warm, from {run_input.warm.version.ref}" if run_input.warm else "cold, seeded"}
     run.set_tags(tags | {f"rows.{name}": count for name, count in counts.items() if count})  # a transaction each call
     history = {"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss}
     run.log_history(history | ({"validation_loss": fitted.validation_loss} if fitted.validation_loss else {}))
 
 
-def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
-    """Pictures, the inference, the model, and the metrics at both the run and the model."""
-    with tempfile.TemporaryDirectory(prefix="linreg-") as folder:
-        for name, png in evaluation.pictures.items():
-            (Path(folder) / name).write_bytes(png)
-        run.log_artifacts(folder)
-    example_NF = next(found.dataset.test.blocks())[:5, : len(config.data.features)]
+def log_model(run: TrackedRun, config: Config, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
+    """The inference, the model, and the metrics at both the run and the model."""
+    example_NF = next(run_input.dataset.test.blocks())[:5, : len(config.data.features)]
     if fitted.model.fill_F is not None:
         example_NF = np.where(np.isnan(example_NF), fitted.model.fill_F, example_NF)  # JSON has no NaN
-    metadata: dict[str, Any] = {"digest": found.digest, "content_key": found.content_key, "trainer": fitted.trainer}
+    metadata: dict[str, Any] = {
+        "digest": run_input.digest,
+        "content_key": run_input.content_key,
+        "trainer": fitted.trainer,
+    }
     inference = evaluation.inference
     run.log_text("inference.json", json.dumps(inference.to_json(), indent=1, allow_nan=False))
     run.set_tags({"inference": inference.inference})
@@ -69,10 +76,10 @@ def log_model(run: TrackedRun, config: Config, found: Ingested, fitted: Fit, eva
         fitted.model,
         example_NF=example_NF,
         metadata=metadata,
-        moments=found.moments,
+        moments=run_input.moments,
         inference=inference,
-        test=found.test,
-        lineage=found.lineage,
+        test=run_input.test,
+        lineage=run_input.lineage,
     )
     curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
     run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})

@@ -1,40 +1,23 @@
-"""What a sweep writes down in MLflow: a nested run for each model, and its own run with the table and the picture."""
+"""What a sweep writes down in MLflow beside a run: a nested run for each model, and the table of them all."""
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from flows import interrupts
 from flows.results.run_log import log_start, log_training
-from flows.results.sweep_outcome import Row, as_csv, table
-from flows.steps.rank import SweepIngested
+from flows.results.sweep_table import Row, as_csv, table
+from flows.steps.rank import SweepInput
 from flows.tracking.run import TrackedRun
 from flows.tracking.sweeps import TABLE
-from linreg import plots
-from linreg.config import Config
-from linreg.config_file import to_toml
 from linreg.errors import UserError
 from linreg.selection.fit_many import Result
-from linreg.selection.grid import Grid
 from linreg.selection.ranking import Loss
 from linreg.training.fit import Fit
 
 
-def log_sweep(run: TrackedRun, config: Config, grid: Grid, sweep: SweepIngested) -> None:
-    """The config with the swept keys' values in their places, the grid, and the data by its digest."""
-    data = sweep.found.dataset
-    run.log_params(config.flat() | {key: list(values) for key, values in grid.items()})
-    run.log_text("config.toml", to_toml(config))
-    run.log_text("grid.json", json.dumps({k: list(v) for k, v in grid.items()}, indent=1, allow_nan=False))
-    columns = [*config.data.features, *config.data.targets]
-    run.log_dataset(config.data.path, config.data.path, sweep.found.digest, data.rows, columns)
-    run.set_tags({"models": len(sweep.models), "ranked_by": sweep.ranked_on, "sweep_key": sweep.key})
-
-
-class Nest:
+class NestedRuns:
     """The nested runs of a sweep, each begun when its model has a result; all are ended with it.
 
     Args:
@@ -43,7 +26,7 @@ class Nest:
         tags: of every nested run.
     """
 
-    def __init__(self, parent: TrackedRun, sweep: SweepIngested, tags: Mapping[str, object]) -> None:
+    def __init__(self, parent: TrackedRun, sweep: SweepInput, tags: Mapping[str, object]) -> None:
         self.parent, self.sweep, self.tags = parent, sweep, tags
         self.runs: dict[int, TrackedRun] = {}
         self.results: dict[int, Result] = {}
@@ -57,13 +40,13 @@ class Nest:
         """
         if i not in self.runs:
             self.runs[i] = self._start(i)
-        run, found = self.runs[i], self.sweep.of(i)
+        run, run_input = self.runs[i], self.sweep.of(i)
         self.results[i] = result
         if run.ended:
             return
-        log_start(run, self.sweep.models[i].config, found)
+        log_start(run, self.sweep.models[i].config, run_input)
         if isinstance(result, Fit):
-            log_training(run, result, found)
+            log_training(run, result, run_input)
             self.metrics[i] = {"train_loss": result.train_loss[-1], "excess_loss": result.excess_loss[-1]}
         else:
             self._fail(i, result)
@@ -137,34 +120,10 @@ class Nest:
                 run.__exit__(kind, error, trace)
 
 
-def log_table(run: TrackedRun, rows: Sequence[Row], sweep: SweepIngested, results: Sequence[Result], best: int) -> None:
-    """The models side by side: as JSON, as CSV and as a picture."""
-    run.log_text(TABLE, json.dumps(table(rows, sweep.ranked_on), indent=1, allow_nan=False))
-    with tempfile.TemporaryDirectory(prefix="linreg-sweep-") as folder:
-        (Path(folder) / "sweep.csv").write_text(as_csv(rows), encoding="utf-8")
-        (Path(folder) / "sweep.png").write_bytes(picture(rows, sweep, results, best))
-        run.log_artifacts(folder)
+def log_table(run: TrackedRun, rows: Sequence[Row], ranked_on: str, best: int) -> None:
+    """The models side by side: as JSON and as CSV."""
+    run.log_text(TABLE, json.dumps(table(rows, ranked_on), indent=1, allow_nan=False))
+    run.log_text("sweep.csv", as_csv(rows))
     loss = rows[best].loss
     assert loss is not None
     run.log_metrics({"best_loss": loss, "failed_models": float(sum(row.loss is None for row in rows))})
-
-
-def picture(rows: Sequence[Row], sweep: SweepIngested, results: Sequence[Result], best: int) -> bytes:
-    """The curves, and what ranked the models, as a PNG."""
-    watched = sweep.found.validation is not None
-    figure = plots.sweep(
-        [_curve(result, watched) for result in results],
-        [row.loss for row in rows],
-        [row.values for row in rows],
-        best=best,
-        ranked_by=sweep.ranked_by,
-        curves_of="validation loss" if watched else "train loss",
-        errors=[row.standard_error for row in rows],
-    )
-    return plots.png(figure)
-
-
-def _curve(result: Result, watched: bool) -> Sequence[float]:
-    if not isinstance(result, Fit):
-        return ()
-    return result.validation_loss if watched else result.train_loss

@@ -7,28 +7,29 @@ New is a file whose content the champion did not learn from, whatever it is call
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flows.steps.ingested import Ingested
+from flows.steps.run_input import RunInput
 from linreg.config import DriftConfig
-from linreg.drift.drift import Sample, drift
+from linreg.drift.drift import Sample
+from linreg.drift.drift import drift as measure_drift
 from linreg.drift.findings import Drift, Exceeded, Judged, exceeded
 
 MOST_LINES = 5  # of what is beyond a limit; all of it is in drift.json
 
 
 @dataclass(frozen=True)
-class Watched:
+class DriftReport:
     """What came of the comparison.
 
     Args:
         version: the champion's number; None: there is none.
-        found: all differences; None where nothing was compared.
+        drift: all differences; None where nothing was compared.
         judged: those beyond a limit.
         why_not: why nothing was compared, in words.
         blind: there are files that could be new, and nothing of the champion to compare them with.
     """
 
     version: int | None = None
-    found: Drift | None = None
+    drift: Drift | None = None
     judged: Judged = field(default_factory=lambda: Judged((), ()))
     why_not: str = ""
     blind: bool = False
@@ -36,19 +37,19 @@ class Watched:
     @property
     def verdict(self) -> str:
         """``stop``, ``warn``, ``none``, or ``not compared``."""
-        if self.found is None:
+        if self.drift is None:
             return "not compared"
         return "stop" if self.judged.stop else "warn" if self.judged.warn else "none"
 
     @property
     def metrics(self) -> dict[str, float]:
         """The largest difference of each measure, by name."""
-        return self.found.worst() if self.found else {}
+        return self.drift.worst() if self.drift else {}
 
     @property
     def lines(self) -> tuple[str, ...]:
         """What is beyond a limit, the worst of each column; or that nothing is. Empty where nothing was compared."""
-        if self.found is None:
+        if self.drift is None:
             return ()
         beyond = _distinct(self.judged.stop or self.judged.warn)
         more = len(beyond) - MOST_LINES
@@ -70,32 +71,32 @@ class Watched:
 
     @property
     def _files(self) -> str:
-        new = self.found.new if self.found else 0
+        new = self.drift.new if self.drift else 0
         return "1 new file is" if new == 1 else f"{new:,} new files are"
 
 
-def compare(limits: DriftConfig, ingested: Ingested) -> Watched:
+def compare(limits: DriftConfig, run_input: RunInput) -> DriftReport:
     """Compare the training rows of the new files with those of the champion."""
-    champion = ingested.champion
+    champion = run_input.champion
     if champion is None:
-        return Watched(why_not="there is no champion yet")
+        return DriftReport(why_not="there is no champion yet")
     number = champion.version.version
     if champion.moments is None or champion.lineage is None:
         why = champion.fault or f"version {number} is of a release that kept no record of its rows"
-        return Watched(number, why_not=why, blind=True)
+        return DriftReport(number, why_not=why, blind=True)
     known_content = champion.lineage.digests
-    samples = [(p.digest in known_content, Sample(p.name, m, e)) for p, m, e in ingested.trained]
+    samples = [(p.digest in known_content, Sample(p.name, m, e)) for p, m, e in run_input.trained]
     known, new = ([s for is_known, s in samples if is_known == which] for which in (True, False))
     if not new:
-        return Watched(number, why_not=f"version {number} learned from all of today's files")
+        return DriftReport(number, why_not=f"version {number} learned from all of today's files")
     reference = Sample("champion", champion.moments, champion.lineage.extent)
-    found = drift(reference, new, known, champion.model)
-    return Watched(number, found, exceeded(found, limits))
+    drift = measure_drift(reference, new, known, champion.model)
+    return DriftReport(number, drift, exceeded(drift, limits))
 
 
 def _distinct(beyond: Sequence[Exceeded]) -> list[Exceeded]:
     """The worst of each measure and column."""
     out: dict[tuple[str, tuple[str, ...]], Exceeded] = {}
-    for one in beyond:
-        out.setdefault((one.finding.measure, one.finding.columns), one)
+    for excess in beyond:
+        out.setdefault((excess.finding.measure, excess.finding.columns), excess)
     return list(out.values())

@@ -1,78 +1,72 @@
-"""The third step: how good the model is, beside what anyone would compare it with, and the pictures of it.
+"""The third step: how good the model is, beside what anyone would compare it with.
 
 The baselines: the mean of the training rows, exact least squares, and the champion. All are judged on the same rows.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.steps.ingested import Champion, Ingested
-from linreg import plots
+from flows.steps.run_input import Champion, RunInput
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict_rows
-from linreg.least_squares import validity as refusals
-from linreg.least_squares.inference import infer, intervals
+from linreg.least_squares import validity
+from linreg.least_squares.inference import infer
 from linreg.least_squares.objective import Objective
-from linreg.least_squares.results import Coefficient, Inference
+from linreg.least_squares.results import Inference
 from linreg.metrics import Float, regression_metrics, squared_errors
 from linreg.model import LinearModel
 from linreg.rows.rows import Rows
 from linreg.training.fit import Fit
 from linreg.training.plan import Plan
 
-if TYPE_CHECKING:  # only plots loads matplotlib
-    from matplotlib.figure import Figure
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """How good a model is.
 
     Args:
         metrics: everything that is logged as a final metric, by name; all finite.
-        losses_NO: squared error of each judged row and target.
-        pictures: PNG files by name.
+        predicted_NO: of each judged row and target.
+        losses_NO: their squared errors.
         judged_on: which rows, in words.
         inference: what the training rows say about the parameters.
     """
 
     metrics: dict[str, float]
+    predicted_NO: Float
     losses_NO: Float
-    pictures: dict[str, bytes]
     judged_on: str
     inference: Inference
 
 
-def evaluate(fitted: Fit, plan: Plan, ingested: Ingested, data: DataConfig, *, selected: str = "") -> Evaluation:
+def evaluate(fitted: Fit, plan: Plan, run_input: RunInput, data: DataConfig, *, selected: str = "") -> Evaluation:
     """Judge the model on the test rows; on the training rows where none are held out.
 
     Args:
         fitted, plan: the training, and what was expected of it.
-        ingested: the rows.
+        run_input: the rows.
         data: how they were read and split.
         selected: how the model was chosen among several, in words; empty: it was not.
     """
-    dataset, model = ingested.dataset, fitted.model
+    dataset, model = run_input.dataset, fitted.model
     rows = dataset.test
     y_NO = rows.select(rows.targets)
     predicted_NO, weight_N = predict_rows(model, rows), rows.weights()
     with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
         metrics = _descent(fitted, plan) | regression_metrics(y_NO, predicted_NO, rows.targets, weight_N=weight_N)
-        for name, baseline_NO in _baselines(fitted, ingested, y_NO, data).items():
+        for name, baseline_NO in _baselines(fitted, run_input, y_NO, data).items():
             prefix = f"baseline.{name}.test_"
             metrics |= regression_metrics(y_NO, baseline_NO, rows.targets, prefix=prefix, weight_N=weight_N)
         if data.validation_fraction:
             metrics |= _validation(fitted, dataset.validation)
     _refuse_infinite(metrics)
-    inference = _inference(fitted, ingested, selected)
+    inference = _inference(fitted, run_input, selected)
     metrics |= inference.metrics()
     judged_on = f"{len(rows):,} test rows" if data.test_fraction else f"its {len(rows):,} training rows"
-    pictures = _pictures(fitted, inference, ingested, y_NO, predicted_NO, judged_on)
-    return Evaluation(metrics, squared_errors(y_NO, predicted_NO), pictures, judged_on, inference)
+    return Evaluation(metrics, predicted_NO, squared_errors(y_NO, predicted_NO), judged_on, inference)
 
 
 def _refuse_infinite(metrics: Mapping[str, float]) -> None:
@@ -85,23 +79,23 @@ def _refuse_infinite(metrics: Mapping[str, float]) -> None:
         )
 
 
-def _inference(fitted: Fit, ingested: Ingested, selected: str) -> Inference:
+def _inference(fitted: Fit, run_input: RunInput, selected: str) -> Inference:
     """Standard errors and intervals, or why there are none; what the record cannot show is told from the config."""
-    how = fitted.config
-    known = refusals.known(
-        weight_decay=how.weight_decay,
-        l1=how.l1,
-        filled=ingested.record.filled,
-        warm_start=ingested.warm.version.ref if ingested.warm else "",
-        patience=how.patience,
+    config = fitted.config
+    reasons = validity.known(
+        weight_decay=config.weight_decay,
+        l1=config.l1,
+        filled=run_input.record.filled,
+        warm_start=run_input.warm.version.ref if run_input.warm else "",
+        patience=config.patience,
         selected=selected,
     )
     return infer(
         fitted.model,
-        ingested.moments,
-        reasons=known,
-        remedy=refusals.closer(how, ran_all=fitted.epochs == how.epochs),
-        partitions=ingested.record.partitions,
+        run_input.moments,
+        reasons=reasons,
+        remedy=validity.closer(config, ran_all=fitted.epochs == config.epochs),
+        partitions=run_input.record.partitions,
     )
 
 
@@ -110,18 +104,18 @@ def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
     return regression_metrics(y_NO, predicted_NO, rows.targets, prefix="validation_", weight_N=rows.weights())
 
 
-def champion_losses(champion: Champion, ingested: Ingested, data: DataConfig) -> Float | str:
+def champion_losses(champion: Champion, run_input: RunInput, data: DataConfig) -> Float | str:
     """The champion's squared errors (N, O) on today's judged rows; or why it cannot be compared, in words."""
-    rows, model = ingested.dataset.test, champion.model
-    why = _not_comparable(champion, ingested, data)
+    rows, model = run_input.dataset.test, champion.model
+    why = _not_comparable(champion, run_input, data)
     if why or model is None:
         return why
-    return squared_errors(rows.select(rows.targets), _predict(model, ingested))
+    return squared_errors(rows.select(rows.targets), _predict(model, run_input))
 
 
-def _not_comparable(champion: Champion, ingested: Ingested, data: DataConfig) -> str:
+def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -> str:
     """Why a champion cannot be judged on today's rows, in words; empty where it can."""
-    rows, version, model = ingested.dataset.test, champion.version, champion.model
+    rows, version, model = run_input.dataset.test, champion.version, champion.model
     if model is None:
         return f"version {version.version} cannot be read ({champion.fault})"
     today = split_of(data)
@@ -153,9 +147,9 @@ def split_of(data: DataConfig) -> dict[str, object]:
     return split | ({"validation": data.validation_fraction} if judges else {})
 
 
-def saw_test_rows(ingested: Ingested, data: DataConfig) -> str:
+def saw_test_rows(run_input: RunInput, data: DataConfig) -> str:
     """Why the model's start may know today's test rows, in words; empty where it cannot."""
-    warm = ingested.warm
+    warm = run_input.warm
     if warm is None or not data.test_fraction:
         return ""
     today = split_of(data)
@@ -197,66 +191,20 @@ def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
     return {name: float(value) for name, value in out.items() if value is not None}
 
 
-def _baselines(fitted: Fit, ingested: Ingested, y_NO: Float, data: DataConfig) -> dict[str, Float]:
+def _baselines(fitted: Fit, run_input: RunInput, y_NO: Float, data: DataConfig) -> dict[str, Float]:
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
     best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
-    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, ingested.dataset.test)}
-    champion = ingested.champion
-    if champion and champion.model and not _not_comparable(champion, ingested, data):
-        out["champion"] = _predict(champion.model, ingested)
+    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, run_input.dataset.test)}
+    champion = run_input.champion
+    if champion and champion.model and not _not_comparable(champion, run_input, data):
+        out["champion"] = _predict(champion.model, run_input)
     return out
 
 
-def _predict(model: LinearModel, ingested: Ingested) -> Float:
+def _predict(model: LinearModel, run_input: RunInput) -> Float:
     """A model's predictions of the judged rows, its targets in today's order."""
-    rows = ingested.dataset.test
+    rows = run_input.dataset.test
     order = [model.targets.index(target) for target in rows.targets]
     return predict_rows(model, rows)[:, order]
-
-
-def _pictures(
-    fitted: Fit, inference: Inference, ingested: Ingested, y_NO: Float, predicted_NO: Float, judged_on: str
-) -> dict[str, bytes]:
-    model, moments = fitted.model, ingested.moments
-    f, half_OF, band_O = len(model.features), None, None
-    if inference.valid:
-        half_OF = np.array([[_half(c) for c in t.coefficients.values()] for t in inference.targets.values()])
-        low, high = intervals(model, moments, moments.mean_P[None, :f], kind="prediction")
-        band_O = (high - low)[0] / 2
-    names, effects = (model.features, model.targets), (model.weight_OF, moments.spread_P[:f])
-    figures = {
-        "loss.png": plots.loss_curve(
-            fitted.train_loss,
-            fitted.objective.optimum_loss,
-            fitted.validation_loss,
-            penalised=fitted.objective.penalised,
-        ),
-        "predicted.png": plots.predicted_against_actual(y_NO, predicted_NO, model.targets, judged_on, band_O=band_O),
-        "parabolas.png": _parabolas(fitted),
-        "coefficients.png": plots.coefficients(*effects, *names, half_OF=half_OF, why_not=inference.inference),
-    }
-    return {name: plots.png(figure) for name, figure in figures.items()}
-
-
-def _half(coefficient: Coefficient) -> float:
-    """Half the width of a coefficient's interval."""
-    low, high = coefficient.errors.low, coefficient.errors.high
-    return (high - low) / 2 if low is not None and high is not None else 0.0
-
-
-def _parabolas(fitted: Fit) -> "Figure":
-    """The walk in the data's own units on the mean squared error, whatever was trained: the picture of the tutorial."""
-    epochs, path_TDO = list(fitted.path), np.stack(list(fitted.path.values()))
-    plain, moments = Objective.of(fitted.objective.moments), fitted.objective.moments
-    return plots.parabolas(
-        path_TDO,
-        epochs,
-        curvature_D=plain.curvature_D,
-        gradient_DO=plain.gradient(path_TDO[-1]),
-        loss=plain.loss(path_TDO[-1]),
-        features=moments.features,
-        targets=moments.targets,
-        penalised=fitted.objective.penalised,
-    )

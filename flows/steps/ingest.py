@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from flows.steps.ingested import Champion, Ingested, Unchanged, WarmStart
+from flows.steps.run_input import Champion, RunInput, Unchanged, WarmStart
 from flows.tracking import registry
 from flows.tracking.store import Store
 from linreg.config import Config, DataConfig, TrainConfig
@@ -35,19 +35,19 @@ def content_key(config: Config, digest: str) -> str:
 
     What stands at its default is left out, so that a release with a new key makes no old version a stranger.
     """
-    data, train = (_told(section) for section in (config.data, config.train))
+    data, train = (_set_keys(section) for section in (config.data, config.train))
     train.pop("device", None)  # where it ran is not what it is
     content = {"format": KEY_FORMAT, "digest": digest, "data": data, "train": train, "model": config.model}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _told(section: DataConfig | TrainConfig) -> dict[str, Any]:
+def _set_keys(section: DataConfig | TrainConfig) -> dict[str, Any]:
     """The keys of a section that are not at their defaults."""
     values = {f.name: (getattr(section, f.name), f.default) for f in fields(section)}
     return {name: value for name, (value, default) in values.items() if value != default}
 
 
-def ingest(config: Config, store: Store) -> Ingested | Unchanged:
+def ingest(config: Config, store: Store) -> RunInput | Unchanged:
     """Find and hash the files, and read them unless their content is registered already.
 
     Raises:
@@ -89,7 +89,7 @@ def read(
     *,
     walked: bool,
     folds: Folds | None = None,
-) -> Ingested:
+) -> RunInput:
     """Read the files, once.
 
     Args:
@@ -103,20 +103,20 @@ def read(
     """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    stay = ALL if walked or folds or not config.data.test_fraction else HELD_OUT
-    found = take_in(
+    held = ALL if walked or folds or not config.data.test_fraction else HELD_OUT
+    dataset_read = take_in(
         config.data,
         partitions=partitions,
         dtype=config.train.dtype,
         folds=folds,
-        held=stay,
+        held=held,
         device=_card(config),
         cache=Path(os.path.expanduser(config.engine.cache)) if config.engine.cache else None,
         most=round(config.engine.cache_gb * 2**30),
         **_wanted(champion),
     )
-    records = found.record, found.validation, found.test, found.extents
-    return Ingested(digest, key, found.dataset, *records, champion, warm, found.read)
+    records = dataset_read.record, dataset_read.validation, dataset_read.test, dataset_read.extents
+    return RunInput(digest, key, dataset_read.dataset, *records, champion, warm, dataset_read.read)
 
 
 def walks_rows(config: Config) -> bool:

@@ -6,12 +6,12 @@ registered by the steps of ``pipeline``. The test rows are not looked at here.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from flows.steps.ingest import content_key, find, read, walks_rows
-from flows.steps.ingested import Ingested, Unchanged
+from flows.steps.run_input import RunInput, Unchanged
 from flows.tracking import registry
 from flows.tracking.store import Store
 from linreg.config import Config
@@ -31,27 +31,31 @@ from linreg.training.fit import Fit
 SWEEP_FORMAT = 1  # of the sweep key; one more where the way of ranking changes its answers
 
 
-@dataclass(frozen=True)
-class SweepIngested:
-    """What the later steps of a sweep work on.
+@dataclass(frozen=True, kw_only=True)
+class SweepInput(RunInput):
+    """What the later steps of a sweep work on: one reading for all its models. Its content key is nobody's, see ``of``.
 
     Args:
         models: of the sweep, in the grid's order.
-        found: the rows; its content key is nobody's, see ``of``.
-        keys: the content key of each model.
-        key: of the whole sweep.
+        content_keys: of each model.
+        sweep_key: of the whole sweep.
         pairs: the records of the folds; empty where validation rows rank.
     """
 
     models: tuple[Member, ...]
-    found: Ingested
-    keys: tuple[str, ...]
-    key: str
+    content_keys: tuple[str, ...]
+    sweep_key: str
     pairs: Sequence[Pair]
 
-    def of(self, i: int) -> Ingested:
+    def of(self, i: int) -> RunInput:
         """What was read, as a run of that model alone would have it."""
-        return replace(self.found, content_key=self.keys[i])
+        own = {f.name: getattr(self, f.name) for f in fields(RunInput)}
+        return RunInput(**own | {"content_key": self.content_keys[i]})
+
+    @property
+    def grid(self) -> dict[str, list[Any]]:
+        """The swept keys, each with its values."""
+        return {key: list(dict.fromkeys(m.values[key] for m in self.models)) for key in self.models[0].values}
 
     @property
     def ranked_by(self) -> str:
@@ -61,7 +65,7 @@ class SweepIngested:
     @property
     def ranked_on(self) -> str:
         """The same with the rows that it is of."""
-        data = self.found.dataset
+        data = self.dataset
         rows = f"{data.train_rows:,} training rows" if self.pairs else f"{data.validation_rows:,} validation rows"
         return f"{self.ranked_by} on {rows}"
 
@@ -71,21 +75,13 @@ class SweepIngested:
         return chosen(len(self.models), self.ranked_on)
 
 
-@dataclass(frozen=True)
-class KnownSweep:
-    """The same sweep was made before: the version that came of it, and its table."""
-
-    unchanged: Unchanged
-    table: dict[str, Any]
-
-
 def sweep_key(keys: Sequence[str], by: str) -> str:
     """SHA-256 of the models' content keys in their order and of what ranks them; of nothing else."""
     content = {"format": SWEEP_FORMAT, "models": list(keys), "by": by}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def ingest(models: Sequence[Member], store: Store) -> SweepIngested | KnownSweep:
+def ingest(models: Sequence[Member], store: Store) -> SweepInput | Unchanged:
     """Find and hash the files, and read them once unless the same sweep was made before.
 
     Raises:
@@ -104,12 +100,12 @@ def ingest(models: Sequence[Member], store: Store) -> SweepIngested | KnownSweep
     known = registry.by_sweep_key(store, configs[0].model, key)
     if known is not None:
         version, table = known
-        return KnownSweep(Unchanged(version, digest, len(partitions)), table)
+        return Unchanged(version, digest, len(partitions), table)
     folds = fold_count if by == ranking.KFOLD else None
     walked = any(walks_rows(config) for config in configs)
-    found = read(_strictest(configs), store, partitions, digest, "", walked=walked, folds=folds)
-    pairs = ranking.fold_pairs(found.dataset.folds) if folds else []
-    return SweepIngested(tuple(models), found, keys, key, pairs)
+    run_input = read(_strictest(configs), store, partitions, digest, "", walked=walked, folds=folds)
+    pairs = ranking.fold_pairs(run_input.dataset.folds) if folds else []
+    return SweepInput(**vars(run_input), models=tuple(models), content_keys=keys, sweep_key=key, pairs=pairs)
 
 
 def _strictest(configs: Sequence[Config]) -> Config:
@@ -117,19 +113,15 @@ def _strictest(configs: Sequence[Config]) -> Config:
     return next((c for c in configs if c.train.dtype == "float32"), configs[0])
 
 
-def rank(sweep: SweepIngested, results: Sequence[Result]) -> list[Loss | UserError]:
+def rank(sweep: SweepInput, results: Sequence[Result]) -> list[Loss | UserError]:
     """The loss that each model is ranked by, or why it has none: the training's own error, or that of a fold."""
-    validation = sweep.found.validation
+    validation = sweep.validation
     if validation is not None:
-        return [_each(r, lambda fitted: ranking.validation_loss(fitted, validation)) for r in results]
+        return [r if isinstance(r, UserError) else ranking.validation_loss(r, validation) for r in results]
     trained = [i for i, result in enumerate(results) if isinstance(result, Fit)]
     losses = ranking.kfold_losses(sweep.pairs, [sweep.models[i].config.train for i in trained])
-    of = dict(zip(trained, losses, strict=True))
-    return [result if isinstance(result, UserError) else of[i] for i, result in enumerate(results)]
-
-
-def _each(result: Result, loss: Callable[[Fit], Loss]) -> Loss | UserError:
-    return result if isinstance(result, UserError) else loss(result)
+    loss_of = dict(zip(trained, losses, strict=True))
+    return [result if isinstance(result, UserError) else loss_of[i] for i, result in enumerate(results)]
 
 
 def best_of(losses: Sequence[Loss | UserError]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.steps.evaluate import Evaluation, champion_losses, saw_test_rows, split_of
 from flows.steps.ingest import current_champion
-from flows.steps.ingested import Champion, Ingested
+from flows.steps.run_input import Champion, RunInput
 from flows.tracking import registry
 from flows.tracking.model_writer import LoggedModel
 from flows.tracking.registry import Version
@@ -31,7 +31,7 @@ class Registered:
 
 def register(
     config: Config,
-    ingested: Ingested,
+    run_input: RunInput,
     fitted: Fit,
     evaluation: Evaluation,
     *,
@@ -50,13 +50,13 @@ def register(
     if missed:
         return Registered(Verdict("refused", "; ".join(missed)), None)
     with store.lock(config.model):
-        twin = registry.by_content_key(store, config.model, ingested.content_key)
+        twin = registry.by_content_key(store, config.model, run_input.content_key)
         if twin is not None:
             registry.mark(store, twin, tags or {})
             return _registered_before(twin, run, store)
-        champion = _champion_now(config.model, ingested, store)
-        verdict = _beside_the_mean(_verdict(config, ingested, evaluation, champion), evaluation.metrics)
-        facts = _facts(config, ingested, fitted, evaluation) | {
+        champion = _champion_now(config.model, run_input, store)
+        verdict = _beside_the_mean(_verdict(config, run_input, evaluation, champion), evaluation.metrics)
+        facts = _facts(config, run_input, fitted, evaluation) | {
             "flow_run_id": flow_run_id,
             "decision": verdict.decision,
             "reason": verdict.reason,
@@ -67,7 +67,7 @@ def register(
             config.model,
             logged_model=logged,
             run_id=run.run_id,
-            content_key=ingested.content_key,
+            content_key=run_input.content_key,
             facts=facts | ({"tags": dict(tags)} if tags else {}),
         )
         if verdict.decision == "promoted":
@@ -109,33 +109,33 @@ def _registered_before(twin: Version, run: TrackedRun, store: Store) -> Register
     return Registered(Verdict("unchanged", why), version)
 
 
-def _champion_now(name: str, ingested: Ingested, store: Store) -> Champion | None:
+def _champion_now(name: str, run_input: RunInput, store: Store) -> Champion | None:
     """The champion at this moment; the one that was loaded before training, if it still is the same."""
     version = registry.champion(store, name)
-    known = ingested.champion
+    known = run_input.champion
     if version is None or (known is not None and known.version.version == version.version):
         return known if version else None
     return current_champion(store, name)
 
 
-def _verdict(config: Config, ingested: Ingested, evaluation: Evaluation, champion: Champion | None) -> Verdict:
+def _verdict(config: Config, run_input: RunInput, evaluation: Evaluation, champion: Champion | None) -> Verdict:
     if champion is None:
         limits = "within the limits" if config.gate.limits() else "no limits are set"
         return Verdict("promoted", f"the first version; {limits}, judged on {evaluation.judged_on}")
     number = champion.version.version
-    seen = saw_test_rows(ingested, config.data)
-    old = (seen and f"its test rows may be known to it: {seen}") or champion_losses(champion, ingested, config.data)
+    seen = saw_test_rows(run_input, config.data)
+    old = (seen and f"its test rows may be known to it: {seen}") or champion_losses(champion, run_input, config.data)
     if isinstance(old, str):
         return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
     return against_champion(
         evaluation.losses_NO,
         old,
-        targets=ingested.moments.targets,
+        targets=run_input.moments.targets,
         version=number,
         margin=config.gate.margin,
         held_out=config.data.test_fraction > 0,
-        weight_N=ingested.dataset.test.weights(),
-        counts=ingested.dataset.judges,
+        weight_N=run_input.dataset.test.weights(),
+        counts=run_input.dataset.judges,
     )
 
 
@@ -146,11 +146,11 @@ def _beside_the_mean(verdict: Verdict, metrics: Mapping[str, float]) -> Verdict:
     return replace(verdict, reason=f"{verdict.reason}; worse than always saying the mean")
 
 
-def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluation) -> dict[str, Any]:
+def _facts(config: Config, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> dict[str, Any]:
     """What a look-up of the version tells without opening the run."""
     return {
         "metrics": evaluation.metrics,
-        "data": ingested.facts,
+        "data": run_input.facts,
         "trainer": fitted.trainer,
         "device": fitted.device,
         "epochs": fitted.epochs,
@@ -158,6 +158,6 @@ def _facts(config: Config, ingested: Ingested, fitted: Fit, evaluation: Evaluati
         "targets": list(fitted.model.targets),
         "split": split_of(config.data),
         "judged_on": evaluation.judged_on,
-        "saw_test_rows": saw_test_rows(ingested, config.data) or None,
-        "start": ingested.warm.version.ref if ingested.warm else None,
+        "saw_test_rows": saw_test_rows(run_input, config.data) or None,
+        "start": run_input.warm.version.ref if run_input.warm else None,
     }

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 Float = npt.NDArray[np.float64]
 
+_MOST_POINTS = 2_000  # of a curve, at least; twice that at the most
 INK, SHADE, LINE, WHISKER, VALID = "#1b4965", "#9fb8c6", "#d1495b", "#e9a23b", "#e09f3e"
 
 
@@ -18,8 +20,8 @@ def new_figure(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
     """A figure and its axes: one, or an array of them where there are several columns."""
     figure = Figure(figsize=(max(6.4, 4.4 * columns), max(height, 2.6)), layout="constrained")
     axes = figure.subplots(1, columns)
-    for one in np.atleast_1d(axes):
-        one.spines[["top", "right"]].set_visible(False)
+    for panel in np.atleast_1d(axes):
+        panel.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
@@ -31,6 +33,13 @@ def png(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a column name in another script
         figure.savefig(out, format="png", dpi=110)
     return out.getvalue()
+
+
+def thinned(curve: Sequence[float]) -> tuple[npt.NDArray[np.int64], Float]:
+    """The epochs of a curve and its values there: no more than a picture can show, the last one among them."""
+    last = len(curve) - 1
+    epochs = np.append(np.arange(0, last, max(1, last // _MOST_POINTS)), last)
+    return epochs, np.asarray(curve, dtype=np.float64)[epochs]
 
 
 def literal(name: str, most: int = 40) -> str:

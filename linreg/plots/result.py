@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from linreg.plots.figure import INK, LINE, SHADE, VALID, WHISKER, Float, literal, new_figure
+from linreg.plots.figure import INK, LINE, SHADE, VALID, WHISKER, Float, literal, new_figure, thinned
 
 _MOST_POINTS = 5_000  # of a scatter; more would only make the file large
 
@@ -37,9 +37,9 @@ def loss_curve(
     if len(train_loss) == 1 and len(validation_loss) <= 1:
         _computed(axes, train_loss[0], optimum, validation_loss)
         return figure
-    axes.plot(np.arange(len(train_loss)), train_loss, color=INK, linewidth=2, label="train loss", zorder=3)
+    axes.plot(*thinned(train_loss), color=INK, linewidth=2, label="train loss", zorder=3)
     if validation_loss:  # broader and behind: the two are often one line
-        axes.plot(np.arange(len(validation_loss)), validation_loss, color=VALID, linewidth=4, label="validation loss")
+        axes.plot(*thinned(validation_loss), color=VALID, linewidth=4, label="validation loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(validation_loss) > len(train_loss):
         axes.axvline(len(train_loss) - 1, color=SHADE, linewidth=1, label=f"kept: epoch {len(train_loss) - 1:,}")

@@ -12,11 +12,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from linreg.plots.figure import INK, LINE, Float, literal, new_figure
+from linreg.plots.figure import INK, LINE, Float, literal, new_figure, thinned
 
 _SHADES = LinearSegmentedColormap.from_list("models", ["#bcdcec", "#5fa8d3", INK])
 _MOST_LINES = 6  # of the right panel: one a combination of the other keys; more could not be told apart
-_MOST_POINTS = 2_000  # of a curve; more would only take time
 _MOST_NAMED = 12  # ticks with names
 _FAR = 1e3  # times the best loss: beyond that a model is only said to be off the picture
 
@@ -72,8 +71,7 @@ def _curves(axes: Axes, curves: Sequence[Sequence[float]], best: int, curves_of:
         if i == best:
             style = {"color": LINE, "linewidth": 2.2, "zorder": 3, "label": "the best"}
         if len(curve):
-            step = -(-len(curve) // _MOST_POINTS)
-            axes.plot(np.arange(len(curve))[::step], curve[::step], marker="o" if len(curve) == 1 else None, **style)
+            axes.plot(*thinned(curve), marker="o" if len(curve) == 1 else None, **style)
     _log_where_it_helps(axes, np.concatenate([np.asarray(c, dtype=float) for c in curves if len(c)]))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=curves_of, title="Every model, in the order of the grid (dark: last)")

@@ -8,7 +8,6 @@ this file for the tests of the library too.
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -21,10 +20,6 @@ DATA = ROOT / "data"
 FEATURES, TARGETS = ["temp", "rainfall", "humidity"], ["apples", "oranges"]
 OPTIMUM = {"trainer": "gram", "learning_rate": 0.5, "epochs": 400, "standardize": True, "dtype": "float64"}
 PICTURES = ("loss.png", "predicted.png", "parabolas.png", "coefficients.png")
-BLANK = {  # what a run has for its pictures where no test asks for them
-    "flows.steps.evaluate:_pictures": lambda *_: dict.fromkeys(PICTURES, b"not drawn"),
-    "flows.results.sweep_log:picture": lambda *_: b"not drawn",
-}
 _drawing = {}  # what draws them
 WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize": False}
 
@@ -36,6 +31,7 @@ def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     from prefect.testing.utilities import prefect_test_harness
 
     from flows.orchestration.temporary_server import temporary_server
+    from flows.results import pictures
 
     home = tmp_path_factory.mktemp("prefect-home")
     quiet = {
@@ -43,10 +39,9 @@ def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a run's end would wait for it, a second at most
     }
     with prefect.settings.temporary_settings(quiet), pytest.MonkeyPatch.context() as patch:
-        for name, blank in BLANK.items():
-            _drawing[name] = resolve_name(name)
-            if not request.config.getoption("--pictures"):
-                patch.setattr(name.replace(":", "."), blank)
+        _drawing["draw"] = pictures.draw
+        if not request.config.getoption("--pictures"):
+            patch.setattr(pictures, "draw", lambda *_: None)
         with temporary_server(), prefect_test_harness():
             yield prefect.settings.PREFECT_API_URL.value()
 
@@ -54,8 +49,7 @@ def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 def pictures(prefect_api, monkeypatch) -> None:  # noqa: ARG001 - which leaves them out
     """Runs draw their pictures."""
-    for name, draw in _drawing.items():
-        monkeypatch.setattr(name.replace(":", "."), draw)
+    monkeypatch.setattr("flows.results.pictures.draw", _drawing["draw"])
 
 
 @pytest.fixture

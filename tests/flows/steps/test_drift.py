@@ -135,10 +135,10 @@ def test_the_table_is_an_artifact_and_the_drift_an_event(made):
     rows = json.loads(table.data)
     assert (rows[0]["measure"], rows[0]["limit passed"]) == ("mean", "stop")
     assert "mean of a is" in table.description
-    event = event_of("linreg.drift.drift.stopped", outcome)
+    event = event_of("linreg.drift.stopped", outcome)
     assert event["resource"]["prefect.resource.id"] == "linreg.model.nightly"
     assert event["payload"]["run_id"] == outcome.run_id
-    warned = event_of("linreg.drift.drift.warned", made.of["drifted"])
+    warned = event_of("linreg.drift.warned", made.of["drifted"])
     assert warned["payload"]["worst"]["drift.mean"] == made.of["drifted"].metrics["drift.mean"]
 
 
@@ -181,7 +181,7 @@ def test_a_champion_without_a_lineage_is_not_compared_with(made, monkeypatch):
     monkeypatch.chdir(made.folder)
     night(6)
     found = ingest(from_dict(table()), made.store)
-    assert compare(from_dict(table()).drift, found).found is not None
+    assert compare(from_dict(table()).drift, found).drift is not None
     old = replace(found, champion=replace(found.champion, lineage=None))
     watched = compare(from_dict(table()).drift, old)
     assert (watched.verdict, watched.lines, watched.metrics) == ("not compared", (), {})
@@ -198,8 +198,8 @@ def test_a_file_under_another_name_is_not_new(made, monkeypatch):
     after = compare(from_dict(table()).drift, ingest(from_dict(table()), made.store))
     Path("nights/renamed.csv").rename("nights/000.csv")
     Path("nights/007.csv").unlink()
-    assert after.found.new == before.found.new >= 1
-    assert {f.partition for f in after.found.findings["mean"]} == {f.partition for f in before.found.findings["mean"]}
+    assert after.drift.new == before.drift.new >= 1
+    assert {f.partition for f in after.drift.findings["mean"]} == {f.partition for f in before.drift.findings["mean"]}
 
 
 def test_a_delivery_that_came_twice_is_told(made, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from flows import progress
 from flows.cli.sweep import page
 from flows.results.outcome import Outcome
-from flows.results.sweep_outcome import Row, SweepOutcome, as_csv, best_first, rows_of, table
+from flows.results.sweep_table import Row, as_csv, best_first, rows_of, table
 
 
 def row(i: int, loss: float | None, **more) -> Row:
@@ -18,10 +18,11 @@ def row(i: int, loss: float | None, **more) -> Row:
     return Row(f"{i:032x}", f"learning_rate={i}", values=values, ranked_by="5-fold loss", loss=loss, **known, **more)
 
 
-def outcome(rows: list[Row]) -> SweepOutcome:
+def outcome(rows: list[Row]) -> Outcome:
     words = {"decision": "kept", "reason": "", "run_id": "", "experiment": "", "flow_run_id": None, "model": "m"}
     numbers = {"version": 1, "aliases": (), "trainer": "gram", "device": "cpu", "epochs": 1, "seconds": 0.0}
-    return SweepOutcome.of(Outcome(**words, **numbers, metrics={}, data={}), rows, "5-fold loss on 9 training rows")
+    swept = {"runs": tuple(rows), "ranked_on": "5-fold loss on 9 training rows"}
+    return Outcome(**words, **numbers, **swept, metrics={}, data={})
 
 
 def test_the_page_shows_twenty_models_and_says_how_many_more_there_are() -> None:

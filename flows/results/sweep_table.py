@@ -1,4 +1,4 @@
-"""What a sweep came to: a run's outcome, of its best model, and a row for each of its models.
+"""The models of a sweep side by side: a row each.
 
 The rows are the ``runs`` of ``linreg sweep --json``, which is a contract, and the artifacts ``sweep.json`` and
 ``sweep.csv`` of the sweep's own run.
@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
-
-from flows.results.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -44,24 +42,6 @@ class Row:
         """The object of one model."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         return own | {"values": dict(self.values), "metrics": dict(self.metrics or {})}
-
-
-@dataclass(frozen=True)
-class SweepOutcome(Outcome):
-    """The outcome of the best model, and every model's row, in the grid's order."""
-
-    runs: tuple[Row, ...] = ()
-    ranked_on: str = ""
-
-    @classmethod
-    def of(cls, outcome: Outcome, runs: Sequence[Row], ranked_on: str) -> "SweepOutcome":
-        """A run's outcome with the rows beside it."""
-        own = {f.name: getattr(outcome, f.name) for f in fields(outcome)}
-        return cls(**own | {"runs": tuple(runs), "ranked_on": ranked_on})
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that ``linreg sweep --json`` prints."""
-        return {**super().to_json(), "runs": [row.to_json() for row in self.runs]}
 
 
 def table(rows: Sequence[Row], ranked_on: str) -> dict[str, Any]:

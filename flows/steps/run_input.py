@@ -1,5 +1,6 @@
 """What the first step hands to the later ones: rows and records, the champion, or the finding that nothing changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -45,7 +46,7 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
-class Ingested:
+class RunInput:
     """What the later steps work on.
 
     Args:
@@ -71,6 +72,11 @@ class Ingested:
     champion: Champion | None
     warm: WarmStart | None = None
     read: int = 0
+
+    @property
+    def start(self) -> LinearModel | None:
+        """The model that training starts from; None: seeded standard normals."""
+        return self.warm.model if self.warm else None
 
     @property
     def moments(self) -> Moments:
@@ -116,8 +122,10 @@ class Unchanged:
         version: that version.
         digest: of the data.
         partitions: how many files the data has; none of them was decoded.
+        table: of the models, where it came of the same sweep.
     """
 
     version: Version
     digest: str
     partitions: int
+    table: Mapping[str, Any] | None = None

@@ -1,0 +1,98 @@
+"""The pictures of a run that is done: drawn by a thread of their own, beside whatever is still to do.
+
+    draw([of_run(run, run_input, fitted, evaluation)], log.warning)    # returns at once
+    wait()                                                             # until they are drawn and in MLflow
+
+Nothing here holds up a run or fails it: a picture that cannot be drawn, or kept, is a line of warning. matplotlib is
+imported by that thread, so only a run that draws pays for it.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows import interrupts
+from flows.results.sweep_table import Row
+from flows.steps.evaluate import Evaluation
+from flows.steps.rank import SweepInput
+from flows.steps.run_input import RunInput
+from flows.tracking.run import TrackedRun
+from linreg.selection.fit_many import Result
+from linreg.training.fit import Fit
+
+if TYPE_CHECKING:
+    from flows.results.figures import Figures
+
+Warn = Callable[[str], object]
+
+_THREAD = "pictures"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is to be drawn of a run."""
+
+    run: TrackedRun
+    figures: "Callable[[], Figures]"
+
+
+def of_run(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> Pictures:
+    """The pictures of a model: its loss, its predictions, its descent, its coefficients."""
+
+    def figures() -> "Figures":
+        from flows.results.figures import of_model  # matplotlib
+
+        return of_model(run_input, fitted, evaluation)
+
+    return Pictures(run, figures)
+
+
+def of_sweep(run: TrackedRun, sweep: SweepInput, results: Sequence[Result], rows: Sequence[Row], best: int) -> Pictures:
+    """The picture of a sweep: all curves, and what ranked the models."""
+
+    def figures() -> "Figures":
+        from flows.results.figures import of_sweep  # matplotlib
+
+        return of_sweep(sweep, results, rows, best)
+
+    return Pictures(run, figures)
+
+
+def draw(several: Sequence[Pictures], warn: Warn) -> None:
+    """Draw the pictures and log each to its run, in a thread; Ctrl-C ends it after the picture that is begun."""
+    threading.Thread(target=_draw, args=(several, warn), name=_THREAD).start()
+
+
+def wait() -> None:
+    """Return when all pictures that were asked for are in MLflow."""
+    for thread in threading.enumerate():
+        if thread.name == _THREAD:
+            thread.join()
+
+
+def _draw(several: Sequence[Pictures], warn: Warn) -> None:
+    for pictures in several:
+        with _never_failing("no pictures", pictures.run, warn):
+            for name, figure in pictures.figures().items():
+                if interrupts.asked():
+                    return
+                with _never_failing(f"no {name}", pictures.run, warn):
+                    _log(pictures.run, name, figure)
+
+
+def _log(run: TrackedRun, name: str, figure: Callable[[], bytes]) -> None:
+    with tempfile.TemporaryDirectory(prefix="linreg-picture-") as folder:
+        (Path(folder) / name).write_bytes(figure())
+        run.log_artifacts(folder)
+
+
+@contextmanager
+def _never_failing(what: str, run: TrackedRun, warn: Warn) -> Iterator[None]:
+    try:
+        yield
+    except Exception as e:  # noqa: BLE001 - the run is done, with its pictures or without them
+        warn(f"{what} of run {run.run_id}: {' '.join(str(e).split()) or type(e).__name__}")
