@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -86,12 +85,6 @@ class LinearModel:
         columns = [_numbers(_column(frame, name), name, gaps=gaps) for name in self.features]
         x_NF = np.column_stack(columns) if columns else np.empty((len(frame), 0))
         return pd.DataFrame(self.predict(x_NF), columns=list(self.targets), index=frame.index)
-
-    def predict_table(self, table: pa.Table) -> pa.Table:
-        """Predict from an Arrow table, by column name; the same errors as ``predict_frame``."""
-        known = [i for i, name in enumerate(table.column_names) if name in self.features]  # by number: names may repeat
-        y = self.predict_frame(table.select(known).to_pandas())
-        return pa.table({name: pa.array(y[name].to_numpy()) for name in self.targets})
 
     def save(self, path: str | Path) -> None:
         """Write the parameters and names as one safetensors file."""

@@ -126,16 +126,7 @@ def test_a_missing_column_is_named_with_the_nearest_one(model: LinearModel) -> N
 def test_a_column_that_stands_twice_is_named(model: LinearModel) -> None:
     with pytest.raises(UserError, match=r"^column 'a' stands 2 times: keep one$"):
         model.predict_frame(pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]))
-    with pytest.raises(UserError, match=r"^column 'a' stands 2 times: keep one$"):
-        model.predict_table(pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "b", "a"]))
     model.predict_frame(pd.DataFrame([[1, 2, 3, 4]], columns=["a", "b", "c", "c"]))
-
-
-def test_an_arrow_table_is_read_by_name_in_any_order(model: LinearModel) -> None:
-    table = pa.table({"t": ["p", "q"], "b": pa.chunked_array([[2], [0]]), "a": [True, False]})
-    out = model.predict_table(table)
-    assert out.column_names == ["u", "v"]
-    assert np.column_stack([out["u"], out["v"]]).tolist() == [by_hand(1, 2), by_hand(0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -149,16 +140,13 @@ def test_an_arrow_table_is_read_by_name_in_any_order(model: LinearModel) -> None
         (pa.array([1, 2]).dictionary_encode(), "column 'a' is category"),
     ],
 )
-def test_a_wrong_arrow_column_is_named(model: LinearModel, values: pa.Array, message: str) -> None:
+def test_a_wrong_column_of_an_arrow_table_is_named(model: LinearModel, values: pa.Array, message: str) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
-        model.predict_table(pa.table({"a": values, "b": [1, 2]}))
-    with pytest.raises(UserError, match=r"^column 'a' is missing"):
-        model.predict_table(pa.table({"b": [1, 2]}))
+        model.predict_frame(pa.table({"a": values, "b": [1, 2]}).to_pandas())
 
 
 def test_no_rows_give_no_predictions(model: LinearModel) -> None:
     assert model.predict_frame(pd.DataFrame({"a": [], "b": []})).shape == (0, 2)
-    assert model.predict_table(pa.table({"a": pa.array([], pa.int64()), "b": pa.array([], pa.int64())})).num_rows == 0
 
 
 @settings(max_examples=50, deadline=None)
