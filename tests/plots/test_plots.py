@@ -336,3 +336,12 @@ SWEPT = {
 @pytest.mark.parametrize("case", SWEPT)
 def test_a_sweep_is_drawn_for_any_values_and_losses(case: str) -> None:
     assert plots.png(swept(*SWEPT[case])).startswith(PNG)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 2_000, 2_001, 1_000_003])
+def test_of_a_long_curve_no_more_is_drawn_than_shows_and_the_last_epoch_is(epochs: int) -> None:
+    (line,) = plots.loss_curve([1.0, *range(2, epochs + 2)], 0.5).axes[0].lines[:1]
+    x, y = line.get_xdata(), line.get_ydata()
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 1, epochs, epochs + 1)
+    assert len(x) <= 4_001
+    assert len(x) == epochs + 1 or epochs > 2_000

@@ -73,9 +73,11 @@ def environment(home: Path | None = None, **more: str) -> dict[str, str]:
     """Of somebody who has this machine, this checkout and nothing else.
 
     Args:
-        home: with nothing in it that an earlier process left; None: the session's.
+        home: with nothing in it that an earlier process left, made where it is not there; None: the session's.
         more: set beside that.
     """
+    if home is not None:
+        home.mkdir(parents=True, exist_ok=True)
     own = {} if home is None else {"HOME": str(home)}
     return _base | {"PYTHONPATH": str(ROOT)} | own | more
 

@@ -1,0 +1,122 @@
+"""Pictures are drawn when a run is done: none of them fails it, none of them holds it up, and Ctrl-C ends them."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows import interrupts
+from flows.pipeline import run_flow
+from flows.results import pictures
+from flows.results.pictures import Pictures
+from flows.tracking import registry
+from flows.tracking.store import open_store
+from linreg import plots
+from tests.flows.cli.test_main import write_config
+from tests.support.flows import PICTURES, WEAK, crops
+from tests.support.processes import started, wait_for
+from tests.support.tracked import new_store
+
+
+class Run:
+    """Takes what is logged to a run."""
+
+    run_id = "run-1"
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    def log_artifacts(self, folder: str) -> None:
+        self.held |= {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
+def fail() -> bytes:
+    raise ValueError("no font\nat all")
+
+
+@pytest.fixture
+def not_stopped(monkeypatch):
+    monkeypatch.setattr(interrupts, "_asked", threading.Event())
+
+
+@pytest.mark.usefixtures("not_stopped")
+def test_one_that_cannot_be_drawn_is_a_line_of_warning_and_the_others_are_drawn():
+    run, said = Run(), []
+    figures = {"first.png": fail, "second.png": lambda: b"drawn"}
+    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], said.append)
+    assert run.held == {"second.png": b"drawn"}
+    assert said == ["no first.png of run run-1: no font at all", "no pictures of run run-1: no font at all"]
+
+
+@pytest.mark.usefixtures("not_stopped")
+def test_whoever_stops_the_run_waits_for_no_further_picture():
+    run, said = Run(), []
+
+    def stop() -> bytes:
+        interrupts._asked.set()
+        return b"drawn"
+
+    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], said.append)
+    assert (run.held, said) == ({"first.png": b"drawn"}, [])
+
+
+def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_end(monkeypatch):
+    run, may_draw = Run(), threading.Event()
+    monkeypatch.setattr(interrupts, "_asked", threading.Event())
+
+    def draw() -> bytes:
+        may_draw.wait()
+        return b"drawn"
+
+    pictures.draw([Pictures(run, lambda: {"a.png": draw})], lambda _: None)
+    assert run.held == {}
+    may_draw.set()
+    pictures.wait()
+    assert run.held == {"a.png": b"drawn"}
+
+
+def test_a_run_whose_picture_fails_is_finished_and_registered(work, pictures, monkeypatch, capfd):  # noqa: ARG001
+    monkeypatch.setattr(plots, "loss_curve", fail)
+    outcome = run_flow(crops(train=WEAK))
+    assert (outcome.decision, outcome.version) == ("promoted", 1)
+    client = open_store(create=False).client
+    assert client.get_run(outcome.run_id).info.status == "FINISHED"
+    held = {f.path for f in client.list_artifacts(outcome.run_id) if f.path.endswith(".png")}
+    assert held == set(PICTURES) - {"loss.png"}
+
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from flows import interrupts
+from flows.cli.main import main
+from flows.results import figures
+
+def wait():
+    Path("drawing").touch()
+    while not interrupts.asked():
+        time.sleep(0.01)
+    return b"drawn"
+
+figures.of_model = lambda *_: {"first.png": wait, "second.png": wait}
+sys.exit(main(["run", "crops.toml", "--json"]))
+"""
+
+
+def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(folder, tmp_path):
+    new_store(folder)
+    write_config(train=WEAK)
+    log = tmp_path / "log"
+    with started([sys.executable, "-c", WAITING], log=log, cwd=folder) as process:
+        wait_for(lambda: Path("drawing").exists(), process, log)
+        wait_for(lambda: "Stopping temporary server" in log.read_text(), process, log)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert "Traceback" not in log.read_text()
+    store = open_store(create=False)
+    (run,) = registry.runs(store)
+    assert run["status"] == "FINISHED"
+    assert registry.lookup(store, "crop-yield@champion").run_id == run["run_id"]
+    assert {f.path for f in store.client.list_artifacts(run["run_id"]) if f.path.endswith(".png")} == {"first.png"}
