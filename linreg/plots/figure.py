@@ -42,13 +42,6 @@ def thinned(curve: Sequence[float]) -> tuple[npt.NDArray[np.int64], Float]:
     return epochs, np.asarray(curve, dtype=np.float64)[epochs]
 
 
-def thinned(curve: Sequence[float]) -> tuple[npt.NDArray[np.int64], Float]:
-    """The epochs of a curve and its values there: no more than a picture can show, the last one among them."""
-    last = len(curve) - 1
-    epochs = np.append(np.arange(0, last, max(1, last // _MOST_POINTS)), last)
-    return epochs, np.asarray(curve, dtype=np.float64)[epochs]
-
-
 def literal(name: str, most: int = 40) -> str:
     """The name as it stands, cut off past so many letters; between two dollar signs it would be read as a formula."""
     return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
