@@ -11,6 +11,8 @@ memory for seconds. Prefect is imported only when something has to be asked of i
 """
 
 import http.client
+import io
+import logging
 import os
 import signal
 import socket
@@ -20,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 
 from flows import interrupts
@@ -140,6 +142,7 @@ class _Server:
         advice = "run again, or start one that stays (`prefect server start`) and name it in PREFECT_API_URL"
         self.loss = ServerAway(f"the run's own Prefect server {self._ended()} in the middle of the run: {advice}")
         change_settings({"PREFECT_CLIENT_MAX_RETRIES": "0", "PREFECT_LOGGING_TO_API_ENABLED": "false"})
+        logging.disable()  # of all that Prefect has to say of it, with tracebacks, there is one line
         interrupts.raise_in_main_thread(self.loss)
 
     def _failure(self) -> ServerAway:
@@ -160,9 +163,12 @@ class _Server:
     def end(self) -> None:
         """End the server when it has written what it was sent, or leave it to that where the user will not wait."""
         try:
-            if self._is_ready and not self.loss:
-                _flush()
+            if self._is_ready:
+                with redirect_stderr(io.StringIO()) if self.loss else nullcontext():
+                    _flush()
         finally:
+            if self.loss:
+                logging.disable(logging.NOTSET)
             self._is_ending = True
             change_settings(self._before)
             self._close_pipe()
