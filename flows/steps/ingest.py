@@ -22,7 +22,6 @@ from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
-from linreg.ingest.dataset import Folds
 from linreg.ingest.read import ALL, HELD_OUT, take_in
 from linreg.training.choose import check, choose
 from linreg.training.device import resolve
@@ -88,7 +87,7 @@ def read(
     key: str,
     *,
     walked: bool,
-    folds: Folds | None = None,
+    folds: int = 0,
 ) -> Ingested:
     """Read the files, once.
 
@@ -96,14 +95,14 @@ def read(
         partitions, digest: the files that were found, and the digest of their content.
         key: the content key.
         walked: whether training needs the rows themselves, and not their record alone.
-        folds: how many folds so many training rows are parted into; None: none.
+        folds: how many folds the training rows are recorded by, besides; 0: none.
 
     Raises:
         UserError: as ``ingest``.
     """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    stay = ALL if walked or folds or not config.data.test_fraction else HELD_OUT
+    stay = ALL if walked or not config.data.test_fraction else HELD_OUT
     found = take_in(
         config.data,
         partitions=partitions,
@@ -116,7 +115,7 @@ def read(
         **_wanted(champion),
     )
     records = found.record, found.validation, found.test, found.extents
-    return Ingested(digest, key, found.dataset, *records, champion, warm, found.read)
+    return Ingested(digest, key, found.dataset, *records, champion, warm, found.read, found.folds)
 
 
 def walks_rows(config: Config) -> bool:

@@ -59,6 +59,7 @@ class Ingested:
         champion: the version in use; None where there is none yet.
         warm: the version that ``train.warm_start`` names; None for a cold start.
         read: how many files were read; the others were known.
+        folds: the record of the training rows of each fold; empty where none were asked for.
     """
 
     digest: str
@@ -71,6 +72,7 @@ class Ingested:
     champion: Champion | None
     warm: WarmStart | None = None
     read: int = 0
+    folds: tuple[Gapped, ...] = ()
 
     @property
     def moments(self) -> Moments:

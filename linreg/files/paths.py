@@ -220,6 +220,17 @@ def open_system(path: str) -> tuple[pafs.FileSystem, str]:
     return system, inner
 
 
+def open_file(path: str) -> pa.NativeFile:
+    """The file, at its beginning."""
+    system, inner = open_system(path)
+    return system.open_input_file(inner)
+
+
+def is_remote(path: str) -> bool:
+    """Whether each read asks a server."""
+    return "://" in path and not path.startswith("file:")
+
+
 @contextlib.contextmanager
 def advice(path: str) -> Iterator[None]:
     """Turns what the operating system or a remote one says into one line."""
@@ -230,7 +241,7 @@ def advice(path: str) -> Iterator[None]:
     except PermissionError as e:
         raise UserError(f"{label(e.filename or path)}: may not be read: give this user the right to read it") from e
     except OSError as e:
-        if "://" in path and not path.startswith("file:"):
+        if is_remote(path):
             raise ServerAway(f"{label(path)}: the storage does not answer ({_short(str(e))})") from e
         raise UserError(f"{label(path)}: cannot be read ({_short(str(e))}): check the disk and the path") from e
 

@@ -93,7 +93,7 @@ class Pack:
         records = {
             r: (stack.gapped(row), PLAIN if stack.plain_n[row] else NUMPY) for r, stack, row in self._places_n[i]
         }
-        rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop], ()
+        rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop]
         counts = dict(zip(ROLES, self.counts_nR[i].tolist(), strict=True))
         return Part(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
 

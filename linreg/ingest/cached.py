@@ -97,7 +97,7 @@ class Gathered:
             tables, roles = [alike(tables).combine_chunks()], [np.concatenate(roles)]
             counts = [np.sum(counts, axis=0)]
         return [
-            Part(first, table, role, (), dict(zip(ROLES, count_R.tolist(), strict=True)))
+            Part(first, table, role, dict(zip(ROLES, count_R.tolist(), strict=True)))
             for table, role, count_R in zip(tables, roles, counts, strict=True)
         ]
 

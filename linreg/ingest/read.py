@@ -3,34 +3,30 @@
     found = take_in(config.data, held=(split.TEST,))
     found.record.moments, found.dataset.test
 
-The training and validation rows of a file become records as soon as they are read, and of the rows themselves only
-those stay that something later needs: so memory does not grow with the rows that train. Files that allow it are read
-leaf by leaf (``leafwise``), the others whole (``checks``), and those that are known from an earlier run not at all
-(``ledger``); the records are the same, to the bit.
+The training and validation rows of a file become records as soon as they are read (``blocks``), and of the rows
+themselves only those stay that something later needs: so memory does not grow with the rows that train. Files that are
+known from an earlier run are not read at all (``cache``).
 """
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from linreg.config import DataConfig
 from linreg.files import partitions as source
 from linreg.files.partitions import Partition
-from linreg.ingest import parquet_blocks as leafwise
+from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.cache import MOST, Ledger, key_of, trim
 from linreg.ingest.cache_file import Pack
 from linreg.ingest.cached import Gathered, Place
-from linreg.ingest.checks import extras, numbers, read_part
-from linreg.ingest.dataset import Dataset, Folds, assembled, sorted_by_name
-from linreg.ingest.parquet_sections import Irregular
-from linreg.ingest.part import RECORDED, Part, among
+from linreg.ingest.checks import extras, numbers
+from linreg.ingest.dataset import Dataset, assembled, sorted_by_name
+from linreg.ingest.part import FOLD, RECORDED, Part, among, picked
 from linreg.moments.merge import merge_gapped
 from linreg.moments.missing import Gapped
 from linreg.moments.moments import Moments
@@ -55,6 +51,7 @@ class Intake:
         test: that of the rows that judge, gaps still open.
         extents: the range of every partition, features then targets, in the order of the partitions.
         read: how many files had to be read.
+        folds: the record of the training rows of each fold; empty where none were asked for.
     """
 
     dataset: Dataset
@@ -63,6 +60,7 @@ class Intake:
     test: Gapped
     extents: tuple[Extent, ...]
     read: int
+    folds: tuple[Gapped, ...] = ()
 
 
 def take_in(
@@ -73,7 +71,7 @@ def take_in(
     optional: Sequence[str] = (),
     optional_gaps: bool = False,
     held: Collection[int] = ALL,
-    folds: Folds | None = None,
+    folds: int = 0,
     device: torch.device | None = None,
     cache: Path | None = None,
     most: int = MOST,
@@ -81,8 +79,9 @@ def take_in(
     """Read, check, split and record the data.
 
     Args:
-        partitions, dtype, optional, optional_gaps, folds: as ``dataset.load`` takes them; folds need the training rows.
+        partitions, dtype, optional, optional_gaps: as ``dataset.load`` takes them.
         held: the roles whose rows stay.
+        folds: how many folds the training rows are recorded by as well; 0: none.
         device: the card that makes the records; None: the CPU does.
         cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
             without a card.
@@ -94,26 +93,14 @@ def take_in(
     found = sorted_by_name(config, partitions)
     optional = extras(config, optional)  # a champion of the same columns asks for no other ledger
     asked: dict[str, Any] = {"dtype": dtype, "optional": optional, "optional_gaps": optional_gaps and bool(optional)}
-    whole = partial(read_part, first=found[0], config=config, **asked)
-    needs_all = optional or device
-    leaf_by_leaf = None if needs_all else partial(leafwise.recorded, config=config, dtype=dtype)
-    read = partial(_part, whole=whole, leaf_by_leaf=leaf_by_leaf, config=config, held=held, device=device)
-    kept = cache is not None and not device and not folds
-    with_rows = split.TRAIN in held or folds is not None
-    read_all = partial(_one_by_one if device and with_rows else _all, read)
+    reading = Reading(config, **asked, held=held, folds=folds)
+    read = partial(_on_device, reading, device) if device else partial(read_partition, reading=reading)
+    side_by_side = len(found) >= cores() > 1 and not (device and split.TRAIN in held)
+    read_all = partial(_all if side_by_side else _one_by_one, partial(read, first=found[0]))
     with one_thread():  # the bits must not hang on how many threads there are
-        if folds:
-            return _intake(config, read_all(found), optional, folds)
         key = key_of(config, **asked, held=held)
-        ledger = Ledger.open(cache, key, most=most) if cache and kept else None
-        return _gathered(config, found, read_all, ledger, optional, apart=with_rows)
-
-
-def _intake(config: DataConfig, parts: Sequence[Part], optional: Sequence[str], folds: Folds) -> Intake:
-    """What came of parts whose rows are all held, each as a table of its own, with their keys."""
-    dataset = assembled(config, parts, optional, folds)
-    pack = Pack.of(parts)
-    return _recorded(dataset, Gathered.of([(pack, i) for i in range(len(parts))]), None, len(parts))
+        ledger = Ledger.open(cache, key, most=most) if cache and not device and not folds else None
+        return _gathered(config, found, read_all, ledger, optional, apart=split.TRAIN in held, folds=folds)
 
 
 def _gathered(
@@ -124,11 +111,13 @@ def _gathered(
     optional: Sequence[str],
     *,
     apart: bool,
+    folds: int,
 ) -> Intake:
     """What came of all partitions, those that are known and those that had to be read."""
     known = [ledger.known(p) if ledger else None for p in found]
     rest = [p for p, place in zip(found, known, strict=True) if place is None]
-    fresh = Pack.of(read_all(rest)) if rest else None
+    parts = read_all(rest)
+    fresh = Pack.of(parts) if rest else None
     if ledger and fresh:
         ledger.add(fresh, found)
         trim(ledger.folder.parent, most=ledger.most)
@@ -140,7 +129,8 @@ def _gathered(
         digest=source.digest(found),
         counts=gathered.counts(),
     )
-    return _recorded(dataset, gathered, ledger, len(rest))
+    records = tuple(_fold(dataset.train, parts, k) for k in range(folds))
+    return replace(_recorded(dataset, gathered, ledger, len(rest)), folds=records)
 
 
 def _in_order(known: Sequence[Place | None], fresh: Pack | None) -> list[Place]:
@@ -166,48 +156,36 @@ def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read:
     return Intake(dataset, record, filled, judges, gathered.extents(), read)
 
 
+def _fold(header: Rows, parts: Sequence[Part], k: int) -> Gapped:
+    """The record of a fold of all partitions, which may be empty."""
+    records = [part.records[FOLD + k][0] for part in parts if FOLD + k in part.records]
+    if records:
+        return merge_gapped(records)
+    names = header.features, header.targets
+    return Gapped(Moments.leaf(np.empty((0, len([*names[0], *names[1]]))), *names), (), 0)
+
+
 def _all(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
-    """Several files side by side, or one after the other with all cores on each."""
-    if 1 < cores() <= len(found):
-        return in_threads(partial(read, threads=1), found)
-    return _one_by_one(read, found)
+    """Several files side by side."""
+    return in_threads(partial(read, threads=1), found)
 
 
 def _one_by_one(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
+    """One after the other, with all cores on each."""
     return [read(partition) for partition in found]
 
 
-def _part(
-    partition: Partition,
-    *,
-    whole: Callable[[Partition], Part],
-    leaf_by_leaf: Callable[..., Part] | None,
-    config: DataConfig,
-    held: Collection[int],
-    device: torch.device | None,
-    threads: int = 0,
-) -> Part:
-    """One file, recorded, with the rows that stay."""
-    if leaf_by_leaf:
-        with suppress(Irregular):
-            return leaf_by_leaf(partition, held=held, threads=threads)
-    part = whole(partition)
-    rows = {r: _rows(part, config, r) for r in RECORDED if part.counts[r]}
-    return _reduced(replace(part, records={r: gapped_by(each, device) for r, each in rows.items()}), held)
+def _on_device(reading: Reading, device: torch.device, partition: Partition, **how: Any) -> Part:
+    """One file of which a card makes the records."""
+    part = read_partition(partition, replace(reading, held=ALL, recorded=False), **how)
+    rows = {r: _rows(part, reading.config, r) for r in RECORDED if part.counts[r]}
+    kept = among(part.role, reading.held)
+    records = {r: gapped_by(each, device) for r, each in rows.items()}
+    return replace(part, records=records, table=picked(part.table, kept), role=part.role[kept])
 
 
 def _rows(part: Part, config: DataConfig, role: int) -> Rows:
     """The rows of one role."""
     chosen = np.flatnonzero(part.role == role).astype(np.uint32)
     gaps = config.missing == "mean"
-    named = config.features, config.targets
-    return Rows([part.table], *named, weight=config.weight, gaps=gaps, chosen=[chosen])
-
-
-def _reduced(part: Part, held: Collection[int]) -> Part:
-    """Without the rows that nothing needs."""
-    kept = among(part.role, held)
-    if kept.all():
-        return part
-    where = pa.array(np.flatnonzero(kept))
-    return replace(part, table=part.table.take(where), role=part.role[kept], keys=[k.take(where) for k in part.keys])
+    return Rows([part.table], config.features, config.targets, weight=config.weight, gaps=gaps, chosen=[chosen])

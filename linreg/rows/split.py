@@ -73,9 +73,9 @@ def roles(
 
 
 def folds(
-    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, count: int, seed: int = 0
+    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, count: int, seed: int = 0, start: int = 0
 ) -> npt.NDArray[np.int16]:
-    """The fold of each row of one partition, for k-fold validation; rows of one key share theirs.
+    """The fold of each row of one partition, or of some rows, for k-fold validation; rows of one key share theirs.
 
     Args:
         name: the partition's name.
@@ -83,6 +83,7 @@ def folds(
         keys: the key columns, N long each; none: partition and row number.
         count: K, how many folds there are.
         seed: of the folds; ``data.split_seed`` for a run.
+        start: as for ``roles``.
 
     Returns:
         int16 of shape (N,), each in ``range(count)``.
@@ -93,7 +94,7 @@ def folds(
     if not 2 <= count <= np.iinfo(np.int16).max:
         raise UserError(f"{count} folds are not possible: ask for 2 to {np.iinfo(np.int16).max}")
     # the largest hash, 1 - 2^-53, times the count is rounded to just below the count: no row falls past the last fold
-    return (unit_hash(name, rows, keys, seed=seed, salt="fold") * count).astype(np.int16)
+    return (unit_hash(name, rows, keys, seed=seed, salt="fold", start=start) * count).astype(np.int16)
 
 
 def unit_hash(

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg.errors import UserError
+from linreg.files import csv_stream, stream
 from linreg.files import partitions as source
-from linreg.files import tables
 
 GOOD = "a,y\n1,2\n3,4\n5,6\n"
 
@@ -40,9 +40,17 @@ def put(folder: Path, content: str | bytes, name: str = "x.csv") -> str:
 
 
 def read(path: str, *columns: str, **options: tuple[str, ...]) -> dict[str, list[object]]:
+    return dict(whole(path, *columns, **options).to_pydict())
+
+
+def whole(path: str, *columns: str, **options: tuple[str, ...]) -> pa.Table:
     (partition,) = source.find(path)
-    table: pa.Table = source.read(partition, columns or ("a", "y"), **options)
-    return dict(table.to_pydict())
+    return rows_of(partition, *columns, **options)
+
+
+def rows_of(partition: source.Partition, *columns: str, **options: tuple[str, ...]) -> pa.Table:
+    opened = stream.opened(partition, columns or ("a", "y"), **options)
+    return pa.Table.from_batches(opened.batches(threads=2), opened.schema)
 
 
 def parquet(folder: Path, name: str = "x.parquet", **columns: object) -> str:
@@ -102,7 +110,7 @@ def test_a_line_longer_than_a_block_is_read(tmp_path: Path) -> None:
 def test_line_breaks_inside_quotes_are_kept_apart_from_rows_across_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_LARGE", 1 << 20)  # or the second look would hold the whole file in one block
+    monkeypatch.setattr(csv_stream, "_LARGE", 1 << 20)  # or the second look would hold the whole file in one block
     field = "x,1,2\n" * 1000  # most places where a block could end are inside quotes, before what looks like a row
     content = "t,a,y\n" + "".join(f'"{field}",{i},{-i}\n' for i in range(2000))
     assert read(put(tmp_path, content)) == {"a": list(range(2000)), "y": [-i for i in range(2000)]}
@@ -138,7 +146,7 @@ def test_optional_columns_come_where_they_are_numbers(tmp_path: Path, extension:
 
 def test_text_columns_are_kept_as_they_stand(tmp_path: Path) -> None:
     path = put(tmp_path, "id,a\n007,1\nNA,2\n,3\n")
-    assert read(path, "a", "id", text_ok=("id",)) == {"a": [1, 2, 3], "id": ["007", "NA", ""]}
+    assert read(path, "a", "id", texts=("id",)) == {"a": [1, 2, 3], "id": ["007", "NA", ""]}
 
 
 @settings(max_examples=50, deadline=None)
@@ -343,7 +351,7 @@ def test_uris_give_the_same_names_and_digests_as_paths(tmp_path: Path) -> None:
     first = source.find(f"file://{tmp_path}")[0]
     assert first.path == f"file://{tmp_path}/2026/a%20b.csv"
     with pytest.raises(UserError, match=r"2026/a%20b\.csv: line 5: expected 2 fields, found 1"):
-        source.read(first, ["a"])
+        rows_of(first, "a")
 
 
 @pytest.mark.parametrize(
@@ -412,42 +420,37 @@ def test_a_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> N
     (partition,) = source.find(put(tmp_path, GOOD))
     later(put(tmp_path, GOOD.replace("6", "7")))
     with pytest.raises(UserError, match="changed while it was read: run again"):
-        source.read(partition, ["a"])
+        rows_of(partition, "a")
     (tmp_path / "x.csv").unlink()
     with pytest.raises(UserError, match=r"x\.csv: no such file \(any more\)"):
-        source.read(partition, ["a"])
+        rows_of(partition, "a")
 
 
 def test_a_parquet_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
     (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
     later(parquet(tmp_path, a=[1.0, 3.0]))
     with pytest.raises(UserError, match="changed while it was read: run again"):
-        source.read(partition, ["a"])
+        rows_of(partition, "a")
 
 
-def test_a_parquet_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Path, monkeypatch, age: str) -> None:
-    (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
-    if age == "just written":
-        pytest.skip("its bytes are read at once, before they are decoded")
-    parse = tables.parse
-
-    def changed_meanwhile(*args: object, **how: object) -> pa.Table:
-        later(tmp_path / "x.parquet")
-        return parse(*args, **how)
-
-    monkeypatch.setattr(tables, "parse", changed_meanwhile)
-    with pytest.raises(UserError, match="changed while it was read: run again"):
-        source.read(partition, ["a"])
-
-
-def test_a_settled_parquet_file_is_read_column_by_column_and_not_as_a_whole(
-    tmp_path: Path, monkeypatch, age: str
-) -> None:
-    path = parquet(tmp_path, a=[1.0, 2.0], y=[3, 4])
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Path, extension: str) -> None:
+    path = put(tmp_path, GOOD) if extension == "csv" else parquet(tmp_path, a=[1.0, 2.0])
     (partition,) = source.find(path)
-    if age == "settled":
-        monkeypatch.setattr(source, "_bytes", lambda _: pytest.fail("read as a whole"))
-    assert source.read(partition, ["a"]).to_pydict() == {"a": [1.0, 2.0]}
+    batches = stream.opened(partition, ["a"]).batches()
+    next(batches)
+    with open(path, "r+b") as file:
+        file.seek(4)
+        file.write(b"0")
+    later(path)
+    with pytest.raises(UserError, match="changed while it was read: run again"):
+        list(batches)
+
+
+def test_a_file_that_is_touched_and_the_same_is_read(tmp_path: Path, age: str) -> None:
+    (partition,) = source.find(put(tmp_path, GOOD))
+    later(tmp_path / "x.csv")
+    assert rows_of(partition, "a").to_pydict() == {"a": [1, 3, 5]}
     assert bool(partition.stamp) == (age == "settled")
     assert partition == source.Partition(partition.name, partition.path, partition.size, partition.digest)
 

@@ -12,15 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from linreg.errors import ServerAway, UserError
-from linreg.files import csv_scan as csv_survey
+from linreg.files import csv_layout, stream
 from linreg.files import csv_stream as stream_csv
 from linreg.files import parquet_stream as stream_parquet
-from linreg.files import partitions as source
 from linreg.files import paths as listing
-from linreg.files import stream
 from linreg.files.stable_file import DataFile
 from linreg.threads import ahead, behind
-from tests.files.test_partitions import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put
+from tests.files.test_partitions import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put, whole
 from tests.support.processes import run
 
 
@@ -30,11 +28,6 @@ def streamed(path: str, *columns: str) -> pa.Table:
     schema = stream.common_schema(streams)
     batches = [stream.fitted(s, b, schema) for s in streams for b in s.batches(schema.names)]
     return pa.Table.from_batches(batches, schema)
-
-
-def whole(path: str, *columns: str) -> pa.Table:
-    (partition,) = source.find(path)
-    return source.read(partition, columns or ("a", "y"))
 
 
 def refusal(read, path: str) -> str:
@@ -107,9 +100,8 @@ def test_parquet_numbers_of_every_kind_are_streamed_as_they_are_read(tmp_path: P
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and batches so small that a few rows make many."""
-    monkeypatch.setattr(stream_csv, "_BLOCK", 64)
+    monkeypatch.setattr(csv_layout, "CHUNK", 64)
     monkeypatch.setattr(stream_csv, "_LARGE", 128)
-    monkeypatch.setattr(csv_survey, "_CHUNK", 16)
     monkeypatch.setattr(stream_parquet, "_ROWS", (10, 10))
 
 

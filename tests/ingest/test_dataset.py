@@ -346,17 +346,3 @@ def test_a_fault_below_a_row_that_weighs_nothing_is_told_with_its_own_line(tmp_p
     path = text(tmp_path, "a,b,y,w\n1,2,3,0\n1,2,3,0\n1,inf,3,1\n1,2,3,1\n")
     with pytest.raises(UserError, match="line 4, column 'b'"):
         load(config(path, weight="w"))
-
-
-def test_folds_part_the_training_rows_and_move_nothing_else(tmp_path: Path) -> None:
-    for name, seed in (("a.csv", 0), ("b.csv", 1)):
-        write(frame(80, seed), tmp_path / name)
-    plain = load(config(tmp_path, test_fraction=0.2), optional=["id"])
-    found = load(config(tmp_path, test_fraction=0.2), optional=["id"], folds=lambda rows: 7 if rows > 100 else 0)
-    assert plain.folds == ()
-    assert len(found.folds) == 7
-    assert set().union(*map(ids, found.folds)) == ids(plain.train) == ids(found.train)
-    assert sum(map(len, found.folds)) == len(found.train)
-    write(frame(50, 2), tmp_path / "c.csv")
-    grown = load(config(tmp_path, test_fraction=0.2), optional=["id"], folds=lambda _: 7)
-    assert all(ids(a) <= ids(b) for a, b in zip(found.folds, grown.folds, strict=True))
