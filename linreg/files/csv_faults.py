@@ -63,11 +63,9 @@ def doubt(label: str, head: bytes, names: Sequence[str]) -> None:
 
 def check_quotes(source: pa.NativeFile, start: int, end: int) -> None:
     """Raise ``ArrowInvalid`` where the rows from ``start`` on are not UTF-8, or a quote opens and is never closed."""
-    quotes = 0
     for _, piece, cut in csv_layout.whole_lines(source, start, end):
         csv_layout.check_utf8(pa.py_buffer(piece)[:cut])
-        quotes += piece.count(b'"', 0, cut)
-    if quotes % 2 and _open_quote(source, end):
+    if _open_quote(source, start, end):
         raise pa.ArrowInvalid("a quote opens and is never closed")
 
 
@@ -80,7 +78,7 @@ def explain(label: str, source: pa.NativeFile, end: int, columns: Sequence[str],
         reason: what Arrow said, for the case that nothing is found.
     """
     try:
-        found = _not_utf8(source, end) or _open_quote(source, end) or _first_fault(source, end, columns)
+        found = not_utf8(source, end) or _open_quote(source, 0, end) or _first_fault(source, end, columns)
     except csv.Error as e:
         return UserError(f"{label}: is not CSV ({e}): check quotes and line ends")
     return UserError(f"{label}: {found or 'cannot be read as CSV (' + reason.splitlines()[0][:120] + ')'}")
@@ -96,22 +94,25 @@ def cell(source: pa.NativeFile, row: int, column: str) -> tuple[int, str]:
     raise AssertionError(f"row {row} is beyond the end")
 
 
-def _not_utf8(source: pa.NativeFile, end: int) -> str:
+def not_utf8(source: pa.NativeFile, end: int) -> str:
     """The line of the first byte that is none."""
     line = 1
     for _, piece, cut in csv_layout.whole_lines(source, 0, end):
+        newline = b"\n" if b"\n" in piece else b"\r"
         try:
             piece[:cut].decode()
         except UnicodeDecodeError as e:
-            at, column = line + piece.count(b"\n", 0, e.start), e.start - piece.rfind(b"\n", 0, e.start)
+            at, column = line + piece.count(newline, 0, e.start), e.start - piece.rfind(newline, 0, e.start)
             byte = f"byte 0x{piece[e.start]:02x} (number {column} of the line)"
             return f"line {at}: {byte} is not UTF-8, perhaps Latin-1: save as UTF-8"
-        line += piece.count(b"\n", 0, cut)
+        line += piece.count(newline, 0, cut)
     return ""
 
 
-def _open_quote(source: pa.NativeFile, end: int) -> str:
-    """The line where a quoted field begins that the end of the file cuts off."""
+def _open_quote(source: pa.NativeFile, start: int, end: int) -> str:
+    """The line where a quoted field begins that the end of the file cuts off; no quote stands before ``start``."""
+    if sum(piece.count(b'"', 0, cut) for _, piece, cut in csv_layout.whole_lines(source, start, end)) % 2 == 0:
+        return ""
     reader = _reader(source.get_stream(0, end), strict=True)
     line = 1
     try:

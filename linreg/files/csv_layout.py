@@ -32,7 +32,7 @@ def layout(label: str, source: pa.NativeFile) -> Layout:
     """Look at a file.
 
     Raises:
-        UserError: it is UTF-16, of another format, blank, or has no header.
+        UserError: it is UTF-16, of another format, blank, or its header cannot be read.
     """
     head = source.read_at(_HEAD, 0)
     _check_head(label, head)
@@ -40,6 +40,8 @@ def layout(label: str, source: pa.NativeFile) -> Layout:
     if end <= begin:
         raise UserError(f"{label}: holds blank lines only: write it again or leave it out")
     names, length = csv_faults.header(label, source.get_stream(begin, end - begin))
+    if bad := csv_faults.not_utf8(source, begin + length):
+        raise UserError(f"{label}: {bad}")
     return Layout(names, begin + length, end)
 
 

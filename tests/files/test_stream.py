@@ -2,14 +2,18 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from linreg.errors import ServerAway, UserError
 from linreg.files import csv_layout, stream
@@ -123,6 +127,31 @@ def test_faults_that_stand_across_blocks_are_told_in_the_same_words(tmp_path: Pa
     path = put(tmp_path, content)
     if "huge" not in str(content) and len(content) < 200:  # a line must fit into a block
         assert refusal(streamed, path) == refusal(whole, path)
+
+
+CELLS = st.sampled_from(["1", "-2.5", "3e4", " 7 ", "", "NA", "nan", '"8"', '" 9"'])
+NOTES = st.sampled_from(["", "x", "é ü", "5'' pipe", '"a, b"', '"two\nlines"', '"say ""hi"""', '"\r\n\n"'])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(CELLS, NOTES, CELLS), min_size=1, max_size=40),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "\n", "\r\n\r\n"]),
+    st.integers(1, 300),
+)
+def test_it_does_not_matter_where_a_piece_ends(rows, newline: str, between: str, size: int) -> None:  # type: ignore[no-untyped-def]
+    lines = [",".join(row) + between for row in rows]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = put(Path(folder), newline.join(["a,t,y", *lines]))
+        patch.setattr(csv_layout, "CHUNK", size)
+        patch.setattr(stream_csv, "_LARGE", 1 << 20)
+        found = streamed(path)
+        rough = pacsv.read_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True))
+    for name in ("a", "y"):
+        text = rough[name].cast(pa.string()).to_pylist()
+        expected = [None if cell is None or cell.strip() in ("", "NA", "nan") else float(cell) for cell in text]
+        assert found[name].to_pylist() == expected
 
 
 LATE = {
