@@ -27,6 +27,8 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     data = take_in(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
     found = make_plan(data.record.moments, how, start)
     validated = cross_validation(enough(data.folds), config.train)
+    if empty := data.dataset.empty:
+        found = replace(found, advice=(f"no row in {', '.join(empty)}", *found.advice))
     everything = asdict(found) | {"advice": [*found.advice, *_lines(validated)]}
     text = page(found, data.dataset.train_rows, config.train, validated)
     return {name: everything[name] for name in _SHOWN}, text

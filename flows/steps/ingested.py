@@ -97,6 +97,7 @@ class Ingested:
             "test_rows": self.dataset.test_rows,
             "digest": self.digest,
             "partitions": len(self.dataset.partitions),
+            **({"empty": len(empty)} if (empty := self.dataset.empty) else {}),
             "read": self.read,
         }
 

@@ -6,8 +6,9 @@ no file: ``source`` is one.
 
 import csv
 import io
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -45,11 +46,11 @@ def header(label: str, source: pa.NativeFile) -> tuple[list[str], int]:
     return names, len("".join(read).encode("utf-8", "surrogateescape"))
 
 
-def doubt(label: str, head: bytes, names: Sequence[str]) -> None:
-    """Say why a header that lacks a column may be no header at all; return where it looks like one.
+def doubt(label: str, head: bytes, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Say why a header that lacks one of the columns may be no header at all; return where it looks like one.
 
     Raises:
-        UserError: another delimiter, numbers only, or another format.
+        UserError: another delimiter, numbers only, a comment or a title, or another format.
     """
     raw = ",".join(names)
     if head.removeprefix(BOM).lstrip()[:1] in (b"{", b"[", b"<"):
@@ -59,6 +60,10 @@ def doubt(label: str, head: bytes, names: Sequence[str]) -> None:
             raise UserError(f"{label}: line 1: columns are separated by {shown}, not by commas: save it with commas")
     if any(names) and all(not name or _NUMBER.fullmatch(name) for name in names):
         raise UserError(f"{label}: line 1: holds numbers only, so the header is missing: add a line with column names")
+    below = [line for line, fields in itertools.islice(_records(pa.BufferReader(head)), 20) if {*columns} <= {*fields}]
+    if below or raw.startswith("#"):
+        where = f"; those stand in line {below[0]}" if below else ""
+        raise UserError(f"{label}: line 1: is a comment or a title, not column names{where}: delete what is above them")
 
 
 def check_quotes(source: pa.NativeFile, start: int, end: int) -> None:
@@ -128,14 +133,25 @@ def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str
     names = next(lines)[1]
     index = {name: names.index(name) for name in columns}
     booleans: dict[str, bool] = {}
-    for line, fields in lines:
+    for number, (line, fields) in enumerate(lines):
         if len(fields) != len(names):
-            what = f"line {line}: expected {len(names)} fields, found {len(fields)}"
-            return f"{what}: complete the line, or quote text that holds commas"
+            following = {len(more) for _, more in itertools.islice(lines, 20)} if number == 0 else {0}
+            return f"line {line}: {_wrong_length(fields, len(names), following)}"
         for name, i in index.items():
             if not _fits(fields[i], name, booleans):
                 return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: correct it"
     return ""
+
+
+def _wrong_length(fields: Sequence[str], names: int, following: Collection[int]) -> str:
+    """What a row of another length than the header says; ``following``: those of the next ones, of a first row."""
+    found = len(fields)
+    if found == names + 1 and fields[-1] and set(following) <= {found}:
+        return (
+            f"each row has {found} fields and the header {names}, so rows begin with a name that has no column: "
+            "put a name for it in front of line 1, or write the file without row names"
+        )
+    return f"expected {names} fields, found {found}: complete the line, or quote text that holds commas"
 
 
 def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:

@@ -45,21 +45,24 @@ class CsvStream:
     ) -> None:
         self.file = file
         self.rows: int | None = None  # nobody knows before the last line
+        self.about_rows = 0
         if not file.size:
             raise faults.empty(file.label)
         with file.open() as source, listing.advice(file.path):
             self._layout = csv_layout.layout(file.label, source)
             names = self._layout.names
             if not {*columns, *texts} <= set(names):
-                csv_faults.doubt(file.label, source.read_at(65_536, 0), names)
+                csv_faults.doubt(file.label, source.read_at(65_536, 0), names, columns)
         faults.check_columns(file.label, names, [*columns, *texts])
-        if self._layout.start >= self._layout.end:
-            raise faults.no_rows(file.label)
         self._columns, self._texts = list(columns), list(texts)
         self._numbers = [*columns, *(c for c in optional if names.count(c) == 1)]
         self._as_text = False  # whether a second look is needed
         self._quotes_close = False  # not known yet
-        self.schema = self._look()
+        self.schema = pa.schema([*((c, _FLOAT) for c in columns), *((c, _TEXT) for c in texts)])
+        if self._layout.start >= self._layout.end:
+            self.rows = 0
+        else:
+            self.schema = self._look()
 
     def batches(
         self,

@@ -43,8 +43,6 @@ class ParquetStream:
                 raise self._damaged(e) from e
         faults.check_columns(file.label, found.names, [*columns, *texts])
         self.rows = self.about_rows = self._metadata.num_rows
-        if not self.rows:
-            raise faults.no_rows(file.label)
         there = [c for c in optional if found.names.count(c) == 1 and _number_type(found.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
         fields = [(name, self._type(found.field(name))) for name in self._numbers]

@@ -124,7 +124,8 @@ class HashedFile:
     def open(self) -> Iterator[pa.NativeFile]:
         """The file, at its beginning; closed at the end."""
         with listing.advice(self.path):
-            file = listing.open_file(self.path) if self._fetched is None else pa.BufferReader(self._fetched)
+            data = listing.open_file(self.path) if self._fetched is None else pa.BufferReader(self._fetched)
+            file = listing.open_data(self.path, data)
         with file:
             yield file
 

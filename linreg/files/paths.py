@@ -6,9 +6,11 @@ line of advice. It reads no file.
 
 import contextlib
 import glob
+import gzip
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import PurePosixPath
@@ -22,6 +24,8 @@ from linreg.errors import ServerAway, UserError, nearest
 from linreg.files.tables import kind
 
 Stamp = tuple[int, ...]
+_HIDDEN = (".", "_")  # what writers keep for themselves: Spark, Hive, macOS
+_TABLE_FORMATS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 
 
 class Named(NamedTuple):
@@ -135,7 +139,9 @@ def _folder(root: str, asked: str) -> list[Named]:
             continue
         seen.add(real)
         with os.scandir(folder) as entries:
-            here = [e for e in entries if not e.name.startswith(".")]
+            listed = list(entries)
+        _check_no_table_format(folder, listed)
+        here = [e for e in listed if not e.name.startswith(_HIDDEN)]
         below = os.path.relpath(folder, root)
         start = "" if below == os.curdir else f"{below}{os.sep}"
         folders = {e.path for e in here if e.is_dir()}
@@ -144,6 +150,16 @@ def _folder(root: str, asked: str) -> list[Named]:
     if not files:
         raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {asked}")
     return files
+
+
+def _check_no_table_format(folder: str, entries: Sequence["os.DirEntry[str]"]) -> None:
+    """Refuse the folder of a table whose bookkeeping says which of its files count."""
+    for entry in entries:
+        if what := _TABLE_FORMATS.get(entry.name):
+            raise UserError(
+                f"{folder}: holds files of a table format ({what}: {entry.name}), of which some may be replaced or "
+                "deleted rows: export the table to plain Parquet files and name their folder"
+            )
 
 
 def _known(name: str, path: str, said: os.stat_result | None = None) -> Named:
@@ -190,7 +206,7 @@ def _remote(uri: str, asked: str) -> list[Named]:
         return [_known(PurePosixPath(root).name, uri)]
     wanted = re.compile(_regex(plain[len(head) + 1 :]) if head != plain else r"(?s:.*)")
     below = [i.path[len(root.rstrip("/")) + 1 :] for i in _listing(system, root)]
-    names = [n for n in below if not re.search(r"(^|/)\.", n) and wanted.fullmatch(n) and kind(n)]
+    names = [n for n in below if not re.search(r"(^|/)[._]", n) and wanted.fullmatch(n) and kind(n)]
     if not names:
         raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {asked}")
     return [Named(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
@@ -224,6 +240,21 @@ def open_file(path: str) -> pa.NativeFile:
     """The file, at its beginning."""
     system, inner = open_system(path)
     return system.open_input_file(inner)
+
+
+def open_data(path: str, data: pa.NativeFile) -> pa.NativeFile:
+    """What a file holds, of which these are the bytes; a packed one is unpacked into memory.
+
+    Raises:
+        UserError: it is packed, and damaged.
+    """
+    if not path.partition("?")[0].lower().endswith(".gz"):
+        return data
+    try:
+        with data:
+            return pa.BufferReader(gzip.decompress(data.read()))
+    except (OSError, EOFError, zlib.error) as e:
+        raise UserError(f"{label(path)}: is no whole gzip file ({_short(str(e))}): write or fetch it again") from e
 
 
 def is_remote(path: str) -> bool:

@@ -76,7 +76,7 @@ class DataFile:
     def open(self) -> Iterator[pa.NativeFile]:
         """The file, at its beginning; closed at the end."""
         with listing.advice(self.path):
-            file = listing.open_file(self.path)
+            file = listing.open_data(self.path, listing.open_file(self.path))
         with file:
             yield file
 

@@ -55,7 +55,7 @@ class Stream(Protocol):
 
 
 def find(path: str, columns: Sequence[str]) -> list[Stream]:
-    """The files of a data set, sorted by name, each looked at: footer, header, first lines.
+    """The files of a data set that have rows, sorted by name, each looked at: footer, header, first lines.
 
     Args:
         path: a file, a glob, a folder or a URI, as for training.
@@ -66,7 +66,11 @@ def find(path: str, columns: Sequence[str]) -> list[Stream]:
         ServerAway: a remote file system does not answer.
     """
     files = listing.files(path, asked="the INPUT path")
-    return [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns) for file in files]
+    streams = [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns) for file in files]
+    with_rows = [stream for stream in streams if stream.rows != 0]
+    if not with_rows:
+        raise faults.no_rows(streams[0].file.label)
+    return with_rows
 
 
 def opened(

@@ -1,7 +1,6 @@
 """Columns as Arrow reads them become columns of numbers: integers, floats, booleans. It opens no file."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-_KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 def kind(name: str) -> str:
     """``csv`` or ``parquet`` by the extension (any case), else an empty string."""
-    return _KINDS.get(os.path.splitext(name)[1].lower(), "")
+    return next((kind for extension, kind in _KINDS.items() if name.lower().endswith(extension)), "")
 
 
 def as_floats(text: pa.Array) -> pa.Array | None:

@@ -128,7 +128,9 @@ def _opened(partition: Partition, reading: Reading, first: Partition | None) -> 
 
 def _read(file: _File, threads: int) -> Part:
     blocks = _blocks(file.stream, threads)
-    first = next(blocks)
+    first = next(blocks, None)
+    if first is None:
+        return _empty(file)
     methods = {group: _method(file, group, *first) for group in file.reading.groups}
     try:
         return _part(file, methods, chain([first], blocks), threads)
@@ -136,6 +138,15 @@ def _read(file: _File, threads: int) -> Part:
         config, dtype = file.reading.config, file.reading.dtype
         fault = first_fault(file.stream, checks.value_faults(config, dtype), weight=config.weight)
         raise fault or AssertionError("a value is wrong, and none was found") from None
+
+
+def _empty(file: _File) -> Part:
+    """What there is of a file of no rows."""
+    config, none = file.reading.config, np.empty(0)
+    table = file.stream.schema.empty_table().select(range(len(file.stream.schema) - len(file.keys)))
+    extent = Extent.of([none] * (len(config.features) + len(config.targets)))
+    role = none.astype(np.int8)
+    return Part(file.partition, table, role, counted(role), extent=extent)
 
 
 def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from linreg.config import DataConfig
 from linreg.errors import UserError
+from linreg.files import faults
 from linreg.files import partitions as source
 from linreg.files.partitions import Partition
 from linreg.ingest.blocks import Reading, read_partition
@@ -55,6 +56,11 @@ class Dataset:
     def rows(self) -> int:
         """How many rows are used, over all roles."""
         return self.train_rows + self.validation_rows + (self.test_rows if self.test is not self.train else 0)
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The names of the files that have no row."""
+        return tuple(p.name for p, count in zip(self.partitions, self.counts, strict=True) if not any(count.values()))
 
     @property
     def judges(self) -> tuple[int, ...]:
@@ -101,6 +107,8 @@ def assembled(config: DataConfig, parts: Sequence[Part], optional: Sequence[str]
         UserError: a role that should have rows has none, or the training rows are too few.
     """
     count = {role: sum(part.counts[role] for part in parts) for role in parts[0].counts}
+    if not any(count.values()):
+        raise faults.no_rows(parts[0].partition.label)
     _check_counts(config, count)
     keep = [*numbers(config), *_in_all(parts, extras(config, optional))]
     train, validation, test = (

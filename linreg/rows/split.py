@@ -105,7 +105,7 @@ def unit_hash(
     Returns:
         float64 of shape (N,), from the upper 53 bits of a 64-bit hash.
     """
-    where = "" if keys else PurePosixPath(name).with_suffix("").as_posix()
+    where = "" if keys else PurePosixPath(name.removesuffix(".gz")).with_suffix("").as_posix()
     text = f"{seed}\0{salt}\0{where}".encode("utf-8", "surrogateescape")
     state = np.uint64(xxhash.xxh3_64_intdigest(text))
     hashed = _hash_keys(state, rows, keys) if keys else _hash_numbers(state, rows, start)

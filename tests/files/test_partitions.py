@@ -174,7 +174,6 @@ def test_csv_and_parquet_of_one_frame_hold_the_same_numbers(rows: list[tuple[flo
 CSV_FAULTS = {
     "empty": ("", "is empty (0 bytes)"),
     "blank": ("\ufeff\n \n", "holds blank lines only"),
-    "header only": ("a,y\n", "has column names but no rows"),
     "no header": ("1,2\n3,4\n", "line 1: holds numbers only, so the header is missing"),
     "no header, with a gap": ("1.5,\n3,4\n", "line 1: holds numbers only, so the header is missing"),
     "column missing": ("A1,y\n1,2\n", "column 'a' is missing (did you mean 'A1'?)"),
@@ -199,6 +198,22 @@ CSV_FAULTS = {
     "gzip": (gzip.compress(GOOD.encode()), "is not a CSV but gzip"),
     "Parquet": (b"PAR1 and so on", "is not a CSV but Parquet"),
     "Excel": (b"PK\x03\x04...", "is not a CSV but a ZIP archive or an Excel workbook"),
+    "comment": ("# exported\na,y\n1,2\n", "line 1: is a comment or a title, not column names; those stand in line 2"),
+    "title": (
+        "Crops,,\n\nnote,a,y\nx,1,2\n",
+        "line 1: is a comment or a title, not column names; those stand in line 3",
+    ),
+    "header in a comment": ("#a,y\n1,2\n", "line 1: is a comment or a title, not column names: delete"),
+    "row names": ("a,y\n1,2,3\n2,3,4\n", "line 2: each row has 3 fields and the header 2, so rows begin with a name"),
+    "commas at the end": ("a,y\n1,2,\n3,4,\n", "line 2: expected 2 fields, found 3"),
+    "header in Latin-1": (
+        "a,y,gr\xf6\xdfe\n1,2,3\n".encode("latin-1"),
+        "line 1: byte 0xf6 (number 7 of the line) is not",
+    ),
+    "Latin-1 with CR": (
+        "a,y,t\r1,2,x\r3,4,é\r".encode("latin-1"),
+        "line 3: byte 0xe9 (number 5 of the line) is not UTF-8",
+    ),
     "JSON": ('{"a": 1, "y": 2}', "is not a CSV but JSON, HTML or XML"),
 }
 
@@ -254,9 +269,40 @@ def test_parquet_columns_missing_or_doubled_are_named(tmp_path: Path) -> None:
         read(path, "tmep")
 
 
-def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has column names but no rows"):
-        read(parquet(tmp_path, a=pa.array([], pa.int64()), y=pa.array([], pa.int64())))
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_file_without_rows_has_none(tmp_path: Path, extension: str) -> None:
+    nothing = pa.array([], pa.float64())
+    path = put(tmp_path, "a,y\n \n") if extension == "csv" else parquet(tmp_path, a=nothing, y=nothing)
+    assert read(path) == {"a": [], "y": []}
+    with pytest.raises(UserError, match="has column names but no rows: add rows or leave the file out"):
+        stream.find(path, ["a", "y"])
+
+
+def test_a_type_that_is_stored_as_integers_is_no_number(tmp_path: Path) -> None:
+    months = pa.field("a", pa.int64(), metadata={"ARROW:extension:name": "months"})  # nobody registered it
+    pq.write_table(pa.table({"a": [1, 2], "y": [3, 4]}).cast(pa.schema([months, ("y", pa.int64())])), tmp_path / "x.pq")
+    with pytest.raises(UserError, match=r"column 'a' is months, not numbers: cast it"):
+        read(str(tmp_path / "x.pq"))
+
+
+def test_a_packed_csv_is_read_as_the_plain_one(tmp_path: Path) -> None:
+    put(tmp_path, GOOD, "1.csv")
+    packed = put(tmp_path, gzip.compress(GOOD.encode()), "2.csv.GZ")
+    assert names(str(tmp_path)) == ["1.csv", "2.csv.GZ"]
+    assert read(packed) == {"a": [1, 3, 5], "y": [2, 4, 6]}
+    assert [len(s.schema) for s in stream.find(str(tmp_path), ["a", "y"])] == [2, 2]
+    for damaged in (gzip.compress(GOOD.encode())[:-9], GOOD.encode(), gzip.compress(GOOD.encode()) + b"xy"):
+        put(tmp_path, damaged, "2.csv.GZ")
+        with pytest.raises(UserError, match=r"2\.csv\.GZ: is no whole gzip file \(.*\): write or fetch it again"):
+            read(packed)
+
+
+@pytest.mark.parametrize("name", ["_delta_log/0.json", "2026/.hoodie/x"])
+def test_the_folder_of_a_table_format_is_refused(tmp_path: Path, name: str) -> None:
+    put(tmp_path, GOOD, "2026/a.csv")
+    put(tmp_path, "{}", name)
+    with pytest.raises(UserError, match=r"holds files of a table format .*: export the table to plain Parquet files"):
+        source.find(str(tmp_path))
 
 
 def test_a_missing_file_names_the_near_ones(tmp_path: Path) -> None:
@@ -314,7 +360,17 @@ def test_what_may_not_be_read_is_named(nobody: Path, what: str) -> None:
 
 
 def test_a_folder_is_searched_to_the_bottom_and_hidden_files_are_left_out(tmp_path: Path) -> None:
-    for name in ("b.csv", "2026/a.CSV", "2026/x/c.pq", ".cache/d.csv", "2026/.e.csv", "README.md", "f.txt"):
+    for name in (
+        "b.csv",
+        "2026/a.CSV",
+        "2026/x/c.pq",
+        ".cache/d.csv",
+        "2026/.e.csv",
+        "_old/g.csv",
+        "_h.csv",
+        "README.md",
+        "f.txt",
+    ):
         put(tmp_path, GOOD, name)
     assert names(str(tmp_path)) == ["2026/a.CSV", "2026/x/c.pq", "b.csv"]
     assert names(f"{tmp_path}/") == names(str(tmp_path))

@@ -1,5 +1,6 @@
 """From a config's data to rows of three roles: values checked, numbers in order, enough of each."""
 
+import gzip
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.ingest.dataset import Dataset, Rows, load
+from linreg.ingest.read import take_in
 
 
 def config(path: object, **changes: object) -> DataConfig:
@@ -346,3 +348,32 @@ def test_a_fault_below_a_row_that_weighs_nothing_is_told_with_its_own_line(tmp_p
     path = text(tmp_path, "a,b,y,w\n1,2,3,0\n1,2,3,0\n1,inf,3,1\n1,2,3,1\n")
     with pytest.raises(UserError, match="line 4, column 'b'"):
         load(config(path, weight="w"))
+
+
+@pytest.mark.parametrize("nothing", ["a,b,y\n", None])
+def test_files_of_no_rows_are_told_and_change_nothing(tmp_path: Path, nothing: str | None) -> None:
+    data = frame(30)
+    write(data[:12], tmp_path / "1.csv")
+    write(data[12:], tmp_path / "3.parquet")
+    expected = take_in(config(tmp_path))
+    if nothing is None:
+        write(data[:0], tmp_path / "2.parquet")
+    else:
+        text(tmp_path, nothing, "2.csv")
+    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+        found = take_in(config(tmp_path / "[123].*"), cache=cache, folds=0 if cache else 3)
+        assert found.dataset.empty == (f"2.{'csv' if nothing else 'parquet'}",)
+        assert found.record.moments.root_KK.tobytes() == expected.record.moments.root_KK.tobytes()
+        np.testing.assert_array_equal(together(found.dataset.train), data[["a", "b", "y"]])
+    for path in tmp_path.glob("[13].*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"2\.(csv|parquet): has column names but no rows: add rows"):
+        load(config(tmp_path))
+
+
+def test_a_packed_csv_splits_as_the_plain_one(tmp_path: Path) -> None:
+    path = write(frame(200), tmp_path / "x.csv")
+    plain = load(config(path, test_fraction=0.4), optional=("id",))
+    path.with_name("x.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    packed = load(config(path.with_name("x.csv.gz"), test_fraction=0.4), optional=("id",))
+    assert ids(packed.test) == ids(plain.test)
