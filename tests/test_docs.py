@@ -21,7 +21,7 @@ from flows.cli.main import _parser, main
 from linreg import config_file
 from linreg.config import Config, TrainConfig
 from linreg.ingest.dataset import load
-from linreg.ingest.read import take_in
+from linreg.ingest.read import read_dataset
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
 from linreg.selection import grid
@@ -266,7 +266,7 @@ def test_the_page_on_sweeps_prints_the_losses_that_rank_its_models():
     config = config_file.load(ROOT / "configs/crops.toml", [*settings, f"data.path={ROOT / 'data/crops-15.csv'}"])
     swept = re.findall(r"--grid (train\.\S+)", text)
     models = [member.config.train for member in grid.members(config, grid.read(swept[:2]))]
-    pairs = fold_pairs(enough(take_in(config.data, held=(), folds=FOLDS).folds))
+    pairs = fold_pairs(enough(read_dataset(config.data, held=(), folds=FOLDS).folds))
     losses = {
         (m.learning_rate, m.weight_decay): loss for m, loss in zip(models, kfold_losses(pairs, models), strict=True)
     }

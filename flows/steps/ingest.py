@@ -22,7 +22,7 @@ from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
-from linreg.ingest.read import ALL, HELD_OUT, take_in
+from linreg.ingest.read import ALL, HELD_OUT, read_dataset
 from linreg.training.choose import check, choose
 from linreg.training.device import resolve
 
@@ -103,7 +103,7 @@ def read(
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
     stay = ALL if walked or not config.data.test_fraction else HELD_OUT
-    found = take_in(
+    found = read_dataset(
         config.data,
         partitions=partitions,
         dtype=config.train.dtype,

@@ -21,7 +21,7 @@ from linreg.evaluation.predict import Float, predict, values
 from linreg.evaluation.unscorable import may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.stream import Stream
-from linreg.files.writer import check_output, sink
+from linreg.files.writer import check_output, open_writer
 from linreg.least_squares.inference import HalfWidths
 from linreg.model import LinearModel
 from linreg.threads import ahead, behind, one_thread
@@ -61,7 +61,7 @@ def score(
     advance = watch(_total(streams))
     rows = 0
     scored = _scored(model, streams, half_widths)
-    with sink(output, schema) as write, behind(write) as hand_over, one_thread(), closing(scored):
+    with open_writer(output, schema) as write, behind(write) as hand_over, one_thread(), closing(scored):
         for one, batch, added in scored:
             read = stream.fitted(one, batch, features).columns
             hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))

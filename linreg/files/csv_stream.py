@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 from linreg.errors import UserError
 from linreg.files import csv_faults, csv_layout, faults, tables
 from linreg.files import paths as listing
-from linreg.files.stable_file import SourceFile
+from linreg.files.partitions import SourceFile
 from linreg.threads import in_order
 
 _LARGE = 1 << 26  # for the second look: a line with quotes must fit into a block

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from linreg.errors import UserError
 from linreg.files import faults, tables
-from linreg.files.stable_file import SourceFile
+from linreg.files.partitions import SourceFile
 
 _BATCH = 1 << 24  # bytes of a batch in float64
 _ROWS = (1024, 131_072)  # at least and at most in a batch

@@ -1,6 +1,6 @@
 """Files, globs, folders and URIs become partitions: one file each, known by the digest of all its bytes.
 
-``find`` lists and hashes them; ``stream.opened`` reads one, by a ``HashedFile``: the very bytes that were hashed. Every
+``find`` lists and hashes them; ``stream.read`` reads one, by a ``HashedFile``: the very bytes that were hashed. Every
 file is read by itself, since a data set that takes its schema from the first file fills and drops columns of the
 others in silence.
 """
@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import pyarrow as pa
 import xxhash
 
 from linreg.files import faults
 from linreg.files import paths as listing
+from linreg.files.stable_file import DataFile
 from linreg.threads import in_threads
 
 _CHUNK = 1 << 22
@@ -134,6 +136,9 @@ class HashedFile:
         p = self._partition
         if self._fetched is None and not unchanged(p) and _hashed(p.name, p.path).digest != p.digest:
             raise faults.changed(self.label)
+
+
+SourceFile: TypeAlias = DataFile | HashedFile  # what a stream reads
 
 
 def _fetched(partition: Partition) -> bytes:

@@ -28,7 +28,7 @@ _HIDDEN = (".", "_")  # what writers keep for themselves: Spark, Hive, macOS
 _TABLE_FORMATS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 
 
-class Named(NamedTuple):
+class FoundFile(NamedTuple):
     """A file.
 
     Args:
@@ -42,7 +42,7 @@ class Named(NamedTuple):
     stamp: Stamp = ()
 
 
-def files(path: str, *, asked: str = "data.path") -> list[Named]:
+def files(path: str, *, asked: str = "data.path") -> list[FoundFile]:
     """The data files that a path means, sorted by name.
 
     Args:
@@ -62,7 +62,7 @@ def folder_columns(name: str) -> dict[str, str]:
     return {unquote(column): unquote(value) for column, equals, value in pairs if column and equals}
 
 
-def windowed(files: Sequence[Named], window: int, by: str) -> list[Named]:
+def windowed(files: Sequence[FoundFile], window: int, by: str) -> list[FoundFile]:
     """The files in a window, in their order.
 
     Args:
@@ -92,7 +92,7 @@ def _day(name: str, path: str, by: str) -> int:
         raise UserError(f"{label(path)}: {by}={value} is no date: write 2026-11-01, as data.window_by needs") from None
 
 
-def _local(path: str, asked: str) -> list[Named]:
+def _local(path: str, asked: str) -> list[FoundFile]:
     if "\0" in path:
         raise UserError(f"{asked} holds a NUL character, which no file's name can: correct it")
     if glob.has_magic(path) and not os.path.lexists(path):
@@ -116,7 +116,7 @@ def _missing(path: str, asked: str) -> str:
     return f"{path}: no such file or folder{near}: check {asked}"
 
 
-def _globbed(path: str) -> list[Named]:
+def _globbed(path: str) -> list[FoundFile]:
     parts = path.split("/")
     literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
     root = "/".join(literal) or ("/" if path.startswith("/") else ".")
@@ -128,9 +128,9 @@ def _globbed(path: str) -> list[Named]:
     return files
 
 
-def _folder(root: str, asked: str) -> list[Named]:
+def _folder(root: str, asked: str) -> list[FoundFile]:
     """The data files under a folder, through links to folders too, each folder once."""
-    files: list[Named] = []
+    files: list[FoundFile] = []
     seen: set[str] = set()
     waiting = [root]
     while waiting:
@@ -162,21 +162,21 @@ def _check_no_table_format(folder: str, entries: Sequence["os.DirEntry[str]"]) -
             )
 
 
-def _known(name: str, path: str, said: os.stat_result | None = None) -> Named:
+def _known(name: str, path: str, said: os.stat_result | None = None) -> FoundFile:
     if not kind(name):
         ext = PurePosixPath(name).suffix
         what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
         raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
-    return _regular(name, path, said) if said else Named(name, path)
+    return _regular(name, path, said) if said else FoundFile(name, path)
 
 
-def _regular(name: str, path: str, said: os.stat_result) -> Named:
+def _regular(name: str, path: str, said: os.stat_result) -> FoundFile:
     """A named pipe or a device would be waited on for ever."""
     if not stat.S_ISREG(said.st_mode):
         raise UserError(f"{path}: is not a regular file: copy its content to a .csv or .parquet file")
     if not _is_text(path):
         raise UserError(f"{path!a}: the name is no UTF-8 text: rename the file or its folder")
-    return Named(name, path, stamp(said))
+    return FoundFile(name, path, stamp(said))
 
 
 def _is_text(path: str) -> bool:
@@ -193,7 +193,7 @@ def stamp(said: os.stat_result) -> Stamp:
     return said.st_mtime_ns, said.st_ctime_ns, said.st_size, said.st_ino, said.st_dev
 
 
-def _remote(uri: str, asked: str) -> list[Named]:
+def _remote(uri: str, asked: str) -> list[FoundFile]:
     """The files of a URI; ``head`` is the part of it that stands before the names below the root."""
     plain, _, query = uri.partition("?")
     tail = f"?{query}" if query else ""
@@ -209,7 +209,7 @@ def _remote(uri: str, asked: str) -> list[Named]:
     names = [n for n in below if not re.search(r"(^|/)[._]", n) and wanted.fullmatch(n) and kind(n)]
     if not names:
         raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {asked}")
-    return [Named(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
+    return [FoundFile(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
 
 
 def _listing(system: pafs.FileSystem, root: str) -> list[pafs.FileInfo]:

@@ -5,9 +5,8 @@ know what the file holds.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import pyarrow as pa
 
@@ -15,27 +14,6 @@ from linreg.files import faults
 from linreg.files import paths as listing
 
 _PROBE = 65_536
-
-
-class SourceFile(Protocol):
-    """A file that is read, more than once if need be."""
-
-    path: str
-    size: int
-
-    @property
-    def label(self) -> str:
-        """The path as messages show it: without credentials."""
-
-    @property
-    def remote(self) -> bool:
-        """Whether each read asks a server."""
-
-    def open(self) -> AbstractContextManager[pa.NativeFile]:
-        """The file, at its beginning; closed at the end."""
-
-    def check(self) -> None:
-        """Refuse a file that is not what was found: before what it held is blamed, or trusted."""
 
 
 @dataclass(frozen=True)

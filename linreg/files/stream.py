@@ -21,8 +21,8 @@ from linreg.files import faults, tables
 from linreg.files import paths as listing
 from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream
-from linreg.files.partitions import HashedFile, Partition
-from linreg.files.stable_file import DataFile, SourceFile
+from linreg.files.partitions import HashedFile, Partition, SourceFile
+from linreg.files.stable_file import DataFile
 
 
 class Stream(Protocol):
@@ -73,7 +73,7 @@ def find(path: str, columns: Sequence[str]) -> list[Stream]:
     return with_rows
 
 
-def opened(
+def read(
     partition: Partition, columns: Sequence[str], *, optional: Sequence[str] = (), texts: Sequence[str] = ()
 ) -> Stream:
     """A file that was hashed.

@@ -27,7 +27,7 @@ from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
 from linreg.ingest import checks
-from linreg.ingest.part import FOLD, RECORDED, Mask, Part, Role, among, counted, group_mask, picked
+from linreg.ingest.part import FOLD, RECORDED, Mask, PartitionRows, Role, among, counted, group_mask, picked
 from linreg.moments import from_rows as leaves
 from linreg.moments.missing import Gapped
 from linreg.moments.moments import merge
@@ -86,19 +86,35 @@ class _Leaf:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that is open, and what is to be made of it."""
+    """A file that is open, and what is to be made of it.
+
+    Args:
+        folders: the columns that the folders of the file name, ``day=2026-11-01/``: one value for every row.
+    """
 
     stream: Stream
     partition: Partition
     reading: Reading
+    folders: Mapping[str, str]
+
+    def numbers(self, table: pa.Table) -> pa.Table:
+        """Those of the columns of a block that are numbers; the keys that are read stand behind them."""
+        return table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
+
+    def keys_of(self, table: pa.Table) -> Keys:
+        """What the rows of a block are known by."""
+        read = iter(table.columns[self.numbers(table).num_columns :])
+        return [_constant(self.folders[k], len(table)) if k in self.folders else next(read) for k in self.keys]
 
     @property
     def keys(self) -> list[str]:
-        """The columns that rows are known by and that no folder names."""
-        return _keys(self.partition, self.reading.config)[1]
+        """The key columns. One that is a feature too is read as it stands: its role must not hang on its being one."""
+        return list(dict.fromkeys(self.reading.config.key))
 
 
-def read_partition(partition: Partition, reading: Reading, *, first: Partition | None = None, threads: int = 0) -> Part:
+def read_partition(
+    partition: Partition, reading: Reading, *, first: Partition | None = None, threads: int = 0
+) -> PartitionRows:
     """Read, check and record one file.
 
     Args:
@@ -117,16 +133,17 @@ def read_partition(partition: Partition, reading: Reading, *, first: Partition |
 
 def _opened(partition: Partition, reading: Reading, first: Partition | None) -> _File:
     columns, extra = checks.numbers(reading.config), checks.extras(reading.config, reading.optional)
-    texts = _keys(partition, reading.config)[1]
+    folders = folder_columns(partition.name)
+    texts = [k for k in dict.fromkeys(reading.config.key) if k not in folders]
     try:
-        return _File(streams.opened(partition, columns, optional=extra, texts=texts), partition, reading)
+        return _File(streams.read(partition, columns, optional=extra, texts=texts), partition, reading, folders)
     except ColumnMissing as e:
         if first is None or partition is first:
             raise
         raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
 
 
-def _read(file: _File, threads: int) -> Part:
+def _read(file: _File, threads: int) -> PartitionRows:
     blocks = _blocks(file.stream, threads)
     first = next(blocks, None)
     if first is None:
@@ -140,13 +157,13 @@ def _read(file: _File, threads: int) -> Part:
         raise fault or AssertionError("a value is wrong, and none was found") from None
 
 
-def _empty(file: _File) -> Part:
+def _empty(file: _File) -> PartitionRows:
     """What there is of a file of no rows."""
     config, none = file.reading.config, np.empty(0)
-    table = file.stream.schema.empty_table().select(range(len(file.stream.schema) - len(file.keys)))
+    table = file.numbers(file.stream.schema.empty_table())
     extent = Extent.of([none] * (len(config.features) + len(config.targets)))
     role = none.astype(np.int8)
-    return Part(file.partition, table, role, counted(role), extent=extent)
+    return PartitionRows(file.partition, table, role, counted(role), extent=extent)
 
 
 def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
@@ -169,14 +186,15 @@ def _method(file: _File, group: int, start: int, table: pa.Table) -> str:
     """How a group is recorded, by the size of the file and its first block."""
 
     def first() -> Piece:
-        numbers, keys = _parted(file, table)
-        role = _roles(file, start, len(table), keys)
-        return numbers, _rows(group_mask(role, group)) if (role == group).any() else None
+        role = _roles(file, start, len(table), file.keys_of(table))
+        return file.numbers(table), _rows(group_mask(role, group)) if (role == group).any() else None
 
     return leaves.way_of(file.reading.header, file.stream.about_rows, first)
 
 
-def _part(file: _File, methods: Mapping[int, str], blocks: Iterator[tuple[int, pa.Table]], threads: int) -> Part:
+def _part(
+    file: _File, methods: Mapping[int, str], blocks: Iterator[tuple[int, pa.Table]], threads: int
+) -> PartitionRows:
     """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
     found = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
     merged = {
@@ -189,7 +207,7 @@ def _part(file: _File, methods: Mapping[int, str], blocks: Iterator[tuple[int, p
         better = {**methods, **dict.fromkeys(poor, leaves.FACTOR)}
         return _part(file, better, _blocks(file.stream, threads), threads)
     incomplete = set().union(*(leaf.incomplete for leaf in found))
-    return Part(
+    return PartitionRows(
         file.partition,
         pa.concat_tables([leaf.held for leaf in found]).drop_columns(list(incomplete)),
         np.concatenate([leaf.role for leaf in found]),
@@ -205,7 +223,7 @@ def _leaf(file: _File, methods: Mapping[int, str], start: int, table: pa.Table) 
     Raises:
         Suspect: a value is not as it must be.
     """
-    config, numbers, keys = file.reading.config, *_parted(file, table)
+    config, numbers, keys = file.reading.config, file.numbers(table), file.keys_of(table)
     role = _roles(file, start, len(table), keys)
     extent = checks.leave_out(numbers, role, config, file.reading.dtype)
     extra = numbers.column_names[len(checks.numbers(config)) :]
@@ -243,22 +261,8 @@ def _rows(mask: Mask) -> npt.NDArray[np.uint32] | None:
     return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 
 
-def _parted(file: _File, table: pa.Table) -> tuple[pa.Table, Keys]:
-    """The numbers of a block, and the columns that its rows are known by."""
-    count = table.num_columns - len(file.keys)
-    folders, names = folder_columns(file.partition.name), list(dict.fromkeys(file.reading.config.key))
-    texts = dict(zip(file.keys, table.columns[count:], strict=True))
-    keys = [texts[k] if k in texts else pa.chunked_array([pa.repeat(folders[k], len(table))]) for k in names]
-    return table.select(range(count)), keys
-
-
-def _keys(partition: Partition, config: DataConfig) -> tuple[dict[str, str], list[str]]:
-    """The key columns that a folder names, ``day=2026-11-01/``, for every row, and those that are read.
-
-    A key that is a feature too is read as it stands: its role must not hang on its being a feature.
-    """
-    folders = folder_columns(partition.name)
-    return folders, [k for k in dict.fromkeys(config.key) if k not in folders]
+def _constant(value: str, rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.repeat(value, rows)])
 
 
 def _roles(file: _File, start: int, rows: int, keys: Keys) -> Role:

@@ -25,7 +25,7 @@ import xxhash
 
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
-from linreg.ingest.part import DROPPED, RECORDED, WEIGHTLESS, Part, Role
+from linreg.ingest.part import DROPPED, RECORDED, WEIGHTLESS, PartitionRows, Role
 from linreg.moments.from_rows import NUMPY, PLAIN
 from linreg.moments.moments import Float
 from linreg.moments.ranges import Extent
@@ -66,7 +66,7 @@ class Pack:
     place_n3: Ints
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> "Pack":
+    def of(cls, parts: Sequence[PartitionRows]) -> "Pack":
         """Of partitions that were read just now; their tables stay as they are."""
         recorded = {
             r: stacked(
@@ -87,7 +87,7 @@ class Pack:
             np.array([[i, 0, len(p.table)] for i, p in enumerate(parts)], np.int64),
         )
 
-    def part(self, i: int) -> Part:
+    def part(self, i: int) -> PartitionRows:
         """A partition as it was read; of the partition itself only what is kept of it."""
         (digest, name), (table, start, stop) = self.names[i], self.place_n3[i].tolist()
         records = {
@@ -95,7 +95,7 @@ class Pack:
         }
         rows = self.tables[table].slice(start, stop - start), self.roles[table][start:stop]
         counts = dict(zip(ROLES, self.counts_nR[i].tolist(), strict=True))
-        return Part(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
+        return PartitionRows(Partition(name, name, 0, digest), *rows, counts, records, Extent(*self.extent_n2P[i]))
 
     @cached_property
     def _places_n(self) -> Sequence[Sequence[tuple[int, Stack, int]]]:

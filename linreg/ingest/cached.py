@@ -15,7 +15,7 @@ import pyarrow as pa
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
 from linreg.ingest.cache_file import ROLES, Pack
-from linreg.ingest.part import Part, Role
+from linreg.ingest.part import PartitionRows, Role
 from linreg.moments.ranges import Extent
 from linreg.moments.stacks import Ints, Series, Stack
 
@@ -79,7 +79,9 @@ class Gathered:
         keys = [self.packs[k].keys[i] for k, i in zip(self.pack_n[there], self.index_n[there], strict=True)]
         return Series(stacks, stack_n[there], row_n[there], keys)
 
-    def parts(self, first: Partition, extra: Sequence[str], needed: Sequence[str], *, apart: bool) -> list[Part]:
+    def parts(
+        self, first: Partition, extra: Sequence[str], needed: Sequence[str], *, apart: bool
+    ) -> list[PartitionRows]:
         """The held rows as those of a few parts, with the counts of all; their records are nobody's.
 
         Args:
@@ -97,7 +99,7 @@ class Gathered:
             tables, roles = [alike(tables).combine_chunks()], [np.concatenate(roles)]
             counts = [np.sum(counts, axis=0)]
         return [
-            Part(first, table, role, dict(zip(ROLES, count_R.tolist(), strict=True)))
+            PartitionRows(first, table, role, dict(zip(ROLES, count_R.tolist(), strict=True)))
             for table, role, count_R in zip(tables, roles, counts, strict=True)
         ]
 

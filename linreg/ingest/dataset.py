@@ -17,7 +17,7 @@ from linreg.files import partitions as source
 from linreg.files.partitions import Partition
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.checks import extras, numbers
-from linreg.ingest.part import DROPPED, WEIGHTLESS, Part
+from linreg.ingest.part import DROPPED, WEIGHTLESS, PartitionRows
 from linreg.rows import split
 from linreg.rows.rows import Chosen, Rows
 
@@ -100,7 +100,7 @@ def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = 
     return sorted(partitions, key=lambda p: p.name)
 
 
-def assembled(config: DataConfig, parts: Sequence[Part], optional: Sequence[str] = ()) -> Dataset:
+def assembled(config: DataConfig, parts: Sequence[PartitionRows], optional: Sequence[str] = ()) -> Dataset:
     """The data of a run from its partitions; arguments as ``load``.
 
     Raises:
@@ -131,11 +131,13 @@ def assembled(config: DataConfig, parts: Sequence[Part], optional: Sequence[str]
     )
 
 
-def _in_all(parts: Sequence[Part], columns: Sequence[str]) -> list[str]:
+def _in_all(parts: Sequence[PartitionRows], columns: Sequence[str]) -> list[str]:
     return [c for c in columns if all(c in part.table.column_names for part in parts)]
 
 
-def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]) -> Rows:
+def _rows(
+    config: DataConfig, parts: Sequence[PartitionRows], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]
+) -> Rows:
     """The rows of every partition where its mask says so."""
     tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
     gaps = config.missing == "mean"

@@ -21,7 +21,7 @@ Role = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class Part:
+class PartitionRows:
     """One partition: its numbers and the role of each of its rows.
 
     Args:

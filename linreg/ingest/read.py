@@ -1,6 +1,6 @@
 """From a config's ``[data]`` to the records and the rows of a run, each file read once and one after the other.
 
-    found = take_in(config.data, held=(split.TEST,))
+    found = read_dataset(config.data, held=(split.TEST,))
     found.record.moments, found.dataset.test
 
 The training and validation rows of a file become records as soon as they are read (``blocks``), and of the rows
@@ -26,7 +26,7 @@ from linreg.ingest.cache_file import Pack
 from linreg.ingest.cached import Gathered, Place
 from linreg.ingest.checks import extras, numbers
 from linreg.ingest.dataset import Dataset, assembled, sorted_by_name
-from linreg.ingest.part import FOLD, RECORDED, Part, among, picked
+from linreg.ingest.part import FOLD, RECORDED, PartitionRows, among, picked
 from linreg.moments.merge import merge_gapped
 from linreg.moments.missing import Gapped
 from linreg.moments.moments import Moments
@@ -41,7 +41,7 @@ ALL = (split.TRAIN, *HELD_OUT)
 
 
 @dataclass(frozen=True)
-class Intake:
+class DatasetRead:
     """What was read.
 
     Args:
@@ -63,7 +63,7 @@ class Intake:
     folds: tuple[Gapped, ...] = ()
 
 
-def take_in(
+def read_dataset(
     config: DataConfig,
     *,
     partitions: Sequence[Partition] | None = None,
@@ -75,7 +75,7 @@ def take_in(
     device: torch.device | None = None,
     cache: Path | None = None,
     most: int = MOST,
-) -> Intake:
+) -> DatasetRead:
     """Read, check, split and record the data.
 
     Args:
@@ -106,13 +106,13 @@ def take_in(
 def _gathered(
     config: DataConfig,
     found: Sequence[Partition],
-    read_all: Callable[[Sequence[Partition]], Sequence[Part]],
+    read_all: Callable[[Sequence[Partition]], Sequence[PartitionRows]],
     ledger: Ledger | None,
     optional: Sequence[str],
     *,
     apart: bool,
     folds: int,
-) -> Intake:
+) -> DatasetRead:
     """What came of all partitions, those that are known and those that had to be read."""
     known = [ledger.known(p) if ledger else None for p in found]
     rest = [p for p, place in zip(found, known, strict=True) if place is None]
@@ -139,7 +139,7 @@ def _in_order(known: Sequence[Place | None], fresh: Pack | None) -> list[Place]:
     return [place or next(coming) for place in known]
 
 
-def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read: int) -> Intake:
+def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read: int) -> DatasetRead:
     """The records of all partitions as one, with those that were merged before where there is a ledger."""
     columns = len(dataset.train.features) + len(dataset.train.targets)
     series = {r: found for r in RECORDED if len(found := gathered.series(r))}
@@ -153,10 +153,10 @@ def _recorded(dataset: Dataset, gathered: Gathered, ledger: Ledger | None, read:
     record = joined(train, plain=train.plain, whole=whole[split.TRAIN])
     filled = whole[split.VALIDATION].filled(record.fill_F) if split.VALIDATION in whole else None
     judges = whole.get(split.TEST, whole[split.TRAIN])
-    return Intake(dataset, record, filled, judges, gathered.extents(), read)
+    return DatasetRead(dataset, record, filled, judges, gathered.extents(), read)
 
 
-def _fold(header: Rows, parts: Sequence[Part], k: int) -> Gapped:
+def _fold(header: Rows, parts: Sequence[PartitionRows], k: int) -> Gapped:
     """The record of a fold of all partitions, which may be empty."""
     records = [part.records[FOLD + k][0] for part in parts if FOLD + k in part.records]
     if records:
@@ -165,17 +165,17 @@ def _fold(header: Rows, parts: Sequence[Part], k: int) -> Gapped:
     return Gapped(Moments.leaf(np.empty((0, len([*names[0], *names[1]]))), *names), (), 0)
 
 
-def _all(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
+def _all(read: Callable[..., PartitionRows], found: Sequence[Partition]) -> list[PartitionRows]:
     """Several files side by side."""
     return in_threads(partial(read, threads=1), found)
 
 
-def _one_by_one(read: Callable[..., Part], found: Sequence[Partition]) -> list[Part]:
+def _one_by_one(read: Callable[..., PartitionRows], found: Sequence[Partition]) -> list[PartitionRows]:
     """One after the other, with all cores on each."""
     return [read(partition) for partition in found]
 
 
-def _on_device(reading: Reading, device: torch.device, partition: Partition, **how: Any) -> Part:
+def _on_device(reading: Reading, device: torch.device, partition: Partition, **how: Any) -> PartitionRows:
     """One file of which a card makes the records."""
     part = read_partition(partition, replace(reading, held=ALL, recorded=False), **how)
     rows = {r: _rows(part, reading.config, r) for r in RECORDED if part.counts[r]}
@@ -184,7 +184,7 @@ def _on_device(reading: Reading, device: torch.device, partition: Partition, **h
     return replace(part, records=records, table=picked(part.table, kept), role=part.role[kept])
 
 
-def _rows(part: Part, config: DataConfig, role: int) -> Rows:
+def _rows(part: PartitionRows, config: DataConfig, role: int) -> Rows:
     """The rows of one role."""
     chosen = np.flatnonzero(part.role == role).astype(np.uint32)
     gaps = config.missing == "mean"

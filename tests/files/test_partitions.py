@@ -49,7 +49,7 @@ def whole(path: str, *columns: str, **options: tuple[str, ...]) -> pa.Table:
 
 
 def rows_of(partition: source.Partition, *columns: str, **options: tuple[str, ...]) -> pa.Table:
-    opened = stream.opened(partition, columns or ("a", "y"), **options)
+    opened = stream.read(partition, columns or ("a", "y"), **options)
     return pa.Table.from_batches(opened.batches(threads=2), opened.schema)
 
 
@@ -493,7 +493,7 @@ def test_a_parquet_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Pa
 def test_a_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Path, extension: str) -> None:
     path = put(tmp_path, GOOD) if extension == "csv" else parquet(tmp_path, a=[1.0, 2.0])
     (partition,) = source.find(path)
-    batches = stream.opened(partition, ["a"]).batches()
+    batches = stream.read(partition, ["a"]).batches()
     next(batches)
     with open(path, "r+b") as file:
         file.seek(4)

@@ -23,7 +23,7 @@ from linreg import config_file
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.ingest.dataset import load
-from linreg.ingest.read import take_in
+from linreg.ingest.read import read_dataset
 from linreg.moments.training_record import moments_of, record
 from linreg.selection.grid import members
 from linreg.selection.kfold import FOLDS, enough
@@ -99,7 +99,7 @@ def test_the_document_is_a_runs_with_a_row_for_each_model_in_the_grids_order(swe
 
 def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_through_the_gate(first):
     found = first.document
-    data = take_in(crops().data, dtype="float64", folds=FOLDS)
+    data = read_dataset(crops().data, dtype="float64", folds=FOLDS)
     expected = kfold_losses(fold_pairs(enough(data.folds)), [c.train for c in models()][:4])
     assert [row["loss"] for row in first.rows[:4]] == [loss.value for loss in expected if isinstance(loss, Loss)]
     assert {row["ranked_by"] for row in first.rows} == {"5-fold loss"}

@@ -15,7 +15,7 @@ from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.ingest.dataset import Dataset, Rows, load
-from linreg.ingest.read import take_in
+from linreg.ingest.read import read_dataset
 
 
 def config(path: object, **changes: object) -> DataConfig:
@@ -355,13 +355,13 @@ def test_files_of_no_rows_are_told_and_change_nothing(tmp_path: Path, nothing: s
     data = frame(30)
     write(data[:12], tmp_path / "1.csv")
     write(data[12:], tmp_path / "3.parquet")
-    expected = take_in(config(tmp_path))
+    expected = read_dataset(config(tmp_path))
     if nothing is None:
         write(data[:0], tmp_path / "2.parquet")
     else:
         text(tmp_path, nothing, "2.csv")
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):
-        found = take_in(config(tmp_path / "[123].*"), cache=cache, folds=0 if cache else 3)
+        found = read_dataset(config(tmp_path / "[123].*"), cache=cache, folds=0 if cache else 3)
         assert found.dataset.empty == (f"2.{'csv' if nothing else 'parquet'}",)
         assert found.record.moments.root_KK.tobytes() == expected.record.moments.root_KK.tobytes()
         np.testing.assert_array_equal(together(found.dataset.train), data[["a", "b", "y"]])

@@ -12,8 +12,8 @@ from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.dataset import Dataset, load
-from linreg.ingest.part import Part
-from linreg.ingest.read import ALL, HELD_OUT, Intake, take_in
+from linreg.ingest.part import PartitionRows
+from linreg.ingest.read import ALL, HELD_OUT, DatasetRead, read_dataset
 from linreg.moments import from_rows as leaves
 from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import gapped, moments_of, record
@@ -58,7 +58,7 @@ def config(path: Path, **changes: object) -> DataConfig:
     return DataConfig(path=str(path), **(plain | changes))  # type: ignore[arg-type]
 
 
-def by_leaf(how: DataConfig, held: tuple[int, ...] = ALL, threads: int = 0) -> Part:
+def by_leaf(how: DataConfig, held: tuple[int, ...] = ALL, threads: int = 0) -> PartitionRows:
     (partition,) = source.find(how.path)
     return read_partition(partition, Reading(how, held=held), threads=threads)
 
@@ -69,7 +69,7 @@ def same_record(found: Moments, expected: Moments) -> None:
     np.testing.assert_allclose(found.at(expected.shift_P), expected.root_KK, rtol=0, atol=1e-12 * scale)
 
 
-def same_rows(found: Intake, how: DataConfig) -> None:
+def same_rows(found: DatasetRead, how: DataConfig) -> None:
     """The records are those of all rows held and recorded at once."""
     expected = load(how)
     known = record(expected.train)
@@ -89,7 +89,7 @@ def same_rows(found: Intake, how: DataConfig) -> None:
     same_ranges(found, expected)
 
 
-def same_ranges(found: Intake, expected: Dataset) -> None:
+def same_ranges(found: DatasetRead, expected: Dataset) -> None:
     """Those of all rows that are used, whatever their role; a gap is no value."""
     roles = {id(rows): rows for rows in (expected.train, expected.validation, expected.test)}.values()
     used = np.vstack([rows.select([*FEATURES, *TARGETS]) for rows in roles])
@@ -108,7 +108,7 @@ def test_block_by_block_gives_the_record_of_all_rows(tmp_path, monkeypatch, grou
     written(path, table(2 * LEAF + 777), group)
     how = config(path, validation_fraction=0.2)
     assert by_leaf(how).records[split.TRAIN][1] == way
-    found = take_in(how, held=HELD_OUT)
+    found = read_dataset(how, held=HELD_OUT)
     same_rows(found, how)
     assert len(found.dataset.train) == 0
     assert found.dataset.train_rows > LEAF
@@ -133,7 +133,7 @@ def test_plain_sums_that_turn_out_not_to_do_are_made_again_by_reflections(tmp_pa
     rows.to_parquet(path)
     how = config(path, features=("a", "b"))
     assert by_leaf(how).records[split.TRAIN][1] == "R"
-    assert take_in(how).record.plain == 0
+    assert read_dataset(how).record.plain == 0
 
 
 def test_all_roles_can_be_held_and_none(tmp_path) -> None:
@@ -142,8 +142,8 @@ def test_all_roles_can_be_held_and_none(tmp_path) -> None:
     assert everything.table.select(FEATURES).equals(pq.read_table(how.path, columns=list(FEATURES)))
     assert len(nothing.table) == 0
     assert nothing.counts == everything.counts
-    same_rows(take_in(how, held=ALL), how)
-    x_NF, y_NO = take_in(how, held=ALL).dataset.train.arrays()
+    same_rows(read_dataset(how, held=ALL), how)
+    x_NF, y_NO = read_dataset(how, held=ALL).dataset.train.arrays()
     expected = load(how).train.arrays()
     np.testing.assert_array_equal(x_NF, expected[0])
     np.testing.assert_array_equal(y_NO, expected[1])
@@ -161,7 +161,7 @@ def test_a_role_without_rows_in_the_first_leaf_is_recorded_all_the_same(tmp_path
         and not roles[:LEAF].any()
     )
     how = config(path, validation_fraction=2e-5, split_seed=late, test_fraction=0.0)
-    same_rows(take_in(how), how)
+    same_rows(read_dataset(how), how)
 
 
 def with_nulls(rows: pa.Table) -> pa.Table:
@@ -186,7 +186,7 @@ def test_gaps_keys_and_weights_are_read_block_by_block_too(tmp_path, case: str, 
     _ = pq.write_table(rows, path) if extension == "parquet" else rows.to_pandas().to_csv(path, index=False)
     features = ("a", "b", "d") if "weight" in changes else FEATURES
     how = config(path, **changes, features=features)
-    found, expected = take_in(how, held=HELD_OUT), load(how)
+    found, expected = read_dataset(how, held=HELD_OUT), load(how)
     same_record(found.record.moments, record(expected.train).moments)
     assert (found.dataset.train_rows, len(found.dataset.train)) == (len(expected.train), 0)
     np.testing.assert_array_equal(found.dataset.test.select(features), expected.test.select(features))
@@ -195,19 +195,19 @@ def test_gaps_keys_and_weights_are_read_block_by_block_too(tmp_path, case: str, 
 def test_a_file_that_was_just_written_is_read_as_others_are(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(source, "_SETTLED", 10**12)
     how = written(tmp_path / "x.parquet", table(500))
-    same_rows(take_in(how), how)
+    same_rows(read_dataset(how), how)
 
 
 def test_a_fault_is_told_as_when_the_file_is_read_whole(tmp_path) -> None:
     path = tmp_path / "x.parquet"
     how = written(path, with_nulls(table(LEAF + 9000)))
     with pytest.raises(UserError, match=r"row 70001, column 'a': the value is missing"):
-        take_in(how)
+        read_dataset(how)
     with pytest.raises(UserError, match="column 'nothing' is missing"):
-        take_in(config(path, features=("a", "nothing")))
+        read_dataset(config(path, features=("a", "nothing")))
     path.write_bytes(path.read_bytes()[:-100] + bytes(96) + b"PAR1")
     with pytest.raises(UserError, match="the Parquet file is damaged"):
-        take_in(how)
+        read_dataset(how)
 
 
 def test_a_column_inside_another_is_no_column(tmp_path) -> None:
@@ -215,7 +215,7 @@ def test_a_column_inside_another_is_no_column(tmp_path) -> None:
     nested = pa.StructArray.from_arrays([rows["a"].combine_chunks()], ["b"])
     pq.write_table(rows.append_column("in", nested), tmp_path / "x.parquet")
     with pytest.raises(UserError, match=r"column 'in\.b' is missing"):
-        take_in(config(tmp_path / "x.parquet", features=("a", "in.b")))
+        read_dataset(config(tmp_path / "x.parquet", features=("a", "in.b")))
 
 
 def test_many_files_side_by_side_are_one_data_set_in_their_order(tmp_path) -> None:
@@ -223,7 +223,7 @@ def test_many_files_side_by_side_are_one_data_set_in_their_order(tmp_path) -> No
         pq.write_table(table(300 + i, seed=i), tmp_path / f"n{i}.parquet")
     table(200, seed=9).to_pandas().to_csv(tmp_path / "n3b.csv", index=False)
     how = config(tmp_path)
-    found = take_in(how, held=HELD_OUT)
+    found = read_dataset(how, held=HELD_OUT)
     same_rows(found, how)
     assert [p.name for p in found.dataset.partitions][3:5] == ["n3.parquet", "n3b.csv"]
 
@@ -232,12 +232,12 @@ def test_the_first_fault_in_the_order_of_files_is_told(tmp_path) -> None:
     for i in range(6):
         pq.write_table(with_nulls(table(80_000)) if i in (2, 4) else table(80_000), tmp_path / f"n{i}.parquet")
     with pytest.raises(UserError, match=r"n2\.parquet: row 70001"):
-        take_in(config(tmp_path))
+        read_dataset(config(tmp_path))
 
 
 def test_optional_columns_are_held_where_all_files_have_them(tmp_path) -> None:
     written(tmp_path / "x.parquet", table(400))
-    found = take_in(config(tmp_path / "x.parquet", features=("a", "b")), optional=("c", "nothing"), held=HELD_OUT)
+    found = read_dataset(config(tmp_path / "x.parquet", features=("a", "b")), optional=("c", "nothing"), held=HELD_OUT)
     assert found.dataset.test.has(["a", "c"])
     assert not found.dataset.test.has(["nothing"])
 
@@ -258,13 +258,13 @@ def test_folds_part_the_training_rows_and_move_nothing_else(tmp_path) -> None:
     for i in range(3):
         pq.write_table(table(LEAF + 500 if i else 80, seed=i), tmp_path / f"n{i}.parquet")
     how = config(tmp_path, features=("a", "b"))
-    plain, found = take_in(how, held=()), take_in(how, held=(), folds=7)
+    plain, found = read_dataset(how, held=()), read_dataset(how, held=(), folds=7)
     assert plain.folds == ()
     assert len(found.folds) == 7
     same_record(merge([fold.moments for fold in found.folds]), plain.record.moments)
     same_record(found.record.moments, plain.record.moments)
     assert all(0.1 < fold.rows / plain.record.moments.rows < 0.2 for fold in found.folds)
-    one, half = (take_in(how, held=(), partitions=source.find(how.path)[:1], folds=k).folds for k in (10, 5))
+    one, half = (read_dataset(how, held=(), partitions=source.find(how.path)[:1], folds=k).folds for k in (10, 5))
     assert [a.rows + b.rows for a, b in zip(one[::2], one[1::2], strict=True)] == [fold.rows for fold in half]
 
 
@@ -274,6 +274,6 @@ def test_an_optional_column_of_text_is_left_out_wherever_it_is_noticed(tmp_path)
         rows["note"] = ["7"] * len(rows)
         rows.loc[late, "note"] = "seven"
         rows.to_csv(tmp_path / "x.csv", index=False)
-        found = take_in(config(tmp_path / "x.csv"), optional=("note", "id"))
+        found = read_dataset(config(tmp_path / "x.csv"), optional=("note", "id"))
         assert found.dataset.train.has(["id"])
         assert not found.dataset.train.has(["note"])

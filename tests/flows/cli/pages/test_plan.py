@@ -122,7 +122,7 @@ def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object],
         folds = [Gapped(r, (), 0) for r in records(x, y, np.arange(count) % 5 * 2, 10)]
         return SimpleNamespace(record=record(rows_of(x, y)), dataset=SimpleNamespace(train_rows=count), folds=folds)
 
-    monkeypatch.setattr(command, "take_in", read)
+    monkeypatch.setattr(command, "read_dataset", read)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
     assert isinstance(document, dict)
     return document, text
