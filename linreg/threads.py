@@ -53,7 +53,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: 
         try:
             for item in items:
                 under_way.append(pool.submit(work, item))
-                if len(under_way) > 2 * threads:
+                if len(under_way) > threads:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()

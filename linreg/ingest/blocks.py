@@ -148,7 +148,8 @@ def _read(file: _File, threads: int) -> PartitionRows:
     first = next(blocks, None)
     if first is None:
         return _empty(file)
-    methods = {group: _method(file, group, *first) for group in file.reading.groups}
+    by_role = {role: _method(file, role, *first) for role in RECORDED}
+    methods = {group: by_role.get(group, by_role[split.TRAIN]) for group in file.reading.groups}
     try:
         return _part(file, methods, chain([first], blocks), threads)
     except checks.Suspect:
@@ -182,12 +183,12 @@ def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
         yield start, pa.Table.from_batches(waiting).combine_chunks()
 
 
-def _method(file: _File, group: int, start: int, table: pa.Table) -> str:
-    """How a group is recorded, by the size of the file and its first block."""
+def _method(file: _File, role: int, start: int, table: pa.Table) -> str:
+    """How the rows of a role are recorded, by the size of the file and its first block."""
 
     def first() -> Piece:
-        role = _roles(file, start, len(table), file.keys_of(table))
-        return file.numbers(table), _rows(group_mask(role, group)) if (role == group).any() else None
+        mask = _roles(file, start, len(table), file.keys_of(table)) == role
+        return file.numbers(table), _rows(mask) if mask.any() else None
 
     return leaves.way_of(file.reading.header, file.stream.about_rows, first)
 

@@ -49,7 +49,10 @@ def counted(role: Role) -> dict[int, int]:
 
 def among(role: Role, held: Collection[int]) -> Mask:
     """Which rows have one of these roles, shape (n,)."""
-    return np.isin(role, list(held))
+    out = np.zeros(len(role), dtype=bool)
+    for r in held:  # several times faster than numpy.isin
+        out |= role == r
+    return out
 
 
 def picked(table: pa.Table, mask: Mask) -> pa.Table:
