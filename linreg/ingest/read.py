@@ -82,15 +82,15 @@ def read_dataset(
         partitions, dtype, optional, optional_gaps: as ``dataset.load`` takes them.
         held: the roles whose rows stay.
         folds: how many folds the training rows are recorded by as well; 0: none.
-        device: the card that makes the records; None: the CPU does.
-        cache: the folder where records and held rows are kept from run to run (``ledger``); of use without folds and
+        device: the card that makes the records, where there are no folds; None: the CPU does.
+        cache: the folder where records and held rows are kept from run to run (``cache``); of use without folds and
             without a card.
         most: how many bytes it may take.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
-    found = sorted_by_name(config, partitions)
+    found, device = sorted_by_name(config, partitions), None if folds else device
     optional = extras(config, optional)  # a champion of the same columns asks for no other ledger
     asked: dict[str, Any] = {"dtype": dtype, "optional": optional, "optional_gaps": optional_gaps and bool(optional)}
     reading = Reading(config, **asked, held=held, folds=folds)

@@ -21,7 +21,7 @@ from linreg.files import csv_stream as stream_csv
 from linreg.files import parquet_stream as stream_parquet
 from linreg.files import paths as listing
 from linreg.files.stable_file import DataFile
-from linreg.threads import ahead, behind
+from linreg.threads import ahead, behind, in_order
 from tests.files.test_partitions import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put, whole
 from tests.support.processes import run
 
@@ -244,7 +244,7 @@ import resource, sys
 from linreg.files import stream
 (one,) = stream.find(sys.argv[1], ["a", "b", "c", "d"])
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = sum(len(b) for b in one.batches(["a", "b", "c", "d"]))
+rows = sum(len(b) for b in one.batches(["a", "b", "c", "d"], threads=2))
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
 """
 
@@ -266,6 +266,24 @@ def test_memory_stays_flat_however_many_rows_and_however_large_a_row_group(tmp_p
         assert found == rows
         peaks.append(peak / 1024)
     assert peaks[1] < peaks[0] + 40, peaks  # MiB; the larger files hold 128 and 76 MB
+
+
+def test_work_in_order_takes_items_as_its_results_are_taken_and_raises_where_the_fault_is() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for i in range(100):
+            taken.append(i)
+            yield i
+
+    for threads in (1, 3):
+        taken.clear()
+        results = in_order(lambda i: 60 // (50 - i), items(), threads=threads)
+        assert [next(results) for _ in range(10)] == [60 // (50 - i) for i in range(10)]
+        assert len(taken) <= 10 + threads
+        with pytest.raises(ZeroDivisionError):
+            list(results)
+        assert len(taken) <= 51 + threads
 
 
 def test_reading_ahead_keeps_the_order_and_raises_where_the_fault_is() -> None:
