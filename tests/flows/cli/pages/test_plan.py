@@ -120,7 +120,8 @@ def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object],
     def read(*_: object, **__: object) -> SimpleNamespace:
         x, y = X15[:count], Y15[:count]
         folds = [Gapped(r, (), 0) for r in records(x, y, np.arange(count) % 5 * 2, 10)]
-        return SimpleNamespace(record=record(rows_of(x, y)), dataset=SimpleNamespace(train_rows=count), folds=folds)
+        dataset = SimpleNamespace(train_rows=count, empty=())
+        return SimpleNamespace(record=record(rows_of(x, y)), dataset=dataset, folds=folds)
 
     monkeypatch.setattr(command, "read_dataset", read)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
