@@ -58,7 +58,7 @@ class CsvStream:
         self._numbers = [*columns, *(c for c in optional if names.count(c) == 1)]
         self._as_text = False  # whether a second look is needed
         self._quotes_close = False  # not known yet
-        self.schema = pa.schema([*((c, _FLOAT) for c in columns), *((c, _TEXT) for c in texts)])
+        self.schema = pa.schema([*((c, _FLOAT) for c in self._numbers), *((c, _TEXT) for c in texts)])
         if self._layout.start >= self._layout.end:
             self.rows = 0
         else:
@@ -91,7 +91,7 @@ class CsvStream:
             fresh = batch.slice(min(done, len(batch)))
             done -= len(batch) - len(fresh)
             if len(fresh):
-                yield self._as_told(fresh)
+                yield self._as_told(fresh, numbers)
 
     def place(self, row: int, column: str) -> tuple[str, str]:
         """Where a row (counted from 0) stands, for a message, and the text of its cell."""
@@ -138,11 +138,12 @@ class CsvStream:
         except pa.ArrowInvalid as e:
             raise self._explained((), str(e)) from e
 
-    def _as_told(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _as_told(self, batch: pa.RecordBatch, numbers: Sequence[str]) -> pa.RecordBatch:
         """With the types of ``schema``: truth values that come late go on as numbers."""
-        types = [self.schema.field(i).type for i in map(self.schema.get_field_index, batch.schema.names)]
-        columns = [pc.cast(column, type_) for column, type_ in zip(batch.columns, types, strict=True)]
-        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+        told = dict(zip(self._numbers, self.schema.types, strict=False))
+        columns = [pc.cast(column, told[name]) for name, column in zip(numbers, batch.columns, strict=False)]
+        texts = batch.columns[len(columns) :]
+        return pa.RecordBatch.from_arrays([*columns, *texts], names=batch.schema.names)
 
     def _parsed(self, types: Mapping[str, pa.DataType], block: int, threads: int) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow reads them, which is strict with numbers and with the length of lines."""

@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,17 @@ def test_a_key_that_is_also_a_feature_decides_as_before(tmp_path: Path) -> None:
     within = load(config(path, key=("code",), test_fraction=0.5, features=("a", "code")), optional=("id",))
     assert ids(within.test) == ids(without.test)
     assert ids(load(config(path, test_fraction=0.5), optional=("id",)).test) != ids(without.test)
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_key_of_truth_values_that_is_also_a_feature_is_both(tmp_path: Path, extension: str) -> None:
+    data = frame(300).assign(b=np.arange(300) % 2 == 0)
+    path = write(data, tmp_path / f"x.{extension}")
+    both = config(path, key=("b", "id"), test_fraction=0.5)
+    within, without = load(both, optional=("id",)), load(replace(both, features=("a",)), optional=("id",))
+    assert ids(within.test) == ids(without.test)
+    kept = data[data["id"].isin(ids(within.test))]
+    np.testing.assert_array_equal(together(within.test), kept[["a", "b", "y"]].astype(float))
 
 
 def test_rows_of_one_key_stay_together(tmp_path: Path) -> None:
