@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
-from linreg.files import csv_layout
+from linreg.files import csv_pieces
 
 if TYPE_CHECKING:
     import _csv
@@ -68,8 +68,8 @@ def doubt(label: str, head: bytes, names: Sequence[str], columns: Sequence[str])
 
 def check_quotes(source: pa.NativeFile, start: int, end: int) -> None:
     """Raise ``ArrowInvalid`` where the rows from ``start`` on are not UTF-8, or a quote opens and is never closed."""
-    for _, piece, cut in csv_layout.whole_lines(source, start, end):
-        csv_layout.check_utf8(pa.py_buffer(piece)[:cut])
+    for _, piece, cut in csv_pieces.whole_lines(source, start, end):
+        csv_pieces.check_utf8(pa.py_buffer(piece)[:cut])
     if _open_quote(source, start, end):
         raise pa.ArrowInvalid("a quote opens and is never closed")
 
@@ -102,7 +102,7 @@ def cell(source: pa.NativeFile, row: int, column: str) -> tuple[int, str]:
 def not_utf8(source: pa.NativeFile, end: int) -> str:
     """The line of the first byte that is none."""
     line = 1
-    for _, piece, cut in csv_layout.whole_lines(source, 0, end):
+    for _, piece, cut in csv_pieces.whole_lines(source, 0, end):
         newline = b"\n" if b"\n" in piece else b"\r"
         try:
             piece[:cut].decode()
@@ -116,7 +116,7 @@ def not_utf8(source: pa.NativeFile, end: int) -> str:
 
 def _open_quote(source: pa.NativeFile, start: int, end: int) -> str:
     """The line where a quoted field begins that the end of the file cuts off; no quote stands before ``start``."""
-    if sum(piece.count(b'"', 0, cut) for _, piece, cut in csv_layout.whole_lines(source, start, end)) % 2 == 0:
+    if sum(piece.count(b'"', 0, cut) for _, piece, cut in csv_pieces.whole_lines(source, start, end)) % 2 == 0:
         return ""
     reader = _reader(source.get_stream(0, end), strict=True)
     line = 1

@@ -1,6 +1,6 @@
 """Where a CSV's rows begin and end, found at little cost: its head, its header and its last bytes. It opens no file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -8,7 +8,6 @@ import pyarrow as pa
 from linreg.errors import UserError
 from linreg.files import csv_faults, faults
 
-CHUNK = 1 << 20  # bytes that are parsed at a time; larger ones leave the cache
 _HEAD = 65_536
 _BLANK = b" \t\r\n\x1a"
 
@@ -43,26 +42,6 @@ def layout(label: str, source: pa.NativeFile) -> Layout:
     if bad := csv_faults.not_utf8(source, begin + length):
         raise UserError(f"{label}: {bad}")
     return Layout(names, begin + length, end)
-
-
-def whole_lines(source: pa.NativeFile, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
-    """The bytes from ``start`` to ``end`` a piece at a time: where it begins, a piece, and where its last line ends."""
-    size = CHUNK
-    while start < end and (piece := source.read_at(min(size, end - start), start)):
-        cut = 1 + (piece.rfind(b"\n") if b"\n" in piece else piece.rfind(b"\r"))
-        if start + len(piece) >= end:
-            cut = len(piece)
-        if not cut:  # a line that is longer
-            size *= 2
-            continue
-        yield start, piece, cut
-        start, size = start + cut, CHUNK
-
-
-def check_utf8(data: pa.Buffer) -> None:
-    """Arrow's check, since decoding takes up to four times the memory; raises ``ArrowInvalid``."""
-    offsets = pa.array([0, len(data)], pa.int64()).buffers()[1]
-    pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, data]).validate(full=True)
 
 
 def _check_head(label: str, head: bytes) -> None:

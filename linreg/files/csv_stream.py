@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
-from linreg.files import csv_faults, csv_layout, faults, tables
+from linreg.files import csv_faults, csv_layout, csv_pieces, faults, tables
 from linreg.files import paths as listing
 from linreg.files.partitions import SourceFile
 from linreg.threads import in_order
@@ -111,14 +111,14 @@ class CsvStream:
                 self._as_text = False
                 self._numbers = [name for name in self._numbers if name not in e.args]
                 return self._look()
-        share = min(1.0, csv_layout.CHUNK / (self._layout.end - self._layout.start))
+        share = min(1.0, csv_pieces.CHUNK / (self._layout.end - self._layout.start))
         self.about_rows = int(len(first) / share)
         return first.schema
 
     def _floats(self, numbers: Sequence[str], texts: Sequence[str], threads: int) -> Iterator[pa.RecordBatch]:
         """The fast way; raises ``ArrowInvalid`` where a second look is needed."""
         types = dict.fromkeys(numbers, _FLOAT) | dict.fromkeys(texts, _TEXT)
-        for batch in self._parsed(types, csv_layout.CHUNK, threads):
+        for batch in self._parsed(types, csv_pieces.CHUNK, threads):
             columns = [_strict(batch.column(name)) for name in numbers]
             yield _batch(batch, numbers, columns, texts)
 
@@ -151,7 +151,7 @@ class CsvStream:
 
         def pieces() -> Iterator[pa.Buffer]:
             nonlocal at
-            for start, piece, cut in csv_layout.whole_lines(source, at, end):
+            for start, piece, cut in csv_pieces.whole_lines(source, at, end):
                 if b'"' in piece:
                     return
                 at = start + cut
@@ -166,7 +166,7 @@ class CsvStream:
 
     def _parse(self, piece: pa.Buffer, types: Mapping[str, pa.DataType]) -> pa.RecordBatch:
         """Some whole lines without quotes."""
-        csv_layout.check_utf8(piece)
+        csv_pieces.check_utf8(piece)
         read = {"column_names": self._layout.names, "block_size": len(piece) + 1, "use_threads": False}
         if _EMPTY_LINES.fullmatch(piece):
             return pa.RecordBatch.from_pylist([], pa.schema(types.items()))

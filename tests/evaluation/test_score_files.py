@@ -16,7 +16,7 @@ from linreg.errors import UserError
 from linreg.evaluation import predict
 from linreg.evaluation import score_files as scoring
 from linreg.evaluation.score_files import score
-from linreg.files import csv_layout
+from linreg.files import csv_pieces
 from linreg.files import parquet_stream as stream_parquet
 from linreg.files import writer as sink
 from linreg.least_squares.inference import HalfWidths, intervals
@@ -50,7 +50,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks, batches and row groups so small that a thousand rows make many."""
     monkeypatch.setattr(predict, "_BLOCK", 16)
     monkeypatch.setattr(scoring, "_FACTOR_BLOCK", 7)
-    monkeypatch.setattr(csv_layout, "CHUNK", 2048)
+    monkeypatch.setattr(csv_pieces, "CHUNK", 2048)
     monkeypatch.setattr(stream_parquet, "_ROWS", (100, 100))
     monkeypatch.setattr(sink, "_GROUP_ROWS", 250)
 

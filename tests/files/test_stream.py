@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg.errors import ServerAway, UserError
-from linreg.files import csv_layout, stream
+from linreg.files import csv_pieces, stream
 from linreg.files import csv_stream as stream_csv
 from linreg.files import parquet_stream as stream_parquet
 from linreg.files import paths as listing
@@ -103,7 +103,7 @@ def test_parquet_numbers_of_every_kind_are_streamed_as_they_are_read(tmp_path: P
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and batches so small that a few rows make many."""
-    monkeypatch.setattr(csv_layout, "CHUNK", 64)
+    monkeypatch.setattr(csv_pieces, "CHUNK", 64)
     monkeypatch.setattr(stream_csv, "_LARGE", 128)
     monkeypatch.setattr(stream_parquet, "_ROWS", (10, 10))
 
@@ -143,7 +143,7 @@ def test_it_does_not_matter_where_a_piece_ends(rows, newline: str, between: str,
     lines = [",".join(row) + between for row in rows]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = put(Path(folder), newline.join(["a,t,y", *lines]))
-        patch.setattr(csv_layout, "CHUNK", size)
+        patch.setattr(csv_pieces, "CHUNK", size)
         patch.setattr(stream_csv, "_LARGE", 1 << 20)
         found = streamed(path)
         rough = pacsv.read_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True))
