@@ -60,7 +60,9 @@ def doubt(label: str, head: bytes, names: Sequence[str], columns: Sequence[str])
             raise UserError(f"{label}: line 1: columns are separated by {shown}, not by commas: save it with commas")
     if any(names) and all(not name or _NUMBER.fullmatch(name) for name in names):
         raise UserError(f"{label}: line 1: holds numbers only, so the header is missing: add a line with column names")
-    below = [line for line, fields in itertools.islice(_records(pa.BufferReader(head)), 20) if {*columns} <= {*fields}]
+    below = [
+        line for line, fields in itertools.islice(_records(pa.BufferReader(head)), 1, 20) if {*columns} <= {*fields}
+    ]
     if below or raw.startswith("#"):
         where = f"; those stand in line {below[0]}" if below else ""
         raise UserError(f"{label}: line 1: is a comment or a title, not column names{where}: delete what is above them")

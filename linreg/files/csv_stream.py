@@ -52,7 +52,7 @@ class CsvStream:
             self._layout = csv_layout.layout(file.label, source)
             names = self._layout.names
             if not {*columns, *texts} <= set(names):
-                csv_faults.doubt(file.label, source.read_at(65_536, 0), names, columns)
+                csv_faults.doubt(file.label, source.read_at(65_536, 0), names, [*columns, *texts])
         faults.check_columns(file.label, names, [*columns, *texts])
         self._columns, self._texts = list(columns), list(texts)
         self._numbers = [*columns, *(c for c in optional if names.count(c) == 1)]

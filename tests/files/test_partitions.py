@@ -107,6 +107,11 @@ def test_a_line_longer_than_a_block_is_read(tmp_path: Path) -> None:
     assert read(put(tmp_path, "a,y,t\n1,2," + "z" * 9_000_000 + "\n3,4,u\n")) == {"a": [1, 3], "y": [2, 4]}
 
 
+def test_a_text_column_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"column 'id' is missing \(known: a, y\)"):
+        read(put(tmp_path, GOOD), texts=("id",))
+
+
 def test_line_breaks_inside_quotes_are_kept_apart_from_rows_across_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
