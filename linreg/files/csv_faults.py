@@ -148,7 +148,7 @@ def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str
 def _wrong_length(fields: Sequence[str], names: int, following: Collection[int]) -> str:
     """What a row of another length than the header says; ``following``: those of the next ones, of a first row."""
     found = len(fields)
-    if found == names + 1 and fields[-1] and set(following) <= {found}:
+    if found == names + 1 and fields[-1] and set(following) == {found}:
         return (
             f"each row has {found} fields and the header {names}, so rows begin with a name that has no column: "
             "put a name for it in front of line 1, or write the file without row names"
