@@ -106,7 +106,7 @@ def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_throug
     assert first.best["values"] == {"train.learning_rate": 0.3, "train.weight_decay": 0.0}
     assert (found["decision"], found["model"]["version"], found["model"]["aliases"]) == ("promoted", 1, ["champion"])
     assert found["run_id"] == first.best["run_id"] == registry.lookup(first.store, "crop-yield/1").run_id
-    alone = fit(data.train, models()[2].train)
+    alone = fit(data.dataset.train, models()[2].train)
     assert found["metrics"]["train_loss"] == alone.train_loss[-1]
     assert (found["trainer"], found["epochs"]) == ("gram", 30)
 
