@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from linreg.errors import UserError
 from linreg.files import faults, tables
 from linreg.files.partitions import SourceFile
+from linreg.threads import cores
 
 _BATCH = 1 << 24  # bytes of a batch in float64
 _ROWS = (1024, 131_072)  # at least and at most in a batch
@@ -59,10 +60,11 @@ class ParquetStream:
         numbers, texts = (self._numbers, self._texts) if columns is None else (columns, ())
         reading = {"metadata": self._metadata, "buffer_size": _FAR_BUFFER if self.file.remote else _BUFFER}
         wanted = list(dict.fromkeys([*numbers, *texts]))
+        several = (threads or cores()) > 2  # the others work with what this one decodes: on two cores it is in the way
         with self.file.open() as source:
             try:
                 opened = pq.ParquetFile(source, pre_buffer=False, **reading)
-                for batch in opened.iter_batches(rows or _rows(len(wanted)), columns=wanted, use_threads=threads != 1):
+                for batch in opened.iter_batches(rows or _rows(len(wanted)), columns=wanted, use_threads=several):
                     if len(batch):
                         yield _batch(batch, numbers, texts)
             except (pa.ArrowException, OSError) as e:
