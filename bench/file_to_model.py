@@ -21,7 +21,7 @@ from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.config import DataConfig, TrainConfig
 from linreg.evaluation.predict import predict_rows
-from linreg.ingest.read import HELD_OUT, take_in
+from linreg.ingest.read import HELD_OUT, read_dataset
 from linreg.metrics import regression_metrics
 from linreg.training.fit import fit
 
@@ -62,7 +62,7 @@ def run(*, rows: int = 10_000_000, rounds: int = 5) -> list[Result]:
 
 def _ours(path: Path) -> Tested:
     config = DataConfig(path=str(path), features=FEATURES, targets=TARGETS, test_fraction=TEST)
-    found = take_in(config, held=HELD_OUT)
+    found = read_dataset(config, held=HELD_OUT)
     test = found.dataset.test
     fitted = fit(found.dataset.train, TrainConfig(trainer="exact"), moments=found.record.moments)
     metrics = regression_metrics(test.select(TARGETS), predict_rows(fitted.model, test), TARGETS)

@@ -48,6 +48,25 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads
         return list(pool.map(work, items))
 
 
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 0) -> Iterator[Result]:
+    """``work`` of every item as in ``in_threads``, but a few at a time: items are taken as results are."""
+    threads = threads or cores()
+    if threads == 1:
+        yield from map(work, items)
+        return
+    under_way: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                under_way.append(pool.submit(work, item))
+                if len(under_way) > threads:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 T = TypeVar("T")
 _UNDER_WAY = 2
 

@@ -21,10 +21,11 @@ from flows.cli.main import _parser, main
 from linreg import config_file
 from linreg.config import Config, TrainConfig
 from linreg.ingest.dataset import load
+from linreg.ingest.read import read_dataset
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
 from linreg.selection import grid
-from linreg.selection.kfold import fold_count
+from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit
@@ -267,7 +268,7 @@ def test_the_page_on_sweeps_prints_the_losses_that_rank_its_models():
     config = config_file.load(ROOT / "configs/crops.toml", [*settings, f"data.path={ROOT / 'data/crops-15.csv'}"])
     swept = re.findall(r"--grid (train\.\S+)", text)
     models = [member.config.train for member in grid.members(config, grid.read(swept[:2]))]
-    pairs = fold_pairs(load(config.data, folds=fold_count).folds)
+    pairs = fold_pairs(enough(read_dataset(config.data, held=(), folds=FOLDS).folds))
     losses = {
         (m.learning_rate, m.weight_decay): loss for m, loss in zip(models, kfold_losses(pairs, models), strict=True)
     }

@@ -7,10 +7,9 @@ from flows.cli.pages.plan import page
 from linreg import config_file
 from linreg.config import Config
 from linreg.errors import UserError
-from linreg.ingest.dataset import load
+from linreg.ingest.read import read_dataset
 from linreg.model import LinearModel
-from linreg.moments.training_record import record
-from linreg.selection.kfold import CrossValidation, cross_validation, fold_count, fold_records
+from linreg.selection.kfold import FOLDS, CrossValidation, cross_validation, enough
 from linreg.training.choose import check
 from linreg.training.device import resolve
 from linreg.training.plan import plan as make_plan
@@ -25,11 +24,13 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     resolve(config.train.device, config.train.dtype)
     start = _start(config)
     train = config.train if start else replace(config.train, warm_start="")
-    dataset = load(config.data, dtype=config.train.dtype, folds=fold_count)
-    made = make_plan(record(dataset.train).moments, train, start)
-    validated = cross_validation(fold_records(dataset.folds), config.train)
+    data = read_dataset(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
+    made = make_plan(data.record.moments, train, start)
+    validated = cross_validation(enough(data.folds), config.train)
+    if empty := data.dataset.empty:
+        made = replace(made, advice=(f"no row in {', '.join(empty)}", *made.advice))
     findings = asdict(made) | {"advice": [*made.advice, *_lines(validated)]}
-    text = page(made, dataset.train_rows, config.train, validated)
+    text = page(made, data.dataset.train_rows, config.train, validated)
     return {name: findings[name] for name in _SHOWN}, text
 
 

@@ -22,8 +22,7 @@ from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
-from linreg.ingest.dataset import Folds
-from linreg.ingest.read import ALL, HELD_OUT, take_in
+from linreg.ingest.read import ALL, HELD_OUT, read_dataset
 from linreg.training.choose import check, choose
 from linreg.training.device import resolve
 
@@ -88,7 +87,7 @@ def read(
     key: str,
     *,
     walked: bool,
-    folds: Folds | None = None,
+    folds: int = 0,
 ) -> RunInput:
     """Read the files, once.
 
@@ -96,15 +95,15 @@ def read(
         partitions, digest: the files that were found, and the digest of their content.
         key: the content key.
         walked: whether training needs the rows themselves, and not their record alone.
-        folds: how many folds so many training rows are parted into; None: none.
+        folds: how many folds the training rows are recorded by, besides; 0: none.
 
     Raises:
         UserError: as ``ingest``.
     """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    held = ALL if walked or folds or not config.data.test_fraction else HELD_OUT
-    dataset_read = take_in(
+    held = ALL if walked or not config.data.test_fraction else HELD_OUT
+    dataset_read = read_dataset(
         config.data,
         partitions=partitions,
         dtype=config.train.dtype,
@@ -116,7 +115,8 @@ def read(
         **_wanted(champion),
     )
     records = dataset_read.record, dataset_read.validation, dataset_read.test, dataset_read.extents
-    return RunInput(digest, key, dataset_read.dataset, *records, champion, warm, dataset_read.read)
+    files = dataset_read.read, dataset_read.folds
+    return RunInput(digest, key, dataset_read.dataset, *records, champion, warm, *files)
 
 
 def walks_rows(config: Config) -> bool:

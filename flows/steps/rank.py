@@ -22,7 +22,7 @@ from linreg.selection import ranking
 from linreg.selection.fit_many import Result
 from linreg.selection.folds import Pair
 from linreg.selection.grid import Member
-from linreg.selection.kfold import fold_count
+from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss
 from linreg.training.choose import check
 from linreg.training.device import resolve
@@ -101,10 +101,10 @@ def ingest(models: Sequence[Member], store: Store) -> SweepInput | Unchanged:
     if known is not None:
         version, table = known
         return Unchanged(version, digest, len(partitions), table)
-    folds = fold_count if by == ranking.KFOLD else None
+    folds = FOLDS if by == ranking.KFOLD else 0
     walked = any(walks_rows(config) for config in configs)
     run_input = read(_strictest(configs), store, partitions, digest, "", walked=walked, folds=folds)
-    pairs = ranking.fold_pairs(run_input.dataset.folds) if folds else []
+    pairs = ranking.fold_pairs(enough(run_input.folds)) if folds else []
     return SweepInput(**vars(run_input), models=tuple(models), content_keys=keys, sweep_key=key, pairs=pairs)
 
 

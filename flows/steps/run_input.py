@@ -60,6 +60,7 @@ class RunInput:
         champion: the version in use; None where there is none yet.
         warm: the version that ``train.warm_start`` names; None for a cold start.
         read: how many files were read; the others were known.
+        folds: the record of the training rows of each fold; empty where none were asked for.
     """
 
     digest: str
@@ -72,6 +73,7 @@ class RunInput:
     champion: Champion | None
     warm: WarmStart | None = None
     read: int = 0
+    folds: tuple[MomentsWithGaps, ...] = ()
 
     @property
     def start(self) -> LinearModel | None:
@@ -101,6 +103,7 @@ class RunInput:
             "test_rows": self.dataset.test_rows,
             "digest": self.digest,
             "partitions": len(self.dataset.partitions),
+            **({"empty": len(empty)} if (empty := self.dataset.empty) else {}),
             "read": self.read,
         }
 

@@ -1,4 +1,4 @@
-"""Predict."""
+"""A model's predictions: of a batch as Arrow holds it, and of rows that are held."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ _FEW = 1 << 23  # values of a few milliseconds: threads would spend as long wait
 
 def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
     """The predictions of a batch of the model's features, in its order: float64 of shape (O, N); null is missing."""
-    return _predicted(model, [_values(column) for column in batch.columns], len(batch))
+    return _predicted(model, [values(column) for column in batch.columns], len(batch))
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:
@@ -77,7 +77,7 @@ def _accumulate(model: LinearModel, x_Fn: Sequence[npt.NDArray[np.generic]], y_O
             y_n += np.multiply(z_n, weight, out=term_n)
 
 
-def _values(column: pa.Array) -> npt.NDArray[np.generic]:
+def values(column: pa.Array) -> npt.NDArray[np.generic]:
     """The numbers as they are, without a copy where Arrow holds them that way; a null is NaN."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.float64())

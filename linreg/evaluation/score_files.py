@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from linreg.errors import UserError
-from linreg.evaluation.predict import Float, _values, predict
-from linreg.evaluation.unscorable import refuse, suspicious
+from linreg.evaluation.predict import Float, predict, values
+from linreg.evaluation.unscorable import may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.stream import Stream
-from linreg.files.writer import check_output, sink
+from linreg.files.writer import check_output, open_writer
 from linreg.least_squares.inference import HalfWidths
 from linreg.model import LinearModel
 from linreg.threads import one_thread, read_ahead, write_behind
@@ -69,7 +69,7 @@ def score(
     advance = watch(_total(streams))
     rows = 0
     scored = _scored(model, streams, half_widths)
-    with sink(output, schema) as write, write_behind(write) as hand_over, one_thread(), closing(scored):
+    with open_writer(output, schema) as write, write_behind(write) as hand_over, one_thread(), closing(scored):
         for one, batch, added in scored:
             read = stream.fitted(one, batch, features).columns
             hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
@@ -94,21 +94,19 @@ def _scored(
     """Each batch of each file, read ahead, and its new columns; a value that cannot be scored is refused."""
     missing = _missing(model, half_widths)
     for one in streams:
-        done = 0
-        with read_ahead(one.batches(model.features)) as coming:
+        with read_ahead(one.batches(model.features, threads=0)) as coming:
             for batch in coming:
                 y_ON = predict(model, batch)
-                if suspicious(batch, y_ON, gaps=missing is None):
-                    refuse(one, batch, done, missing=missing)
+                if may_be_unscorable(batch, y_ON, gaps=missing is None):
+                    refuse(one, batch, missing=missing)
                 yield one, batch, _columns(y_ON, batch, half_widths)
-                done += len(batch)
 
 
 def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
     """A prediction of N rows for each target, or three columns: the prediction and the ends of its interval."""
     if half_widths is None:
         return [pa.array(y_N) for y_N in y_ON]
-    x_FN = [_values(column) for column in batch.columns]
+    x_FN = [values(column) for column in batch.columns]
     starts = range(0, len(batch), _FACTOR_BLOCK)
     blocks = (np.column_stack([x[s : s + _FACTOR_BLOCK] for x in x_FN]).astype(np.float64) for s in starts)
     half_ON = np.concatenate([half_widths(x_nF) for x_nF in blocks]).T

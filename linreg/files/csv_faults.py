@@ -1,104 +1,99 @@
 """A slow second look at a CSV: finds the line that Arrow could not read, and says what is wrong with it.
 
-Also the check of a header that is not one; ``csv_survey`` looks at the raw bytes. It opens no file.
-Lines are counted as an editor shows them: from 1, the header included, a record at the line where it begins.
+Lines are counted as an editor shows them: from 1, the header included, a record at the line where it begins. It opens
+no file: ``source`` is one.
 """
 
 import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
+from linreg.files import csv_pieces
 
 if TYPE_CHECKING:
     import _csv
 
-_MAGIC = {
-    b"PAR1": "Parquet",
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"BZh": "bzip2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\xfd7zXZ": "xz",
-    b"%PDF": "PDF",
-    b"ARROW1": "an Arrow file",
-    b"SQLite format 3": "an SQLite database",
-}
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'"}
-Text: TypeAlias = bytes | pa.NativeFile  # a CSV's bytes, or a stream of them that stands at the beginning
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf|infinity|nan)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-BLANK = b" \t\r\n\x1a"
+BOM = b"\xef\xbb\xbf"
 
 
-def end(data: bytes) -> int:
-    """How many bytes there are before trailing blank lines and spaces."""
-    tail = data[-4096:]
-    return len(data) - len(tail) + len(tail.rstrip(BLANK))
-
-
-def foreign(data: bytes) -> str:
-    """What the first bytes say the file is, where that is no text; else an empty string."""
-    known = next((what for magic, what in _MAGIC.items() if data.startswith(magic)), "")
-    nul = data.find(b"\0", 0, 65536)
-    return known or ("" if nul < 0 else f"binary data (a NUL byte in line {_line(data, nul)})")
-
-
-def header(label: str, data: Text) -> list[str]:
-    """The column names: the first line that is not blank.
+def header(label: str, source: pa.NativeFile) -> tuple[list[str], int]:
+    """The column names, which are in the first line that is not blank, and how many bytes there are up to its end.
 
     Raises:
         UserError: the line cannot be read as CSV.
     """
+    csv.field_size_limit(2**31 - 1)
+    read: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in _text(source):
+            read.append(line)
+            yield line
+
     try:
-        return next(fields for _, fields in records(data))
+        names = next(filter(None, csv.reader(lines())))
     except csv.Error as e:
         raise UserError(f"{label}: line 1: is not CSV ({e}): check quotes and line ends") from e
+    return names, len("".join(read).encode("utf-8", "surrogateescape"))
 
 
-def has_rows(data: Text) -> bool:
-    """Whether a record follows the header."""
-    return len(list(itertools.islice(records(data), 2))) > 1
-
-
-def doubt(label: str, data: bytes, names: Sequence[str]) -> None:
-    """Say why a header that lacks a column may be no header at all; return where it looks like one.
+def doubt(label: str, head: bytes, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Say why a header that lacks one of the columns may be no header at all; return where it looks like one.
 
     Raises:
-        UserError: another delimiter, numbers only, or another format.
+        UserError: another delimiter, numbers only, a comment or a title, or another format.
     """
     raw = ",".join(names)
-    if data.lstrip(b"\xef\xbb\xbf" + BLANK)[:1] in b"{[<":
+    if head.removeprefix(BOM).lstrip()[:1] in (b"{", b"[", b"<"):
         raise UserError(f"{label}: is not a CSV but JSON, HTML or XML: export it as CSV")
     for delimiter, shown in _DELIMITERS.items():
         if raw.count(delimiter) + 1 > len(names):
             raise UserError(f"{label}: line 1: columns are separated by {shown}, not by commas: save it with commas")
     if any(names) and all(not name or _NUMBER.fullmatch(name) for name in names):
         raise UserError(f"{label}: line 1: holds numbers only, so the header is missing: add a line with column names")
+    below = [
+        line for line, fields in itertools.islice(_records(pa.BufferReader(head)), 1, 20) if {*columns} <= {*fields}
+    ]
+    if below or raw.startswith("#"):
+        where = f"; those stand in line {below[0]}" if below else ""
+        raise UserError(f"{label}: line 1: is a comment or a title, not column names{where}: delete what is above them")
 
 
-def explain(label: str, data: Text, columns: Sequence[str], reason: str) -> UserError:
-    """Find the first line that is wrong: of another length, or with text in one of ``columns``.
+def check_quotes(source: pa.NativeFile, start: int, end: int) -> None:
+    """Raise ``ArrowInvalid`` where the rows from ``start`` on are not UTF-8, or a quote opens and is never closed."""
+    for _, piece, cut in csv_pieces.whole_lines(source, start, end):
+        csv_pieces.check_utf8(pa.py_buffer(piece)[:cut])
+    if _open_quote(source, start, end):
+        raise pa.ArrowInvalid("a quote opens and is never closed")
+
+
+def explain(label: str, source: pa.NativeFile, end: int, columns: Sequence[str], reason: str) -> UserError:
+    """Find what is wrong: bytes that are not UTF-8, an open quote, a line of another length, or text among numbers.
 
     Args:
-        reason: what Arrow said, for the case that no such line is found.
+        end: the byte after the last row.
+        columns: those that should be numbers.
+        reason: what Arrow said, for the case that nothing is found.
     """
     try:
-        found = _first_fault(data, columns)
+        found = not_utf8(source, end) or _open_quote(source, 0, end) or _first_fault(source, end, columns)
     except csv.Error as e:
         return UserError(f"{label}: is not CSV ({e}): check quotes and line ends")
     return UserError(f"{label}: {found or 'cannot be read as CSV (' + reason.splitlines()[0][:120] + ')'}")
 
 
-def cell(data: Text, row: int, column: str) -> tuple[int, str]:
+def cell(source: pa.NativeFile, row: int, column: str) -> tuple[int, str]:
     """The line and the text of a cell; ``row`` counts data rows from 0."""
-    lines = records(data)
+    lines = _records(source)
     index = next(lines)[1].index(column)
     for number, (line, fields) in enumerate(lines):
         if number == row:
@@ -106,45 +101,59 @@ def cell(data: Text, row: int, column: str) -> tuple[int, str]:
     raise AssertionError(f"row {row} is beyond the end")
 
 
-def records(data: Text) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank, with the line where it begins; the header is the first.
-
-    Raises:
-        csv.Error: Python's reader gives up.
-    """
-    reader = _reader(data)
+def not_utf8(source: pa.NativeFile, end: int) -> str:
+    """The line of the first byte that is none."""
     line = 1
-    for fields in reader:
-        if fields:
-            yield line, fields
-        line = reader.line_num + 1
+    for _, piece, cut in csv_pieces.whole_lines(source, 0, end):
+        newline = b"\n" if b"\n" in piece else b"\r"
+        try:
+            piece[:cut].decode()
+        except UnicodeDecodeError as e:
+            at, column = line + piece.count(newline, 0, e.start), e.start - piece.rfind(newline, 0, e.start)
+            byte = f"byte 0x{piece[e.start]:02x} (number {column} of the line)"
+            return f"line {at}: {byte} is not UTF-8, perhaps Latin-1: save as UTF-8"
+        line += piece.count(newline, 0, cut)
+    return ""
 
 
-def open_quote(data: Text) -> int:
-    """The line where a quoted field begins that the end of the file cuts off; 0: none."""
-    reader = _reader(data, strict=True)
+def _open_quote(source: pa.NativeFile, start: int, end: int) -> str:
+    """The line where a quoted field begins that the end of the file cuts off; no quote stands before ``start``."""
+    if sum(piece.count(b'"', 0, cut) for _, piece, cut in csv_pieces.whole_lines(source, start, end)) % 2 == 0:
+        return ""
+    reader = _reader(source.get_stream(0, end), strict=True)
     line = 1
     try:
         for _ in reader:
             line = reader.line_num + 1
     except csv.Error as e:
-        return line if "end of data" in str(e) else 0
-    return 0
+        return f"line {line}: a quote opens and is never closed: close or remove it" * ("end of data" in str(e))
+    return ""
 
 
-def _first_fault(data: Text, columns: Sequence[str]) -> str:
-    lines = records(data)
+def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str:
+    lines = _records(source.get_stream(0, end))
     names = next(lines)[1]
     index = {name: names.index(name) for name in columns}
     booleans: dict[str, bool] = {}
-    for line, fields in lines:
+    for number, (line, fields) in enumerate(lines):
         if len(fields) != len(names):
-            what = f"line {line}: expected {len(names)} fields, found {len(fields)}"
-            return f"{what}: complete the line, or quote text that holds commas"
+            following = {len(more) for _, more in itertools.islice(lines, 20)} if number == 0 else {0}
+            return f"line {line}: {_wrong_length(fields, len(names), following)}"
         for name, i in index.items():
             if not _fits(fields[i], name, booleans):
                 return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: correct it"
     return ""
+
+
+def _wrong_length(fields: Sequence[str], names: int, following: Collection[int]) -> str:
+    """What a row of another length than the header says; ``following``: those of the next ones, of a first row."""
+    found = len(fields)
+    if found == names + 1 and fields[-1] and set(following) == {found}:
+        return (
+            f"each row has {found} fields and the header {names}, so rows begin with a name that has no column: "
+            "put a name for it in front of line 1, or write the file without row names"
+        )
+    return f"expected {names} fields, found {found}: complete the line, or quote text that holds commas"
 
 
 def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:
@@ -157,12 +166,24 @@ def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:
     return bool(_NUMBER.fullmatch(text))
 
 
-def _line(data: bytes, position: int) -> int:
-    return data.count(b"\n", 0, position) + 1
+def _records(source: pa.NativeFile) -> Iterator[tuple[int, list[str]]]:
+    """Each record that is not blank, with the line where it begins; the header is the first.
+
+    Raises:
+        csv.Error: Python's reader gives up.
+    """
+    reader = _reader(source)
+    line = 1
+    for fields in reader:
+        if fields:
+            yield line, fields
+        line = reader.line_num + 1
 
 
-def _reader(data: Text, *, strict: bool = False) -> "_csv.Reader":
+def _reader(source: pa.NativeFile, *, strict: bool = False) -> "_csv.Reader":
     csv.field_size_limit(2**31 - 1)  # Python's own limit of 131,072 characters would hide the line that is wrong
-    if isinstance(data, bytes):
-        data = pa.BufferReader(pa.py_buffer(data)[: end(data)])  # a view: slicing the bytes would copy the file
-    return csv.reader(io.TextIOWrapper(data, encoding="utf-8-sig", newline=""), strict=strict)
+    return csv.reader(_text(source), strict=strict)
+
+
+def _text(source: pa.NativeFile) -> io.TextIOWrapper:
+    return io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")

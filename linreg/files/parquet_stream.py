@@ -1,15 +1,14 @@
-"""A Parquet file as a stream of checked numbers: pages are read as they are needed, whatever the size of a row group.
-
-The checks and their messages are those of ``tables``, which reads a file as a whole.
-"""
+"""A Parquet file as a stream of checked numbers: pages are read as they are needed, however large a row group is."""
 
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linreg.files import tables
-from linreg.files.stable_file import DataFile
+from linreg.errors import UserError
+from linreg.files import faults, tables
+from linreg.files.partitions import SourceFile
+from linreg.threads import cores
 
 _BATCH = 1 << 24  # bytes of a batch in float64
 _ROWS = (1024, 131_072)  # at least and at most in a batch
@@ -18,45 +17,56 @@ _FAR_BUFFER = 1 << 22  # each read asks a server
 
 
 class ParquetStream:
-    """One Parquet file.
+    """One Parquet file; see ``stream.Stream``.
 
     Args:
         file: what is read.
         columns: what the file must hold as numbers.
+        optional: what is read where the file holds it as numbers.
+        texts: what it must hold besides, handed out as it is.
 
     Raises:
         UserError: it is no such file, is damaged, or lacks a column.
     """
 
-    def __init__(self, file: DataFile, columns: Sequence[str]) -> None:
+    def __init__(
+        self, file: SourceFile, columns: Sequence[str], *, optional: Sequence[str] = (), texts: Sequence[str] = ()
+    ) -> None:
         self.file = file
+        if not file.size:
+            raise faults.empty(file.label)
         with file.open() as source:
-            head, tail = source.read_at(65_536, 0), source.read_at(4, max(0, file.size - 4))
-            tables.check_magic(file.label, head, tail, file.size)
+            self._check_magic(source)
             try:
-                opened = pq.ParquetFile(source)
-                found, self.rows = opened.schema_arrow, opened.metadata.num_rows
+                self._metadata = pq.read_metadata(source)
+                found = self._metadata.schema.to_arrow_schema()
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
-        tables.check_columns(file.label, found.names, columns)
-        self.schema = pa.schema([(name, self._type(found.field(name))) for name in columns])
-        if not self.rows:
-            raise tables.no_rows(file.label)
+        faults.check_columns(file.label, found.names, [*columns, *texts])
+        self.rows = self.about_rows = self._metadata.num_rows
+        there = [c for c in optional if found.names.count(c) == 1 and _number_type(found.field(c))]
+        self._numbers, self._texts = [*columns, *there], list(texts)
+        fields = [(name, self._type(found.field(name))) for name in self._numbers]
+        self.schema = pa.schema([*fields, *((name, found.field(name).type) for name in texts)])
 
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows in their order, the columns by these names; nulls and NaN are still there.
+    def batches(
+        self, columns: Sequence[str] | None = None, *, rows: int = 0, threads: int = 1
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows in their order; nulls and NaN are still there.
 
         Raises:
             UserError: the file is damaged, or changed meanwhile.
         """
+        numbers, texts = (self._numbers, self._texts) if columns is None else (columns, ())
+        reading = {"metadata": self._metadata, "buffer_size": _FAR_BUFFER if self.file.remote else _BUFFER}
+        wanted = list(dict.fromkeys([*numbers, *texts]))
+        several = (threads or cores()) > 2  # the others work with what this one decodes: on two cores it is in the way
         with self.file.open() as source:
             try:
-                opened = pq.ParquetFile(
-                    source, pre_buffer=False, buffer_size=_FAR_BUFFER if self.file.remote else _BUFFER
-                )
-                for batch in opened.iter_batches(_rows(len(columns)), columns=list(columns)):
+                opened = pq.ParquetFile(source, pre_buffer=False, **reading)
+                for batch in opened.iter_batches(rows or _rows(len(wanted)), columns=wanted, use_threads=several):
                     if len(batch):
-                        yield _checked(batch, columns)
+                        yield _batch(batch, numbers, texts)
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
         self.file.check()
@@ -65,16 +75,44 @@ class ParquetStream:
         """Where a row (counted from 0) stands, for a message, and the text that is not known."""
         return f"row {row + 1}", ""
 
+    def _check_magic(self, source: pa.NativeFile) -> None:
+        """Refuse what is no Parquet file by its first bytes and its last four."""
+        label, size = self.file.label, self.file.size
+        head, tail = source.read_at(65_536, 0), source.read_at(4, max(0, size - 4))
+        if head[:4] == b"PARE":
+            raise UserError(f"{label}: is encrypted Parquet: decrypt it first")
+        if head[:4] != b"PAR1":
+            what = faults.foreign(head) or "text, perhaps CSV"
+            raise UserError(f"{label}: is not Parquet ({what}): name it by what it is, or write it again")
+        if size < 12 or tail != b"PAR1":
+            raise UserError(f"{label}: is truncated ({size} bytes, no Parquet footer): write or fetch it again")
+
     def _type(self, field: pa.Field) -> pa.DataType:
-        type_ = tables.number_type(field.type)
+        type_ = _number_type(field)
         if type_ is None:
-            raise tables.no_numbers(self.file.label, field.name, field.type)
+            raise faults.no_numbers(self.file.label, field.name, _named(field))
         return type_
 
     def _damaged(self, error: Exception) -> Exception:
         """The error of a file that is still there and has not changed."""
         self.file.check()
-        return tables.damaged(self.file.label, error)
+        return faults.damaged(self.file.label, error)
+
+
+def _extension(field: pa.Field) -> str:
+    """The name of an extension type, whether or not something registered it; empty for others."""
+    if isinstance(field.type, pa.BaseExtensionType):
+        return str(field.type.extension_name)
+    return str((field.metadata or {}).get(b"ARROW:extension:name", b""), "utf-8", "replace")
+
+
+def _number_type(field: pa.Field) -> pa.DataType | None:
+    return None if _extension(field) else tables.number_type(field.type)
+
+
+def _named(field: pa.Field) -> str:
+    """A type as messages show it."""
+    return _extension(field) or str(field.type)
 
 
 def _rows(columns: int) -> int:
@@ -82,6 +120,7 @@ def _rows(columns: int) -> int:
     return max(least, min(most, _BATCH // 8 // max(columns, 1)))
 
 
-def _checked(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """The columns in that order, as they are read."""
-    return pa.RecordBatch.from_arrays([tables.numbers(batch.column(c)) for c in columns], names=list(columns))
+def _batch(batch: pa.RecordBatch, numbers: Sequence[str], texts: Sequence[str]) -> pa.RecordBatch:
+    """The columns in that order, as they are handed out."""
+    columns = [tables.numbers(batch.column(c)) for c in numbers] + [batch.column(c) for c in texts]
+    return pa.RecordBatch.from_arrays(columns, names=[*numbers, *texts])

@@ -1,23 +1,23 @@
 """Files, globs, folders and URIs become partitions: one file each, known by the digest of all its bytes.
 
-``find`` lists and hashes them, ``read`` turns one into checked Arrow numbers: from the very bytes that were hashed.
-Every file is read by itself, since a data set that takes its schema from the first file fills and drops columns of
-the others in silence. What a file says is in ``tables``; which rows train and which test is in ``split``.
+``find`` lists and hashes them; ``stream.read`` reads one, by a ``HashedFile``: the very bytes that were hashed. Every
+file is read by itself, since a data set that takes its schema from the first file fills and drops columns of the
+others in silence.
 """
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeAlias
 
 import pyarrow as pa
 import xxhash
 
-from linreg.errors import UserError
-from linreg.files import csv_faults as csv_check
+from linreg.files import faults
 from linreg.files import paths as listing
-from linreg.files import tables
+from linreg.files.stable_file import DataFile
 from linreg.threads import in_threads
 
 _CHUNK = 1 << 22
@@ -87,48 +87,12 @@ def digest(partitions: Iterable[Partition]) -> str:
     return str(xxhash.xxh3_128_hexdigest("".join(lines).encode("utf-8", "surrogateescape")))
 
 
-def read(
-    partition: Partition, columns: Sequence[str], *, optional: Sequence[str] = (), text_ok: Sequence[str] = ()
-) -> pa.Table:
-    """Read columns of one partition as checked numbers; nulls and NaN are still there.
-
-    Args:
-        columns: what the file must hold; integers, floats, booleans, decimals (which become float64).
-        optional: what is read where the file holds it as numbers.
-        text_ok: those of ``columns`` that may be of any type: a CSV gives them as text, Parquet as they are.
-
-    Returns:
-        a table of ``columns``, then the optional ones that are there, in file order of the rows.
-
-    Raises:
-        UserError: the file changed since ``find``, or is not what it should be: says where, and what to do.
-    """
-    what: dict[str, Any] = {"optional": optional, "text_ok": text_ok}
-    if tables.kind(partition.name) == "csv" or not unchanged(partition):
-        return tables.parse(partition.label, _bytes(partition), columns, **what)
-    with listing.advice(partition.path), pa.OSFile(partition.path) as file:
-        table = tables.parse(partition.label, file, columns, **what)
-    if not unchanged(partition):
-        raise _changed(partition)
-    return table
-
-
-def locate(partition: Partition, row: int, column: str) -> tuple[str, str]:
-    """Where a row (counted from 0) stands, for a message: ``("line 5", "its text")``, or ``("row 4", "")``."""
-    if tables.kind(partition.name) != "csv":
-        return f"row {row + 1}", ""
-    line, text = csv_check.cell(_bytes(partition), row, column)
-    return f"line {line}", text
-
-
 def _hashed(name: str, path: str) -> Partition:
     size, hasher, stamp = 0, xxhash.xxh3_128(), _stamp(path)
-    with listing.advice(path):
-        system, inner = listing.open_system(path)
-        with system.open_input_file(inner) as f:
-            while chunk := f.read(_CHUNK):
-                hasher.update(chunk)
-                size += len(chunk)
+    with listing.advice(path), listing.open_file(path) as f:
+        while chunk := f.read(_CHUNK):
+            hasher.update(chunk)
+            size += len(chunk)
     lasting = stamp if stamp == _stamp(path) and time.time_ns() - max(stamp[:2], default=0) > _SETTLED else ()
     return Partition(name, path, size, hasher.hexdigest(), lasting)
 
@@ -148,17 +112,38 @@ def unchanged(partition: Partition) -> bool:
     return bool(partition.stamp) and _stamp(partition.path) == partition.stamp
 
 
-def _changed(partition: Partition) -> UserError:
-    return UserError(f"{partition.label}: changed while it was read: run again")
+class HashedFile:
+    """A partition's file, to be read: what it gives is what was hashed, or ``check`` raises."""
+
+    remote = False  # what lies on a server is fetched as a whole: it cannot be hashed once more at the end
+
+    def __init__(self, partition: Partition) -> None:
+        self.path, self.label, self.size = partition.path, partition.label, partition.size
+        self._partition = partition
+        self._fetched = _fetched(partition) if listing.is_remote(partition.path) else None
+
+    @contextmanager
+    def open(self) -> Iterator[pa.NativeFile]:
+        """The file, at its beginning; closed at the end."""
+        with listing.advice(self.path):
+            data = listing.open_file(self.path) if self._fetched is None else pa.BufferReader(self._fetched)
+            file = listing.open_data(self.path, data)
+        with file:
+            yield file
+
+    def check(self) -> None:
+        """Refuse a file that has changed since it was hashed."""
+        p = self._partition
+        if self._fetched is None and not unchanged(p) and _hashed(p.name, p.path).digest != p.digest:
+            raise faults.changed(self.label)
 
 
-def _bytes(partition: Partition) -> bytes:
-    """The whole file, refused where it is not what was hashed."""
-    known = unchanged(partition)
-    with listing.advice(partition.path):
-        system, inner = listing.open_system(partition.path)
-        with system.open_input_file(inner) as f:
-            data: bytes = f.read()
-    if not (known and unchanged(partition)) and xxhash.xxh3_128_hexdigest(data) != partition.digest:
-        raise _changed(partition)
+SourceFile: TypeAlias = DataFile | HashedFile  # what a stream reads
+
+
+def _fetched(partition: Partition) -> bytes:
+    with listing.advice(partition.path), listing.open_file(partition.path) as file:
+        data: bytes = file.read()
+    if xxhash.xxh3_128_hexdigest(data) != partition.digest:
+        raise faults.changed(partition.label)
     return data

@@ -6,9 +6,11 @@ line of advice. It reads no file.
 
 import contextlib
 import glob
+import gzip
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import PurePosixPath
@@ -22,9 +24,11 @@ from linreg.errors import ServerAway, UserError, nearest
 from linreg.files.tables import kind
 
 Stamp = tuple[int, ...]
+_HIDDEN = (".", "_")  # what writers keep for themselves: Spark, Hive, macOS
+_TABLE_FORMATS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 
 
-class Named(NamedTuple):
+class FoundFile(NamedTuple):
     """A file.
 
     Args:
@@ -38,7 +42,7 @@ class Named(NamedTuple):
     stamp: Stamp = ()
 
 
-def files(path: str, *, asked: str = "data.path") -> list[Named]:
+def files(path: str, *, asked: str = "data.path") -> list[FoundFile]:
     """The data files that a path means, sorted by name.
 
     Args:
@@ -58,7 +62,7 @@ def folder_columns(name: str) -> dict[str, str]:
     return {unquote(column): unquote(value) for column, equals, value in pairs if column and equals}
 
 
-def windowed(files: Sequence[Named], window: int, by: str) -> list[Named]:
+def windowed(files: Sequence[FoundFile], window: int, by: str) -> list[FoundFile]:
     """The files in a window, in their order.
 
     Args:
@@ -88,7 +92,7 @@ def _day(name: str, path: str, by: str) -> int:
         raise UserError(f"{label(path)}: {by}={value} is no date: write 2026-11-01, as data.window_by needs") from None
 
 
-def _local(path: str, asked: str) -> list[Named]:
+def _local(path: str, asked: str) -> list[FoundFile]:
     if "\0" in path:
         raise UserError(f"{asked} holds a NUL character, which no file's name can: correct it")
     if glob.has_magic(path) and not os.path.lexists(path):
@@ -112,7 +116,7 @@ def _missing(path: str, asked: str) -> str:
     return f"{path}: no such file or folder{near}: check {asked}"
 
 
-def _globbed(path: str) -> list[Named]:
+def _globbed(path: str) -> list[FoundFile]:
     parts = path.split("/")
     literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
     root = "/".join(literal) or ("/" if path.startswith("/") else ".")
@@ -124,9 +128,9 @@ def _globbed(path: str) -> list[Named]:
     return files
 
 
-def _folder(root: str, asked: str) -> list[Named]:
+def _folder(root: str, asked: str) -> list[FoundFile]:
     """The data files under a folder, through links to folders too, each folder once."""
-    files: list[Named] = []
+    files: list[FoundFile] = []
     seen: set[str] = set()
     waiting = [root]
     while waiting:
@@ -135,7 +139,9 @@ def _folder(root: str, asked: str) -> list[Named]:
             continue
         seen.add(real)
         with os.scandir(folder) as entries:
-            here = [e for e in entries if not e.name.startswith(".")]
+            listed = list(entries)
+        _check_no_table_format(folder, listed)
+        here = [e for e in listed if not e.name.startswith(_HIDDEN)]
         below = os.path.relpath(folder, root)
         start = "" if below == os.curdir else f"{below}{os.sep}"
         folders = {e.path for e in here if e.is_dir()}
@@ -146,21 +152,31 @@ def _folder(root: str, asked: str) -> list[Named]:
     return files
 
 
-def _known(name: str, path: str, said: os.stat_result | None = None) -> Named:
+def _check_no_table_format(folder: str, entries: Sequence["os.DirEntry[str]"]) -> None:
+    """Refuse the folder of a table whose bookkeeping says which of its files count."""
+    for entry in entries:
+        if what := _TABLE_FORMATS.get(entry.name):
+            raise UserError(
+                f"{folder}: holds files of a table format ({what}: {entry.name}), of which some may be replaced or "
+                "deleted rows: export the table to plain Parquet files and name their folder"
+            )
+
+
+def _known(name: str, path: str, said: os.stat_result | None = None) -> FoundFile:
     if not kind(name):
         ext = PurePosixPath(name).suffix
         what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
         raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
-    return _regular(name, path, said) if said else Named(name, path)
+    return _regular(name, path, said) if said else FoundFile(name, path)
 
 
-def _regular(name: str, path: str, said: os.stat_result) -> Named:
+def _regular(name: str, path: str, said: os.stat_result) -> FoundFile:
     """A named pipe or a device would be waited on for ever."""
     if not stat.S_ISREG(said.st_mode):
         raise UserError(f"{path}: is not a regular file: copy its content to a .csv or .parquet file")
     if not _is_text(path):
         raise UserError(f"{path!a}: the name is no UTF-8 text: rename the file or its folder")
-    return Named(name, path, stamp(said))
+    return FoundFile(name, path, stamp(said))
 
 
 def _is_text(path: str) -> bool:
@@ -177,7 +193,7 @@ def stamp(said: os.stat_result) -> Stamp:
     return said.st_mtime_ns, said.st_ctime_ns, said.st_size, said.st_ino, said.st_dev
 
 
-def _remote(uri: str, asked: str) -> list[Named]:
+def _remote(uri: str, asked: str) -> list[FoundFile]:
     """The files of a URI; ``head`` is the part of it that stands before the names below the root."""
     plain, _, query = uri.partition("?")
     tail = f"?{query}" if query else ""
@@ -190,10 +206,10 @@ def _remote(uri: str, asked: str) -> list[Named]:
         return [_known(PurePosixPath(root).name, uri)]
     wanted = re.compile(_regex(plain[len(head) + 1 :]) if head != plain else r"(?s:.*)")
     below = [i.path[len(root.rstrip("/")) + 1 :] for i in _listing(system, root)]
-    names = [n for n in below if not re.search(r"(^|/)\.", n) and wanted.fullmatch(n) and kind(n)]
+    names = [n for n in below if not re.search(r"(^|/)[._]", n) and wanted.fullmatch(n) and kind(n)]
     if not names:
         raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {asked}")
-    return [Named(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
+    return [FoundFile(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
 
 
 def _listing(system: pafs.FileSystem, root: str) -> list[pafs.FileInfo]:
@@ -220,6 +236,32 @@ def open_system(path: str) -> tuple[pafs.FileSystem, str]:
     return system, inner
 
 
+def open_file(path: str) -> pa.NativeFile:
+    """The file, at its beginning."""
+    system, inner = open_system(path)
+    return system.open_input_file(inner)
+
+
+def open_data(path: str, data: pa.NativeFile) -> pa.NativeFile:
+    """What a file holds, of which these are the bytes; a packed one is unpacked into memory.
+
+    Raises:
+        UserError: it is packed, and damaged.
+    """
+    if not path.partition("?")[0].lower().endswith(".gz"):
+        return data
+    try:
+        with data:
+            return pa.BufferReader(gzip.decompress(data.read()))
+    except (OSError, EOFError, zlib.error) as e:
+        raise UserError(f"{label(path)}: is no whole gzip file ({_short(str(e))}): write or fetch it again") from e
+
+
+def is_remote(path: str) -> bool:
+    """Whether each read asks a server."""
+    return "://" in path and not path.startswith("file:")
+
+
 @contextlib.contextmanager
 def advice(path: str) -> Iterator[None]:
     """Turns what the operating system or a remote one says into one line."""
@@ -230,7 +272,7 @@ def advice(path: str) -> Iterator[None]:
     except PermissionError as e:
         raise UserError(f"{label(e.filename or path)}: may not be read: give this user the right to read it") from e
     except OSError as e:
-        if "://" in path and not path.startswith("file:"):
+        if is_remote(path):
             raise ServerAway(f"{label(path)}: the storage does not answer ({_short(str(e))})") from e
         raise UserError(f"{label(path)}: cannot be read ({_short(str(e))}): check the disk and the path") from e
 

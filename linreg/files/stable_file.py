@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from linreg.errors import UserError
+from linreg.files import faults
 from linreg.files import paths as listing
 
 _PROBE = 65_536
@@ -48,21 +48,20 @@ class DataFile:
     @property
     def remote(self) -> bool:
         """Whether each read asks a server."""
-        return "://" in self.path and not self.path.startswith("file:")
+        return listing.is_remote(self.path)
 
     @contextmanager
     def open(self) -> Iterator[pa.NativeFile]:
         """The file, at its beginning; closed at the end."""
         with listing.advice(self.path):
-            system, inner = listing.open_system(self.path)
-            file = system.open_input_file(inner)
+            file = listing.open_data(self.path, listing.open_file(self.path))
         with file:
             yield file
 
     def check(self) -> None:
         """Refuse a file that is not what was found, or cannot be read: before what it held is blamed, or trusted."""
         if DataFile.of(self.path) != self:
-            raise UserError(f"{self.label}: changed while it was read: run again")
+            raise faults.changed(self.label)
         with self.open() as file, listing.advice(self.path):
             file.read_at(_PROBE, 0)
             file.read_at(_PROBE, max(0, self.size - _PROBE))

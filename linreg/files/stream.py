@@ -6,40 +6,56 @@
         for batch in stream.batches(schema.names):
             batch = fitted(stream, batch, schema)
 
-What a path means is in ``paths``; what a file says, and what is wrong with it, in ``parquet_stream``, ``csv_stream``
-and ``csv_check``. Nulls, NaN and infinities are handed out as they are.
+What a path means is in ``paths``; what a file says in ``parquet_stream`` and ``csv_stream``. Nulls, NaN and
+infinities are handed out as they are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from linreg.errors import UserError
+from linreg.files import faults, tables
 from linreg.files import paths as listing
-from linreg.files import tables
 from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream
+from linreg.files.partitions import HashedFile, Partition, SourceFile
 from linreg.files.stable_file import DataFile
 
 
 class Stream(Protocol):
-    """One file: its columns' types, how many rows it has (None: not known yet), its rows, and where one stands."""
+    """One file: what it holds of what was asked for, its rows, and where one stands.
 
-    file: DataFile
+    Args:
+        schema: the columns of a batch: numbers, the optional ones after the others, then those that may be text.
+        rows: how many there are; None: not known yet.
+        about_rows: the same, or about so many.
+    """
+
+    file: SourceFile
     schema: pa.Schema
     rows: int | None
+    about_rows: int
 
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows in their order, the columns by these names."""
+    def batches(
+        self, columns: Sequence[str] | None = None, *, rows: int = 0, threads: int = 1
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows in their order.
+
+        Args:
+            columns: some of those that are numbers; None: the columns of ``schema``.
+            rows: how many a batch holds at most, where the format lets one choose.
+            threads: how many may work at once; 0: one a core.
+        """
 
     def place(self, row: int, column: str) -> tuple[str, str]:
         """Where a row (counted from 0) stands, for a message: ``("line 5", "its text")``, or ``("row 4", "")``."""
 
 
 def find(path: str, columns: Sequence[str]) -> list[Stream]:
-    """The files of a data set, sorted by name, each looked at: footer, header, first lines.
+    """The files of a data set that have rows, sorted by name, each looked at: footer, header, first lines.
 
     Args:
         path: a file, a glob, a folder or a URI, as for training.
@@ -49,7 +65,32 @@ def find(path: str, columns: Sequence[str]) -> list[Stream]:
         UserError: nothing is there, or a file is not what it should be: says where, and what to do.
         ServerAway: a remote file system does not answer.
     """
-    return [_opened(file.name, file.path, columns) for file in listing.files(path, asked="the INPUT path")]
+    files = listing.files(path, asked="the INPUT path")
+    streams = [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns) for file in files]
+    with_rows = [stream for stream in streams if stream.rows != 0]
+    if not with_rows:
+        raise faults.no_rows(streams[0].file.label)
+    return with_rows
+
+
+def read(
+    partition: Partition, columns: Sequence[str], *, optional: Sequence[str] = (), texts: Sequence[str] = ()
+) -> Stream:
+    """A file that was hashed.
+
+    Args:
+        columns: what it must hold as numbers: integers, floats, booleans, decimals (which become float64).
+        optional: what is read where the file holds it as numbers.
+        texts: what it must hold, of any type: a CSV gives it as text, Parquet as it is. They may be ``columns`` too.
+
+    Raises:
+        UserError: the file changed since it was hashed, or is not what it should be: says where, and what to do.
+    """
+    file = HashedFile(partition)
+    return _FORMATS[tables.kind(partition.name)](file, columns, optional=optional, texts=texts)
+
+
+_FORMATS: dict[str, Callable[..., Stream]] = {"csv": CsvStream, "parquet": ParquetStream}
 
 
 def common_schema(streams: Sequence[Stream]) -> pa.Schema:
@@ -81,16 +122,9 @@ def fitted(stream: Stream, batch: pa.RecordBatch, schema: pa.Schema) -> pa.Recor
     try:
         arrays = [pc.cast(batch.column(f.name), f.type, safe=not pa.types.is_floating(f.type)) for f in schema]
     except pa.ArrowInvalid as e:
-        what = f"a value does not fit the type that all files have in common ({tables.first_line(e)})"
+        what = f"a value does not fit the type that all files have in common ({faults.first_line(e)})"
         raise UserError(f"{stream.file.label}: {what}: score the files apart") from e
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _opened(name: str, path: str, columns: Sequence[str]) -> Stream:
-    file = DataFile.of(path)
-    if not file.size:
-        raise tables.empty(file.label)
-    return CsvStream(file, columns) if tables.kind(name) == "csv" else ParquetStream(file, columns)
 
 
 def _mergeable(one: pa.Field, other: pa.Field) -> bool:

@@ -1,6 +1,6 @@
 """Where rows are written as they come: Parquet or CSV by the extension, put in place whole at the end or not at all.
 
-    with sink(output, schema) as write:
+    with open_writer(output, schema) as write:
         write(batch)
 
 A reader of the output sees the old file or the new one; where anything fails, nothing is left behind.
@@ -45,7 +45,7 @@ def check_output(output: Path) -> None:
 
 
 @contextmanager
-def sink(output: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
+def open_writer(output: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
     """Give what writes a batch of that schema; rows keep their order.
 
     Raises:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from linreg.config import DataConfig
 from linreg.files.partitions import Partition
 from linreg.ingest.cache_file import CacheFile, Name, by_columns
-from linreg.ingest.part import Part
+from linreg.ingest.part import PartitionRows
 from linreg.rows.rows import LEAF
 
 FORMAT = 5  # one more where the same key would stand for other numbers, or the files are written otherwise
@@ -86,7 +86,7 @@ class RecordCache:
         """Where a partition is that was read before or added."""
         return self._locations[partition.digest, partition.name]
 
-    def add(self, parts: Sequence[Part], live: Collection[Partition]) -> None:
+    def add(self, parts: Sequence[PartitionRows], live: Collection[Partition]) -> None:
         """Take what was read just now, and keep it; where that is not possible, on a full disk say, it is left out.
 
         Args:
@@ -129,7 +129,7 @@ class RecordCache:
         return [p for p, size in sizes.items() if size < LARGE or 2 * _share(self._files[p], indices[p]) < size]
 
 
-def held_rows(locations: Sequence[Location]) -> list[Part]:
+def held_rows(locations: Sequence[Location]) -> list[PartitionRows]:
     """The held rows in this order, those of partitions that follow each other in a file as one part."""
     placed = groupby(enumerate(locations), lambda at: (id(at[1].file), at[1].position - at[0]))
     runs = [[location for _, location in run] for _, run in placed]

@@ -25,7 +25,7 @@ import xxhash
 
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
-from linreg.ingest.part import Part, Role
+from linreg.ingest.part import PartitionRows, Role
 from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
 from linreg.moments.ranges import Ranges
@@ -62,7 +62,7 @@ class CacheFile:
     starts: Sequence[int]
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> "CacheFile":
+    def of(cls, parts: Sequence[PartitionRows]) -> "CacheFile":
         """Of partitions that were read just now; no row is copied but where a column is of several types."""
         return cls(
             [(p.partition.digest, p.partition.name) for p in parts],
@@ -80,17 +80,17 @@ class CacheFile:
         records = (gapped.moments.root_KK.nbytes for some in self.records for gapped, _ in some.values())
         return int(self.table.nbytes + len(self.role) + sum(records))
 
-    def part(self, i: int) -> Part:
+    def part(self, i: int) -> PartitionRows:
         """A partition as it was read; of the partition itself only what is kept of it."""
         return replace(self.held(i, i), records=dict(self.records[i]), extent=self.extents[i])
 
-    def held(self, first: int, last: int) -> Part:
+    def held(self, first: int, last: int) -> PartitionRows:
         """The held rows of partitions that follow each other as those of one, by the first one's name."""
         digest, name = self.names[first]
         start, stop = self.starts[first], self.starts[last + 1]
         counts = {r: sum(c[r] for c in self.counts[first : last + 1]) for r in self.counts[first]}
         rows = self.table.slice(start, stop - start), self.role[start:stop]
-        return Part(Partition(name, name, 0, digest), *rows, (), counts)
+        return PartitionRows(Partition(name, name, 0, digest), *rows, counts)
 
     def write(self, path: Path) -> None:
         """Write it whole; raises ``OSError`` where that is not possible, and leaves what it has written."""
@@ -157,9 +157,9 @@ class CacheFile:
         return json.dumps(about).encode("utf-8", "surrogateescape")
 
 
-def by_columns(parts: Sequence[Part]) -> list[CacheFile]:
+def by_columns(parts: Sequence[PartitionRows]) -> list[CacheFile]:
     """Those of the same columns as one file: an optional column that one lacks, the others keep."""
-    groups: dict[tuple[str, ...], list[Part]] = {}
+    groups: dict[tuple[str, ...], list[PartitionRows]] = {}
     for part in parts:
         groups.setdefault(tuple(part.table.column_names), []).append(part)
     return list(map(CacheFile.of, groups.values()))

@@ -1,10 +1,10 @@
 """The rows of a run: read, checked and parted into training, validation and test rows.
 
-``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``Rows`` (in ``rows``) hands the rows out. How a
-file is judged is in ``checks``; ``read`` does the same and records the rows as they are read.
+``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``read`` does the same and records the rows as they
+are read, both by ``blocks``. ``Rows`` (in ``rows``) hands the rows out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 from linreg.config import DataConfig
 from linreg.errors import UserError
+from linreg.files import faults
 from linreg.files import partitions as source
 from linreg.files.partitions import Partition
-from linreg.ingest.checks import extras, numbers, read_part
-from linreg.ingest.part import DROPPED, WEIGHTLESS, Part
+from linreg.ingest.blocks import Reading, read_partition
+from linreg.ingest.checks import extras, numbers
+from linreg.ingest.part import DROPPED, WEIGHTLESS, PartitionRows
 from linreg.rows import split
 from linreg.rows.rows import RowNumbers, Rows
 
 __all__ = ["Dataset", "Rows", "assembled", "load", "sorted_by_name"]
-
-Folds = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class Dataset:
         weightless: how many were left out because they weigh 0.
         train, validation, test: the rows of each role that are held; without a ``test_fraction``, ``test`` is
             ``train``.
-        folds: the training rows once more, parted for cross-validation; empty where none were asked for.
 
     >>> import linreg
     >>> data = linreg.DataConfig(
@@ -60,12 +59,16 @@ class Dataset:
     train: Rows
     validation: Rows
     test: Rows
-    folds: tuple[Rows, ...] = ()
 
     @property
     def rows(self) -> int:
         """How many rows are used, over all roles."""
         return self.train_rows + self.validation_rows + (self.test_rows if self.test is not self.train else 0)
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The names of the files that have no row."""
+        return tuple(p.name for p, count in zip(self.partitions, self.counts, strict=True) if not any(count.values()))
 
     @property
     def judges(self) -> tuple[int, ...]:
@@ -81,16 +84,14 @@ def load(
     dtype: str = "float32",
     optional: Sequence[str] = (),
     optional_gaps: bool = False,
-    folds: Folds | None = None,
 ) -> Dataset:
-    """Read, check and split the data, and hold all of it.
+    """Read, check and split the data, and hold all of it; nothing is recorded.
 
     Args:
         partitions: what ``partitions.find`` gave; None: it is asked.
         dtype: ``float32`` or ``float64``: what every value must fit into.
         optional: columns to hold where every partition has them, complete.
         optional_gaps: they may have gaps.
-        folds: how many folds so many training rows are parted into, 0 for none; None: none.
 
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
@@ -101,8 +102,8 @@ def load(
     15
     """
     found = sorted_by_name(config, partitions)
-    parts = [read_part(p, found[0], config, dtype, optional, optional_gaps=optional_gaps) for p in found]
-    return assembled(config, parts, optional, folds)
+    reading = Reading(config, dtype, optional, optional_gaps, recorded=False)
+    return assembled(config, [read_partition(p, reading, first=found[0]) for p in found], optional)
 
 
 def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
@@ -112,15 +113,15 @@ def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = 
     return sorted(partitions, key=lambda p: p.name)
 
 
-def assembled(
-    config: DataConfig, parts: Sequence[Part], optional: Sequence[str] = (), folds: Folds | None = None
-) -> Dataset:
+def assembled(config: DataConfig, parts: Sequence[PartitionRows], optional: Sequence[str] = ()) -> Dataset:
     """The data of a run from its partitions; arguments as ``load``.
 
     Raises:
         UserError: a role that should have rows has none, or the training rows are too few.
     """
     count = {role: sum(part.counts[role] for part in parts) for role in parts[0].counts}
+    if not any(count.values()):
+        raise faults.no_rows(parts[0].partition.label)
     _check_counts(config, count)
     keep = [*numbers(config), *_in_all(parts, extras(config, optional))]
     train, validation, test = (
@@ -140,15 +141,16 @@ def assembled(
         train=train,
         validation=validation,
         test=test if judged == split.TEST else train,
-        folds=_folds(config, parts, keep, folds(count[split.TRAIN])) if folds else (),
     )
 
 
-def _in_all(parts: Sequence[Part], columns: Sequence[str]) -> list[str]:
+def _in_all(parts: Sequence[PartitionRows], columns: Sequence[str]) -> list[str]:
     return [c for c in columns if all(c in part.table.column_names for part in parts)]
 
 
-def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]) -> Rows:
+def _rows(
+    config: DataConfig, parts: Sequence[PartitionRows], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]
+) -> Rows:
     """The rows of every partition where its mask says so."""
     tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
     gaps = config.missing == "mean"
@@ -158,17 +160,6 @@ def _rows(config: DataConfig, parts: Sequence[Part], keep: list[str], masks: Seq
 def _where(mask: npt.NDArray[np.bool_]) -> RowNumbers | None:
     """The numbers of the rows that a mask marks; None: all of them."""
     return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
-
-
-def _folds(config: DataConfig, parts: Sequence[Part], keep: list[str], count: int) -> tuple[Rows, ...]:
-    """The training rows of each fold."""
-    which = [
-        split.folds(p.partition.name, len(p.table), p.keys, count=count, seed=config.split_seed) for p in parts
-    ] * bool(count)
-    return tuple(
-        _rows(config, parts, keep, [(p.role == split.TRAIN) & (w == k) for p, w in zip(parts, which, strict=True)])
-        for k in range(count)
-    )
 
 
 def _check_counts(config: DataConfig, count: dict[int, int]) -> None:

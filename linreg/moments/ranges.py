@@ -1,6 +1,6 @@
 """The range of columns: the smallest and the largest value of each, of any number of rows.
 
-    Extent.of(table.columns) + Extent.of(other.columns)
+    Ranges.of(table.columns) + Ranges.of(other.columns)
 
 Beside a record of moments it tells whether new rows lie where older ones did. A gap (NaN) counts for nothing.
 

@@ -72,9 +72,9 @@ def roles(
 
 
 def folds(
-    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, count: int, seed: int = 0
+    name: str, rows: int, keys: Sequence[pa.ChunkedArray] = (), *, count: int, seed: int = 0, start: int = 0
 ) -> npt.NDArray[np.int16]:
-    """The fold of each row of one partition, for k-fold validation; rows of one key share theirs.
+    """The fold of each row of one partition, or of some rows, for k-fold validation; rows of one key share theirs.
 
     Args:
         name: the partition's name.
@@ -82,6 +82,7 @@ def folds(
         keys: the key columns, N long each; none: partition and row number.
         count: K, how many folds there are.
         seed: of the folds; ``data.split_seed`` for a run.
+        start: as for ``roles``.
 
     Returns:
         int16 of shape (N,), each in ``range(count)``.
@@ -92,7 +93,7 @@ def folds(
     if not 2 <= count <= np.iinfo(np.int16).max:
         raise UserError(f"{count} folds are not possible: ask for 2 to {np.iinfo(np.int16).max}")
     # the largest hash, 1 - 2^-53, times the count is rounded to just below the count: no row falls past the last fold
-    return (unit_hash(name, rows, keys, seed=seed, salt="fold") * count).astype(np.int16)
+    return (unit_hash(name, rows, keys, seed=seed, salt="fold", start=start) * count).astype(np.int16)
 
 
 def unit_hash(
@@ -103,7 +104,7 @@ def unit_hash(
     Returns:
         float64 of shape (N,), from the upper 53 bits of a 64-bit hash.
     """
-    where = "" if keys else PurePosixPath(name).with_suffix("").as_posix()
+    where = "" if keys else PurePosixPath(name.removesuffix(".gz")).with_suffix("").as_posix()
     text = f"{seed}\0{salt}\0{where}".encode("utf-8", "surrogateescape")
     state = np.uint64(xxhash.xxh3_64_intdigest(text))
     hashed = _hash_keys(state, rows, keys) if keys else _hash_numbers(state, rows, start)

@@ -23,6 +23,7 @@ from linreg.moments.moments import Moments
 
 Float = npt.NDArray[np.float64]
 MOST_WEIGHT = 0.9  # of one fold: the others together then say little of what it says
+FOLDS = 10
 Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on
 Record = TypeVar("Record", Moments, MomentsWithGaps)
 
@@ -122,15 +123,18 @@ def root_error(mse: Float, standard_error: Float) -> Float:
     return np.asarray(standard_error / (2 * np.sqrt(np.where(mse > 0, mse, 1.0))))
 
 
-def fold_count(rows: int) -> int:
-    """How many folds for so many training rows: 10, below 100 rows 5; what ``dataset.load`` takes as ``folds``.
+def enough(folds: Sequence[MomentsWithGaps]) -> list[MomentsWithGaps]:
+    """The records of ten folds as they are, or two by two where they hold fewer than 100 rows.
 
     Ten leave nine tenths for training, so the error is hardly pessimistic, and vary less than leaving out one row at a
     time. Below 100 rows ten folds would hold fewer than ten rows each, and, dealt by a hash, some of them none.
 
     Source: Kohavi 1995; The Elements of Statistical Learning, 7.10.
     """
-    return 10 if rows >= 100 else 5
+    if sum(fold.rows for fold in folds) >= 100:
+        return list(folds)
+    pairs = zip(folds[::2], folds[1::2], strict=True)  # a row's fold is a share of its hash, so the halves meet
+    return [a + b if a.rows and b.rows else (a if a.rows else b) for a, b in pairs]
 
 
 def why_not(folds: Sequence[Moments | MomentsWithGaps]) -> str | None:

@@ -2,8 +2,8 @@
 
 All of it comes from the record of each fold; no row is read again, and each model is an exact optimum.
 
-    folds = fold_records(load(config.data, folds=fold_count).folds)
-    cross_validation(folds, config.train)
+    folds = read_dataset(config.data, held=(), folds=FOLDS).folds
+    cross_validation(enough(folds), config.train)
 
 Shapes: K folds, F features, O targets.
 """
@@ -20,9 +20,7 @@ from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import gapped
-from linreg.rows.rows import Rows
-from linreg.selection.folds import FoldErrors, Pair, closed, fold_count, fold_mean, parts, test_error, why_not
+from linreg.selection.folds import FOLDS, FoldErrors, Pair, closed, enough, fold_mean, parts, test_error, why_not
 from linreg.selection.ridge_path import RidgePath, eigenvalues, grid, path_of, ridge_path
 from linreg.threads import one_thread
 
@@ -30,13 +28,13 @@ Float = npt.NDArray[np.float64]
 Solver = Callable[[Moments], LinearModel]
 
 __all__ = [
+    "FOLDS",
     "CrossValidation",
     "FoldErrors",
     "RidgePath",
     "closed_parts",
     "cross_validation",
-    "fold_count",
-    "fold_records",
+    "enough",
     "kfold_error",
     "parts",
     "ridge_path",
@@ -185,17 +183,6 @@ def mean_predictor(moments: Moments) -> LinearModel:
     f, o = len(moments.features), len(moments.targets)
     mean = moments.mean_P
     return LinearModel(np.zeros((o, f)), mean[f:], mean[:f], moments.features, moments.targets)
-
-
-def fold_records(folds: Sequence[Rows]) -> list[Moments] | list[MomentsWithGaps]:
-    """The record of each fold's rows, gaps still open where the rows may have any; a fold may be empty."""
-    records = [gapped(rows) if len(rows) else _empty(rows) for rows in folds]
-    return list(records) if any(rows.gaps for rows in folds) else [record.moments for record in records]
-
-
-def _empty(rows: Rows) -> MomentsWithGaps:
-    nothing = np.empty((0, len(rows.features) + len(rows.targets)))
-    return MomentsWithGaps(Moments.leaf(nothing, rows.features, rows.targets), (), 0)
 
 
 def _gain(over: FoldErrors, by: FoldErrors) -> tuple[float, float]:

@@ -15,10 +15,10 @@ import numpy as np
 from linreg.config import Config, TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
-from linreg.rows.rows import Rows
 from linreg.selection.folds import FoldErrors, Pair, test_error
-from linreg.selection.kfold import closed_parts, fold_records, optimum
+from linreg.selection.kfold import closed_parts, optimum
 from linreg.selection.ridge_path import eigenvalues, path_of
 from linreg.threads import one_thread
 from linreg.training.fit import Fit
@@ -78,7 +78,7 @@ def validation_loss(fitted: Fit, validation: Moments) -> Loss:
     return Loss(float(validation.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F).mean()))
 
 
-def fold_pairs(folds: Sequence[Rows]) -> list[Pair]:
+def fold_pairs(folds: Sequence[MomentsWithGaps]) -> list[Pair]:
     """For each fold that holds rows the record to train on and its own, gaps filled with the training part's means.
 
     Raises:
@@ -86,7 +86,7 @@ def fold_pairs(folds: Sequence[Rows]) -> list[Pair]:
     """
     with one_thread():
         try:
-            return closed_parts([fold for fold in fold_records(folds) if fold.rows])
+            return closed_parts([fold for fold in folds if fold.rows])
         except UserError as e:
             raise UserError(f"the models cannot be ranked: {e}; or {_REMEDY}") from e
 

@@ -15,7 +15,7 @@ import pytest
 from linreg.errors import UserError
 from linreg.evaluation import predict, score_files
 from linreg.evaluation.score_files import score
-from linreg.files import csv_stream, parquet_stream, writer
+from linreg.files import csv_pieces, parquet_stream, writer
 from linreg.least_squares.inference import HalfWidths, intervals
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
@@ -47,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks, batches and row groups so small that a thousand rows make many."""
     monkeypatch.setattr(predict, "_BLOCK", 16)
     monkeypatch.setattr(score_files, "_FACTOR_BLOCK", 7)
-    monkeypatch.setattr(csv_stream, "_BLOCK", 2048)
+    monkeypatch.setattr(csv_pieces, "CHUNK", 2048)
     monkeypatch.setattr(parquet_stream, "_ROWS", (100, 100))
     monkeypatch.setattr(writer, "_GROUP_ROWS", 250)
 

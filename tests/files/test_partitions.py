@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg.errors import UserError
+from linreg.files import csv_stream, stream
 from linreg.files import partitions as source
-from linreg.files import tables
 
 GOOD = "a,y\n1,2\n3,4\n5,6\n"
 
@@ -40,9 +40,17 @@ def put(folder: Path, content: str | bytes, name: str = "x.csv") -> str:
 
 
 def read(path: str, *columns: str, **options: tuple[str, ...]) -> dict[str, list[object]]:
+    return dict(whole(path, *columns, **options).to_pydict())
+
+
+def whole(path: str, *columns: str, **options: tuple[str, ...]) -> pa.Table:
     (partition,) = source.find(path)
-    table: pa.Table = source.read(partition, columns or ("a", "y"), **options)
-    return dict(table.to_pydict())
+    return rows_of(partition, *columns, **options)
+
+
+def rows_of(partition: source.Partition, *columns: str, **options: tuple[str, ...]) -> pa.Table:
+    opened = stream.read(partition, columns or ("a", "y"), **options)
+    return pa.Table.from_batches(opened.batches(threads=2), opened.schema)
 
 
 def parquet(folder: Path, name: str = "x.parquet", **columns: object) -> str:
@@ -99,10 +107,15 @@ def test_a_line_longer_than_a_block_is_read(tmp_path: Path) -> None:
     assert read(put(tmp_path, "a,y,t\n1,2," + "z" * 9_000_000 + "\n3,4,u\n")) == {"a": [1, 3], "y": [2, 4]}
 
 
+def test_a_text_column_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"column 'id' is missing \(known: a, y\)"):
+        read(put(tmp_path, GOOD), texts=("id",))
+
+
 def test_line_breaks_inside_quotes_are_kept_apart_from_rows_across_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_LARGE", 1 << 20)  # or the second look would hold the whole file in one block
+    monkeypatch.setattr(csv_stream, "_LARGE", 1 << 20)  # or the second look would hold the whole file in one block
     field = "x,1,2\n" * 1000  # most places where a block could end are inside quotes, before what looks like a row
     content = "t,a,y\n" + "".join(f'"{field}",{i},{-i}\n' for i in range(2000))
     assert read(put(tmp_path, content)) == {"a": list(range(2000)), "y": [-i for i in range(2000)]}
@@ -138,7 +151,7 @@ def test_optional_columns_come_where_they_are_numbers(tmp_path: Path, extension:
 
 def test_text_columns_are_kept_as_they_stand(tmp_path: Path) -> None:
     path = put(tmp_path, "id,a\n007,1\nNA,2\n,3\n")
-    assert read(path, "a", "id", text_ok=("id",)) == {"a": [1, 2, 3], "id": ["007", "NA", ""]}
+    assert read(path, "a", "id", texts=("id",)) == {"a": [1, 2, 3], "id": ["007", "NA", ""]}
 
 
 @settings(max_examples=50, deadline=None)
@@ -166,7 +179,6 @@ def test_csv_and_parquet_of_one_frame_hold_the_same_numbers(rows: list[tuple[flo
 CSV_FAULTS = {
     "empty": ("", "is empty (0 bytes)"),
     "blank": ("\ufeff\n \n", "holds blank lines only"),
-    "header only": ("a,y\n", "has column names but no rows"),
     "no header": ("1,2\n3,4\n", "line 1: holds numbers only, so the header is missing"),
     "no header, with a gap": ("1.5,\n3,4\n", "line 1: holds numbers only, so the header is missing"),
     "column missing": ("A1,y\n1,2\n", "column 'a' is missing (did you mean 'A1'?)"),
@@ -191,6 +203,22 @@ CSV_FAULTS = {
     "gzip": (gzip.compress(GOOD.encode()), "is not a CSV but gzip"),
     "Parquet": (b"PAR1 and so on", "is not a CSV but Parquet"),
     "Excel": (b"PK\x03\x04...", "is not a CSV but a ZIP archive or an Excel workbook"),
+    "comment": ("# exported\na,y\n1,2\n", "line 1: is a comment or a title, not column names; those stand in line 2"),
+    "title": (
+        "Crops,,\n\nnote,a,y\nx,1,2\n",
+        "line 1: is a comment or a title, not column names; those stand in line 3",
+    ),
+    "header in a comment": ("#a,y\n1,2\n", "line 1: is a comment or a title, not column names: delete"),
+    "row names": ("a,y\n1,2,3\n2,3,4\n", "line 2: each row has 3 fields and the header 2, so rows begin with a name"),
+    "commas at the end": ("a,y\n1,2,\n3,4,\n", "line 2: expected 2 fields, found 3"),
+    "header in Latin-1": (
+        "a,y,gr\xf6\xdfe\n1,2,3\n".encode("latin-1"),
+        "line 1: byte 0xf6 (number 7 of the line) is not",
+    ),
+    "Latin-1 with CR": (
+        "a,y,t\r1,2,x\r3,4,é\r".encode("latin-1"),
+        "line 3: byte 0xe9 (number 5 of the line) is not UTF-8",
+    ),
     "JSON": ('{"a": 1, "y": 2}', "is not a CSV but JSON, HTML or XML"),
 }
 
@@ -246,9 +274,40 @@ def test_parquet_columns_missing_or_doubled_are_named(tmp_path: Path) -> None:
         read(path, "tmep")
 
 
-def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has column names but no rows"):
-        read(parquet(tmp_path, a=pa.array([], pa.int64()), y=pa.array([], pa.int64())))
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_file_without_rows_has_none(tmp_path: Path, extension: str) -> None:
+    nothing = pa.array([], pa.float64())
+    path = put(tmp_path, "a,y\n \n") if extension == "csv" else parquet(tmp_path, a=nothing, y=nothing)
+    assert read(path) == {"a": [], "y": []}
+    with pytest.raises(UserError, match="has column names but no rows: add rows or leave the file out"):
+        stream.find(path, ["a", "y"])
+
+
+def test_a_type_that_is_stored_as_integers_is_no_number(tmp_path: Path) -> None:
+    months = pa.field("a", pa.int64(), metadata={"ARROW:extension:name": "months"})  # nobody registered it
+    pq.write_table(pa.table({"a": [1, 2], "y": [3, 4]}).cast(pa.schema([months, ("y", pa.int64())])), tmp_path / "x.pq")
+    with pytest.raises(UserError, match=r"column 'a' is months, not numbers: cast it"):
+        read(str(tmp_path / "x.pq"))
+
+
+def test_a_packed_csv_is_read_as_the_plain_one(tmp_path: Path) -> None:
+    put(tmp_path, GOOD, "1.csv")
+    packed = put(tmp_path, gzip.compress(GOOD.encode()), "2.csv.GZ")
+    assert names(str(tmp_path)) == ["1.csv", "2.csv.GZ"]
+    assert read(packed) == {"a": [1, 3, 5], "y": [2, 4, 6]}
+    assert [len(s.schema) for s in stream.find(str(tmp_path), ["a", "y"])] == [2, 2]
+    for damaged in (gzip.compress(GOOD.encode())[:-9], GOOD.encode(), gzip.compress(GOOD.encode()) + b"xy"):
+        put(tmp_path, damaged, "2.csv.GZ")
+        with pytest.raises(UserError, match=r"2\.csv\.GZ: is no whole gzip file \(.*\): write or fetch it again"):
+            read(packed)
+
+
+@pytest.mark.parametrize("name", ["_delta_log/0.json", "2026/.hoodie/x"])
+def test_the_folder_of_a_table_format_is_refused(tmp_path: Path, name: str) -> None:
+    put(tmp_path, GOOD, "2026/a.csv")
+    put(tmp_path, "{}", name)
+    with pytest.raises(UserError, match=r"holds files of a table format .*: export the table to plain Parquet files"):
+        source.find(str(tmp_path))
 
 
 def test_a_missing_file_names_the_near_ones(tmp_path: Path) -> None:
@@ -306,7 +365,17 @@ def test_what_may_not_be_read_is_named(nobody: Path, what: str) -> None:
 
 
 def test_a_folder_is_searched_to_the_bottom_and_hidden_files_are_left_out(tmp_path: Path) -> None:
-    for name in ("b.csv", "2026/a.CSV", "2026/x/c.pq", ".cache/d.csv", "2026/.e.csv", "README.md", "f.txt"):
+    for name in (
+        "b.csv",
+        "2026/a.CSV",
+        "2026/x/c.pq",
+        ".cache/d.csv",
+        "2026/.e.csv",
+        "_old/g.csv",
+        "_h.csv",
+        "README.md",
+        "f.txt",
+    ):
         put(tmp_path, GOOD, name)
     assert names(str(tmp_path)) == ["2026/a.CSV", "2026/x/c.pq", "b.csv"]
     assert names(f"{tmp_path}/") == names(str(tmp_path))
@@ -343,7 +412,7 @@ def test_uris_give_the_same_names_and_digests_as_paths(tmp_path: Path) -> None:
     first = source.find(f"file://{tmp_path}")[0]
     assert first.path == f"file://{tmp_path}/2026/a%20b.csv"
     with pytest.raises(UserError, match=r"2026/a%20b\.csv: line 5: expected 2 fields, found 1"):
-        source.read(first, ["a"])
+        rows_of(first, "a")
 
 
 @pytest.mark.parametrize(
@@ -412,42 +481,37 @@ def test_a_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> N
     (partition,) = source.find(put(tmp_path, GOOD))
     later(put(tmp_path, GOOD.replace("6", "7")))
     with pytest.raises(UserError, match="changed while it was read: run again"):
-        source.read(partition, ["a"])
+        rows_of(partition, "a")
     (tmp_path / "x.csv").unlink()
     with pytest.raises(UserError, match=r"x\.csv: no such file \(any more\)"):
-        source.read(partition, ["a"])
+        rows_of(partition, "a")
 
 
 def test_a_parquet_file_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
     (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
     later(parquet(tmp_path, a=[1.0, 3.0]))
     with pytest.raises(UserError, match="changed while it was read: run again"):
-        source.read(partition, ["a"])
+        rows_of(partition, "a")
 
 
-def test_a_parquet_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Path, monkeypatch, age: str) -> None:
-    (partition,) = source.find(parquet(tmp_path, a=[1.0, 2.0]))
-    if age == "just written":
-        pytest.skip("its bytes are read at once, before they are decoded")
-    parse = tables.parse
-
-    def changed_meanwhile(*args: object, **how: object) -> pa.Table:
-        later(tmp_path / "x.parquet")
-        return parse(*args, **how)
-
-    monkeypatch.setattr(tables, "parse", changed_meanwhile)
-    with pytest.raises(UserError, match="changed while it was read: run again"):
-        source.read(partition, ["a"])
-
-
-def test_a_settled_parquet_file_is_read_column_by_column_and_not_as_a_whole(
-    tmp_path: Path, monkeypatch, age: str
-) -> None:
-    path = parquet(tmp_path, a=[1.0, 2.0], y=[3, 4])
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_file_that_changes_while_it_is_decoded_is_refused(tmp_path: Path, extension: str) -> None:
+    path = put(tmp_path, GOOD) if extension == "csv" else parquet(tmp_path, a=[1.0, 2.0])
     (partition,) = source.find(path)
-    if age == "settled":
-        monkeypatch.setattr(source, "_bytes", lambda _: pytest.fail("read as a whole"))
-    assert source.read(partition, ["a"]).to_pydict() == {"a": [1.0, 2.0]}
+    batches = stream.read(partition, ["a"]).batches()
+    next(batches)
+    with open(path, "r+b") as file:
+        file.seek(4)
+        file.write(b"0")
+    later(path)
+    with pytest.raises(UserError, match="changed while it was read: run again"):
+        list(batches)
+
+
+def test_a_file_that_is_touched_and_the_same_is_read(tmp_path: Path, age: str) -> None:
+    (partition,) = source.find(put(tmp_path, GOOD))
+    later(tmp_path / "x.csv")
+    assert rows_of(partition, "a").to_pydict() == {"a": [1, 3, 5]}
     assert bool(partition.stamp) == (age == "settled")
     assert partition == source.Partition(partition.name, partition.path, partition.size, partition.digest)
 

@@ -2,25 +2,27 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from linreg.errors import ServerAway, UserError
-from linreg.files import csv_scan as csv_survey
+from linreg.files import csv_pieces, stream
 from linreg.files import csv_stream as stream_csv
 from linreg.files import parquet_stream as stream_parquet
-from linreg.files import partitions as source
 from linreg.files import paths as listing
-from linreg.files import stream
 from linreg.files.stable_file import DataFile
-from linreg.threads import read_ahead, write_behind
-from tests.files.test_partitions import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put
+from linreg.threads import in_order, read_ahead, write_behind
+from tests.files.test_partitions import CSV_FAULTS, GOOD, PARQUET_FAULTS, parquet, put, whole
 from tests.support.processes import run
 
 
@@ -30,11 +32,6 @@ def streamed(path: str, *columns: str) -> pa.Table:
     schema = stream.common_schema(streams)
     batches = [stream.fitted(s, b, schema) for s in streams for b in s.batches(schema.names)]
     return pa.Table.from_batches(batches, schema)
-
-
-def whole(path: str, *columns: str) -> pa.Table:
-    (partition,) = source.find(path)
-    return source.read(partition, columns or ("a", "y"))
 
 
 def refusal(read, path: str) -> str:
@@ -83,7 +80,6 @@ def test_parquet_of_other_columns_is_refused_in_the_same_words(tmp_path: Path) -
         "text": {"a": ["1"], "y": [1]},
         "date": {"a": pd.to_datetime(["2026-01-05"]), "y": [1]},
         "missing": {"A": [1], "y": [1]},
-        "no rows": {"a": pa.array([], pa.int64()), "y": pa.array([], pa.int64())},
     }.items():
         path = parquet(tmp_path, f"{name}.parquet", **columns)
         assert refusal(streamed, path) == refusal(whole, path)
@@ -107,9 +103,8 @@ def test_parquet_numbers_of_every_kind_are_streamed_as_they_are_read(tmp_path: P
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks and batches so small that a few rows make many."""
-    monkeypatch.setattr(stream_csv, "_BLOCK", 64)
+    monkeypatch.setattr(csv_pieces, "CHUNK", 64)
     monkeypatch.setattr(stream_csv, "_LARGE", 128)
-    monkeypatch.setattr(csv_survey, "_CHUNK", 16)
     monkeypatch.setattr(stream_parquet, "_ROWS", (10, 10))
 
 
@@ -131,6 +126,31 @@ def test_faults_that_stand_across_blocks_are_told_in_the_same_words(tmp_path: Pa
     path = put(tmp_path, content)
     if "huge" not in str(content) and len(content) < 200:  # a line must fit into a block
         assert refusal(streamed, path) == refusal(whole, path)
+
+
+CELLS = st.sampled_from(["1", "-2.5", "3e4", " 7 ", "", "NA", "nan", '"8"', '" 9"'])
+NOTES = st.sampled_from(["", "x", "é ü", "5'' pipe", '"a, b"', '"two\nlines"', '"say ""hi"""', '"\r\n\n"'])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(CELLS, NOTES, CELLS), min_size=1, max_size=40),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "\n", "\r\n\r\n"]),
+    st.integers(1, 300),
+)
+def test_it_does_not_matter_where_a_piece_ends(rows, newline: str, between: str, size: int) -> None:  # type: ignore[no-untyped-def]
+    lines = [",".join(row) + between for row in rows]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = put(Path(folder), newline.join(["a,t,y", *lines]))
+        patch.setattr(csv_pieces, "CHUNK", size)
+        patch.setattr(stream_csv, "_LARGE", 1 << 20)
+        found = streamed(path)
+        rough = pacsv.read_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True))
+    for name in ("a", "y"):
+        text = rough[name].cast(pa.string()).to_pylist()
+        expected = [None if cell is None or cell.strip() in ("", "NA", "nan") else float(cell) for cell in text]
+        assert found[name].to_pylist() == expected
 
 
 LATE = {
@@ -224,7 +244,7 @@ import resource, sys
 from linreg.files import stream
 (one,) = stream.find(sys.argv[1], ["a", "b", "c", "d"])
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = sum(len(b) for b in one.batches(["a", "b", "c", "d"]))
+rows = sum(len(b) for b in one.batches(["a", "b", "c", "d"], threads=2))
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
 """
 
@@ -246,6 +266,24 @@ def test_memory_stays_flat_however_many_rows_and_however_large_a_row_group(tmp_p
         assert found == rows
         peaks.append(peak / 1024)
     assert peaks[1] < peaks[0] + 40, peaks  # MiB; the larger files hold 128 and 76 MB
+
+
+def test_work_in_order_takes_items_as_its_results_are_taken_and_raises_where_the_fault_is() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for i in range(100):
+            taken.append(i)
+            yield i
+
+    for threads in (1, 3):
+        taken.clear()
+        results = in_order(lambda i: 60 // (50 - i), items(), threads=threads)
+        assert [next(results) for _ in range(10)] == [60 // (50 - i) for i in range(10)]
+        assert len(taken) <= 10 + threads
+        with pytest.raises(ZeroDivisionError):
+            list(results)
+        assert len(taken) <= 51 + threads
 
 
 def test_reading_ahead_keeps_the_order_and_raises_where_the_fault_is() -> None:

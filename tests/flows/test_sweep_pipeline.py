@@ -23,9 +23,10 @@ from linreg import config_file
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.ingest.dataset import load
+from linreg.ingest.read import read_dataset
 from linreg.moments.training_record import moments_of, record
 from linreg.selection.grid import members
-from linreg.selection.kfold import fold_count
+from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.fit import fit
 from tests.flows.cli.test_main import RUN_KEYS, document, error, linreg, write_config
@@ -98,14 +99,14 @@ def test_the_document_is_a_runs_with_a_row_for_each_model_in_the_grids_order(swe
 
 def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_through_the_gate(first):
     found = first.document
-    data = load(crops().data, dtype="float64", folds=fold_count)
-    expected = kfold_losses(fold_pairs(data.folds), [c.train for c in models()][:4])
+    data = read_dataset(crops().data, dtype="float64", folds=FOLDS)
+    expected = kfold_losses(fold_pairs(enough(data.folds)), [c.train for c in models()][:4])
     assert [row["loss"] for row in first.rows[:4]] == [loss.value for loss in expected if isinstance(loss, Loss)]
     assert {row["ranked_by"] for row in first.rows} == {"5-fold loss"}
     assert first.best["values"] == {"train.learning_rate": 0.3, "train.weight_decay": 0.0}
     assert (found["decision"], found["model"]["version"], found["model"]["aliases"]) == ("promoted", 1, ["champion"])
     assert found["run_id"] == first.best["run_id"] == registry.lookup(first.store, "crop-yield/1").run_id
-    alone = fit(data.train, models()[2].train)
+    alone = fit(data.dataset.train, models()[2].train)
     assert found["metrics"]["train_loss"] == alone.train_loss[-1]
     assert (found["trainer"], found["epochs"]) == ("gram", 30)
 

@@ -18,10 +18,10 @@ from linreg.config import DataConfig, TrainConfig
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
 from linreg.ingest import cache as record_cache
+from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.cache import RecordCache, prune
 from linreg.ingest.cache_file import CacheFile
-from linreg.ingest.checks import read_part
-from linreg.ingest.read import ALL, HELD_OUT, Intake, take_in
+from linreg.ingest.read import ALL, HELD_OUT, DatasetRead, read_dataset
 from linreg.training.fit import fit
 
 COLUMNS = ["a", "b", "y"]
@@ -48,17 +48,17 @@ def config(folder: Path, **changes: object) -> DataConfig:
     return DataConfig(path=str(folder), **(plain | changes))  # type: ignore[arg-type]
 
 
-def again(how: DataConfig, cache: Path) -> Intake:
+def again(how: DataConfig, cache: Path) -> DatasetRead:
     """As a run does it."""
     known = KnownFiles.open(cache, how.path)
     partitions = source.find(how.path, known=known.files)
     known.save(partitions)
-    return take_in(how, partitions=partitions, held=HELD_OUT, cache=cache)
+    return read_dataset(how, partitions=partitions, held=HELD_OUT, cache=cache)
 
 
-def same(found: Intake, how: DataConfig) -> None:
+def same(found: DatasetRead, how: DataConfig) -> None:
     """As a full run would have it, to the bit."""
-    full = take_in(how, held=HELD_OUT)
+    full = read_dataset(how, held=HELD_OUT)
     for ours, theirs in zip(found.record.partitions, full.record.partitions, strict=True):
         assert ours.root_KK.tobytes() == theirs.root_KK.tobytes()
     assert found.record.moments.root_KK.tobytes() == full.record.moments.root_KK.tobytes()
@@ -220,8 +220,8 @@ def test_a_champion_of_the_same_columns_changes_nothing(tmp_path) -> None:
     how = config(data)
     assert again(how, cache).read == 1
     asked = {"optional": ("a", "b"), "optional_gaps": True}
-    assert take_in(how, held=HELD_OUT, cache=cache, **asked).read == 0
-    assert take_in(how, held=HELD_OUT, cache=cache, optional=("id",)).read == 1
+    assert read_dataset(how, held=HELD_OUT, cache=cache, **asked).read == 0
+    assert read_dataset(how, held=HELD_OUT, cache=cache, optional=("id",)).read == 1
 
 
 def test_an_optional_column_that_one_file_lacks_is_kept_of_the_others(tmp_path, monkeypatch) -> None:
@@ -230,12 +230,12 @@ def test_an_optional_column_that_one_file_lacks_is_kept_of_the_others(tmp_path, 
     data, cache = tmp_path / "data", tmp_path / "cache"
     asked = {"held": HELD_OUT, "optional": ("z",)}
     paths = [night(data, i, **({} if i == 1 else {"z": np.arange(200.0) + i})) for i in range(3)]
-    assert not take_in(config(data), cache=cache, **asked).dataset.test.has(["z"])
+    assert not read_dataset(config(data), cache=cache, **asked).dataset.test.has(["z"])
     night(data, 3, z=np.arange(200.0) + 3)
-    assert take_in(config(data), cache=cache, **asked).read == 1
+    assert read_dataset(config(data), cache=cache, **asked).read == 1
     assert len(packs(cache)) == 2  # one for each set of columns
     paths[1].unlink()
-    found, full = take_in(config(data), cache=cache, **asked), take_in(config(data), **asked)
+    found, full = read_dataset(config(data), cache=cache, **asked), read_dataset(config(data), **asked)
     assert found.read == 0
     ours, theirs = (x.dataset.test.select(["a", "z", "y"]) for x in (found, full))
     np.testing.assert_array_equal(ours, theirs)
@@ -298,7 +298,7 @@ def test_where_nothing_can_be_written_all_is_read_each_time(tmp_path) -> None:
     cache = tmp_path / "file"
     cache.write_text("no folder")
     assert [again(config(data), cache / "cache").read for _ in range(2)] == [1, 1]
-    assert [take_in(config(data), held=HELD_OUT).read for _ in range(2)] == [1, 1]
+    assert [read_dataset(config(data), held=HELD_OUT).read for _ in range(2)] == [1, 1]
 
 
 # room
@@ -330,7 +330,8 @@ def test_runs_at_the_same_time_keep_what_each_has_read_and_what_is_there_twice_i
     night(data, 0)
     partitions = source.find(str(data))
     both = [RecordCache.open(cache, "0" * 32) for _ in range(2)]
-    parts = [read_part(p, partitions[0], config(data), "float64") for p in partitions]
+    reading = Reading(config(data), "float64", recorded=False)
+    parts = [read_partition(p, reading) for p in partitions]
     for own in both:
         own.add(parts, partitions)
     assert len(packs(cache)) == 2
@@ -338,7 +339,7 @@ def test_runs_at_the_same_time_keep_what_each_has_read_and_what_is_there_twice_i
     found = source.find(str(data))
     later = RecordCache.open(cache, "0" * 32)
     assert [later.knows(p) for p in found] == [True, False]
-    later.add([read_part(found[1], found[0], config(data), "float64")], found)
+    later.add([read_partition(found[1], reading)], found)
     (path,) = packs(cache)
     joined = CacheFile.read(path)
     assert joined is not None
@@ -365,7 +366,7 @@ def test_what_else_lies_in_the_folder_of_the_cache_is_not_touched(tmp_path) -> N
         path.parent.mkdir()
         path.write_bytes(b"x" * 100_000)
         os.utime(path.parent, (1, 1))
-    assert take_in(config(tmp_path / "nights"), held=HELD_OUT, cache=tmp_path, most=60_000).read == 1
+    assert read_dataset(config(tmp_path / "nights"), held=HELD_OUT, cache=tmp_path, most=60_000).read == 1
     prune(tmp_path, most=0)
     assert packs(tmp_path) == [others[0]]
     assert all(path.stat().st_size == 100_000 for path in others)
@@ -379,9 +380,9 @@ def test_what_an_earlier_release_kept_is_not_read_and_goes_first(tmp_path) -> No
         path.write_bytes(b"x" * 50_000)
     os.utime(earlier[0].parent, (1, 1))
     night(data, 0)
-    assert take_in(config(data), held=HELD_OUT, cache=cache, most=150_000).read == 1
+    assert read_dataset(config(data), held=HELD_OUT, cache=cache, most=150_000).read == 1
     assert not earlier[0].parent.exists()
-    assert take_in(config(data), held=HELD_OUT, cache=cache, most=150_000).read == 0
+    assert read_dataset(config(data), held=HELD_OUT, cache=cache, most=150_000).read == 0
 
 
 def test_a_cache_that_cannot_even_be_looked_at_is_as_good_as_none(tmp_path) -> None:
@@ -392,13 +393,13 @@ def test_a_cache_that_cannot_even_be_looked_at_is_as_good_as_none(tmp_path) -> N
 # rows that are walked
 
 
-def walked(how: DataConfig, cache: Path | None, trainer: str = "fused", **room: int) -> tuple[Intake, bytes]:
+def walked(how: DataConfig, cache: Path | None, trainer: str = "fused", **room: int) -> tuple[DatasetRead, bytes]:
     """As a run does it whose trainer walks the rows; what was taken in, and the parameters."""
     known = KnownFiles.open(cache, how.path) if cache else None
     partitions = source.find(how.path, known=known.files if known else None)
     if known:
         known.save(partitions)
-    found = take_in(how, partitions=partitions, held=ALL, cache=cache, **room)
+    found = read_dataset(how, partitions=partitions, held=ALL, cache=cache, **room)
     epochs = 2 if trainer == "fused" else 1
     train = TrainConfig(trainer=trainer, epochs=epochs, batch_size=64, learning_rate=1e-3, standardize=True)
     model = fit(found.dataset.train, train, moments=found.record.moments).model

@@ -1,6 +1,8 @@
 """From a config's data to rows of three roles: values checked, numbers in order, enough of each."""
 
+import gzip
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.ingest.dataset import Dataset, Rows, load
+from linreg.ingest.read import read_dataset
 
 
 def config(path: object, **changes: object) -> DataConfig:
@@ -134,6 +137,17 @@ def test_a_key_that_is_also_a_feature_decides_as_before(tmp_path: Path) -> None:
     within = load(config(path, key=("code",), test_fraction=0.5, features=("a", "code")), optional=("id",))
     assert ids(within.test) == ids(without.test)
     assert ids(load(config(path, test_fraction=0.5), optional=("id",)).test) != ids(without.test)
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_key_of_truth_values_that_is_also_a_feature_is_both(tmp_path: Path, extension: str) -> None:
+    data = frame(300).assign(b=np.arange(300) % 2 == 0)
+    path = write(data, tmp_path / f"x.{extension}")
+    both = config(path, key=("b", "id"), test_fraction=0.5)
+    within, without = load(both, optional=("id",)), load(replace(both, features=("a",)), optional=("id",))
+    assert ids(within.test) == ids(without.test)
+    kept = data[data["id"].isin(ids(within.test))]
+    np.testing.assert_array_equal(together(within.test), kept[["a", "b", "y"]].astype(float))
 
 
 def test_rows_of_one_key_stay_together(tmp_path: Path) -> None:
@@ -348,15 +362,30 @@ def test_a_fault_below_a_row_that_weighs_nothing_is_told_with_its_own_line(tmp_p
         load(config(path, weight="w"))
 
 
-def test_folds_part_the_training_rows_and_move_nothing_else(tmp_path: Path) -> None:
-    for name, seed in (("a.csv", 0), ("b.csv", 1)):
-        write(frame(80, seed), tmp_path / name)
-    plain = load(config(tmp_path, test_fraction=0.2), optional=["id"])
-    found = load(config(tmp_path, test_fraction=0.2), optional=["id"], folds=lambda rows: 7 if rows > 100 else 0)
-    assert plain.folds == ()
-    assert len(found.folds) == 7
-    assert set().union(*map(ids, found.folds)) == ids(plain.train) == ids(found.train)
-    assert sum(map(len, found.folds)) == len(found.train)
-    write(frame(50, 2), tmp_path / "c.csv")
-    grown = load(config(tmp_path, test_fraction=0.2), optional=["id"], folds=lambda _: 7)
-    assert all(ids(a) <= ids(b) for a, b in zip(found.folds, grown.folds, strict=True))
+@pytest.mark.parametrize("nothing", ["a,b,y\n", None])
+def test_files_of_no_rows_are_told_and_change_nothing(tmp_path: Path, nothing: str | None) -> None:
+    data = frame(30)
+    write(data[:12], tmp_path / "1.csv")
+    write(data[12:], tmp_path / "3.parquet")
+    expected = read_dataset(config(tmp_path))
+    if nothing is None:
+        write(data[:0], tmp_path / "2.parquet")
+    else:
+        text(tmp_path, nothing, "2.csv")
+    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+        found = read_dataset(config(tmp_path / "[123].*"), cache=cache, folds=0 if cache else 3)
+        assert found.dataset.empty == (f"2.{'csv' if nothing else 'parquet'}",)
+        assert found.record.moments.root_KK.tobytes() == expected.record.moments.root_KK.tobytes()
+        np.testing.assert_array_equal(together(found.dataset.train), data[["a", "b", "y"]])
+    for path in tmp_path.glob("[13].*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"2\.(csv|parquet): has column names but no rows: add rows"):
+        load(config(tmp_path))
+
+
+def test_a_packed_csv_splits_as_the_plain_one(tmp_path: Path) -> None:
+    path = write(frame(200), tmp_path / "x.csv")
+    plain = load(config(path, test_fraction=0.4), optional=("id",))
+    path.with_name("x.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    packed = load(config(path.with_name("x.csv.gz"), test_fraction=0.4), optional=("id",))
+    assert ids(packed.test) == ids(plain.test)

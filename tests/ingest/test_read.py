@@ -1,4 +1,4 @@
-"""Reading leaf by leaf gives what reading whole gives, to the bit; and what is not needed is not held."""
+"""Recording while reading gives what recording all rows at once gives; and what is not needed is not held."""
 
 from pathlib import Path
 
@@ -10,13 +10,12 @@ import pytest
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source
-from linreg.ingest import parquet_blocks as leafwise
-from linreg.ingest.checks import read_part
+from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.dataset import Dataset, load
-from linreg.ingest.parquet_sections import Irregular
-from linreg.ingest.part import Part
-from linreg.ingest.read import ALL, HELD_OUT, Intake, take_in
+from linreg.ingest.part import PartitionRows
+from linreg.ingest.read import ALL, HELD_OUT, DatasetRead, read_dataset
 from linreg.moments import from_rows as leaves
+from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import gapped, moments_of, record
 from linreg.rows import split
 from linreg.rows.rows import LEAF
@@ -59,33 +58,38 @@ def config(path: Path, **changes: object) -> DataConfig:
     return DataConfig(path=str(path), **(plain | changes))  # type: ignore[arg-type]
 
 
-def by_leaf(how: DataConfig, held: tuple[int, ...] = ALL, threads: int = 0) -> Part:
+def by_leaf(how: DataConfig, held: tuple[int, ...] = ALL, threads: int = 0) -> PartitionRows:
     (partition,) = source.find(how.path)
-    return leafwise.recorded(partition, how, "float32", held=held, threads=threads)
+    return read_partition(partition, Reading(how, held=held), threads=threads)
 
 
-def same_bits(found: Intake, how: DataConfig) -> None:
+def same_record(found: Moments, expected: Moments) -> None:
+    """The same but for rounding."""
+    scale = np.abs(expected.root_KK).max()
+    np.testing.assert_allclose(found.at(expected.shift_P), expected.root_KK, rtol=0, atol=1e-12 * scale)
+
+
+def same_rows(found: DatasetRead, how: DataConfig) -> None:
     """The records are those of all rows held and recorded at once."""
     expected = load(how)
     known = record(expected.train)
-    assert found.record.moments.root_KK.tobytes() == known.moments.root_KK.tobytes()
-    assert found.record.moments.shift_P.tobytes() == known.moments.shift_P.tobytes()
+    same_record(found.record.moments, known.moments)
     assert (found.record.filled, found.record.plain) == (known.filled, known.plain)
     assert len(found.record.partitions) == len(known.partitions)
     counts = ("rows", "train_rows", "validation_rows", "test_rows", "dropped", "weightless", "digest")
     assert [getattr(found.dataset, c) for c in counts] == [getattr(expected, c) for c in counts]
     if how.validation_fraction:
         assert found.validation is not None
-        assert found.validation.root_KK.tobytes() == moments_of(expected.validation, known.fill_F).root_KK.tobytes()
+        same_record(found.validation, moments_of(expected.validation, known.fill_F))
     test = expected.test.select([*FEATURES, *TARGETS])
     np.testing.assert_array_equal(found.dataset.test.select([*FEATURES, *TARGETS]), test)
-    assert found.test.moments.root_KK.tobytes() == gapped(expected.test).moments.root_KK.tobytes()
+    same_record(found.test.moments, gapped(expected.test).moments)
     assert found.dataset.counts == expected.counts
     assert [len(rows) for rows in expected.test.partitions()] == [n for n in found.dataset.judges if n]
     same_ranges(found, expected)
 
 
-def same_ranges(found: Intake, expected: Dataset) -> None:
+def same_ranges(found: DatasetRead, expected: Dataset) -> None:
     """Those of all rows that are used, whatever their role; a gap is no value."""
     roles = {id(rows): rows for rows in (expected.train, expected.validation, expected.test)}.values()
     used = np.vstack([rows.select([*FEATURES, *TARGETS]) for rows in roles])
@@ -97,21 +101,21 @@ def same_ranges(found: Intake, expected: Dataset) -> None:
 
 @pytest.mark.parametrize("way", ["numpy", "R", "plain"])
 @pytest.mark.parametrize("group", [LEAF, 10_000, 50_001, 100_000, 999_999])
-def test_leaf_by_leaf_gives_the_bits_of_the_file_as_a_whole(tmp_path, monkeypatch, group: int, way: str) -> None:
+def test_block_by_block_gives_the_record_of_all_rows(tmp_path, monkeypatch, group: int, way: str) -> None:
     monkeypatch.setattr(leaves, "PAYS", np.inf if way == "numpy" else 0)
     monkeypatch.setattr(leaves, "LONG", 0 if way == "plain" else np.inf)
     path = tmp_path / "x.parquet"
     written(path, table(2 * LEAF + 777), group)
     how = config(path, validation_fraction=0.2)
     assert by_leaf(how).records[split.TRAIN][1] == way
-    found = take_in(how, held=HELD_OUT)
-    same_bits(found, how)
+    found = read_dataset(how, held=HELD_OUT)
+    same_rows(found, how)
     assert len(found.dataset.train) == 0
     assert found.dataset.train_rows > LEAF
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_any_number_of_threads_gives_the_same_bits(tmp_path, threads: int) -> None:
+def test_any_number_of_threads_gives_the_same_rows(tmp_path, threads: int) -> None:
     how = written(tmp_path / "x.parquet", table(3 * LEAF), 70_000)
     parts = [by_leaf(how, threads=n) for n in (0, threads)]
     one, other = (p.records[split.TRAIN][0].moments for p in parts)
@@ -129,7 +133,7 @@ def test_plain_sums_that_turn_out_not_to_do_are_made_again_by_reflections(tmp_pa
     rows.to_parquet(path)
     how = config(path, features=("a", "b"))
     assert by_leaf(how).records[split.TRAIN][1] == "R"
-    assert take_in(how).record.plain == 0
+    assert read_dataset(how).record.plain == 0
 
 
 def test_all_roles_can_be_held_and_none(tmp_path) -> None:
@@ -138,8 +142,8 @@ def test_all_roles_can_be_held_and_none(tmp_path) -> None:
     assert everything.table.select(FEATURES).equals(pq.read_table(how.path, columns=list(FEATURES)))
     assert len(nothing.table) == 0
     assert nothing.counts == everything.counts
-    same_bits(take_in(how, held=ALL), how)
-    x_NF, y_NO = take_in(how, held=ALL).dataset.train.arrays()
+    same_rows(read_dataset(how, held=ALL), how)
+    x_NF, y_NO = read_dataset(how, held=ALL).dataset.train.arrays()
     expected = load(how).train.arrays()
     np.testing.assert_array_equal(x_NF, expected[0])
     np.testing.assert_array_equal(y_NO, expected[1])
@@ -157,7 +161,7 @@ def test_a_role_without_rows_in_the_first_leaf_is_recorded_all_the_same(tmp_path
         and not roles[:LEAF].any()
     )
     how = config(path, validation_fraction=2e-5, split_seed=late, test_fraction=0.0)
-    same_bits(take_in(how), how)
+    same_rows(read_dataset(how), how)
 
 
 def with_nulls(rows: pa.Table) -> pa.Table:
@@ -166,7 +170,7 @@ def with_nulls(rows: pa.Table) -> pa.Table:
     return rows.set_column(rows.column_names.index("a"), "a", pa.array(values))
 
 
-IRREGULAR = {
+UNUSUAL = {
     "a gap that is dropped": ({"missing": "drop"}, with_nulls),
     "a gap that is filled": ({"missing": "mean"}, with_nulls),
     "a key": ({"key": ("id",)}, lambda rows: rows),
@@ -174,38 +178,36 @@ IRREGULAR = {
 }
 
 
-@pytest.mark.parametrize("case", IRREGULAR)
-def test_what_needs_a_second_look_is_read_whole(tmp_path, case: str) -> None:
-    changes, edit = IRREGULAR[case]
-    written(tmp_path / "x.parquet", edit(table(LEAF + 9000)))
+@pytest.mark.parametrize("extension", ["parquet", "csv"])
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_gaps_keys_and_weights_are_read_block_by_block_too(tmp_path, case: str, extension: str) -> None:
+    changes, edit = UNUSUAL[case]
+    rows, path = edit(table(LEAF + 9000)), tmp_path / f"x.{extension}"
+    _ = pq.write_table(rows, path) if extension == "parquet" else rows.to_pandas().to_csv(path, index=False)
     features = ("a", "b", "d") if "weight" in changes else FEATURES
-    how = config(tmp_path / "x.parquet", **changes, features=features)
-    with pytest.raises(Irregular):
-        by_leaf(how)
-    found, expected = take_in(how, held=HELD_OUT), load(how)
-    assert found.record.moments.root_KK.tobytes() == record(expected.train).moments.root_KK.tobytes()
+    how = config(path, **changes, features=features)
+    found, expected = read_dataset(how, held=HELD_OUT), load(how)
+    same_record(found.record.moments, record(expected.train).moments)
     assert (found.dataset.train_rows, len(found.dataset.train)) == (len(expected.train), 0)
     np.testing.assert_array_equal(found.dataset.test.select(features), expected.test.select(features))
 
 
-def test_a_file_that_may_have_changed_is_read_whole(tmp_path, monkeypatch) -> None:
+def test_a_file_that_was_just_written_is_read_as_others_are(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(source, "_SETTLED", 10**12)
     how = written(tmp_path / "x.parquet", table(500))
-    with pytest.raises(Irregular):
-        by_leaf(how)
-    same_bits(take_in(how), how)
+    same_rows(read_dataset(how), how)
 
 
 def test_a_fault_is_told_as_when_the_file_is_read_whole(tmp_path) -> None:
     path = tmp_path / "x.parquet"
     how = written(path, with_nulls(table(LEAF + 9000)))
     with pytest.raises(UserError, match=r"row 70001, column 'a': the value is missing"):
-        take_in(how)
+        read_dataset(how)
     with pytest.raises(UserError, match="column 'nothing' is missing"):
-        take_in(config(path, features=("a", "nothing")))
+        read_dataset(config(path, features=("a", "nothing")))
     path.write_bytes(path.read_bytes()[:-100] + bytes(96) + b"PAR1")
     with pytest.raises(UserError, match="the Parquet file is damaged"):
-        take_in(how)
+        read_dataset(how)
 
 
 def test_a_column_inside_another_is_no_column(tmp_path) -> None:
@@ -213,7 +215,7 @@ def test_a_column_inside_another_is_no_column(tmp_path) -> None:
     nested = pa.StructArray.from_arrays([rows["a"].combine_chunks()], ["b"])
     pq.write_table(rows.append_column("in", nested), tmp_path / "x.parquet")
     with pytest.raises(UserError, match=r"column 'in\.b' is missing"):
-        take_in(config(tmp_path / "x.parquet", features=("a", "in.b")))
+        read_dataset(config(tmp_path / "x.parquet", features=("a", "in.b")))
 
 
 def test_many_files_side_by_side_are_one_data_set_in_their_order(tmp_path) -> None:
@@ -221,8 +223,8 @@ def test_many_files_side_by_side_are_one_data_set_in_their_order(tmp_path) -> No
         pq.write_table(table(300 + i, seed=i), tmp_path / f"n{i}.parquet")
     table(200, seed=9).to_pandas().to_csv(tmp_path / "n3b.csv", index=False)
     how = config(tmp_path)
-    found = take_in(how, held=HELD_OUT)
-    same_bits(found, how)
+    found = read_dataset(how, held=HELD_OUT)
+    same_rows(found, how)
     assert [p.name for p in found.dataset.partitions][3:5] == ["n3.parquet", "n3b.csv"]
 
 
@@ -230,20 +232,48 @@ def test_the_first_fault_in_the_order_of_files_is_told(tmp_path) -> None:
     for i in range(6):
         pq.write_table(with_nulls(table(80_000)) if i in (2, 4) else table(80_000), tmp_path / f"n{i}.parquet")
     with pytest.raises(UserError, match=r"n2\.parquet: row 70001"):
-        take_in(config(tmp_path))
+        read_dataset(config(tmp_path))
 
 
 def test_optional_columns_are_held_where_all_files_have_them(tmp_path) -> None:
     written(tmp_path / "x.parquet", table(400))
-    found = take_in(config(tmp_path / "x.parquet", features=("a", "b")), optional=("c", "nothing"), held=HELD_OUT)
+    found = read_dataset(config(tmp_path / "x.parquet", features=("a", "b")), optional=("c", "nothing"), held=HELD_OUT)
     assert found.dataset.test.has(["a", "c"])
     assert not found.dataset.test.has(["nothing"])
 
 
-def test_the_whole_path_and_the_leaves_agree_on_counts_and_roles(tmp_path) -> None:
-    how = config(tmp_path / "x.parquet", validation_fraction=0.1)
-    written(tmp_path / "x.parquet", table(LEAF + 100))
-    (partition,) = source.find(how.path)
-    whole, streamed = read_part(partition, partition, how, "float32"), by_leaf(how)
-    assert whole.counts == streamed.counts
-    np.testing.assert_array_equal(whole.role, streamed.role)
+def test_csv_and_parquet_of_one_name_are_recorded_alike(tmp_path) -> None:
+    rows = table(LEAF + 9000).to_pandas().astype(float)
+    rows.to_parquet(tmp_path / "x.parquet")
+    rows.to_csv(tmp_path / "x.csv", index=False)
+    parquet, csv = (by_leaf(config(tmp_path / name, validation_fraction=0.1)) for name in ("x.parquet", "x.csv"))
+    assert parquet.counts == csv.counts
+    np.testing.assert_array_equal(parquet.role, csv.role)
+    assert parquet.table.equals(csv.table)
+    for r, (found, _) in csv.records.items():
+        same_record(found.moments, parquet.records[r][0].moments)
+
+
+def test_folds_part_the_training_rows_and_move_nothing_else(tmp_path) -> None:
+    for i in range(3):
+        pq.write_table(table(LEAF + 500 if i else 80, seed=i), tmp_path / f"n{i}.parquet")
+    how = config(tmp_path, features=("a", "b"))
+    plain, found = read_dataset(how, held=()), read_dataset(how, held=(), folds=7)
+    assert plain.folds == ()
+    assert len(found.folds) == 7
+    same_record(merge([fold.moments for fold in found.folds]), plain.record.moments)
+    same_record(found.record.moments, plain.record.moments)
+    assert all(0.1 < fold.rows / plain.record.moments.rows < 0.2 for fold in found.folds)
+    one, half = (read_dataset(how, held=(), partitions=source.find(how.path)[:1], folds=k).folds for k in (10, 5))
+    assert [a.rows + b.rows for a, b in zip(one[::2], one[1::2], strict=True)] == [fold.rows for fold in half]
+
+
+def test_an_optional_column_of_text_is_left_out_wherever_it_is_noticed(tmp_path) -> None:
+    rows = table(40_000).to_pandas()
+    for late in (0, 39_999):
+        rows["note"] = ["7"] * len(rows)
+        rows.loc[late, "note"] = "seven"
+        rows.to_csv(tmp_path / "x.csv", index=False)
+        found = read_dataset(config(tmp_path / "x.csv"), optional=("note", "id"))
+        assert found.dataset.train.has(["id"])
+        assert not found.dataset.train.has(["note"])

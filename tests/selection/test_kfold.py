@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from linreg.config import DataConfig, TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.dataset import load
+from linreg.ingest.read import read_dataset
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.missing import MomentsWithGaps
@@ -23,15 +23,15 @@ from linreg.selection import folds
 from linreg.selection import kfold as crossval
 from linreg.selection import ridge_path as ridge
 from linreg.selection.kfold import (
+    FOLDS,
     CrossValidation,
     cross_validation,
-    fold_count,
-    fold_records,
+    enough,
     kfold_error,
     parts,
     ridge_path,
 )
-from tests.support.tables import X15, Y15, rows_of
+from tests.support.tables import X15, Y15
 
 DECAYS = [0.0, 1e-3, 0.1, 3.0]
 
@@ -333,12 +333,17 @@ def test_one_decomposition_a_fold_serves_every_weight_decay(monkeypatch) -> None
 
 
 def test_a_hundred_rows_take_ten_folds_and_fewer_take_five() -> None:
-    assert [crossval.fold_count(rows) for rows in (5, 99, 100, 10**9)] == [5, 5, 10, 10]
+    for rows, count in ((5, 5), (99, 5), (100, 10)):
+        x, y = data(rows)
+        folds = enough([MomentsWithGaps(fold, (), 0) for fold in fold_rows(x, y, np.arange(rows) % 10)])
+        assert len(folds) == count
+        assert sum(fold.rows for fold in folds) == rows
 
 
 def fold_rows(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> list[Moments]:
-    """As a data set hands them out: rows a fold, empty ones too."""
-    return fold_records([rows_of(x[fold == k], y[fold == k]) for k in range(10)])
+    """As a data set hands them out: a record a fold, empty ones too."""
+    names = [f"x{i}" for i in range(x.shape[1])], [f"y{i}" for i in range(y.shape[1])]
+    return [Moments.leaf(np.hstack([x, y])[fold == k], *map(tuple, names)) for k in range(10)]
 
 
 IMPOSSIBLE = {
@@ -490,11 +495,11 @@ def test_rows_of_a_data_set_become_records_of_their_folds_weights_and_gaps_inclu
     frame.loc[::7, "a"] = np.nan
     frame.to_csv(tmp_path / "x.csv", index=False)
     how = DataConfig(path=str(tmp_path / "x.csv"), features=("a", "b"), targets=("y",), weight="w", missing="mean")
-    dataset = load(how, folds=fold_count)
-    taken = fold_records(dataset.folds)
+    found = read_dataset(how, held=(), folds=FOLDS)
+    taken = enough(found.folds)
     assert len(taken) == 5
     assert all(isinstance(fold, MomentsWithGaps) for fold in taken)
-    assert sum(fold.rows for fold in taken) == len(dataset.train) == 45
+    assert sum(fold.rows for fold in taken) == found.dataset.train_rows == 45
     assert sum(fold.moments.weight for fold in taken) == pytest.approx(frame["w"].sum())
     assert isinstance(cross_validation(taken, TrainConfig()), crossval.CrossValidation)
 
@@ -504,9 +509,9 @@ def test_rows_of_one_key_are_in_one_fold(tmp_path) -> None:
     frame = pd.DataFrame({"a": x[:, 0], "y": y[:, 0], "farm": np.arange(200) // 5})
     frame.to_csv(tmp_path / "x.csv", index=False)
     how = DataConfig(path=str(tmp_path / "x.csv"), features=("a",), targets=("y",), key=("farm",))
-    dataset = load(how, folds=fold_count)
-    farms = [set(np.flatnonzero(np.isin(x[:, 0], rows.arrays()[0])) // 5) for rows in dataset.folds]
-    assert sum(map(len, farms)) == len(set().union(*farms)) == 40
+    rows = [fold.rows for fold in read_dataset(how, held=(), folds=FOLDS).folds]
+    assert sum(rows) == 200
+    assert all(count % 5 == 0 for count in rows)
 
 
 def test_one_row_with_nearly_all_the_weight_is_a_reason_not_to_validate() -> None:

@@ -1,5 +1,6 @@
 """What ranks the models of a sweep: validation rows, or folds as records, against fits and scikit-learn on the rows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from sklearn.preprocessing import StandardScaler
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
+from linreg.moments.training_record import gapped
 from linreg.rows.rows import Rows
 from linreg.selection.fit_many import fit_many
+from linreg.selection.folds import Pair
 from linreg.selection.kfold import kfold_error
 from linreg.selection.ranking import (
     KFOLD,
@@ -35,6 +38,10 @@ FOLD = RANDOM.integers(0, 5, size=120)
 WEIGHT = RANDOM.uniform(0.2, 3, size=120)
 FOLDS = [rows_of(X[k == FOLD], Y[k == FOLD]) for k in range(5)]
 GRAM = TrainConfig(trainer="gram", learning_rate=0.2, epochs=60, device="cpu")
+
+
+def pairs_of(folds: Sequence[Rows]) -> list[Pair]:
+    return fold_pairs([gapped(rows) for rows in folds])
 
 
 def by_hand(config: TrainConfig) -> tuple[float, np.ndarray]:
@@ -61,7 +68,7 @@ HOWS = {
 
 def test_a_descents_k_fold_loss_is_that_of_trainings_on_the_rows_of_the_other_folds() -> None:
     configs = [replace(GRAM, **how) for how in HOWS.values()]
-    for config, found in zip(configs, kfold_losses(fold_pairs(FOLDS), configs), strict=True):
+    for config, found in zip(configs, kfold_losses(pairs_of(FOLDS), configs), strict=True):
         assert isinstance(found, Loss)
         loss, errors = by_hand(config)
         assert found.value == pytest.approx(loss, rel=1e-9)
@@ -71,7 +78,7 @@ def test_a_descents_k_fold_loss_is_that_of_trainings_on_the_rows_of_the_other_fo
 
 def test_full_batches_over_the_rows_are_ranked_by_the_same_walk() -> None:
     configs = [replace(GRAM, trainer=t, dtype="float64") for t in ("manual", "builtin", "gram", "auto")]
-    losses = kfold_losses(fold_pairs(FOLDS), configs)
+    losses = kfold_losses(pairs_of(FOLDS), configs)
     assert len({loss.value for loss in losses if isinstance(loss, Loss)}) == 1
     assert losses[0].value == pytest.approx(by_hand(configs[0])[0], rel=1e-9)  # type: ignore[union-attr]
 
@@ -80,7 +87,7 @@ def test_full_batches_over_the_rows_are_ranked_by_the_same_walk() -> None:
 def test_exact_optima_have_scikit_learns_k_fold_losses(scaled: bool) -> None:
     hows = [(0.0, 0.0), (0.1, 0.0), (2.0, 0.0), (0.3, 0.2)]
     configs = [TrainConfig(trainer="exact", standardize=scaled, weight_decay=d, l1=s) for d, s in hows]
-    for (decay, l1), config, found in zip(hows, configs, kfold_losses(fold_pairs(FOLDS), configs), strict=True):
+    for (decay, l1), config, found in zip(hows, configs, kfold_losses(pairs_of(FOLDS), configs), strict=True):
         total = 0.0
         for k in range(5):
             inside = k != FOLD
@@ -104,7 +111,7 @@ def test_weights_count_in_the_k_fold_loss() -> None:
     names = tuple(f"x{i}" for i in range(4)), ("y0", "y1")
     table = pa.table(columns)
     folds = [Rows([table.filter(pa.array(k == FOLD))], *names, weight="w") for k in range(5)]
-    (found,) = kfold_losses(fold_pairs(folds), [TrainConfig(trainer="exact")])
+    (found,) = kfold_losses(pairs_of(folds), [TrainConfig(trainer="exact")])
     total = 0.0
     for k in range(5):
         inside = k != FOLD
@@ -120,7 +127,7 @@ def test_gaps_are_filled_with_the_means_of_each_training_part() -> None:
     names = tuple(f"x{i}" for i in range(4)), ("y0", "y1")
     table = pa.table({f"x{i}": x[:, i] for i in range(4)} | {f"y{i}": Y[:, i] for i in range(2)})
     folds = [Rows([table.filter(pa.array(k == FOLD))], *names, gaps=True) for k in range(5)]
-    (found,) = kfold_losses(fold_pairs(folds), [replace(GRAM, epochs=30)])
+    (found,) = kfold_losses(pairs_of(folds), [replace(GRAM, epochs=30)])
     total = 0.0
     for k in range(5):
         fill = np.nanmean(x[k != FOLD], axis=0)
@@ -132,7 +139,7 @@ def test_gaps_are_filled_with_the_means_of_each_training_part() -> None:
 
 
 def test_a_descent_that_a_folds_record_makes_diverge_has_no_loss_and_stops_no_other() -> None:
-    lost, fine = kfold_losses(fold_pairs(FOLDS), [replace(GRAM, learning_rate=30.0, force=True), GRAM])
+    lost, fine = kfold_losses(pairs_of(FOLDS), [replace(GRAM, learning_rate=30.0, force=True), GRAM])
     assert isinstance(lost, UserError)
     assert "in the training part of fold 1 of 5, training diverged" in str(lost)
     assert isinstance(fine, Loss)
@@ -171,4 +178,4 @@ def test_what_folds_cannot_rank_is_refused_with_the_remedy() -> None:
 
 def test_too_few_rows_for_folds_are_told_with_the_remedy() -> None:
     with pytest.raises(UserError, match=r"the models cannot be ranked: k-fold.*data\.validation_fraction"):
-        fold_pairs([rows_of(X[:3], Y[:3]), rows_of(X[3:6], Y[3:6])])
+        pairs_of([rows_of(X[:3], Y[:3]), rows_of(X[3:6], Y[3:6])])

@@ -13,9 +13,11 @@ from linreg import config_file
 from linreg.config import TrainConfig
 from linreg.files import partitions
 from linreg.ingest.dataset import load
+from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
+from linreg.moments.training_record import record
 from linreg.rows import split
-from linreg.selection.kfold import CrossValidation, cross_validation, fold_records
+from linreg.selection.kfold import CrossValidation, cross_validation
 from linreg.training.plan import plan
 from tests.support.processes import ROOT
 from tests.support.tables import X15, Y15, rows_of
@@ -24,8 +26,15 @@ CROPS = ROOT / "configs" / "crops.toml"
 TOLD = (ROOT / "docs" / "validation.md").read_text()
 
 
+def records(x: np.ndarray, y: np.ndarray, fold: np.ndarray, count: int = 5) -> list[Moments]:
+    """A record a fold, empty ones too."""
+    header = rows_of(x, y)
+    z = np.hstack([x, y])
+    return [Moments.leaf(z[fold == k], header.features, header.targets) for k in range(count)]
+
+
 def planned(x: np.ndarray, y: np.ndarray, **settings: object) -> tuple[str, CrossValidation]:
-    folds = fold_records([rows_of(x[k::5], y[k::5]) for k in range(5)])
+    folds = records(x, y, np.arange(len(x)) % 5)
     config = TrainConfig(**settings)
     found = cross_validation(folds, config)
     assert isinstance(found, CrossValidation)
@@ -108,12 +117,13 @@ def test_errors_are_drawn_on_one_scale() -> None:
 def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object], str]:
     """The command on the first rows of the tutorial's table, dealt in turn."""
 
-    def load(*_: object, **__: object) -> SimpleNamespace:
+    def read(*_: object, **__: object) -> SimpleNamespace:
         x, y = X15[:count], Y15[:count]
-        folds = tuple(rows_of(x[k::5], y[k::5]) for k in range(5))
-        return SimpleNamespace(train=rows_of(x, y), train_rows=len(x), folds=folds)
+        folds = [MomentsWithGaps(r, (), 0) for r in records(x, y, np.arange(count) % 5 * 2, 10)]
+        dataset = SimpleNamespace(train_rows=count, empty=())
+        return SimpleNamespace(record=record(rows_of(x, y)), dataset=dataset, folds=folds)
 
-    monkeypatch.setattr(command, "load", load)
+    monkeypatch.setattr(command, "read_dataset", read)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
     assert isinstance(document, dict)
     return document, text
@@ -140,12 +150,12 @@ def test_the_documents_page_is_what_the_tutorials_table_gives() -> None:
     config = config_file.load(CROPS, [f"data.path={ROOT / 'data' / 'crops-15.csv'}"])
     x, y = load(config.data).train.arrays()
     fold = split.folds(partitions.find(config.data.path)[0].name, len(x), count=5, seed=config.data.split_seed)
-    records = fold_records([rows_of(x[fold == k], y[fold == k]) for k in range(5)])
-    text = page(plan(merge(records), config.train), 15, config.train, cross_validation(records, config.train))
+    folds = records(x, y, fold)
+    text = page(plan(merge(folds), config.train), 15, config.train, cross_validation(folds, config.train))
     told = re.search(r"```\n(training rows.*?)\n  \.\.\.\n", TOLD, re.S)
     assert told
     assert text.startswith(told[1])
-    grouped = cross_validation(fold_records([rows_of(x[k::5], y[k::5]) for k in range(5)]), config.train)
+    grouped = cross_validation(records(x, y, np.arange(len(x)) % 5), config.train)
     assert isinstance(grouped, CrossValidation)
     assert f"the 5-fold error is {grouped.trained.rmse:.2f}" in TOLD
 

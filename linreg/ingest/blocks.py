@@ -1,0 +1,283 @@
+"""A file becomes records while it is read: block by block, on every core, and never held as a whole.
+
+    part = read_partition(partition, Reading(config, held=(split.TEST,)))
+
+A block is ``LEAF`` rows of the file, whatever their roles and however the file hands them out, so the bits hang on the
+file alone. Of its rows only those stay whose roles are ``held``.
+
+Shapes: n rows of a block.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import chain
+from operator import add
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linreg.config import DataConfig
+from linreg.errors import UserError
+from linreg.files import stream as streams
+from linreg.files.csv_stream import OptionalText
+from linreg.files.faults import ColumnMissing, first_fault
+from linreg.files.partitions import Partition
+from linreg.files.paths import folder_columns
+from linreg.files.stream import Stream
+from linreg.ingest import checks
+from linreg.ingest.part import FOLD, RECORDED, Mask, PartitionRows, Role, among, counted, group_mask, picked
+from linreg.moments import from_rows as leaves
+from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.moments import merge
+from linreg.moments.ranges import Ranges
+from linreg.rows import split
+from linreg.rows.rows import LEAF, Rows, TableBlock, block
+from linreg.threads import in_order
+
+Keys = Sequence[pa.ChunkedArray]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is made of every file.
+
+    Args:
+        dtype: what every value must fit into.
+        optional: columns to hold where every row that is used has them.
+        optional_gaps: they may have gaps.
+        held: the roles whose rows stay.
+        folds: how many folds the training rows are recorded by, besides; 0: none.
+        recorded: whether rows become records at all.
+    """
+
+    config: DataConfig
+    dtype: str = "float32"
+    optional: Sequence[str] = ()
+    optional_gaps: bool = False
+    held: Collection[int] = RECORDED
+    folds: int = 0
+    recorded: bool = True
+
+    @property
+    def header(self) -> Rows:
+        """Which columns there are."""
+        return Rows((), self.config.features, self.config.targets, weight=self.config.weight)
+
+    @property
+    def groups(self) -> list[int]:
+        """The roles that may have rows, and the folds: each is recorded by itself."""
+        share = {split.VALIDATION: self.config.validation_fraction, split.TEST: self.config.test_fraction}
+        return [*(r for r in RECORDED if share.get(r, 1)), *range(FOLD, FOLD + self.folds)] * self.recorded
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """What is kept of one block; ``incomplete`` names optional columns."""
+
+    held: pa.Table
+    role: Role
+    counts: dict[int, int]
+    records: dict[int, MomentsWithGaps]
+    extent: Ranges
+    incomplete: set[str]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that is open, and what is to be made of it.
+
+    Args:
+        folders: the columns that the folders of the file name, ``day=2026-11-01/``: one value for every row.
+    """
+
+    stream: Stream
+    partition: Partition
+    reading: Reading
+    folders: Mapping[str, str]
+
+    def numbers(self, table: pa.Table) -> pa.Table:
+        """Those of the columns of a block that are numbers; the keys that are read stand behind them."""
+        return table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
+
+    def keys_of(self, table: pa.Table) -> Keys:
+        """What the rows of a block are known by."""
+        read = iter(table.columns[self.numbers(table).num_columns :])
+        return [_constant(self.folders[k], len(table)) if k in self.folders else next(read) for k in self.keys]
+
+    @property
+    def keys(self) -> list[str]:
+        """The key columns. One that is a feature too is read as it stands: its role must not hang on its being one."""
+        return list(dict.fromkeys(self.reading.config.key))
+
+
+def read_partition(
+    partition: Partition, reading: Reading, *, first: Partition | None = None, threads: int = 0
+) -> PartitionRows:
+    """Read, check and record one file.
+
+    Args:
+        first: the partition that came first, which has the columns.
+        threads: how many; 0: one a core. The bits do not depend on it.
+
+    Raises:
+        UserError: the file, a column or a value is not as it must be.
+    """
+    try:
+        return _read(_opened(partition, reading, first), threads)
+    except OptionalText as e:
+        others = [c for c in reading.optional if c not in e.args]
+        return read_partition(partition, replace(reading, optional=others), first=first, threads=threads)
+
+
+def _opened(partition: Partition, reading: Reading, first: Partition | None) -> _File:
+    columns, extra = checks.numbers(reading.config), checks.extras(reading.config, reading.optional)
+    folders = folder_columns(partition.name)
+    texts = [k for k in dict.fromkeys(reading.config.key) if k not in folders]
+    try:
+        return _File(streams.read(partition, columns, optional=extra, texts=texts), partition, reading, folders)
+    except ColumnMissing as e:
+        if first is None or partition is first:
+            raise
+        raise UserError(f"{e}; {first.label} has it: files of one data set need the same columns") from e
+
+
+def _read(file: _File, threads: int) -> PartitionRows:
+    blocks = _blocks(file.stream, threads)
+    first = next(blocks, None)
+    if first is None:
+        return _empty(file)
+    by_role = {role: _method(file, role, *first) for role in RECORDED}
+    methods = {group: by_role.get(group, by_role[split.TRAIN]) for group in file.reading.groups}
+    try:
+        return _part(file, methods, chain([first], blocks), threads)
+    except checks.Suspect:
+        config, dtype = file.reading.config, file.reading.dtype
+        fault = first_fault(file.stream, checks.value_faults(config, dtype), weight=config.weight)
+        raise fault or AssertionError("a value is wrong, and none was found") from None
+
+
+def _empty(file: _File) -> PartitionRows:
+    """What there is of a file of no rows."""
+    config, none = file.reading.config, np.empty(0)
+    table = file.numbers(file.stream.schema.empty_table())
+    extent = Ranges.of([none] * (len(config.features) + len(config.targets)))
+    role = none.astype(np.int8)
+    return PartitionRows(file.partition, table, role, counted(role), extent=extent)
+
+
+def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
+    """The rows, cut where blocks end, each column in one piece; with the number of the first row."""
+    waiting: list[pa.RecordBatch] = []
+    start = at = 0
+    for batch in stream.batches(rows=LEAF, threads=threads):
+        while len(batch):
+            waiting.append(batch.slice(0, LEAF - at % LEAF))
+            batch = batch.slice(len(waiting[-1]))
+            at += len(waiting[-1])
+            if at % LEAF == 0:
+                yield start, pa.Table.from_batches(waiting).combine_chunks()
+                start, waiting = at, []
+    if waiting:
+        yield start, pa.Table.from_batches(waiting).combine_chunks()
+
+
+def _method(file: _File, role: int, start: int, table: pa.Table) -> str:
+    """How the rows of a role are recorded, by the size of the file and its first block."""
+
+    def first() -> TableBlock:
+        mask = _roles(file, start, len(table), file.keys_of(table)) == role
+        return file.numbers(table), _rows(mask) if mask.any() else None
+
+    return leaves.way_of(file.reading.header, file.stream.about_rows, first)
+
+
+def _part(
+    file: _File, methods: Mapping[int, str], blocks: Iterator[tuple[int, pa.Table]], threads: int
+) -> PartitionRows:
+    """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
+    found = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
+    merged = {
+        group: _merged(methods[group], records)
+        for group in methods
+        if (records := [leaf.records[group] for leaf in found if group in leaf.records])
+    }
+    poor = [group for group, record in merged.items() if not leaves.holds(methods[group], record.moments)]
+    if poor:
+        better = {**methods, **dict.fromkeys(poor, leaves.FACTOR)}
+        return _part(file, better, _blocks(file.stream, threads), threads)
+    incomplete = set().union(*(leaf.incomplete for leaf in found))
+    return PartitionRows(
+        file.partition,
+        pa.concat_tables([leaf.held for leaf in found]).drop_columns(list(incomplete)),
+        np.concatenate([leaf.role for leaf in found]),
+        {role: sum(leaf.counts[role] for leaf in found) for role in found[0].counts},
+        {group: (record, methods[group]) for group, record in merged.items()},
+        reduce(add, (leaf.extent for leaf in found)),
+    )
+
+
+def _leaf(file: _File, methods: Mapping[int, str], start: int, table: pa.Table) -> _Leaf:
+    """Check and record one block.
+
+    Raises:
+        Suspect: a value is not as it must be.
+    """
+    config, numbers, keys = file.reading.config, file.numbers(table), file.keys_of(table)
+    role = _roles(file, start, len(table), keys)
+    extent = checks.leave_out(numbers, role, config, file.reading.dtype)
+    extra = numbers.column_names[len(checks.numbers(config)) :]
+    gaps = file.reading.optional_gaps
+    incomplete = {c for c in extra if not checks.is_complete(numbers[c], role, gaps=gaps)}
+    fold = _folds(file, start, role, keys)
+    masks = {group: group_mask(role, group, fold) for group in methods}
+    records = {g: _record(file.reading, methods[g], numbers, mask) for g, mask in masks.items() if mask.any()}
+    kept = among(role, file.reading.held)
+    return _Leaf(picked(numbers, kept), role[kept], counted(role), records, extent, incomplete)
+
+
+def _record(reading: Reading, method: str, table: pa.Table, mask: Mask) -> MomentsWithGaps:
+    """The record of some rows of a block, gaps still open."""
+    header, rows = reading.header, _rows(mask)
+    if reading.config.missing != "mean" or not _has_gaps(table, header.features):
+        return MomentsWithGaps(leaves.leaf(header, method, (table, rows)), (), 0)
+    weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
+    values = block(table, rows, (*header.features, *header.targets))
+    return MomentsWithGaps.of([values], header.features, header.targets, weights=weights)
+
+
+def _merged(method: str, records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:
+    if any(record.gaps for record in records):
+        return merge(records)
+    return MomentsWithGaps(leaves.merged(method, [record.moments for record in records]), (), 0)
+
+
+def _has_gaps(table: pa.Table, names: Sequence[str]) -> bool:
+    return not Rows([table], tuple(names), (), gaps=True).complete()
+
+
+def _rows(mask: Mask) -> npt.NDArray[np.uint32] | None:
+    """The numbers of the rows that a mask marks; None: all of them."""
+    return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
+
+
+def _constant(value: str, rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.repeat(value, rows)])
+
+
+def _roles(file: _File, start: int, rows: int, keys: Keys) -> Role:
+    c = file.reading.config
+    shares = {"test_fraction": c.test_fraction, "validation_fraction": c.validation_fraction}
+    try:
+        return split.roles(file.partition.name, rows, keys, seed=c.split_seed, start=start, **shares)
+    except UserError as e:
+        raise UserError(f"{file.partition.label}: {e}") from e
+
+
+def _folds(file: _File, start: int, role: Role, keys: Keys) -> npt.NDArray[np.int16] | None:
+    """The fold of each row."""
+    if not file.reading.folds:
+        return None
+    seed, count = file.reading.config.split_seed, file.reading.folds
+    return split.folds(file.partition.name, len(role), keys, count=count, seed=seed, start=start)
