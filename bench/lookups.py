@@ -56,7 +56,7 @@ def make() -> None:
     """Two versions of a model with all that is kept beside one, in the store of the working directory."""
     from flows.tracking import registry
     from flows.tracking.run import TrackedRun
-    from flows.tracking.store import open_store
+    from flows.tracking.stores.store import open_store
     from linreg.config_file import from_dict
     from linreg.least_squares.inference import infer
     from linreg.least_squares.objective import Objective

@@ -22,7 +22,7 @@ FLOOR = """
 import flows, numpy as np
 from prefect import flow
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.model import LinearModel
 
 @flow

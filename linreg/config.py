@@ -35,15 +35,13 @@ class DataConfig:
         validation_fraction: expected share of the training rows held out for validation.
         missing: what a null or NaN does: ``error`` stops, ``drop`` leaves the row out, ``mean`` fills a feature with
             its mean over the training rows (a row without a target is left out).
-        weight: the column that says how much a row counts; empty: all rows count the same. A row that weighs 0 is not
-            there.
+        weight: the column that says how much a row counts; empty: all count the same. One that weighs 0 is not there.
         window: how many files count, the last ones by name; 0: all of them.
         window_by: the folder column (as in ``day=2026-11-01/``) whose dates the window counts, in days up to the last.
 
     >>> import linreg
-    >>> data = linreg.DataConfig(path="data/crops-15.csv", features=("temp", "rainfall"), targets=("apples",))
-    >>> data.missing, data.test_fraction
-    ('error', 0.0)
+    >>> linreg.DataConfig(path="data/crops-15.csv", features=("temp",), targets=("apples",)).missing
+    'error'
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID

@@ -25,7 +25,7 @@ LONGEST = (
     *("flows", "forks", "training/trainers/test_fused", "selection/test_fit_many", "training/test_fit"),
     *("training/trainers/test_battery", "evaluation/test_score_files"),
 )
-FORKING = ("flows/tracking/test_store", "flows/tracking/test_registry", "flows/tracking/test_run")
+FORKING = ("flows/tracking/stores/test_store", "flows/tracking/test_registry", "flows/tracking/test_run")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

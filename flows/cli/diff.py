@@ -29,7 +29,7 @@ from flows.cli.pages.diff import page, verdict
 from flows.tracking import registry
 from flows.tracking.model_reader import Contents
 from flows.tracking.registry import Version
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores.store import Store, open_store
 from linreg.errors import UserError
 from linreg.least_squares.difference import Fitted, Penalty, difference
 from linreg.least_squares.standard_errors import Shared

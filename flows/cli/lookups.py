@@ -9,7 +9,7 @@ from flows.cli.pages.heading import at, judged_on, trained_on
 from flows.cli.pages.version import NOT_KEPT, page
 from flows.tracking import registry
 from flows.tracking.registry import Version
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores.store import Store, open_store
 
 if TYPE_CHECKING:  # a list of runs or versions needs no arrays
     from linreg.least_squares.results import Inference

@@ -140,7 +140,7 @@ def _serve(commands: Any) -> None:
 
 def _hurry(module: str) -> None:
     """Leave out what a process has no use for that looks something up and ends: two of three seconds."""
-    from flows.tracking.mlflow_internals import import_without_data
+    from flows.tracking.stores.mlflow_internals import import_without_data
 
     gc.disable()  # two thousand modules are loaded, and none of them is garbage
     atexit.register(gc.freeze)  # nor in the end

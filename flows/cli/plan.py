@@ -39,7 +39,7 @@ def _start(config: Config) -> LinearModel | None:
     if not config.train.warm_start:
         return None
     from flows.steps.ingest import starts_cold, warm_start
-    from flows.tracking.store import open_store
+    from flows.tracking.stores.store import open_store
 
     try:
         store = open_store(create=False)

@@ -9,7 +9,7 @@ from flows.cli.pages.version import NOT_KEPT
 from flows.progress import rows_progress
 from flows.tracking import registry
 from flows.tracking.registry import Version
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores.store import Store, open_store
 from linreg.errors import UserError
 from linreg.evaluation.score_files import score
 from linreg.files.writer import check_output

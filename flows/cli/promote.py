@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import UserError
 
 

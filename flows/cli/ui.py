@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores.store import Store, open_store
 from linreg.errors import ServerAway, UserError
 
 _HOST = "127.0.0.1"

@@ -16,7 +16,7 @@ from flows.orchestration.tasks import flow_run_id
 from flows.results.outcome import Outcome
 from flows.results.run_log import markdown
 from flows.steps.drift import DriftReport
-from flows.tracking.store import Store
+from flows.tracking.stores.store import Store
 
 _EVENTS = {"warn": "linreg.drift.warned", "stop": "linreg.drift.stopped"}
 MOST_ROWS = 50  # of the table

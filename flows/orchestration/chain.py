@@ -33,7 +33,7 @@ from flows.steps.run_input import RunInput, Unchanged
 from flows.tracking import registry
 from flows.tracking.model_writer import LoggedModel
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores.store import Store, open_store
 from linreg.config import Config, TrainConfig
 from linreg.training.fit import Fit
 from linreg.training.plan import Plan, plan

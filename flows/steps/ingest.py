@@ -16,7 +16,7 @@ import torch
 
 from flows.steps.run_input import Champion, RunInput, Unchanged, WarmStart
 from flows.tracking import registry
-from flows.tracking.store import Store
+from flows.tracking.stores.store import Store
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source

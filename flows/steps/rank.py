@@ -13,7 +13,7 @@ from typing import Any
 from flows.steps.ingest import content_key, find, read, walks_rows
 from flows.steps.run_input import RunInput, Unchanged
 from flows.tracking import registry
-from flows.tracking.store import Store
+from flows.tracking.stores.store import Store
 from linreg.config import Config
 from linreg.errors import UserError
 from linreg.files import partitions as source

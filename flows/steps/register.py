@@ -15,7 +15,7 @@ from flows.tracking import registry
 from flows.tracking.model_writer import LoggedModel
 from flows.tracking.registry import Version
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import Store
+from flows.tracking.stores.store import Store
 from linreg.config import Config
 from linreg.evaluation.gate import Verdict, against_champion, failed_limits
 from linreg.training.fit import Fit

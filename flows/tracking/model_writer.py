@@ -32,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from flows.tracking.mlflow_internals import CODE_LOADER
 from flows.tracking.model_reader import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, sha256
+from flows.tracking.stores.mlflow_internals import CODE_LOADER
 from linreg.evaluation import float32_export
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel

@@ -17,8 +17,8 @@ from mlflow.entities.model_registry import RegisteredModel
 
 from flows.tracking.names import cut
 from flows.tracking.origin import user
-from flows.tracking.server import answering
-from flows.tracking.store import Store
+from flows.tracking.stores.server import answering
+from flows.tracking.stores.store import Store
 from flows.tracking.version import CHAMPION, Ref, Version
 from flows.tracking.versions import find, lookup, registered_model
 from linreg.errors import UserError

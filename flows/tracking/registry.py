@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from flows.tracking.names import PARENT_TAG, cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.run_config import settings
-from flows.tracking.server import answering
-from flows.tracking.store import Store
+from flows.tracking.stores.server import answering
+from flows.tracking.stores.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.unchanged_runs import SeenAgain, see_again, seen_again
 from flows.tracking.version import KEY_TAG, Ref, Version, packed, parse_ref

@@ -14,7 +14,7 @@ from typing import Any
 
 from flows.tracking import registry
 from flows.tracking.registry import Version
-from flows.tracking.store import Store
+from flows.tracking.stores.store import Store
 from linreg.errors import UserError
 from linreg.evaluation.rescore import Scores, mismatch, scores
 from linreg.moments.missing import MomentsWithGaps

@@ -30,8 +30,8 @@ from flows import interrupts
 from flows.tracking.model_writer import LoggedModel, write
 from flows.tracking.names import MAX_PARAM, NOTE_TAG, PARENT_TAG, cut, escaped, originals, plain, shortened
 from flows.tracking.origin import origin
-from flows.tracking.server import answering
-from flows.tracking.store import Store
+from flows.tracking.stores.server import answering
+from flows.tracking.stores.store import Store
 from linreg.errors import ServerAway
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel

@@ -7,8 +7,8 @@ known.
 from mlflow.exceptions import MlflowException
 
 from flows.tracking.names import plain, restored
-from flows.tracking.server import answering
-from flows.tracking.store import Store
+from flows.tracking.stores.server import answering
+from flows.tracking.stores.store import Store
 from flows.tracking.version import Version
 from linreg.config import Config, DataConfig
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.server import answering, is_outage
-from flows.tracking.store import Store
+from flows.tracking.stores.server import answering, is_outage
+from flows.tracking.stores.store import Store
 from flows.tracking.version import Version, version_of
 from flows.tracking.versions import name_query, search
 

@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from flows.tracking.server import answering
-from flows.tracking.store import Store
+from flows.tracking.stores.server import answering
+from flows.tracking.stores.store import Store
 from flows.tracking.version import Version
 
 TAG = "unchanged"

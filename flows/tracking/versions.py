@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from flows.tracking.mlflow_internals import reach_hdfs
-from flows.tracking.server import answering, is_outage
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores.mlflow_internals import reach_hdfs
+from flows.tracking.stores.server import answering, is_outage
+from flows.tracking.stores.store import Store, open_store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
 from linreg.errors import UserError, nearest
 

@@ -12,11 +12,11 @@ from functools import partial
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.dataset import Rows
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record
+from linreg.rows.rows import Rows
 from linreg.threads import one_thread
 from linreg.training.fit import Fit, finish, run
 from linreg.training.full_batch import descend_many

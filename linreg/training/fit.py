@@ -12,11 +12,11 @@ import numpy as np
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.dataset import Rows
 from linreg.least_squares.objective import Float, Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record
+from linreg.rows.rows import Rows
 from linreg.threads import one_thread
 from linreg.training.choose import State
 from linreg.training.full_batch import descend_many

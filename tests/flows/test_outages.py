@@ -17,7 +17,7 @@ import tomli_w
 from filelock import FileLock
 
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from tests.support.flows import WEAK, crops_table
 from tests.support.processes import BIN, PATIENCE, ROOT, run, started, wait_for
 from tests.support.servers import asked, own_server, serving

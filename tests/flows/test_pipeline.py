@@ -17,7 +17,7 @@ from prefect.utilities.callables import parameter_schema
 
 from flows.pipeline import linreg_flow, parameters, run_flow
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg import config_file
 from linreg.errors import UserError
 from linreg.ingest.dataset import load

@@ -24,7 +24,7 @@ from flows.cli.main import main
 from flows.pipeline import run_flow
 from flows.steps.ingest import KEY_FORMAT, content_key
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.config import Config, DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions as data_source

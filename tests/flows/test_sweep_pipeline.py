@@ -18,7 +18,7 @@ from flows.pipeline import parameters
 from flows.steps.rank import sweep_key
 from flows.sweep_pipeline import linreg_sweep_flow, run_sweep
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg import config_file
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import configure_mappers
 
-from flows.tracking import sqlite_store
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import Store, open_store
+from flows.tracking.stores import sqlite_store
+from flows.tracking.stores.store import Store, open_store
 from linreg.model import LinearModel
 from tests.support.processes import PATIENCE
 

@@ -26,7 +26,7 @@ from flows.cli.main import main
 from flows.results.outcome import Outcome
 from flows.tracking import registry, unchanged_runs
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from tests.support import processes
 from tests.support.flows import FEATURES, OPTIMUM, TARGETS, WEAK, crops_table, make_folder
 from tests.support.processes import BIN, PATIENCE, ROOT, environment, started, wait_for

@@ -8,7 +8,7 @@ import tomli_w
 
 from flows.deploy import serve
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import UserError
 from tests.support.flows import WEAK, crops, crops_table
 from tests.support.processes import BIN, PATIENCE, run, started, wait_for

@@ -15,7 +15,7 @@ from flows import interrupts
 from flows.orchestration import local_server as module
 from flows.orchestration.local_server import local_server, loss, wait_until_ready
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway
 from tests.flows.steps.test_drift import night, table
 from tests.support.flows import WEAK, crops_table
@@ -52,6 +52,7 @@ def nothing_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "is_server_named", lambda: False)
+    monkeypatch.setattr(module, "_server", None)  # the session's
 
 
 @pytest.fixture

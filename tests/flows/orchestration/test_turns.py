@@ -18,7 +18,7 @@ from flows.orchestration.turns import CATCH_UP, in_turn, turn
 from flows.pipeline import linreg_flow
 from flows.sweep_pipeline import linreg_sweep_flow
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import UserError
 from tests.support.flows import OPTIMUM, WEAK, crops
 

@@ -1,5 +1,6 @@
 """Pictures are drawn when a run is done: none of them fails it, none of them holds it up, and Ctrl-C ends them."""
 
+import re
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from flows.pipeline import run_flow
 from flows.results import pictures
 from flows.results.pictures import Pictures
 from flows.tracking import registry
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg import plots
 from tests.flows.cli.test_main import write_config
 from tests.support.flows import PICTURES, WEAK, crops
@@ -62,9 +63,9 @@ def test_whoever_stops_the_run_waits_for_no_further_picture():
     assert (run.held, said) == ({"first.png": b"drawn"}, [])
 
 
-def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_end(monkeypatch):
+@pytest.mark.usefixtures("not_stopped", "pictures")
+def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_end():
     run, may_draw = Run(), threading.Event()
-    monkeypatch.setattr(interrupts, "_asked", threading.Event())
 
     def draw() -> bytes:
         may_draw.wait()
@@ -111,7 +112,7 @@ def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(fol
     log = tmp_path / "log"
     with started([sys.executable, "-c", WAITING], log=log, cwd=folder) as process:
         wait_for(lambda: Path("drawing").exists(), process, log)
-        wait_for(lambda: "Stopping temporary server" in log.read_text(), process, log)
+        wait_for(lambda: re.search("Flow run .* Finished in state", log.read_text()), process, log)
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
     assert "Traceback" not in log.read_text()

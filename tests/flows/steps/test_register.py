@@ -11,7 +11,7 @@ from flows.steps.ingest import Unchanged, ingest
 from flows.steps.register import register, take_up
 from flows.tracking import registry
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway
 from linreg.training.fit import fit
 from linreg.training.plan import plan

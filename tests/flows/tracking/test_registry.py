@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from flows.tracking import registry, server
 from flows.tracking.promotions import PENDING, stack
 from flows.tracking.registry import Ref, parse_ref
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
 from tests.support.processes import PATIENCE, environment, free_port, started, wait_for
 from tests.support.servers import answers

@@ -13,7 +13,7 @@ from flows.tracking import names
 from flows.tracking.origin import commit
 from flows.tracking.registry import runs
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import open_store
+from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
 from tests.support.processes import PATIENCE, wait_for
 from tests.support.tracked import MODEL, X_NF, enter, forked, new_store

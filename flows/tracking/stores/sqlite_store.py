@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from flows.tracking.mlflow_internals import make_database, schema_revisions
+from flows.tracking.stores.mlflow_internals import make_database, schema_revisions
 from linreg.errors import ServerAway, UserError
 
 MAKING_SECONDS = 120.0

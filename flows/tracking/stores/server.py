@@ -15,7 +15,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from flows import interrupts
-from flows.tracking.mlflow_internals import DATABASE_LOGGER
+from flows.tracking.stores.mlflow_internals import DATABASE_LOGGER
 from linreg.errors import ServerAway, UserError
 
 CONNECT_SECONDS = 3.0

@@ -21,10 +21,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from flows.tracking import registry, sqlite_store
-from flows.tracking import server as reach
-from flows.tracking import store as stores
 from flows.tracking.run import TrackedRun
-from flows.tracking.store import open_store
+from flows.tracking.stores import server as reach
+from flows.tracking.stores import store as stores
+from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
 from tests.support.processes import PATIENCE, run, wait_for
 from tests.support.tracked import enter, forked, new_store, template, together

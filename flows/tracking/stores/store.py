@@ -17,8 +17,8 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.tracking import sqlite_store
-from flows.tracking.server import answering, hidden, hidden_safe, probe, quiet
+from flows.tracking.stores import sqlite_store
+from flows.tracking.stores.server import answering, hidden, hidden_safe, probe, quiet
 from linreg.errors import ServerAway, UserError
 
 FOLDER = "mlruns"

@@ -15,15 +15,15 @@ from mlflow.store.db import utils as database
 from mlflow.tracking import MlflowClient
 from mlflow.utils import mlflow_tags
 
-from flows.tracking import mlflow_internals as internals
 from flows.tracking.names import NOTE_TAG, PARENT_TAG
+from flows.tracking.stores import mlflow_internals as internals
 from tests.support.processes import run
 
 # MLflow in a process of its own, as look-ups import it; what they call then, and what can be imported afterwards.
 WITHOUT_DATA = """
 import json, sys
 import flows.tracking
-from flows.tracking.mlflow_internals import import_without_data
+from flows.tracking.stores.mlflow_internals import import_without_data
 import_without_data()
 data = {"numpy", "pandas", "pyarrow", "scipy"}
 imported = sorted(data & set(sys.modules))
@@ -37,7 +37,7 @@ path = download_artifacts(run_id=run.info.run_id, artifact_path="a.txt", dst_pat
 models = [m.name for m in client.search_registered_models()]
 needed = sorted(data & set(sys.modules))
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from flows.tracking.mlflow_internals import reach_hdfs
+from flows.tracking.stores.mlflow_internals import reach_hdfs
 hdfs = vars(sys.modules[type(get_artifact_repository("hdfs://host/a")).__module__])
 before = "HadoopFileSystem" in hdfs
 reach_hdfs("hdfs://host/a")
