@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import pytest
 from mlflow.tracking import MlflowClient
 
-from flows.tracking import registry, server
+from flows.tracking import registry
 from flows.tracking.promotions import PENDING, stack
 from flows.tracking.registry import Ref, parse_ref
+from flows.tracking.stores import server
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
 from tests.support.processes import PATIENCE, environment, free_port, started, wait_for

@@ -20,9 +20,10 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from flows.tracking import registry, sqlite_store
+from flows.tracking import registry
 from flows.tracking.run import TrackedRun
 from flows.tracking.stores import server as reach
+from flows.tracking.stores import sqlite_store
 from flows.tracking.stores import store as stores
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
@@ -154,7 +155,7 @@ def _make_until_killed(work, statements):
 
 def test_making_it_prints_nothing_and_loads_neither_torch_nor_prefect(tmp_path):
     code = (
-        "import sys; from flows.tracking import registry, store; store.open_store(create=True).experiment('a');"
+        "import sys; from flows.tracking import registry; from flows.tracking.stores import store; store.open_store(create=True).experiment('a');"
         "print([m for m in ('torch', 'prefect') if m in sys.modules])"
     )
     done = run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
