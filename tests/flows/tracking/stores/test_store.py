@@ -155,7 +155,8 @@ def _make_until_killed(work, statements):
 
 def test_making_it_prints_nothing_and_loads_neither_torch_nor_prefect(tmp_path):
     code = (
-        "import sys; from flows.tracking import registry; from flows.tracking.stores import store; store.open_store(create=True).experiment('a');"
+        "import sys; from flows.tracking import registry; from flows.tracking.stores import store;"
+        "store.open_store(create=True).experiment('a');"
         "print([m for m in ('torch', 'prefect') if m in sys.modules])"
     )
     done = run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
