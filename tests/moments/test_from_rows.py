@@ -176,9 +176,10 @@ def test_leaves_that_weigh_nothing_are_left_out(monkeypatch) -> None:
 
 BITS = """
 import sys; sys.path[:0] = ["."]
-from tests.moments.test_from_rows import rows_of, leaves
+from linreg.moments import from_rows
+from tests.moments.test_from_rows import rows_of
 for f in (3, 40):
-    print(leaves.moments(rows_of(3000, f), way="R")[0].root_KK.tobytes().hex())
+    print(from_rows.moments(rows_of(3000, f), way="R")[0].root_KK.tobytes().hex())
 """
 
 

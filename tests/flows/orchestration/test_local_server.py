@@ -168,7 +168,7 @@ def test_an_event_is_not_lost_with_a_server_that_is_slow_to_end(folder, tmp_path
         done = run([LINREG, "run", "nights.toml", "--json"], env=env, check=True)
     document = json.loads(done.stdout)
     assert document["decision"] == "refused"
-    assert document["flow_run_id"] in events(tmp_path / "home", "linreg.drift.drift.stopped")
+    assert document["flow_run_id"] in events(tmp_path / "home", "linreg.drift.stopped")
     assert task_runs(tmp_path / "home", document["flow_run_id"]) == {"drift": "COMPLETED", "ingest": "COMPLETED"}
 
 
