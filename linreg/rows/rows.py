@@ -130,7 +130,8 @@ class Rows:
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
             if scaled is not None:
-                x = (x - scaled[0]) / scaled[1]
+                x -= scaled[0]
+                x /= scaled[1]
             x_NF[rows], y_NO[rows] = x, values[:, f:]
 
         in_threads(fill, self.placed_blocks())
@@ -209,16 +210,16 @@ def _count(table: pa.Table, numbers: RowNumbers | None) -> int:
 
 def columns(table: pa.Table, numbers: RowNumbers | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
     """Columns of a block, each of shape (n,): as they lie where they are of floats, else as float64."""
-    for name in names:
-        yield _native(table[name]) if numbers is None else _native(table[name])[numbers]
+    chosen = None if numbers is None else numbers.astype(np.intp)  # what numpy takes without a copy for each column
+    for values in (_native(table[name]) for name in names):
+        yield values if chosen is None else values.take(chosen)
 
 
-def block(table: pa.Table, numbers: RowNumbers | None, columns: Sequence[str]) -> Float:
-    """Columns of a block, float64 of shape (n, len(columns))."""
-    values_NP = np.empty((_count(table, numbers), len(columns)))
-    for j, name in enumerate(columns):
-        values = float64(table[name])
-        values_NP[:, j] = values if numbers is None else values[numbers]
+def block(table: pa.Table, numbers: RowNumbers | None, names: Sequence[str]) -> Float:
+    """Columns of a block, float64 of shape (n, len(names))."""
+    values_NP = np.empty((_count(table, numbers), len(names)))
+    for j, values in enumerate(columns(table, numbers, names)):
+        values_NP[:, j] = values
     return values_NP
 
 
