@@ -6,9 +6,9 @@ import torch
 
 from bench.harness import Result, in_turn, less_is_better, load, seconds
 from linreg.config import TrainConfig
-from linreg.ingest.dataset import Rows
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record
+from linreg.rows.rows import Rows
 from linreg.training.fit import Fit, fit
 from linreg.training.trainers.contract import seeded_start
 from linreg.training.trainers.manual import mse, regression_model

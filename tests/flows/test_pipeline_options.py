@@ -175,9 +175,9 @@ def test_weights_reach_the_loss_the_metrics_and_the_version(work):
     kept = frame[frame["w"] > 0]
     assert outcome.data["rows"] == len(kept)
     assert tags(outcome.run_id)["rows.weightless"] == str(int((frame["w"] == 0).sum()))
-    from linreg.ingest.dataset import load
+    from linreg.ingest.dataset import read_dataset
 
-    data = load(config(work / "noisy.csv", weight="w", test_fraction=0.3).data)
+    data = read_dataset(config(work / "noisy.csv", weight="w", test_fraction=0.3).data)
     x, y = data.train.arrays()
     peer = LinearRegression().fit(x, y, sample_weight=data.train.weights())
     (x_test, y_test), w_test = data.test.arrays(), data.test.weights()
@@ -395,11 +395,11 @@ def test_what_the_trainer_cannot_do_is_told_before_a_file_is_opened(work):
 
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_a_row_too_far_to_be_squared_is_the_users_error(work, role):
-    from linreg.ingest.dataset import load
+    from linreg.ingest.dataset import read_dataset
 
     frame = noisy(work / "noisy.csv")
     how = {f"{role}_fraction": 0.3}
-    rows = getattr(load(config(work / "noisy.csv", **how).data), role).select(["a"])[0, 0]
+    rows = getattr(read_dataset(config(work / "noisy.csv", **how).data), role).select(["a"])[0, 0]
     frame["y"] *= 1e6
     frame.loc[frame["a"] == rows, "a"] = 9e149
     frame.to_csv(work / "noisy.csv", index=False)

@@ -22,8 +22,8 @@ from flows.tracking.stores.store import open_store
 from linreg import config_file
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.dataset import load
-from linreg.ingest.read import read_dataset
+from linreg.ingest.dataset import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.moments.training_record import moments_of, record
 from linreg.selection.grid import members
 from linreg.selection.kfold import FOLDS, enough
@@ -99,7 +99,7 @@ def test_the_document_is_a_runs_with_a_row_for_each_model_in_the_grids_order(swe
 
 def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_through_the_gate(first):
     found = first.document
-    data = read_dataset(crops().data, dtype="float64", folds=FOLDS)
+    data = record_dataset(crops().data, dtype="float64", folds=FOLDS)
     expected = kfold_losses(fold_pairs(enough(data.folds)), [c.train for c in models()][:4])
     assert [row["loss"] for row in first.rows[:4]] == [loss.value for loss in expected if isinstance(loss, Loss)]
     assert {row["ranked_by"] for row in first.rows} == {"5-fold loss"}
@@ -112,7 +112,7 @@ def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_throug
 
 
 def test_each_model_has_a_nested_run_with_its_params_and_its_whole_curve(first):
-    data = load(crops().data, dtype="float64")
+    data = read_dataset(crops().data, dtype="float64")
     for row, config in zip(first.rows, models(), strict=True):
         run = first.store.client.get_run(row["run_id"])
         assert run.data.tags["mlflow.parentRunId"] == first.parent.info.run_id
@@ -279,7 +279,7 @@ def test_mini_batches_are_ranked_on_validation_rows_and_one_that_diverges_stops_
     train = TrainConfig(trainer="builtin", batch_size=16, epochs=4, device="cpu", patience=2)
     config = Config(model="wide", data=data, train=train)
     outcome = run_sweep(config, {"train.learning_rate": [0.001, 40.0, 0.05], "train.seed": [0, 1]})
-    rows = load(data)
+    rows = read_dataset(data)
     validation = moments_of(rows.validation, record(rows.train).fill_F)
     for row, member in zip(
         outcome.runs, members(config, {"train.learning_rate": [0.001, 40.0, 0.05], "train.seed": [0, 1]}), strict=True
@@ -311,7 +311,7 @@ def test_weights_gaps_l1_schedules_and_warm_starts_work_as_in_a_run(work):
     )
     lasso = run_sweep(config, {"train.l1": [0.0, 0.5, 500.0], "train.schedule": ["constant", "cosine"]})
     assert lasso.decision == "promoted"
-    rows = load(data)
+    rows = read_dataset(data)
     fill = record(rows.train).fill_F
     x, y = rows.validation.arrays()
     x = np.where(np.isnan(x), fill, x)

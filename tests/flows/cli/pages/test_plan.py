@@ -12,7 +12,7 @@ from flows.cli.pages.plan import drawing, page, shown_points
 from linreg import config_file
 from linreg.config import TrainConfig
 from linreg.files import partitions
-from linreg.ingest.dataset import load
+from linreg.ingest.dataset import read_dataset
 from linreg.moments.missing import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import record
@@ -123,7 +123,7 @@ def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object],
         dataset = SimpleNamespace(train_rows=count, empty=())
         return SimpleNamespace(record=record(rows_of(x, y)), dataset=dataset, folds=folds)
 
-    monkeypatch.setattr(command, "read_dataset", read)
+    monkeypatch.setattr(command, "record_dataset", read)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
     assert isinstance(document, dict)
     return document, text
@@ -148,7 +148,7 @@ def test_a_plan_for_few_rows_says_why_there_is_no_validation(monkeypatch: pytest
 
 def test_the_documents_page_is_what_the_tutorials_table_gives() -> None:
     config = config_file.load(CROPS, [f"data.path={ROOT / 'data' / 'crops-15.csv'}"])
-    x, y = load(config.data).train.arrays()
+    x, y = read_dataset(config.data).train.arrays()
     fold = split.folds(partitions.find(config.data.path)[0].name, len(x), count=5, seed=config.data.split_seed)
     folds = records(x, y, fold)
     text = page(plan(merge(folds), config.train), 15, config.train, cross_validation(folds, config.train))
