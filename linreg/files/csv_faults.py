@@ -85,10 +85,10 @@ def explain(label: str, source: pa.NativeFile, end: int, columns: Sequence[str],
         reason: what Arrow said, for the case that nothing is found.
     """
     try:
-        found = not_utf8(source, end) or _open_quote(source, 0, end) or _first_fault(source, end, columns)
+        fault = not_utf8(source, end) or _open_quote(source, 0, end) or _first_fault(source, end, columns)
     except csv.Error as e:
         return UserError(f"{label}: is not CSV ({e}): check quotes and line ends")
-    return UserError(f"{label}: {found or 'cannot be read as CSV (' + reason.splitlines()[0][:120] + ')'}")
+    return UserError(f"{label}: {fault or 'cannot be read as CSV (' + reason.splitlines()[0][:120] + ')'}")
 
 
 def cell(source: pa.NativeFile, row: int, column: str) -> tuple[int, str]:
@@ -147,13 +147,13 @@ def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str
 
 def _wrong_length(fields: Sequence[str], names: int, following: Collection[int]) -> str:
     """What a row of another length than the header says; ``following``: those of the next ones, of a first row."""
-    found = len(fields)
-    if found == names + 1 and fields[-1] and set(following) == {found}:
+    count = len(fields)
+    if count == names + 1 and fields[-1] and set(following) == {count}:
         return (
-            f"each row has {found} fields and the header {names}, so rows begin with a name that has no column: "
+            f"each row has {count} fields and the header {names}, so rows begin with a name that has no column: "
             "put a name for it in front of line 1, or write the file without row names"
         )
-    return f"expected {names} fields, found {found}: complete the line, or quote text that holds commas"
+    return f"expected {names} fields, found {count}: complete the line, or quote text that holds commas"
 
 
 def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:

@@ -14,7 +14,6 @@ import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
 from linreg.files import csv_faults, csv_layout, csv_pieces, faults, tables
-from linreg.files import paths as listing
 from linreg.files.partitions import SourceFile
 from linreg.threads import in_order
 
@@ -48,7 +47,7 @@ class CsvStream:
         self.about_rows = 0
         if not file.size:
             raise faults.empty(file.label)
-        with file.open() as source, listing.advice(file.path):
+        with file.open() as source:
             self._layout = csv_layout.layout(file.label, source)
             names = self._layout.names
             if not {*columns, *texts} <= set(names):
@@ -78,24 +77,24 @@ class CsvStream:
             OptionalText: an optional column holds text after all.
         """
         numbers, texts = (self._numbers, self._texts) if columns is None else (columns, ())
-        done = 0
+        rows_given = 0
         try:
             if not self._as_text:
                 for batch in self._floats(numbers, texts, threads):
                     yield batch
-                    done += len(batch)
+                    rows_given += len(batch)
                 return
         except pa.ArrowInvalid:
             self._as_text = True
         for batch in self._converted(numbers, texts):
-            fresh = batch.slice(min(done, len(batch)))
-            done -= len(batch) - len(fresh)
+            fresh = batch.slice(min(rows_given, len(batch)))
+            rows_given -= len(batch) - len(fresh)
             if len(fresh):
-                yield self._as_told(fresh, numbers)
+                yield self._in_schema(fresh, numbers)
 
     def place(self, row: int, column: str) -> tuple[str, str]:
         """Where a row (counted from 0) stands, for a message, and the text of its cell."""
-        with self.file.open() as source, listing.advice(self.file.path):
+        with self.file.open() as source:
             line, text = csv_faults.cell(source.get_stream(0, self._layout.end), row, column)
         return f"line {line}", text
 
@@ -138,10 +137,10 @@ class CsvStream:
         except pa.ArrowInvalid as e:
             raise self._explained((), str(e)) from e
 
-    def _as_told(self, batch: pa.RecordBatch, numbers: Sequence[str]) -> pa.RecordBatch:
+    def _in_schema(self, batch: pa.RecordBatch, numbers: Sequence[str]) -> pa.RecordBatch:
         """With the types of ``schema``: truth values that come late go on as numbers."""
-        told = dict(zip(self._numbers, self.schema.types, strict=False))
-        columns = [pc.cast(column, told[name]) for name, column in zip(numbers, batch.columns, strict=False)]
+        types = dict(zip(self._numbers, self.schema.types, strict=False))  # a key among them comes again as text
+        columns = [pc.cast(column, types[name]) for name, column in zip(numbers, batch.columns, strict=False)]
         texts = batch.columns[len(columns) :]
         return pa.RecordBatch.from_arrays([*columns, *texts], names=batch.schema.names)
 
@@ -157,7 +156,7 @@ class CsvStream:
                 at = start + cut
                 yield pa.py_buffer(piece)[:cut]
 
-        with self.file.open() as source, listing.advice(self.file.path):
+        with self.file.open() as source:
             parsed = in_order(lambda piece: self._parse(piece, types), pieces(), threads=threads)
             yield from (batch for batch in parsed if len(batch))
             if at < end:
@@ -192,7 +191,7 @@ class CsvStream:
 
     def _explained(self, columns: Sequence[str], reason: str) -> UserError:
         self.file.check()
-        with self.file.open() as source, listing.advice(self.file.path):
+        with self.file.open() as source:
             return csv_faults.explain(self.file.label, source, self._layout.end, columns, reason)
 
 

@@ -79,20 +79,20 @@ def first_fault(stream: "Stream", faults: Sequence[ValueFault], *, weight: str =
     """
     first: dict[ValueFault, int] = {}
     count = dict.fromkeys(faults, 0)
-    columns, done = list(dict.fromkeys([*(f.column for f in faults), *([weight] if weight else [])])), 0
+    columns, start = list(dict.fromkeys([*(f.column for f in faults), *([weight] if weight else [])])), 0
     for batch in stream.batches(columns):
         values = {name: float64(batch.column(i)) for i, name in enumerate(columns)}
         ignored = values[weight] == 0 if weight else np.zeros(len(batch), bool)
         for fault in faults:
             marked = fault.marks(values[fault.column]) & ~ignored
             if marked.any():
-                first.setdefault(fault, done + int(marked.argmax()))
+                first.setdefault(fault, start + int(marked.argmax()))
                 count[fault] += int(marked.sum())
-        done += len(batch)
-    return next((_told(stream, fault, first[fault], count[fault]) for fault in faults if fault in first), None)
+        start += len(batch)
+    return next((_value_error(stream, fault, first[fault], count[fault]) for fault in faults if fault in first), None)
 
 
-def _told(stream: "Stream", fault: ValueFault, row: int, count: int) -> UserError:
+def _value_error(stream: "Stream", fault: ValueFault, row: int, count: int) -> UserError:
     where, text = stream.place(row, fault.column)
     value = f"the value {text[:40]!r}" if text else "the value"
     more = f" ({count} such in the column)" if count > 1 else ""

@@ -39,15 +39,15 @@ class ParquetStream:
             self._check_magic(source)
             try:
                 self._metadata = pq.read_metadata(source)
-                found = self._metadata.schema.to_arrow_schema()
+                schema = self._metadata.schema.to_arrow_schema()
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
-        faults.check_columns(file.label, found.names, [*columns, *texts])
+        faults.check_columns(file.label, schema.names, [*columns, *texts])
         self.rows = self.about_rows = self._metadata.num_rows
-        there = [c for c in optional if found.names.count(c) == 1 and _number_type(found.field(c))]
+        there = [c for c in optional if schema.names.count(c) == 1 and _number_type(schema.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
-        fields = [(name, self._type(found.field(name))) for name in self._numbers]
-        self.schema = pa.schema([*fields, *((name, found.field(name).type) for name in texts)])
+        fields = [(name, self._type(schema.field(name))) for name in self._numbers]
+        self.schema = pa.schema([*fields, *((name, schema.field(name).type) for name in texts)])
 
     def batches(
         self, columns: Sequence[str] | None = None, *, rows: int = 0, threads: int = 1

@@ -7,16 +7,15 @@ others in silence.
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import pyarrow as pa
 import xxhash
 
-from linreg.files import faults
-from linreg.files import paths as listing
+from linreg.files import faults, paths
 from linreg.files.stable_file import DataFile
 from linreg.threads import in_threads
 
@@ -45,13 +44,13 @@ class Partition:
     @property
     def label(self) -> str:
         """The path as messages show it: without credentials."""
-        return listing.label(self.path)
+        return paths.label(self.path)
 
 
 def find(
     path: str,
     *,
-    asked: str = "data.path",
+    setting: str = "data.path",
     known: Mapping[str, Partition] | None = None,
     window: int = 0,
     window_by: str = "",
@@ -61,7 +60,7 @@ def find(
     Args:
         path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, .parquet and .pq; hidden files
             and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
-        asked: what the caller calls the path, for the advice to check it.
+        setting: what the caller calls the path, for the advice to check it.
         known: partitions with a stamp, by what opens them: those that are still the same are not opened.
         window, window_by: which files count, as ``DataConfig`` has them; the others are not opened.
 
@@ -69,16 +68,15 @@ def find(
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
-    found: dict[str, Partition | None] = {}
-    files = listing.windowed(listing.files(path, asked=asked), window, window_by)
+    known, same = known or {}, {}
+    files = paths.windowed(paths.files(path, setting=setting), window, window_by)
     for name, opens, stamp in files:
-        same = known.get(opens) if known else None
-        found[opens] = None
-        if same and stamp and same.stamp == stamp:
-            found[opens] = same if same.name == name else replace(same, name=name)
-    rest = [file for file in files if found[file.path] is None]
-    found |= {p.path: p for p in in_threads(lambda file: _hashed(file.name, file.path), rest)}
-    return [p for file in files if (p := found[file.path])]
+        partition = known.get(opens)
+        if partition and stamp and partition.stamp == stamp:
+            same[opens] = partition if partition.name == name else replace(partition, name=name)
+    fresh = in_threads(lambda file: _hashed(file.name, file.path), [f for f in files if f.path not in same])
+    by_path = same | {p.path: p for p in fresh}
+    return [by_path[file.path] for file in files]
 
 
 def digest(partitions: Iterable[Partition]) -> str:
@@ -89,7 +87,7 @@ def digest(partitions: Iterable[Partition]) -> str:
 
 def _hashed(name: str, path: str) -> Partition:
     size, hasher, stamp = 0, xxhash.xxh3_128(), _stamp(path)
-    with listing.advice(path), listing.open_file(path) as f:
+    with paths.advice(path), paths.open_file(path) as f:
         while chunk := f.read(_CHUNK):
             hasher.update(chunk)
             size += len(chunk)
@@ -102,7 +100,7 @@ def _stamp(path: str) -> tuple[int, ...]:
     if "://" in path:
         return ()
     try:
-        return listing.stamp(os.stat(path))
+        return paths.stamp(os.stat(path))
     except OSError:
         return ()  # opening it says what is wrong
 
@@ -120,16 +118,11 @@ class HashedFile:
     def __init__(self, partition: Partition) -> None:
         self.path, self.label, self.size = partition.path, partition.label, partition.size
         self._partition = partition
-        self._fetched = _fetched(partition) if listing.is_remote(partition.path) else None
+        self._fetched = _fetched(partition) if paths.is_remote(partition.path) else None
 
-    @contextmanager
-    def open(self) -> Iterator[pa.NativeFile]:
+    def open(self) -> AbstractContextManager[pa.NativeFile]:
         """The file, at its beginning; closed at the end."""
-        with listing.advice(self.path):
-            data = listing.open_file(self.path) if self._fetched is None else pa.BufferReader(self._fetched)
-            file = listing.open_data(self.path, data)
-        with file:
-            yield file
+        return paths.opened(self.path, self._fetched)
 
     def check(self) -> None:
         """Refuse a file that has changed since it was hashed."""
@@ -142,7 +135,7 @@ SourceFile: TypeAlias = DataFile | HashedFile  # what a stream reads
 
 
 def _fetched(partition: Partition) -> bytes:
-    with listing.advice(partition.path), listing.open_file(partition.path) as file:
+    with paths.advice(partition.path), paths.open_file(partition.path) as file:
         data: bytes = file.read()
     if xxhash.xxh3_128_hexdigest(data) != partition.digest:
         raise faults.changed(partition.label)

@@ -42,18 +42,18 @@ class FoundFile(NamedTuple):
     stamp: Stamp = ()
 
 
-def files(path: str, *, asked: str = "data.path") -> list[FoundFile]:
+def files(path: str, *, setting: str = "data.path") -> list[FoundFile]:
     """The data files that a path means, sorted by name.
 
     Args:
-        asked: what the caller calls the path, for the advice to check it.
+        setting: what the caller calls the path, for the advice to check it.
 
     Raises:
         UserError: nothing is there, nothing matches, or a file named is no data file.
         ServerAway: a remote file system does not answer.
     """
     with advice(path):
-        return sorted(_remote(path, asked) if "://" in path else _local(os.path.expanduser(path), asked))
+        return sorted(_remote(path, setting) if "://" in path else _local(os.path.expanduser(path), setting))
 
 
 def folder_columns(name: str) -> dict[str, str]:
@@ -92,43 +92,43 @@ def _day(name: str, path: str, by: str) -> int:
         raise UserError(f"{label(path)}: {by}={value} is no date: write 2026-11-01, as data.window_by needs") from None
 
 
-def _local(path: str, asked: str) -> list[FoundFile]:
+def _local(path: str, setting: str) -> list[FoundFile]:
     if "\0" in path:
-        raise UserError(f"{asked} holds a NUL character, which no file's name can: correct it")
+        raise UserError(f"{setting} holds a NUL character, which no file's name can: correct it")
     if glob.has_magic(path) and not os.path.lexists(path):
         return _globbed(path)
     try:
-        said = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(_missing(path, asked)) from None
-    if stat.S_ISDIR(said.st_mode):
-        return _folder(path, asked)
-    return [_known(os.path.basename(path), path, said)]
+        raise UserError(_missing(path, setting)) from None
+    if stat.S_ISDIR(status.st_mode):
+        return _folder(path, setting)
+    return [_data_file(os.path.basename(path), path, status)]
 
 
-def _missing(path: str, asked: str) -> str:
+def _missing(path: str, setting: str) -> str:
     """The line for a path that is not there, with the names near it."""
     parent, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(parent):
-        return f"{path}: no such file or folder, nor is there a folder {parent}: check {asked}"
+        return f"{path}: no such file or folder, nor is there a folder {parent}: check {setting}"
     here = sorted(n for n in os.listdir(parent) if not n.startswith("."))
     near = _short(nearest(name, here)) or " (its folder is empty)"
-    return f"{path}: no such file or folder{near}: check {asked}"
+    return f"{path}: no such file or folder{near}: check {setting}"
 
 
 def _globbed(path: str) -> list[FoundFile]:
     parts = path.split("/")
     literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
     root = "/".join(literal) or ("/" if path.startswith("/") else ".")
-    found = glob.glob(path, recursive=True)
-    files = [_known(os.path.relpath(f, root), f, os.stat(f)) for f in found if not os.path.isdir(f)]
+    matches = glob.glob(path, recursive=True)
+    files = [_data_file(os.path.relpath(f, root), f, os.stat(f)) for f in matches if not os.path.isdir(f)]
     if not files:
-        what = "matches folders only: add '/*.csv'" if found else "matches no file: check the pattern"
+        what = "matches folders only: add '/*.csv'" if matches else "matches no file: check the pattern"
         raise UserError(f"{path}: {what}")
     return files
 
 
-def _folder(root: str, asked: str) -> list[FoundFile]:
+def _folder(root: str, setting: str) -> list[FoundFile]:
     """The data files under a folder, through links to folders too, each folder once."""
     files: list[FoundFile] = []
     seen: set[str] = set()
@@ -148,7 +148,7 @@ def _folder(root: str, asked: str) -> list[FoundFile]:
         files += [_regular(start + e.name, e.path, e.stat()) for e in here if e.path not in folders and kind(e.name)]
         waiting += sorted(folders, reverse=True)
     if not files:
-        raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {asked}")
+        raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {setting}")
     return files
 
 
@@ -162,38 +162,31 @@ def _check_no_table_format(folder: str, entries: Sequence["os.DirEntry[str]"]) -
             )
 
 
-def _known(name: str, path: str, said: os.stat_result | None = None) -> FoundFile:
+def _data_file(name: str, path: str, status: os.stat_result | None = None) -> FoundFile:
     if not kind(name):
         ext = PurePosixPath(name).suffix
         what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
         raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
-    return _regular(name, path, said) if said else FoundFile(name, path)
+    return _regular(name, path, status) if status else FoundFile(name, path)
 
 
-def _regular(name: str, path: str, said: os.stat_result) -> FoundFile:
+def _regular(name: str, path: str, status: os.stat_result) -> FoundFile:
     """A named pipe or a device would be waited on for ever."""
-    if not stat.S_ISREG(said.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: is not a regular file: copy its content to a .csv or .parquet file")
-    if not _is_text(path):
-        raise UserError(f"{path!a}: the name is no UTF-8 text: rename the file or its folder")
-    return FoundFile(name, path, stamp(said))
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path can be told in messages, JSON and the registry: a file system takes any bytes for a name."""
     try:
         path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    except UnicodeEncodeError:  # a file system takes any bytes for a name; messages, JSON and the registry do not
+        raise UserError(f"{path!a}: the name is no UTF-8 text: rename the file or its folder") from None
+    return FoundFile(name, path, stamp(status))
 
 
-def stamp(said: os.stat_result) -> Stamp:
+def stamp(status: os.stat_result) -> Stamp:
     """What tells any change of a file."""
-    return said.st_mtime_ns, said.st_ctime_ns, said.st_size, said.st_ino, said.st_dev
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
-def _remote(uri: str, asked: str) -> list[FoundFile]:
+def _remote(uri: str, setting: str) -> list[FoundFile]:
     """The files of a URI; ``head`` is the part of it that stands before the names below the root."""
     plain, _, query = uri.partition("?")
     tail = f"?{query}" if query else ""
@@ -201,20 +194,16 @@ def _remote(uri: str, asked: str) -> list[FoundFile]:
     system, root = open_system(head + tail)
     info = system.get_file_info(root)
     if info.type == pafs.FileType.NotFound:
-        raise UserError(f"{label(uri)}: no such file or folder: check {asked}")
+        raise UserError(f"{label(uri)}: no such file or folder: check {setting}")
     if info.type == pafs.FileType.File:
-        return [_known(PurePosixPath(root).name, uri)]
+        return [_data_file(PurePosixPath(root).name, uri)]
     wanted = re.compile(_regex(plain[len(head) + 1 :]) if head != plain else r"(?s:.*)")
-    below = [i.path[len(root.rstrip("/")) + 1 :] for i in _listing(system, root)]
+    entries = system.get_file_info(pafs.FileSelector(root, recursive=True))
+    below = [e.path[len(root.rstrip("/")) + 1 :] for e in entries if e.type == pafs.FileType.File]
     names = [n for n in below if not re.search(r"(^|/)[._]", n) and wanted.fullmatch(n) and kind(n)]
     if not names:
-        raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {asked}")
+        raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {setting}")
     return [FoundFile(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
-
-
-def _listing(system: pafs.FileSystem, root: str) -> list[pafs.FileInfo]:
-    found = system.get_file_info(pafs.FileSelector(root, recursive=True))
-    return [i for i in found if i.type == pafs.FileType.File]
 
 
 def _regex(pattern: str) -> str:
@@ -242,19 +231,28 @@ def open_file(path: str) -> pa.NativeFile:
     return system.open_input_file(inner)
 
 
-def open_data(path: str, data: pa.NativeFile) -> pa.NativeFile:
-    """What a file holds, of which these are the bytes; a packed one is unpacked into memory.
+@contextlib.contextmanager
+def opened(path: str, content: bytes | None = None) -> Iterator[pa.NativeFile]:
+    """What a file holds, at its beginning, while it is open; a packed one is unpacked into memory.
+
+    Args:
+        content: its bytes, where they are at hand.
 
     Raises:
-        UserError: it is packed, and damaged.
+        UserError: it cannot be opened or read, or is packed and damaged.
     """
-    if not path.partition("?")[0].lower().endswith(".gz"):
-        return data
-    try:
-        with data:
-            return pa.BufferReader(gzip.decompress(data.read()))
-    except (OSError, EOFError, zlib.error) as e:
-        raise UserError(f"{label(path)}: is no whole gzip file ({_short(str(e))}): write or fetch it again") from e
+    with advice(path):
+        with open_file(path) if content is None else pa.BufferReader(content) as file:
+            if not path.partition("?")[0].lower().endswith(".gz"):
+                yield file
+                return
+            packed = file.read()
+        try:
+            content = gzip.decompress(packed)
+        except (OSError, EOFError, zlib.error) as e:
+            reason = _short(str(e))
+            raise UserError(f"{label(path)}: is no whole gzip file ({reason}): write or fetch it again") from e
+        yield pa.BufferReader(content)
 
 
 def is_remote(path: str) -> bool:

@@ -4,14 +4,12 @@ Nothing is hashed: size and time of the last change have to stand still from the
 know what the file holds.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from linreg.files import faults
-from linreg.files import paths as listing
+from linreg.files import faults, paths
 
 _PROBE = 65_536
 
@@ -33,8 +31,8 @@ class DataFile:
     @classmethod
     def of(cls, path: str) -> "DataFile":
         """Look at the file; raises ``UserError`` or ``ServerAway`` where it cannot be reached."""
-        with listing.advice(path):
-            system, inner = listing.open_system(path)
+        with paths.advice(path):
+            system, inner = paths.open_system(path)
             info = system.get_file_info(inner)
             if not info.is_file:
                 raise FileNotFoundError(2, "no such file", path)
@@ -43,25 +41,21 @@ class DataFile:
     @property
     def label(self) -> str:
         """The path as messages show it: without credentials."""
-        return listing.label(self.path)
+        return paths.label(self.path)
 
     @property
     def remote(self) -> bool:
         """Whether each read asks a server."""
-        return listing.is_remote(self.path)
+        return paths.is_remote(self.path)
 
-    @contextmanager
-    def open(self) -> Iterator[pa.NativeFile]:
+    def open(self) -> AbstractContextManager[pa.NativeFile]:
         """The file, at its beginning; closed at the end."""
-        with listing.advice(self.path):
-            file = listing.open_data(self.path, listing.open_file(self.path))
-        with file:
-            yield file
+        return paths.opened(self.path)
 
     def check(self) -> None:
         """Refuse a file that is not what was found, or cannot be read: before what it held is blamed, or trusted."""
         if DataFile.of(self.path) != self:
             raise faults.changed(self.label)
-        with self.open() as file, listing.advice(self.path):
+        with self.open() as file:
             file.read_at(_PROBE, 0)
             file.read_at(_PROBE, max(0, self.size - _PROBE))

@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linreg.errors import UserError
-from linreg.files import faults, tables
-from linreg.files import paths as listing
+from linreg.files import faults, paths, tables
 from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream
 from linreg.files.partitions import HashedFile, Partition, SourceFile
@@ -65,7 +64,7 @@ def find(path: str, columns: Sequence[str]) -> list[Stream]:
         UserError: nothing is there, or a file is not what it should be: says where, and what to do.
         ServerAway: a remote file system does not answer.
     """
-    files = listing.files(path, asked="the INPUT path")
+    files = paths.files(path, setting="the INPUT path")
     streams = [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns) for file in files]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
@@ -127,9 +126,9 @@ def fitted(stream: Stream, batch: pa.RecordBatch, schema: pa.Schema) -> pa.Recor
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _mergeable(one: pa.Field, other: pa.Field) -> bool:
+def _mergeable(first: pa.Field, second: pa.Field) -> bool:
     try:
-        pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive")
+        pa.unify_schemas([pa.schema([first]), pa.schema([second])], promote_options="permissive")
     except pa.ArrowException:
         return False
     return True

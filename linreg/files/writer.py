@@ -22,9 +22,7 @@ from linreg.errors import UserError
 
 _GROUP = 1 << 25  # bytes of rows that make a row group: what is held until it is written
 _GROUP_ROWS = 1 << 20  # at most
-_PAGE_ROWS = (
-    1 << 18
-)  # a page of float32 holds Arrow's 1 MiB; its own limit of 20,000 rows makes writing a quarter slower
+_PAGE_ROWS = 1 << 18  # a page of float32 holds Arrow's 1 MiB; its own limit of 20,000 rows is a quarter slower
 
 
 def check_output(output: Path) -> None:
@@ -35,7 +33,7 @@ def check_output(output: Path) -> None:
     """
     if output.suffix.lower() not in _WRITERS:
         raise UserError(f"output {output} has no extension that says its format: end it in .csv, .parquet or .pq")
-    with _told(output):
+    with _advice(output):
         if output.is_dir() or not Path(os.path.realpath(output)).parent.is_dir():
             raise UserError(f"output {output} cannot be written: its folder must exist, and it must not be one")
     try:
@@ -53,13 +51,13 @@ def open_writer(output: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Record
     """
     check_output(output)
     place = Path(os.path.realpath(output))  # a link stays, and what it points to is replaced
-    with _told(output), tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{output.stem[:100]}-") as scratch:
-        whole = Path(scratch) / output.name
-        with _WRITERS[output.suffix.lower()](str(whole), schema) as writer:
+    with _advice(output), tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{output.stem[:100]}-") as scratch:
+        complete = Path(scratch) / output.name
+        with _WRITERS[output.suffix.lower()](str(complete), schema) as writer:
             yield lambda batch: _write(output, writer, batch)
         with suppress(FileNotFoundError):
-            shutil.copymode(place, whole)  # who may read the old file may read the new one, and nobody else
-        os.replace(whole, place)
+            shutil.copymode(place, complete)  # who may read the old file may read the new one, and nobody else
+        os.replace(complete, place)
 
 
 class _ParquetWriter:
@@ -98,12 +96,12 @@ _WRITERS: dict[str, Callable[[str, pa.Schema], AbstractContextManager[_ParquetWr
 
 
 def _write(output: Path, writer: _ParquetWriter | pacsv.CSVWriter, batch: pa.RecordBatch) -> None:
-    with _told(output):
+    with _advice(output):
         writer.write_batch(batch)
 
 
 @contextmanager
-def _told(output: Path) -> Iterator[None]:
+def _advice(output: Path) -> Iterator[None]:
     """What the operating system says of writing, in a line."""
     try:
         yield

@@ -62,11 +62,7 @@ def epoch_blocks(rows: int, batch_size: int, *, seed: int, epoch: int) -> Blocks
 
 def epoch_order(rows: int, batch_size: int, *, seed: int, epoch: int) -> Index:
     """A permutation of ``range(rows)``: the rows in the order of the epoch."""
-    return order_of(epoch_blocks(rows, batch_size, seed=seed, epoch=epoch), rows)
-
-
-def order_of(blocks: Blocks, rows: int) -> Index:
-    """The rows in the order that blocks of ``rows`` rows say."""
+    blocks = epoch_blocks(rows, batch_size, seed=seed, epoch=epoch)
     full, size = rows // blocks.size, blocks.size
     order_CS = np.empty((full, size), np.int64)
     place_CS = scrambled(np.arange(size, dtype=np.uint32), blocks.keys_C3[:full, :, None], size)

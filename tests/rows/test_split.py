@@ -14,44 +14,29 @@ from hypothesis import strategies as st
 
 from linreg.errors import UserError
 from linreg.rows import split
-from linreg.rows import splitmix as hashing
+from tests.rows.test_splitmix import mixed
 
 
 def column(values: object, kind: pa.DataType | None = None) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(values, kind)])
 
 
-def splitmix(z: int) -> int:
-    """splitmix64's output, in Python's integers."""
-    mask = 2**64 - 1
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-    return z ^ (z >> 31)
-
-
 def test_row_numbers_are_hashed_as_splitmix64_does() -> None:
     start = xxhash.xxh3_64_intdigest(b"7\0test\x002026/a")
-    expected = [(splitmix((start + n * 0x9E3779B97F4A7C15) % 2**64) >> 11) / 2**53 for n in range(1, 40_001)]
+    expected = [(mixed((start + n * 0x9E3779B97F4A7C15) % 2**64) >> 11) / 2**53 for n in range(1, 40_001)]
     assert split.unit_hash("2026/a.csv", 40_000, seed=7, salt="test").tolist() == expected
-
-
-def test_splitmix64_gives_its_published_numbers() -> None:
-    """The first outputs for seed 1234567, as in the reference implementations."""
-    assert splitmix(1234567 + 0x9E3779B97F4A7C15) == 6457827717110365317
-    found = hashing.mix(np.array([1234567 + 0x9E3779B97F4A7C15], np.uint64))
-    assert found.tolist() == [6457827717110365317]
 
 
 def test_key_texts_are_hashed_eight_bytes_at_a_time() -> None:
     texts = ["", "a", "abcdefgh", "abcdefghi", "übergrößenträger"]
     start = xxhash.xxh3_64_intdigest(b"0\0test\0")
     golden, mask = 0x9E3779B97F4A7C15, 2**64 - 1
-    for text, found in zip(texts, split.unit_hash("", 5, [column(texts)], seed=0, salt="test"), strict=True):
+    for text, hashed in zip(texts, split.unit_hash("", 5, [column(texts)], seed=0, salt="test"), strict=True):
         raw = text.encode()
-        state = splitmix((start + (len(raw) + 1) * golden) & mask)
+        state = mixed((start + (len(raw) + 1) * golden) & mask)
         for i in range(0, len(raw), 8):
-            state = splitmix(((state ^ int.from_bytes(raw[i : i + 8], "little")) + golden) & mask)
-        assert found == (state >> 11) / 2**53
+            state = mixed(((state ^ int.from_bytes(raw[i : i + 8], "little")) + golden) & mask)
+        assert hashed == (state >> 11) / 2**53
 
 
 @pytest.mark.parametrize("keys", [[], [column(np.arange(100_000))], [column([f"row {i}" for i in range(100_000)])]])
@@ -109,15 +94,15 @@ def test_a_key_decides_whatever_the_file_and_the_row() -> None:
 
 def test_chunks_and_slices_of_a_key_change_nothing() -> None:
     texts = [f"k{i}" for i in range(100)]
-    whole = split.unit_hash("", 60, [column(texts[20:80])], seed=0, salt="test")
+    single = split.unit_hash("", 60, [column(texts[20:80])], seed=0, salt="test")
     pieces = pa.chunked_array([pa.array(texts).slice(20, 25), pa.array(texts).slice(45, 35)])
-    assert split.unit_hash("", 60, [pieces], seed=0, salt="test").tolist() == whole.tolist()
+    assert split.unit_hash("", 60, [pieces], seed=0, salt="test").tolist() == single.tolist()
 
 
 def test_the_columns_of_a_key_are_kept_apart() -> None:
     pairs = [(["ab"], ["c"]), (["a"], ["bc"]), (["abc"], [""]), ([""], ["abc"]), (["c"], ["ab"])]
-    found = {split.unit_hash("", 1, [column(a), column(b)], seed=0, salt="test")[0] for a, b in pairs}
-    assert len(found) == 5
+    hashes = {split.unit_hash("", 1, [column(a), column(b)], seed=0, salt="test")[0] for a, b in pairs}
+    assert len(hashes) == 5
 
 
 DAY = datetime.date(2026, 1, 5)
@@ -152,8 +137,8 @@ def test_a_key_means_the_same_in_parquet_and_in_csv(tmp_path: Path, values: list
 @given(st.lists(st.floats(allow_infinity=False), min_size=1))
 def test_any_float_key_means_the_same_in_csv(values: list[float]) -> None:
     text = pd.Series(values).to_csv(index=False, header=False).splitlines()
-    found = split.key_text(column(["" if t == '""' else t for t in text])).to_pylist()
-    assert found == split.key_text(column(values, pa.float64())).to_pylist()
+    keys = split.key_text(column(["" if t == '""' else t for t in text])).to_pylist()
+    assert keys == split.key_text(column(values, pa.float64())).to_pylist()
 
 
 def test_key_texts_are_what_a_person_would_write() -> None:
