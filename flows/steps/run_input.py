@@ -11,7 +11,7 @@ from linreg.files.partitions import Partition
 from linreg.ingest.dataset import Dataset
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import Record

@@ -14,7 +14,7 @@ import numpy as np
 
 from linreg.metrics import Float, mean_r2, r2_of
 from linreg.model import LinearModel
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.subset import subset
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from linreg.errors import UserError
 from linreg.evaluation.predict import Float, predict, values
-from linreg.evaluation.unscorable import may_be_unscorable, refuse
+from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.stream import Stream
 from linreg.files.writer import check_output, open_writer

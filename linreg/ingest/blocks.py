@@ -29,7 +29,7 @@ from linreg.files.stream import Stream
 from linreg.ingest import checks
 from linreg.ingest.part import FOLD, RECORDED, Mask, PartitionRows, Role, among, counted, group_mask, picked
 from linreg.moments import from_rows as leaves
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import merge
 from linreg.moments.ranges import Ranges
 from linreg.rows import split

@@ -28,7 +28,7 @@ from linreg.ingest.dataset import Dataset, assembled, sorted_by_name
 from linreg.ingest.part import FOLD, RECORDED, PartitionRows, among, picked
 from linreg.moments import from_rows as leaves
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import Record, gapped_by, joined

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
 
 NARROW = 128  # K from which a stack of factors saves no time, and takes memory

@@ -1,6 +1,7 @@
 """From rows to their record: the moments of all of them, and of each partition, gaps filled in.
 
-The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``missing``.
+The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and
+``missing_values``.
 
 Shapes: N rows, F features.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from linreg.errors import UserError
 from linreg.moments import from_rows as leaves
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread

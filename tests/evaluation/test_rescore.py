@@ -6,7 +6,7 @@ import pytest
 from linreg.evaluation.rescore import mismatch, scores
 from linreg.metrics import regression_metrics
 from linreg.model import LinearModel
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 
 FEATURES, TARGETS = ("a", "b", "c"), ("y", "q")
 

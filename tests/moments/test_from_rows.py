@@ -11,7 +11,7 @@ import pytest
 
 from flows.results import outcome
 from linreg.moments import from_rows
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge_by
 from linreg.moments.training_record import gapped_by, record
 from linreg.rows.rows import LEAF, Rows

@@ -40,7 +40,7 @@ from linreg.tutorial import (
     gradients,
     mse,
     one_epoch,
-    printed,
+    printed_numbers,
     regression_model,
     step,
     tensors,
@@ -243,14 +243,14 @@ def test_a_second_descent_goes_on_where_the_first_one_ended() -> None:
 
 def test_the_tutorials_own_ending_is_above_the_best_possible_loss_and_where_its_start_can_lead() -> None:
     objective = Objective.of(moments_of(X5, Y5))
-    assert objective.optimum_loss < printed.ENDING_LOSS
+    assert objective.optimum_loss < printed_numbers.ENDING_LOSS
     starts = np.random.default_rng(1).standard_normal((50_000, 4, 2))
     after = [np.linalg.matrix_power(np.eye(4) - 2e-6 * DESIGN5.T @ DESIGN5, t) for t in (0, 999)]
     away = starts - np.linalg.lstsq(DESIGN5, Y5, rcond=None)[0]
     begin, end = (objective.optimum_loss + ((DESIGN5 @ p @ away) ** 2).mean(axis=(1, 2)) for p in after)
-    alike = end[np.abs(begin / printed.STARTING_LOSS - 1) < 0.02]
+    alike = end[np.abs(begin / printed_numbers.STARTING_LOSS - 1) < 0.02]
     assert len(alike) > 500
-    assert alike.min() < printed.ENDING_LOSS < alike.max()
+    assert alike.min() < printed_numbers.ENDING_LOSS < alike.max()
 
 
 def test_a_rate_that_is_too_large_is_told_with_the_largest_stable_one() -> None:
@@ -292,7 +292,7 @@ descend(x, y, *draw_parameters(1, 1), epochs=50, progress={})
 
 def at_the_printed_linear() -> nn.Linear:
     model = nn.utils.skip_init(nn.Linear, 3, 2)
-    start = {"weight": printed.LINEAR_WEIGHT_OF, "bias": printed.LINEAR_BIAS_O}
+    start = {"weight": printed_numbers.LINEAR_WEIGHT_OF, "bias": printed_numbers.LINEAR_BIAS_O}
     model.load_state_dict({name: torch.tensor(value) for name, value in start.items()})
     return model
 
@@ -322,7 +322,7 @@ def test_the_printed_linear_layer_has_the_printed_loss() -> None:
     x, y = tensors(X15, Y15)
     residual = np.column_stack([np.ones(15), X15]).T @ (model(x) - y).detach().double().numpy()
     allowed = HALF_UNIT * np.abs(2 / Y15.size * residual).sum() * 1.001 + HALF_UNIT
-    assert abs(mse_loss(model(x), y).item() - printed.LINEAR_LOSS) <= allowed
+    assert abs(mse_loss(model(x), y).item() - printed_numbers.LINEAR_LOSS) <= allowed
 
 
 def test_fit_prints_every_tenth_epoch_as_the_tutorial_does(capsys) -> None:
@@ -357,7 +357,7 @@ def test_fit_takes_the_loss_below_where_it_began_and_not_below_the_best_possible
     fit(100, model, mse_loss, torch.optim.SGD(model.parameters(), lr=1e-5), loader())
     objective = Objective.of(moments_of(X15, Y15))
     loss = objective.loss(stack(model.weight, model.bias))
-    assert objective.optimum_loss < loss < printed.LINEAR_LOSS / 100
+    assert objective.optimum_loss < loss < printed_numbers.LINEAR_LOSS / 100
     assert capsys.readouterr().err == ""
 
 
@@ -376,8 +376,9 @@ def test_a_loader_without_a_batch_is_told() -> None:
 def test_the_librarys_printed_numbers_are_the_tutorials() -> None:
     numbers = (tables.PRINTED_PREDICTIONS, PRINTED_LOSS, tables.PRINTED_WEIGHT_GRADIENT, tables.PRINTED_BIAS_GRADIENT)
     expected = np.concatenate([np.ravel(n) for n in (*numbers, PRINTED_NEXT_LOSS)])
-    assert check.printed_numbers().tolist() == expected.tolist()
-    assert (printed.WEIGHT_OF.tolist(), printed.BIAS_O.tolist()) == (PRINTED_WEIGHT.tolist(), PRINTED_BIAS.tolist())
+    assert check.printed_in_order().tolist() == expected.tolist()
+    assert (printed_numbers.WEIGHT_OF == PRINTED_WEIGHT).all()
+    assert (printed_numbers.BIAS_O == PRINTED_BIAS).all()
 
 
 def test_the_tables_that_ship_are_the_tutorials() -> None:
@@ -409,8 +410,8 @@ def test_with_the_cut_off_decimals_restored_all_twenty_numbers_are_the_printed_o
     assert np.abs(theta_P - np.concatenate([PRINTED_WEIGHT.ravel(), PRINTED_BIAS])).max() <= HALF_UNIT * (1 + 1e-9)
     theta = np.vstack([theta_P[6:], theta_P[:6].reshape(2, 3).T])
     assert numbers == pytest.approx(np.concatenate([v.ravel() for v in from_numpy(theta).values()]), rel=1e-12)
-    steps = np.spacing(np.abs(check.printed_numbers()).astype(np.float32))  # what float32 resolves there
-    assert (np.abs(numbers - check.printed_numbers()) <= 2 * np.maximum(HALF_UNIT, steps)).all()
+    steps = np.spacing(np.abs(check.printed_in_order()).astype(np.float32))  # what float32 resolves there
+    assert (np.abs(numbers - check.printed_in_order()) <= 2 * np.maximum(HALF_UNIT, steps)).all()
 
 
 def test_the_command_prints_the_table_from_any_folder(tmp_path) -> None:

@@ -13,7 +13,7 @@ from linreg import config_file
 from linreg.config import TrainConfig
 from linreg.files import partitions
 from linreg.ingest.dataset import load
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import record
 from linreg.rows import split

@@ -8,7 +8,7 @@ from mpmath import mp
 from sklearn.impute import SimpleImputer
 
 from linreg.errors import UserError
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.moments.training_record import joined
 
