@@ -16,15 +16,13 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from bench import rational, strd
+from bench import data, rational, strd
 from bench.harness import Result, peer
 from bench.strd import Float, Reference
 from linreg.config import TrainConfig
 from linreg.moments import from_rows as leaves
 from linreg.moments.moments import Moments, Solution
-from linreg.rows.rows import Rows
 from linreg.training.fit import fit
 
 MOST = 15.0  # digits: what float64 can hold, and as many as are certified
@@ -119,7 +117,7 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
         "ours": lambda x, y: _exact(x, y, standardize=False) if through else _record(x, y, 1, through),
         "ours, standardized": lambda x, y: _exact(x, y, standardize=True) if through else _record(x, y, 1, through),
         "ours, 3 leaves": lambda x, y: _record(x, y, 3, through),
-        "ours, compiled": lambda x, y: _solved(leaves.moments(_rows(x, y), way="R")[0], through),
+        "ours, compiled": lambda x, y: _solved(leaves.moments(data.rows(x, y[:, None]), way="R")[0], through),
     }
     peers = {
         "numpy": lambda x, y: _numpy(x, y, through, rcond=0),
@@ -135,8 +133,8 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
 
 
 def _record(x_NF: Float, y_N: Float, leaves: int, intercept: bool) -> Fitted:
-    names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
-    return _solved(Moments.of(np.array_split(np.column_stack([x_NF, y_N]), leaves), *names), intercept)
+    blocks = np.array_split(np.column_stack([x_NF, y_N]), leaves)
+    return _solved(Moments.of(blocks, *data.names(x_NF.shape[1])), intercept)
 
 
 def _solved(moments: Moments, intercept: bool) -> Fitted:
@@ -149,15 +147,9 @@ def _solved(moments: Moments, intercept: bool) -> Fitted:
 
 def _exact(x_NF: Float, y_N: Float, *, standardize: bool) -> Fitted:
     """Through the trainer: the model's slopes and intercept in the data's own units."""
-    fitted = fit(_rows(x_NF, y_N), TrainConfig(trainer="exact", standardize=standardize))
+    fitted = fit(data.rows(x_NF, y_N[:, None]), TrainConfig(trainer="exact", standardize=standardize))
     parameters_P = np.concatenate([fitted.model.intercept_O, fitted.model.weight_OF[0]])
     return _ours(parameters_P, fitted.objective.moments, fitted.objective.moments.solve())
-
-
-def _rows(x_NF: Float, y_N: Float) -> Rows:
-    names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
-    columns = dict(zip((*names[0], "y"), np.column_stack([x_NF, y_N]).T.copy(), strict=True))
-    return Rows([pa.table(columns)], *names)
 
 
 def _ours(parameters_P: Float, moments: Moments, solution: Solution) -> Fitted:

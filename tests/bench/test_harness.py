@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import __main__ as command
-from bench import fullbatch, harness, lookups, pipeline, predict
+from bench import data, fullbatch, harness, lookups, pipeline, predict
 from bench.harness import Result, in_turn, less_is_better, more_is_better, table
 
 KEYS = {"case", "unit", "ours", "against", "ratio", "target"}
@@ -48,7 +48,7 @@ def test_predict_runs_all_contenders_and_they_agree():
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 def test_predict_without_polars_leaves_it_out_and_says_so(monkeypatch):
-    monkeypatch.setattr(predict, "_installed", lambda _name: False)
+    monkeypatch.setattr(predict, "peer", lambda _name: None)
     (found,) = predict.run(rows=100, features=2, rounds=1)
     assert set(found.against) == {"pyfunc on pandas", "arrow copy"} == set(found.target)
     assert "polars is not installed" in found.note
@@ -149,13 +149,13 @@ def test_an_unknown_case_is_told(capsys):
 
 
 def test_contenders_that_disagree_stop_the_case(monkeypatch):
-    data = fullbatch._rows(500)
-    fullbatch._check_the_same(data, 10)
+    rows = data.rows(*data.arrays(500, 3, 2))
+    fullbatch._check_the_same(rows, 10)
     monkeypatch.setattr(fullbatch, "_loop", lambda *_: (torch.zeros(2, 3), torch.zeros(2)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        fullbatch._check_the_same(data, 10)
+        fullbatch._check_the_same(rows, 10)
 
 
 def test_the_data_are_the_same_every_time():
-    first, second = (fullbatch._rows(10).arrays()[0] for _ in range(2))
+    first, second = (data.arrays(10, 3)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
