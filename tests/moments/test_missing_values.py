@@ -1,12 +1,16 @@
 """Records of rows with gaps: against the rows filled in at once, however they are cut into blocks and files."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mpmath import mp
 from sklearn.impute import SimpleImputer
 
+from bench import rational
+from bench.digits import digits
 from linreg.errors import UserError
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
@@ -114,23 +118,19 @@ def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) 
     found = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
     whole = filled(z, np.ones(300))
     truth = exact_slopes(x, y)
-    ours, plain = (digits_of(w, truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
+    ours, plain = (digits(w.ravel(), truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
     assert ours >= plain - 0.5
 
 
-def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> np.ndarray:
-    """Least-squares slopes (O, F) in 60 digits, NaN filled with the column's mean, which no float64 has to hold."""
-    with mp.workdps(60):
-        columns = [[mp.mpf(v) for v in c if v == v] for c in x_NF.T.tolist()]
-        means = [mp.fsum(c) / len(c) for c in columns]
-        rows = [[1, *(m if v != v else mp.mpf(v) for v, m in zip(row, means, strict=True))] for row in x_NF.tolist()]
-        design, y = mp.matrix(rows), mp.matrix(y_NO.tolist())
-        solved = [mp.lu_solve(design.T * design, design.T * y[:, o]) for o in range(y_NO.shape[1])]
-        return np.array([[float(v) for v in column][1:] for column in solved])
-
-
-def digits_of(found: np.ndarray, truth: np.ndarray) -> float:
-    return float(-np.log10(np.abs(found / truth - 1).max() + 1e-16))
+def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> list[Decimal]:
+    """Least-squares slopes of all targets, NaN filled with the column's mean, which no float64 has to hold."""
+    columns = [[Fraction(v) for v in c if v == v] for c in x_NF.T.tolist()]
+    means = [sum(c, Fraction(0)) / len(c) for c in columns]
+    design = [
+        [Fraction(1), *(m if v != v else Fraction(v) for v, m in zip(row, means, strict=True))] for row in x_NF.tolist()
+    ]
+    solutions = [rational.certify(design, list(map(Fraction, y_N)), centred=True) for y_N in y_NO.T.tolist()]
+    return [slope for solution in solutions for slope in solution.parameters_P[1:]]
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
