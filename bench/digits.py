@@ -21,7 +21,7 @@ from bench import data, rational, strd
 from bench.harness import Result, peer
 from bench.strd import Float, Reference
 from linreg.config import TrainConfig
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.moments import Moments, Solution
 from linreg.training.fit import fit
 
@@ -117,7 +117,7 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
         "ours": lambda x, y: _exact(x, y, standardize=False) if through else _record(x, y, 1, through),
         "ours, standardized": lambda x, y: _exact(x, y, standardize=True) if through else _record(x, y, 1, through),
         "ours, 3 leaves": lambda x, y: _record(x, y, 3, through),
-        "ours, compiled": lambda x, y: _solved(leaves.moments(data.rows(x, y[:, None]), way="R")[0], through),
+        "ours, compiled": lambda x, y: _solved(from_rows.moments(data.rows(x, y[:, None]), method="R")[0], through),
     }
     peers = {
         "numpy": lambda x, y: _numpy(x, y, through, rcond=0),

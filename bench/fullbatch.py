@@ -7,7 +7,7 @@ from bench import data
 from bench.harness import Result, in_turn, less_is_better, load, seconds
 from linreg.config import TrainConfig
 from linreg.moments.moments import Moments
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.training.fit import Fit, fit
 from linreg.training.trainers.contract import seeded_start
@@ -24,7 +24,7 @@ def run(*, rows: int = 4_000_000, epochs: int = 1000, loop_epochs: int = 10, rou
         {
             "ours": lambda: seconds(lambda: _ours(table, epochs)),
             "autograd loop": lambda: seconds(lambda: _loop(x_NF, y_NO, loop_epochs), times=epochs / loop_epochs),
-            "one pass": lambda: seconds(lambda: record(table)),
+            "one pass": lambda: seconds(lambda: record_rows(table)),
         },
         rounds,
     )

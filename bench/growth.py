@@ -23,7 +23,7 @@ from linreg.config import DataConfig
 from linreg.evaluation.score_files import score
 from linreg.ingest.read import read_dataset
 from linreg.model import LinearModel
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 
 FEATURES = 16  # where rows grow
 TIMES = (1, 10, 100)  # files
@@ -105,7 +105,7 @@ def _cost(work: str, path: str, features: int) -> tuple[float, float]:
 
 def main(work: str, path: str, features: str) -> None:
     """One size. A small file and a compiled leaf go first: nothing is compiled or imported on the clock."""
-    leaves.moments(data.rows(*data.arrays(1000, int(features))), way="R")
+    from_rows.moments(data.rows(*data.arrays(1000, int(features))), method="R")
     with tempfile.TemporaryDirectory() as folder:
         WORK[work](str(data.parquet(Path(folder) / "small.parquet", 1000, int(features))), int(features))
     (elapsed,) = seconds(lambda: WORK[work](path, int(features)))

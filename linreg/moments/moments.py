@@ -11,7 +11,6 @@ LeVeque 1983 (merging centred sums).
 """
 
 import json
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -112,13 +111,7 @@ class Moments:
             UserError: there is no row.
         """
         names = tuple(features), tuple(targets)
-        pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
-        # one thread: narrow panels lose time to a second, and the bits must not hang on how many there are
-        with one_thread():
-            leaves = [cls.leaf(block, *names, weight_N) for block, weight_N in pairs if len(block)]
-        if not leaves:
-            raise UserError("there are no rows to learn from: check data.path and the split")
-        return merge(leaves)
+        return record_blocks(lambda z_NP, weight_N: cls.leaf(z_NP, *names, weight_N), blocks, weights)
 
     @classmethod
     def leaf(
@@ -277,16 +270,23 @@ class Moments:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 
 
+def record_blocks(
+    record: Callable[[Float, Float | None], Mergeable], blocks: Iterable[Float], weights: Iterable[Float] | None
+) -> Mergeable:
+    """``record`` of each block of rows and its weights, merged; raises ``UserError`` where there is no row."""
+    pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
+    with one_thread():  # narrow panels lose time to a second, and the bits must not hang on how many there are
+        records = [record(z_NP, weight_N) for z_NP, weight_N in pairs if len(z_NP)]
+        if not records:
+            raise UserError("there are no rows to learn from: check data.path and the split")
+        return merge(records)
+
+
 def merge(records: Sequence[Mergeable]) -> Mergeable:
     """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits."""
-    return merge_by(operator.add, records)
-
-
-def merge_by(add: Callable[[Mergeable, Mergeable], Mergeable], records: Sequence[Mergeable]) -> Mergeable:
-    """The same with another way to add two."""
     while len(records) > 1:
         pairs = zip(records[::2], records[1::2], strict=False)
-        records = [add(a, b) for a, b in pairs] + [*records[len(records) & ~1 :]]
+        records = [a + b for a, b in pairs] + [*records[len(records) & ~1 :]]
     return records[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from linreg.moments.merge import merge_alike, merge_gapped
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import gapped_by
+from linreg.moments.training_record import record_partition
 from linreg.rows.rows import Rows
 
 
@@ -26,5 +26,5 @@ def test_merging_level_by_level_has_the_bits_of_one_addition_after_the_other(cou
 
 def test_records_with_gaps_merge_as_ever() -> None:
     tables = [pa.table({"a": [1.0, None, 4.0, 2.0], "y": [1.0, 2.0, 3.0, i]}) for i in (0.0, 5.0, 6.0)]
-    parts = [gapped_by(Rows([t], ("a",), ("y",), gaps=True))[0] for t in tables]
+    parts = [record_partition(Rows([t], ("a",), ("y",), gaps=True))[0] for t in tables]
     assert merge_gapped(parts).moments.root_KK.tobytes() == merge(parts).moments.root_KK.tobytes()

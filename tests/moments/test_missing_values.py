@@ -14,7 +14,7 @@ from bench.digits import digits
 from linreg.errors import UserError
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import joined
+from linreg.moments.training_record import merge_partitions
 
 FEATURES, TARGETS = ("a", "b", "c"), ("y", "q")
 
@@ -67,7 +67,7 @@ def test_filling_file_by_file_would_be_wrong_and_is_not_what_happens() -> None:
     z[:30, 0] += 5  # the first file has another mean
     files = [z[:30], z[30:]]
     apart = np.vstack([filled(f, np.ones(30)) for f in files])
-    record = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files])
+    record = merge_partitions([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files])
     same(record.moments, Moments.of([filled(z, np.ones(60))], FEATURES, TARGETS))
     assert record.moments.solve().weight_OF != pytest.approx(
         Moments.of([apart], FEATURES, TARGETS).solve().weight_OF, rel=1e-2
@@ -115,7 +115,7 @@ def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) 
     x[:100, 0] = np.nan
     z = np.column_stack([x, y])
     files = np.split(z, 3) if first else np.split(z, 3)[::-1]
-    found = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
+    found = merge_partitions([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
     whole = filled(z, np.ones(300))
     truth = exact_slopes(x, y)
     ours, plain = (digits(w.ravel(), truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
@@ -141,7 +141,7 @@ def test_a_constant_with_gaps_is_constant_though_a_file_has_none_of_it(empty: in
         z = rng.normal(size=(5 * rows, 5))
         z[:, 1] = np.where(rng.random(5 * rows) < 0.3, np.nan, 0.3)
         z[empty * rows : (empty + 1) * rows, 1] = np.nan
-        record = joined([MomentsWithGaps.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
+        record = merge_partitions([MomentsWithGaps.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
         assert record.spread_P[1] == 0
         assert record.solve().deficient == ("b",)
 

@@ -9,7 +9,7 @@ from bench import rational
 from bench.digits import digits
 from linreg.moments import from_rows, on_device
 from linreg.moments.moments import Moments, upright
-from linreg.moments.training_record import gapped_by, record
+from linreg.moments.training_record import record_partition, record_rows
 from linreg.rows.rows import LEAF, Rows
 from tests.moments.test_from_rows import by_numpy, close, rows_of, table_of
 
@@ -104,6 +104,6 @@ def test_a_partition_with_gaps_is_recorded_on_the_cpu_and_the_others_on_the_devi
     whole = pa.table({"a": [1.0, 2.0, 4.0], "y": [1.0, 2.0, 3.0]})
     gappy = pa.table({"a": [None, 2.0, 5.0], "y": [0.0, 2.0, 3.0]})
     rows = Rows([whole, gappy], ("a",), ("y",), gaps=True)
-    assert [gapped_by(part, device)[1] for part in rows.partitions()] == [from_rows.DEVICE, from_rows.NUMPY]
-    close(record(rows, device).moments, record(rows).moments, 1e-12)
-    assert record(rows, device).filled == 1
+    assert [record_partition(part, device)[1] for part in rows.partitions()] == [from_rows.DEVICE, from_rows.NUMPY]
+    close(record_rows(rows, device).moments, record_rows(rows).moments, 1e-12)
+    assert record_rows(rows, device).filled == 1

@@ -12,7 +12,7 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.selection import fit_many as sweep
 from linreg.selection.fit_many import fit_many
@@ -90,7 +90,7 @@ def test_a_chunk_of_epochs_has_the_numbers_of_one_epoch_after_the_other(kind: st
     for config in [config for config in configs if config.trainer == "gram"]:
         in_chunks = fit(ROWS, config, validation=validation)
         choice = prepare(config, validation=validation, start=None)
-        training = choice.on(Objective.trained(record(ROWS).moments, config), None)
+        training = choice.on(Objective.trained(record_rows(ROWS).moments, config), None)
         assert same(finish(training, *loop(training, validation, None), gaps=False), in_chunks)
 
 
