@@ -41,8 +41,7 @@ def test_the_loss_is_that_of_the_rows_at_any_parameters(standardize: bool, decay
 def test_the_gradient_is_that_of_finite_differences_and_zero_at_the_optimum(standardize: bool, decay: float) -> None:
     objective = Objective.of(moments_of(X15, Y15), standardize=standardize, weight_decay=decay)
     z, theta = trained(X15, standardize=standardize), np.random.default_rng(1).normal(size=(4, 2))
-    basis, values = objective.basis_DD, objective.eigenvalues_D[:, None]
-    ours = basis @ (values * (basis.T @ (theta - objective.optimum_DO)))
+    ours = objective.gradient(theta)
     step = np.zeros_like(theta)
     for i in np.ndindex(theta.shape):
         step[i] = 1e-3  # the loss is a parabola: the centred difference has no error of its own
@@ -89,6 +88,7 @@ def test_eigenvalues_and_basis_are_the_hessians(standardize: bool, decay: float)
     assert values[:-1] == pytest.approx(truth[:-1], rel=1e-10)
     assert values[-1] == pytest.approx(truth[-1], rel=1e-8)  # h itself was rounded, at a condition of 2e6
     assert basis @ np.diag(values) @ basis.T == pytest.approx(h, rel=1e-11, abs=1e-12 * values[0])
+    assert objective.curvature_D == pytest.approx(np.diag(h), rel=1e-12)
     assert objective.condition_number == pytest.approx(truth[0] / truth[-1], rel=1e-8)
 
 

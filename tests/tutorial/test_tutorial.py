@@ -5,7 +5,6 @@ fourth decimal. The bound in ``linreg.tutorial.check`` is held against parameter
 """
 
 import contextlib
-import io
 import math
 import os
 import pty
@@ -30,7 +29,7 @@ from linreg.errors import UserError
 from linreg.least_squares.objective import Objective, largest_stable_rate
 from linreg.training.convergence import parameters_after, recorded_epochs
 from linreg.training.plan import epochs_until
-from linreg.training.trainers.contract import seeded_start, stack
+from linreg.training.trainers.contract import seeded_start
 from linreg.tutorial import (
     check,
     crops,
@@ -181,15 +180,11 @@ def test_gradients_add_up_until_they_are_zeroed() -> None:
     once, _ = gradients(mse(regression_model(x, weight, bias), y), weight, bias)
     twice, _ = gradients(mse(regression_model(x, weight, bias), y), weight, bias)
     assert torch.equal(twice, 2 * once)
-    zero_gradients(weight, bias)
+    zero_gradients(weight, bias, *draw_parameters(3, 2))  # where there are any
     assert not weight.grad.any()
     assert not bias.grad.any()
     again, _ = gradients(mse(regression_model(x, weight, bias), y), weight, bias)
     assert torch.equal(again, once)
-
-
-def test_zeroing_what_has_no_gradient_yet_does_nothing() -> None:
-    zero_gradients(*draw_parameters(3, 2))
 
 
 def test_an_update_subtracts_the_rate_times_the_gradient_and_leaves_the_gradient() -> None:
@@ -302,20 +297,6 @@ def loader(**how) -> DataLoader:
     return DataLoader(TensorDataset(*tensors(X15, Y15)), batch_size=5, shuffle=True, generator=generator, **how)
 
 
-def test_a_data_set_is_sliced_into_rows_of_both_tables() -> None:
-    x, y = TensorDataset(*tensors(X15, Y15))[0:3]
-    assert (x.tolist(), y.tolist()) == (X5[:3].tolist(), Y5[:3].tolist())
-
-
-def test_the_loader_hands_out_every_row_once_in_three_shuffled_batches_of_five() -> None:
-    batches = list(loader())
-    assert [(tuple(x.shape), tuple(y.shape)) for x, y in batches] == [((5, 3), (5, 2))] * 3
-    rows = torch.cat([torch.cat(batch, dim=1) for batch in batches]).tolist()
-    table = np.hstack([X15, Y15]).tolist()
-    assert sorted(rows) == sorted(table)
-    assert rows != table
-
-
 def test_the_printed_linear_layer_has_the_printed_loss() -> None:
     model = at_the_printed_linear()
     assert [tuple(p.shape) for p in model.parameters()] == [(2, 3), (2,)]
@@ -325,20 +306,9 @@ def test_the_printed_linear_layer_has_the_printed_loss() -> None:
     assert abs(mse_loss(model(x), y).item() - printed_numbers.LINEAR_LOSS) <= allowed
 
 
-def test_fit_prints_every_tenth_epoch_as_the_tutorial_does(capsys) -> None:
-    model, train_dl = at_the_printed_linear(), loader()
-    fit(100, model, mse_loss, torch.optim.SGD(model.parameters(), lr=1e-5), train_dl)
-    lines = capsys.readouterr().out.splitlines()
-    assert [re.sub(r"\d+\.\d{4}$", "?", line) for line in lines] == [
-        f"Epoch [{epoch}/100], Loss: ?" for epoch in range(10, 101, 10)
-    ]
-
-
-def test_fit_is_the_loop_written_out() -> None:
+def test_fit_is_the_loop_written_out_and_prints_every_tenth_epoch_as_the_tutorial_does(capsys) -> None:
     model, twin = at_the_printed_linear(), at_the_printed_linear()
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        fit(20, model, mse_loss, torch.optim.SGD(model.parameters(), lr=1e-5), loader())
+    fit(20, model, mse_loss, torch.optim.SGD(model.parameters(), lr=1e-5), loader())
     optimizer, batches, losses = torch.optim.SGD(twin.parameters(), lr=1e-5), loader(), []
     for _ in range(20):
         for x, y in batches:
@@ -349,16 +319,8 @@ def test_fit_is_the_loop_written_out() -> None:
         losses.append(loss.item())
     assert torch.equal(model.weight, twin.weight)
     assert torch.equal(model.bias, twin.bias)
-    assert re.findall(r"Loss: (.*)", out.getvalue()) == [f"{losses[9]:.4f}", f"{losses[19]:.4f}"]
-
-
-def test_fit_takes_the_loss_below_where_it_began_and_not_below_the_best_possible(capsys) -> None:
-    model = at_the_printed_linear()
-    fit(100, model, mse_loss, torch.optim.SGD(model.parameters(), lr=1e-5), loader())
-    objective = Objective.of(moments_of(X15, Y15))
-    loss = objective.loss(stack(model.weight, model.bias))
-    assert objective.optimum_loss < loss < printed_numbers.LINEAR_LOSS / 100
-    assert capsys.readouterr().err == ""
+    lines = f"Epoch [10/20], Loss: {losses[9]:.4f}\nEpoch [20/20], Loss: {losses[19]:.4f}\n"
+    assert tuple(capsys.readouterr()) == (lines, "")
 
 
 def test_a_loader_without_a_batch_is_told() -> None:
@@ -470,20 +432,6 @@ def test_the_walk_is_the_loop_taken_one_step_at_a_time() -> None:
         theta = theta - 1e-5 * 2 / Y5.size * DESIGN5.T @ (DESIGN5 @ theta - Y5)
 
 
-def test_the_gradient_and_curvature_of_the_record_are_those_of_the_rows() -> None:
-    objective = Objective.of(moments_of(X5, Y5))
-    slope = from_numpy(THETA)
-    assert objective.gradient(THETA) == pytest.approx(np.vstack([slope["biases"], slope["weights"].T]), rel=1e-10)
-    assert objective.curvature_D == pytest.approx((DESIGN5**2).sum(axis=0) * 2 / Y5.size, rel=1e-12)
-    away = THETA / (1 + objective.scale_F.mean())
-    decayed = Objective.of(moments_of(X5, Y5), standardize=True, weight_decay=0.3)
-    for i in np.ndindex(away.shape):
-        by = np.zeros_like(away)
-        by[i] = 1e-3
-        numeric = (decayed.loss(away + by) - decayed.loss(away - by)) / 2e-3
-        assert decayed.gradient(away)[i] == pytest.approx(numeric, rel=1e-6)
-
-
 def test_the_epochs_needed_are_the_first_that_are_enough() -> None:
     objective = Objective.of(moments_of(X5, Y5))
     how = TrainConfig(learning_rate=1e-5, standardize=False, dtype="float64")
@@ -534,13 +482,6 @@ def test_the_page_runs_as_a_script_from_anywhere_and_leaves_nothing(folder, monk
     assert after == before
     assert page["loss"].item() == pytest.approx(PRINTED_LOSS, abs=rounding("loss"))
     assert page["next_loss"].item() == pytest.approx(PRINTED_NEXT_LOSS, abs=rounding("next"))
-    assert page["stable_rate"] == pytest.approx(1.117e-4, rel=5e-4)
-    assert page["objective"].optimum_loss == pytest.approx(0.4831, abs=5e-5)
-    assert page["objective"].condition_number == pytest.approx(2.2e6, rel=0.03)
-    assert page["needed"] == pytest.approx(10.6e6, rel=0.01)
-    assert page["objective"].loss(page["closed"]) == pytest.approx(page["objective"].loss(page["looped"]), rel=1e-4)
-    assert page["steepest"] < 1e-7
-    assert len(page["history"]) == 1000
 
 
 def test_the_notebook_is_the_page(stored) -> None:
