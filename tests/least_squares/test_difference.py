@@ -4,35 +4,22 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 from sklearn.linear_model import ElasticNet, Ridge
 
-from linreg.config import TrainConfig
 from linreg.least_squares.difference import Fitted, Penalty, difference
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.subset import subset
-from linreg.rows.rows import Rows
-from linreg.training.fit import fit
+from linreg.training.convergence import parameters_after
 
 NAMES = (("x0", "x1", "x2"), ("y0", "y1"))
 
 
-def named(x, y):
-    return NAMES[0][: x.shape[1]], NAMES[1][: y.shape[1]]
-
-
-def rows_of(x, y):
-    features, targets = named(x, y)
-    columns = dict(zip([*features, *targets], np.hstack([x, y]).T.copy(), strict=True))
-    return Rows([pa.table(columns)], features, targets)
-
-
 def moments_of(x, y):
-    return Moments.of([np.hstack([x, y])], *named(x, y))
+    return Moments.of([np.hstack([x, y])], NAMES[0][: x.shape[1]], NAMES[1][: y.shape[1]])
 
 
 def rows(n, seed, *, far=(0.0, 0.0, 0.0), shift=0.0):
@@ -53,17 +40,24 @@ def least_squares(x, y):
     return np.vstack([y.mean(axis=0) - x.mean(axis=0) @ slopes, slopes])
 
 
+def at_the_optimum(moments):
+    s = moments.solve()
+    return Fitted(LinearModel(s.weight_OF, s.bias_O, s.mean_F, moments.features, moments.targets), moments)
+
+
 def exact(x, y):
-    return Fitted(fit(rows_of(x, y), TrainConfig(trainer="exact", dtype="float64")).model, moments_of(x, y))
+    return at_the_optimum(moments_of(x, y))
 
 
 def descended(x, y, epochs):
-    config = TrainConfig(trainer="gram", learning_rate=0.1, epochs=epochs, dtype="float64")
-    return Fitted(fit(rows_of(x, y), config).model, moments_of(x, y))
+    """So many epochs of descent from zero, on standardized columns."""
+    objective = Objective.of(moments_of(x, y), standardize=True)
+    theta = parameters_after(objective, np.zeros_like(objective.optimum_DO), learning_rate=0.1, epochs=epochs)
+    return Fitted(objective.model(theta), objective.moments)
 
 
 def of(found, part):
-    """One number of every move, (D, O)."""
+    """One number of every change, (D, O)."""
     columns = [[getattr(m, part, getattr(m.causes, part, None)) for _, m in t] for t in found.targets.values()]
     return np.array(columns, dtype=float).T
 
@@ -174,16 +168,9 @@ def test_moves_of_nested_rows_are_within_their_errors_as_often_as_they_should_be
     inside = []
     for seed in range(200):
         few, more = rows(40, 2 * seed), rows(40, 2 * seed + 1)
-        found = difference(
-            *(Fitted(model_of(m), m) for m in (moments_of(*few), moments_of(*both(few, more)))), shared="nested"
-        )
+        found = difference(exact(*few), exact(*both(few, more)), shared="nested")
         inside.append(np.abs(of(found, "data") / of(found, "standard_error")) < 1.96)
     assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
-
-
-def model_of(moments: Moments) -> LinearModel:
-    s = moments.solve()
-    return LinearModel(s.weight_OF, s.bias_O, s.mean_F, moments.features, moments.targets)
 
 
 def test_a_weight_of_shared_rows_lies_between_apart_and_nested():
@@ -210,21 +197,16 @@ def test_errors_that_the_caller_knows_better_of_are_not_given():
 # --- what is not on record, or left open
 
 
-def test_without_a_record_moves_have_no_parts():
+def test_without_a_record_or_with_an_unknown_penalty_changes_have_no_causes():
     a, b = exact(*rows(60, 0)), exact(*rows(60, 1))
-    found = difference(replace(a, moments=None), b)
-    assert found.unexplained == ("before: no record of its training rows was kept",)
-    assert (found.unit, found.stopped[0]) == (None, None)
-    for target, name, move in found:
-        assert move.causes is None
-        assert move.change == move.after - move.before, (target, name)
-
-
-def test_an_unknown_penalty_leaves_the_optimum_unknown():
-    a, b = exact(*rows(60, 0)), exact(*rows(60, 1))
-    found = difference(a, replace(b, penalty=None))
-    assert found.unexplained == ("after: it is not on record whether its loss had a penalty",)
-    assert all(move.causes is None for _, _, move in found)
+    without = difference(replace(a, moments=None), b)
+    assert without.unexplained == ("before: no record of its training rows was kept",)
+    assert (without.unit, without.stopped[0]) == (None, None)
+    unknown = difference(a, replace(b, penalty=None))
+    assert unknown.unexplained == ("after: it is not on record whether its loss had a penalty",)
+    for target, name, change in (*without, *unknown):
+        assert change.causes is None
+        assert change.change == change.after - change.before, (target, name)
 
 
 def test_collinear_columns_have_no_parts_and_the_others_have():
@@ -271,7 +253,7 @@ def test_columns_and_targets_in_another_order_are_the_same_columns():
     x, y = rows(60, 0)
     b = moments_of(*rows(70, 1))
     turned = subset(b, ("x2", "x0", "x1"), ("y1", "y0"))
-    plain, found = (difference(exact(x, y), Fitted(model_of(m), m), shared="apart") for m in (b, turned))
+    plain, found = (difference(exact(x, y), at_the_optimum(m), shared="apart") for m in (b, turned))
     assert not of(found, "columns").any()
     for part in ("data", "standard_error", "after"):
         assert of(found, part) == pytest.approx(of(plain, part), rel=1e-9)
