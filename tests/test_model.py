@@ -129,22 +129,6 @@ def test_a_column_that_stands_twice_is_named(model: LinearModel) -> None:
     model.predict_frame(pd.DataFrame([[1, 2, 3, 4]], columns=["a", "b", "c", "c"]))
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (pa.array(["1", "2"]), "column 'a' is"),
-        (pa.array([1, None]), "column 'a' is not finite in row 1"),
-        (pa.nulls(2), "column 'a' is not finite in row 0"),
-        (pa.array([1.0, float("nan")]), "column 'a' is not finite in row 1"),
-        (pa.array([1, 2], pa.timestamp("s")), "column 'a' is datetime64"),
-        (pa.array([1, 2]).dictionary_encode(), "column 'a' is category"),
-    ],
-)
-def test_a_wrong_column_of_an_arrow_table_is_named(model: LinearModel, values: pa.Array, message: str) -> None:
-    with pytest.raises(UserError, match=f"^{message}"):
-        model.predict_frame(pa.table({"a": values, "b": [1, 2]}).to_pandas())
-
-
 def test_no_rows_give_no_predictions(model: LinearModel) -> None:
     assert model.predict_frame(pd.DataFrame({"a": [], "b": []})).shape == (0, 2)
 

@@ -21,12 +21,18 @@ def test_the_loss_curve_shows_every_epoch_and_the_optimum_as_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "optimum"), [([1.0, 0.0], 0.0), ([1e300, 1e-300], 0.0), ([3.0] * 4, 3.0), ([1e-30, 1e-31], 1e-31)]
+    ("losses", "optimum"),
+    [
+        *(([1.0, 0.0], 0.0), ([1e300, 1e-300], 0.0), ([3.0] * 4, 3.0), ([1e-30, 1e-31], 1e-31), ([1e299, 1.0], 1.0)),
+        *(([0.0], 0.0), ([1e-30], 1e-31), ([1e300], 1.0), ([1.0], 0.5), ([3.7], 3.7)),  # without epochs
+    ],
 )
 def test_a_loss_curve_is_drawn_for_any_losses(losses: list[float], optimum: float) -> None:
-    figure = plots.loss_curve(losses, optimum)
-    assert plots.png(figure).startswith(PNG)
-    assert (figure.axes[0].get_yscale() == "log") == (0 < min([*losses, optimum]) < max([*losses, optimum]))
+    for validation in ([], losses):
+        figure = plots.loss_curve(losses, optimum, validation)
+        assert plots.png(figure).startswith(PNG)
+        is_log = figure.axes[0].get_yscale() == "log"
+        assert is_log == (len(losses) > 1 and 0 < min([*losses, optimum]) < max([*losses, optimum]) < 1e250)
 
 
 @pytest.mark.parametrize("validation", [[], [1.7]])
@@ -43,11 +49,6 @@ def test_a_loss_without_epochs_is_a_mark_with_its_value_and_no_epochs_are_counte
     assert (list(axes.get_xticks()), axes.get_xlabel()[:9]) == ([], "no epochs")
     assert axes.get_ylim() == (0, pytest.approx(1.4 * max([0.9094, *validation])))
     assert plots.png(figure).startswith(PNG)
-
-
-@pytest.mark.parametrize(("loss", "optimum"), [(0.0, 0.0), (1e-30, 1e-31), (1e300, 1.0), (1.0, 0.5)])
-def test_any_loss_without_epochs_is_drawn(loss: float, optimum: float) -> None:
-    assert plots.png(plots.loss_curve([loss], optimum)).startswith(PNG)
 
 
 def test_a_start_that_stayed_the_best_is_still_a_curve_of_epochs() -> None:
@@ -278,11 +279,6 @@ def test_drawing_leaves_no_figure_behind() -> None:
     before = pyplot.get_fignums()
     plots.png(plots.loss_curve([2.0, 1.0], 0.5))
     assert pyplot.get_fignums() == before
-
-
-@pytest.mark.parametrize("loss", [[1.0], [1.0, 1.0], [1e299, 1.0], [1e-300, 1e-301], [0.0], [3.7]])
-def test_a_loss_of_any_size_is_drawn_where_it_is_the_optimum_too(loss: list[float]) -> None:
-    assert plots.png(plots.loss_curve(loss, loss[-1], loss)).startswith(PNG)
 
 
 def swept(losses, values, **more):
