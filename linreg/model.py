@@ -19,12 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from linreg.errors import UserError, nearest
+from linreg.metrics import Float
 
 if TYPE_CHECKING:  # a look-up needs neither, and they take a second to import
     import pandas as pd
     import torch
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

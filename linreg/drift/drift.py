@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.config import MEASURES
 from linreg.drift.column_stats import Scope
@@ -26,10 +25,8 @@ from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
 from linreg.model import LinearModel
 from linreg.moments.merge import merge_alike
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 from linreg.moments.ranges import Ranges
-
-Float = npt.NDArray[np.float64]
 
 Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
 

@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.rows.rows import Rows, TableBlock, columns
 from linreg.threads import in_threads
-
-Float = npt.NDArray[np.float64]
-
 
 _BLOCK = 32_768  # rows whose column, in float64, stays in the cache
 

@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from linreg.errors import UserError
-from linreg.evaluation.predict import Float, predict, values
+from linreg.evaluation.predict import predict, values
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.stream import Stream
 from linreg.files.writer import check_output, open_writer
 from linreg.least_squares.inference import HalfWidths
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.threads import one_thread, read_ahead, write_behind
 

@@ -20,18 +20,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference, TargetChanges, Unit
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.standard_errors import Shared, StandardErrors, difference_errors, distance
 from linreg.least_squares.validity import caller_reasons, optimum_reasons
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 from linreg.moments.subset import subset
 from linreg.threads import one_thread
-
-Float = npt.NDArray[np.float64]
 
 _MOST_NAMES = 10
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import fdtrc, stdtr
 
 from linreg.errors import UserError
@@ -29,10 +28,9 @@ from linreg.least_squares.standard_errors import StandardErrors, excess_O
 from linreg.least_squares.validity import NEARER, record_reasons
 from linreg.metrics import r2_of
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 from linreg.sampling import FEWEST_PARTITIONS, quantile
 
-Float = npt.NDArray[np.float64]
 Kind = Literal["confidence", "prediction"]
 
 LEVEL = 0.95

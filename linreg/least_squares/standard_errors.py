@@ -23,13 +23,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 
-Float = npt.NDArray[np.float64]
 Shared = Literal["nested", "apart", "same"] | float | None
 
 

@@ -15,16 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import lsq_linear
 from torch.func import grad, jacrev
 
+from linreg.metrics import Float
 from linreg.rows.rows import Rows
 from linreg.tutorial import printed_numbers
 from linreg.tutorial.by_hand import gradients, mse, regression_model, tensors, update, zero_gradients
-
-Float = npt.NDArray[np.float64]
 
 _HALF_UNIT = 0.5e-4  # of the fourth decimal
 _EPS = 2.0**-24  # relative rounding of float32
