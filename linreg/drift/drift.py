@@ -24,7 +24,6 @@ from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
 from linreg.model import LinearModel
-from linreg.moments.merge import merge_alike
 from linreg.moments.moments import Float, Moments
 from linreg.moments.ranges import Ranges
 
@@ -79,7 +78,8 @@ def drift(
         notes += ("everything: the champion learned from fewer than 2 rows",) * too_few
         return Drift(dict.fromkeys(MEASURES, ()), len(new), len(known), notes)
     origin_S = reference.moments.mean_P[_indices(reference, names)]
-    comparison = _compare(reference, new, known, Scope(names, origin_S, model))
+    new_records, known_records = ([s.moments for s in part] for part in (new, known))
+    comparison = Comparison.of(reference.moments, new_records, known_records, Scope(names, origin_S, model))
     ranges, range_notes = _range(comparison, reference, new)
     findings = {**_in_standard_errors(comparison, new), "range": ranges}
     return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + range_notes)
@@ -115,13 +115,6 @@ def _of_targets(model: LinearModel, shared: set[str]) -> LinearModel:
     o = [i for i, name in enumerate(model.targets) if name in shared]
     targets = tuple(model.targets[i] for i in o)
     return replace(model, weight_OF=model.weight_OF[o], bias_O=model.bias_O[o], targets=targets)
-
-
-def _compare(reference: Sample, new: Sequence[Sample], known: Sequence[Sample], scope: Scope) -> Comparison:
-    records = [s.moments for s in new]
-    alike = len({(r.features, r.targets) for r in records}) == 1
-    all_new = merge_alike(records) if len(records) > 1 and alike else None
-    return Comparison.of(reference.moments, records, all_new, [s.moments for s in known], scope)
 
 
 def _in_standard_errors(comparison: Comparison, new: Sequence[Sample]) -> dict[str, tuple[Finding, ...]]:

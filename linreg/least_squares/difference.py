@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from linreg.errors import listed
 from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference, TargetChanges, Unit
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.standard_errors import Shared, StandardErrors, difference_errors, distance
@@ -29,8 +30,6 @@ from linreg.model import LinearModel
 from linreg.moments.moments import Float, Moments
 from linreg.moments.subset import subset
 from linreg.threads import one_thread
-
-_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,8 @@ def _words(names: set[str]) -> tuple[str, ...]:
     """What is said of coefficients that are left open."""
     if not names:
         return ()
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    listed = ", ".join(sorted(names)[:_MOST_NAMES]) + more
-    return (f"{listed}: constant, or determined by each other, so that many optima are as good (the intercept's too)",)
+    words = "constant, or determined by each other, so that many optima are as good (the intercept's too)"
+    return (f"{listed(sorted(names))}: {words}",)
 
 
 def _errors(pair: _Pair, shared: Shared, reasons: Sequence[str]) -> tuple[Float | None, tuple[str, ...]]:

@@ -137,12 +137,9 @@ class Objective:
 
     def excess_mse(self, theta_DO: Float) -> float:
         """The mean squared error at ``theta`` minus that of exact least squares; no penalty in either."""
-        plain = Objective.of(self.moments) if self.penalised else self
-        if plain is self:
-            return self.excess_loss(theta_DO)
-        weight = theta_DO[1:].T / self.scale_F
-        bias = theta_DO[0] - weight @ self.centre_F
-        return plain.excess_loss(np.vstack([bias, weight.T]))
+        if self.penalised:
+            return Objective.of(self.moments).excess_loss(self.own_units(theta_DO))
+        return self.excess_loss(theta_DO)
 
     @cached_property
     def _svd(self) -> tuple[Float, Float, Float]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,9 +24,7 @@ from tests.support.processes import PATIENCE, run, started, wait_for
 
 WEIGHT = np.array([[0.3, -2.0, 1e-3], [4.0, 0.5, 2.0]])
 MODEL = LinearModel(WEIGHT, np.array([1.5, -3.0]), np.array([10.0, -1e4, 0.5]), ("a", "b", "c"), ("y", "z"))
-FILLED = LinearModel(
-    WEIGHT, MODEL.bias_O, MODEL.mean_F, MODEL.features, MODEL.targets, fill_F=np.array([1.0, 2.0, 3.0])
-)
+FILLED = replace(MODEL, fill_F=np.array([1.0, 2.0, 3.0]))
 ADDED = ["predicted_y", "predicted_z"]
 READ = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 
@@ -196,9 +195,7 @@ def test_intervals_are_those_of_inference(tmp_path: Path, record, kind, level: f
 
 def test_a_row_with_a_gap_has_no_interval(tmp_path: Path, record) -> None:  # type: ignore[no-untyped-def]
     model, moments = record
-    filled = LinearModel(
-        model.weight_OF, model.bias_O, model.mean_F, model.features, model.targets, fill_F=model.mean_F
-    )
+    filled = replace(model, fill_F=model.mean_F)
     half_widths = HalfWidths.of(filled, moments, kind="prediction")
     path = put(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, np.nan], "c": [1.0, 2.0]}), tmp_path / "in.parquet")
     with pytest.raises(UserError, match="row 2, column 'b': the value is missing: an interval needs all of a row's"):
