@@ -33,7 +33,7 @@ import numpy.typing as npt
 from linreg.drift.column_stats import Scope, Stats, largest_z
 from linreg.drift.differences import Differences, Shifts, choose_unit, compare_groups, enough_groups, safe_ratio
 from linreg.drift.random_effects import estimate
-from linreg.moments.merge import merge_alike
+from linreg.moments.merge import merge_moments
 from linreg.moments.moments import Float, Moments
 from linreg.sampling import FEWEST_PARTITIONS
 
@@ -61,7 +61,7 @@ class Comparison:
     def of(cls, reference: Moments, new: Sequence[Moments], known: Sequence[Moments], scope: Scope) -> "Comparison":
         """Of records that have rows; those of new ones are merged where they are of the same columns."""
         alike = len({(r.features, r.targets) for r in new}) == 1
-        first = [*new, merge_alike(new)] if len(new) > 1 and alike else [*new]
+        first = [*new, merge_moments(new)] if len(new) > 1 and alike else [*new]
         stats = Stats.of([*first, *known], scope)
         n = len(first)
         return cls(scope, Stats.of([reference], scope), stats[:n], stats[n:], len(new))

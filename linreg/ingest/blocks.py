@@ -29,8 +29,8 @@ from linreg.files.stream import Stream
 from linreg.ingest import checks
 from linreg.ingest.part import FOLD, RECORDED, Mask, PartitionRows, Role, among, counted, group_mask, picked
 from linreg.moments import from_rows
+from linreg.moments.merge import merge_gapped
 from linreg.moments.missing_values import MomentsWithGaps
-from linreg.moments.moments import merge
 from linreg.moments.ranges import Ranges
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
@@ -199,7 +199,7 @@ def _part(
     """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
     found = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
     merged = {
-        group: _merged(methods[group], records)
+        group: merge_gapped(records)
         for group in methods
         if (records := [leaf.records[group] for leaf in found if group in leaf.records])
     }
@@ -245,12 +245,6 @@ def _record(reading: Reading, method: str, table: pa.Table, mask: Mask) -> Momen
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
     values = block(table, rows, (*header.features, *header.targets))
     return MomentsWithGaps.of([values], header.features, header.targets, weights=weights)
-
-
-def _merged(method: str, records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:
-    if any(record.gaps for record in records):
-        return merge(records)
-    return MomentsWithGaps(from_rows.merge_leaves(method, [record.moments for record in records]), (), 0)
 
 
 def _has_gaps(table: pa.Table, names: Sequence[str]) -> bool:

@@ -13,13 +13,13 @@ neighbours: the same bits for any number of threads. Four methods make a leaf's 
 The method hangs on the partition alone, so that the bits do too. It reads no file.
 
     method = choose_method(header, table_rows, first)
-    leaves = [record_leaf(header, method, block) for block in blocks]
-    record = merge_leaves(method, leaves)                  # by R instead unless ``is_accurate(method, record)``
+    record = merge_moments([record_leaf(header, method, block) for block in blocks])
+                                                           # by R instead unless ``is_accurate(method, record)``
 
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.moments.moments import Float, Moments, merge, upright
+from linreg.moments.merge import merge_moments
+from linreg.moments.moments import Float, Moments, upright
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, block, float64
 from linreg.threads import in_threads
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:  # what reads no rows loads no torch
     import torch
 
 PAYS = 5.5e7  # rows times K^1.5, 4 ns each by numpy, from which compiled code is faster, loading it included
-BRANCH = 64  # leaves that are merged in one call: a power of two, so that the tree is the same
 LONG = 8e9  # rows times K squared from which R takes about 0.2 s
 UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
 
@@ -73,11 +73,11 @@ def moments(
     """
     if device:
         record = partial(_record, rows, partial(_on_device, device=device))
-        return merge(in_threads(record, rows.table_blocks(), threads=threads)), DEVICE
+        return merge_moments(in_threads(record, rows.table_blocks(), threads=threads)), DEVICE
     chosen = method or choose_method(rows, rows.table_rows, lambda: next(rows.table_blocks()))
     count = 1 if chosen == NUMPY else threads
     leaves = in_threads(lambda block: record_leaf(rows, chosen, block), rows.table_blocks(), threads=count)
-    record = merge_leaves(chosen, leaves)
+    record = merge_moments(leaves)
     return (record, chosen) if method or is_accurate(chosen, record) else moments(rows, method=FACTOR, threads=threads)
 
 
@@ -109,16 +109,6 @@ def record_leaf(header: Rows, method: str, piece: TableBlock) -> Moments:
         names = header.features, header.targets
         return Moments.leaf(block(*piece, [*header.features, *header.targets]), *names, weight_N)
     return _record(header, _factor if method == FACTOR else _plain, piece)
-
-
-def merge_leaves(method: str, records: Sequence[Moments]) -> Moments:
-    """The moments of all leaves, in their order."""
-    if method == NUMPY:
-        return merge(records)
-    records = [r for r in records if r.rows] or records[:1]
-    while len(records) > 1:  # whole subtrees of the one tree
-        records = [_merge_compiled(records[i : i + BRANCH]) for i in range(0, len(records), BRANCH)]
-    return records[0]
 
 
 def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
@@ -180,20 +170,6 @@ def _compiled_arguments(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Any, ..
     addresses = np.array([c.ctypes.data for c in leaf_rows.columns], np.int64)
     single = np.array([c.dtype == np.float32 for c in leaf_rows.columns])
     return addresses, single, leaf_rows.chosen_N, np.empty(0) if root_N is None else root_N, len(leaf_rows)
-
-
-def _merge_compiled(records: Sequence[Moments]) -> Moments:
-    """Their sum, compiled."""
-    from linreg.kernels.record import householder
-
-    root, shift = householder.tree(np.stack([m.root_KK for m in records]), np.stack([m.shift_P for m in records]))
-    sums_n3 = np.array([[m.weight, m.log_weight, m.square_weight] for m in records])
-    while len(sums_n3) > 1:  # in the order of the tree
-        n = len(sums_n3) & ~1
-        sums_n3 = np.concatenate([sums_n3[0:n:2] + sums_n3[1:n:2], sums_n3[n:]])
-    weight, logs, squares = map(float, sums_n3[0])
-    names, rows = (records[0].features, records[0].targets), sum(m.rows for m in records)
-    return Moments(*names, rows, weight, shift, root, logs, squares)
 
 
 def _condition(record: Moments) -> float:

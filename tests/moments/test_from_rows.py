@@ -144,17 +144,6 @@ def test_any_number_of_threads_gives_the_same_bits(method: str) -> None:
     assert all(first.root_KK.tobytes() == m.root_KK.tobytes() for m in others)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 67, 130, 200])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
-def test_any_number_of_leaves_is_merged_into_the_record_of_all_rows(count: int, weighted: bool) -> None:
-    parts = [rows_of(20, 3, weighted=weighted, seed=i) for i in range(count)]
-    records = [from_rows.record_leaf(part, "R", next(part.table_blocks())) for part in parts]
-    found = from_rows.merge_leaves("R", records)
-    table = pa.concat_tables([table_of(part) for part in parts])
-    close(found, by_numpy(Rows([table], parts[0].features, parts[0].targets, weight=parts[0].weight)), 1e-12)
-    assert (np.diag(found.root_KK) >= 0).all()
-
-
 def test_leaves_that_weigh_nothing_are_left_out(monkeypatch) -> None:
     monkeypatch.setattr("linreg.rows.rows.LEAF", 100)
     table = table_of(rows_of(350, 2, weighted=True))
