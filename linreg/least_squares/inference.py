@@ -26,7 +26,7 @@ from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
 from linreg.least_squares.standard_errors import StandardErrors, excess_O
 from linreg.least_squares.validity import NEARER, record_reasons
-from linreg.metrics import r2_of
+from linreg.metrics import finite, r2_of
 from linreg.model import LinearModel
 from linreg.moments.moments import Float, Moments
 from linreg.sampling import FEWEST_PARTITIONS, quantile
@@ -78,8 +78,8 @@ def infer(
         rows=moments.rows,
         degrees_of_freedom=StandardErrors(moments).degrees if enough else None,
         partitions=0 if all_reasons else len(clusters),
-        condition_number=_number(Objective.of(moments).condition_number),
-        variance_inflation={n: _number(v) for n, v in zip(moments.features, inflation_F, strict=True)},
+        condition_number=finite(Objective.of(moments).condition_number),
+        variance_inflation={n: finite(v) for n, v in zip(moments.features, inflation_F, strict=True)},
         deficient=moments.solve().deficient,
         assumptions=() if all_reasons else _assumptions(moments, clustered=bool(clusters)),
         targets=_estimates(model, moments) if all_reasons else _targets(model, moments, clusters, level),
@@ -175,7 +175,7 @@ def _estimates(model: LinearModel, moments: Moments) -> dict[str, TargetInferenc
     out = {}
     for o, target in enumerate(model.targets):
         slopes = {f: Coefficient(float(w)) for f, w in zip(model.features, model.weight_OF[o], strict=True)}
-        out[target] = TargetInference(Quality(_number(r2_O[o])), Coefficient(float(intercept_O[o])), slopes)
+        out[target] = TargetInference(Quality(finite(r2_O[o])), Coefficient(float(intercept_O[o])), slopes)
     return out
 
 
@@ -203,7 +203,7 @@ def _errors(estimate_DO: Float, error_DO: Float, degrees: int, level: float) -> 
     t_DO = np.divide(estimate_DO, error_DO, out=np.full_like(error_DO, np.nan), where=error_DO > 0)
     half_DO = quantile(level, degrees) * error_DO
     columns = (error_DO, t_DO, 2 * stdtr(degrees, -np.abs(t_DO)), estimate_DO - half_DO, estimate_DO + half_DO)
-    return [[Errors(*map(_number, five)) for five in row] for row in np.stack(columns, axis=-1)]
+    return [[Errors(*map(finite, five)) for five in row] for row in np.stack(columns, axis=-1)]
 
 
 def _r2(model: LinearModel, moments: Moments) -> Float:
@@ -224,7 +224,7 @@ def _quality(model: LinearModel, moments: Moments) -> list[Quality]:
     adjusted_O, p_O = 1 - (1 - r2_O) * (n - 1) / degrees, fdtrc(f, degrees, f_O)
     aic_O, bic_O = (cost * (f + 1) - 2 * likelihood_O for cost in (2, math.log(n)))
     columns = np.column_stack([r2_O, adjusted_O, s_O, f_O, p_O, likelihood_O, aic_O, bic_O])
-    return [Quality(*map(_number, row)) for row in columns]
+    return [Quality(*map(finite, row)) for row in columns]
 
 
 def _assumptions(moments: Moments, *, clustered: bool) -> tuple[str, ...]:
@@ -239,8 +239,3 @@ def _assumptions(moments: Moments, *, clustered: bool) -> tuple[str, ...]:
     if clustered:
         lines.append("the clustered errors take only the partitions to be independent of each other")
     return tuple(lines)
-
-
-def _number(value: float | None) -> float | None:
-    """The number for a strict JSON: None for what is beyond float64."""
-    return float(value) if value is not None and math.isfinite(value) else None
