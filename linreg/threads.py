@@ -67,7 +67,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: 
             pool.shutdown(cancel_futures=True)
 
 
-_UNDER_WAY = 2
+_UNDER_WAY = 2  # items
 
 
 @contextmanager

@@ -30,6 +30,8 @@ Float = npt.NDArray[np.float64]
 Mergeable = TypeVar("Mergeable", bound="_Adds")
 
 PANEL = 4096  # rows a first QR: small enough to stay in the cache
+# Ulps of a column's norm that a factor may be off by: the compiled one takes up to 512 chunks of a leaf in turn, and
+ROUNDING = 32  # about sqrt(512) add up (up to 17 were measured); leaves and merges add next to nothing
 
 
 class _Adds(Protocol):
@@ -230,14 +232,14 @@ class Moments:
     def _directions(self) -> tuple[Float, Float, Float, npt.NDArray[np.bool_]]:
         """The SVD of the centred features with every column at norm 1, and which singular values are not nothing.
 
-        Nothing is what the input's own rounding lets through along that direction: an ulp of each value in it,
-        relative to the column's spread.
+        Nothing is what rounding lets through along that direction: of the factor ``ROUNDING`` ulps, of the input an ulp
+        of each value in it, relative to the column's spread.
         """
         f = len(self.features)
         constant = self.spread_P[:f] == 0
         u, s, vt = np.linalg.svd(np.where(constant, 0.0, self.centred_PP[:f, :f] / self._scale()))
         size = np.abs(self.mean_P[:f]) / np.where(constant, np.inf, self.spread_P[:f])
-        tolerance = np.finfo(float).eps * (max(f, 4) + 4 * np.linalg.norm(vt * size, axis=1))
+        tolerance = np.finfo(float).eps * (max(f, ROUNDING) + 4 * np.linalg.norm(vt * size, axis=1))
         return u, s, vt, np.asarray(s > tolerance)
 
     def save(self, path: str | Path, **metadata: str) -> None:

@@ -61,6 +61,19 @@ def test_the_record_is_that_of_numpy_s_qr_on_the_rows(n: int, f: int, o: int, me
     close(found, by_numpy(rows), 1e-12 if method == "R" else 1e-10)
 
 
+@pytest.mark.parametrize("method", ["R", "numpy"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sum_of_columns_is_found_among_more_rows_than_a_leaf_has_and_nearly_a_sum_is_none(
+    seed: int, method: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, noise = rng.normal(size=(LEAF + 5000, 3)), rng.normal(size=LEAF + 5000)
+    for near, rank in ((0.0, 2), (1e-6, 3)):
+        columns = {"a": x[:, 0], "b": x[:, 0] + 2 * x[:, 2] + near * noise, "c": x[:, 2], "y": noise}
+        solution = from_rows.moments(Rows([pa.table(columns)], ("a", "b", "c"), ("y",)), method=method)[0].solve()
+        assert (solution.rank, solution.deficient) == (rank, ("a", "b", "c") if rank == 2 else ())
+
+
 def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None:
     rng = np.random.default_rng(3)
     columns = {
