@@ -11,9 +11,9 @@ from linreg.config import GateConfig
 from linreg.evaluation.gate import Verdict, against_champion, failed_limits
 
 
-def judged(new_N: np.ndarray, old_N: np.ndarray, **how: Any) -> Verdict:
+def judged(new_N: np.ndarray, old_N: np.ndarray, **options: Any) -> Verdict:
     """Of one target, by its losses row by row."""
-    return against_champion(new_N[:, None], old_N[:, None], targets=("y",), **how)
+    return against_champion(new_N[:, None], old_N[:, None], targets=("y",), **options)
 
 
 METRICS = {"test_rmse": 5.0, "test_rmse.apples": 2.0, "test_rmse.oranges": 7.0, "test_r2": 0.8, "test_r2.apples": 0.9}
@@ -101,8 +101,8 @@ def test_the_interval_of_times_is_that_of_the_gain() -> None:
 
 @pytest.mark.parametrize("factor", [5e3, 5e7])
 def test_very_many_times_are_still_read(factor: float) -> None:
-    told = judged(np.full(5, factor), np.ones(5), version=1, held_out=False).reason
-    assert ("5,000 times the loss" in told) or ("5e+07 times the loss" in told)
+    reason = judged(np.full(5, factor), np.ones(5), version=1, held_out=False).reason
+    assert ("5,000 times the loss" in reason) or ("5e+07 times the loss" in reason)
 
 
 def test_on_training_rows_plainly_better_is_better_and_the_reason_says_on_what_it_was_judged() -> None:
@@ -234,8 +234,8 @@ def test_of_partitions_of_unlike_sizes_the_large_ones_count_more_and_one_alone_c
 
 def promoted_by_day(*, counted: bool, trials: int = 1000) -> float:
     rng = np.random.default_rng(3)
-    made = (days(rng, days=35, rows=30, effect=0.7) for _ in range(trials))
-    verdicts = [judged(new, old, version=1, counts=c if counted else ()) for new, old, c in made]
+    samples = (days(rng, days=35, rows=30, effect=0.7) for _ in range(trials))
+    verdicts = [judged(new, old, version=1, counts=c if counted else ()) for new, old, c in samples]
     return float(np.mean([v.decision == "promoted" for v in verdicts]))
 
 
@@ -250,12 +250,12 @@ def test_where_days_differ_an_equal_model_is_promoted_as_seldom_as_the_interval_
 # --- targets
 
 
-def by_target(*factors: float, names: tuple[str, ...] = (), **how: Any) -> Verdict:
+def by_target(*factors: float, names: tuple[str, ...] = (), **options: Any) -> Verdict:
     """A champion, and a model whose losses are so many times as large on each target."""
     rng = np.random.default_rng(5)
     old = rng.chisquare(1, size=(300, len(factors)))
     names = names or ("apples", "oranges", "pears", "plums", "figs", "dates", "kiwis")[: len(factors)]
-    return against_champion(old * factors, old, targets=names, version=2, **how)
+    return against_champion(old * factors, old, targets=names, version=2, **options)
 
 
 @pytest.mark.parametrize(

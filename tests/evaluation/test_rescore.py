@@ -50,9 +50,9 @@ def test_the_metrics_are_those_of_the_rows(model, far, weighted) -> None:
     x, y, w = rows(far=far)
     w = w if weighted else None
     record = record_of(x, y, w, leaves=3)
-    expected, found = judged(model, x, y, w), scores(model, record).to_json()
-    assert {n for n in expected if not n.startswith("mae")} == set(found)
-    assert found == pytest.approx({n: expected[n] for n in found}, rel=1e-12)
+    expected, result = judged(model, x, y, w), scores(model, record).to_json()
+    assert {n for n in expected if not n.startswith("mae")} == set(result)
+    assert result == pytest.approx({n: expected[n] for n in result}, rel=1e-12)
 
 
 def test_gaps_are_filled_as_each_model_fills_them() -> None:
@@ -60,8 +60,8 @@ def test_gaps_are_filled_as_each_model_fills_them() -> None:
     record = record_of(x, y, w)
     for model in (model_of(fill=True), model_of(("c", "b"), fill=True), model_of(("b", "a"), fill=True, seed=1)):
         assert not mismatch(model, record)
-        expected, found = judged(model, x, y, w), scores(model, record).to_json()
-        assert found == pytest.approx({n: expected[n] for n in found}, rel=1e-12)
+        expected, result = judged(model, x, y, w), scores(model, record).to_json()
+        assert result == pytest.approx({n: expected[n] for n in result}, rel=1e-12)
 
 
 def test_a_gap_in_a_column_that_the_model_does_not_need_is_nothing_to_it() -> None:
@@ -79,9 +79,9 @@ def test_a_target_that_does_not_vary_has_no_part_in_r2() -> None:
     y[:, 1] = 0.1
     record = record_of(x, y)
     model = model_of()
-    expected, found = judged(model, x, y, None), scores(model, record)
-    assert found.r2 == pytest.approx(expected["r2"], rel=1e-12)
-    assert found.to_json()["r2.q"] == 0
+    expected, result = judged(model, x, y, None), scores(model, record)
+    assert result.r2 == pytest.approx(expected["r2"], rel=1e-12)
+    assert result.to_json()["r2.q"] == 0
 
 
 def test_a_model_that_fits_to_the_last_digit_keeps_its_error() -> None:
@@ -96,7 +96,7 @@ def test_why_a_model_cannot_be_judged_is_told() -> None:
     x, y, _ = rows()
     record = record_of(x, y)
     assert mismatch(model_of(targets=("y",)), record) == "it predicts y, and the rows hold y, q"
-    told = mismatch(model_of(("a", "d", "e")), record)
-    assert told == "it needs the columns d, e, which are not in the record of the rows"
+    reason = mismatch(model_of(("a", "d", "e")), record)
+    assert reason == "it needs the columns d, e, which are not in the record of the rows"
     many = mismatch(model_of(tuple(f"x{i}" for i in range(30))), record)
     assert many.endswith("x9 and 20 more, which are not in the record of the rows")

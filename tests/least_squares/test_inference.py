@@ -100,8 +100,8 @@ def own_units(x_NF, judge):
     shift, scale_F = coordinates(x_NF)
     back = np.diag([1.0, *1 / scale_F])
     back[0, 1:] = -shift / scale_F
-    found = judge.t_test(back)
-    return found.effect, found.sd.ravel(), found.tvalue.ravel(), found.pvalue.ravel(), found.conf_int()
+    test = judge.t_test(back)
+    return test.effect, test.sd.ravel(), test.tvalue.ravel(), test.pvalue.ravel(), test.conf_int()
 
 
 def column(target, name, of="errors"):
@@ -123,11 +123,11 @@ def assert_errors(x_NF, target, judge, of="errors"):
 @pytest.mark.parametrize("case", PROBLEMS)
 def test_errors_intervals_and_the_quality_of_each_target_are_statsmodels(case: str) -> None:
     x, y, w = PROBLEMS[case]
-    found = inferred(x, y, w)
-    assert found.inference == "valid"
-    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
+    inference = inferred(x, y, w)
+    assert inference.inference == "valid"
+    for target, judge in zip(inference.targets.values(), judges(x, y, w), strict=True):
         assert_errors(x, target, judge)
-        assert found.degrees_of_freedom == judge.df_resid
+        assert inference.degrees_of_freedom == judge.df_resid
         q = target.quality
         assert (q.r2, q.adjusted_r2) == pytest.approx((judge.rsquared, judge.rsquared_adj), rel=REL)
         assert q.residual_standard_error**2 == pytest.approx(judge.mse_resid, rel=REL)
@@ -170,11 +170,11 @@ def test_errors_clustered_by_partition_are_statsmodels(case: str) -> None:
     parts = np.array_split(np.arange(len(x)), 31)
     records = [record(x[r], y[r], None if w is None else w[r]) for r in parts]
     moments = merge(records)
-    found = infer(optimum(moments), moments, partitions=records)
-    assert found.partitions == 31
+    inference = infer(optimum(moments), moments, partitions=records)
+    assert inference.partitions == 31
     groups = np.concatenate([np.full(len(r), g) for g, r in enumerate(parts)])
     groups = groups if w is None else groups[w > 0]
-    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
+    for target, judge in zip(inference.targets.values(), judges(x, y, w), strict=True):
         assert_errors(x, target, judge)
         assert_errors(x, target, judge.get_robustcov_results("cluster", groups=groups, use_t=True), "clustered")
 
@@ -184,9 +184,9 @@ def test_fewer_than_thirty_partitions_are_not_clustered_by() -> None:
     empty = Moments.leaf(np.empty((0, 5)), *names(x, y))
     records = [record(p, q) for p, q in zip(np.array_split(x, 29), np.array_split(y, 29), strict=True)]
     moments = merge(records)
-    found = infer(optimum(moments), moments, partitions=[*records, empty, empty])
-    assert found.partitions == 0
-    assert "clustered" not in json.dumps(found.to_json())
+    inference = infer(optimum(moments), moments, partitions=[*records, empty, empty])
+    assert inference.partitions == 0
+    assert "clustered" not in json.dumps(inference.to_json())
 
 
 def test_partitions_of_other_rows_or_columns_are_a_fault() -> None:
@@ -219,10 +219,10 @@ def test_nists_problems_without_noise_have_no_errors_to_tell(name: str) -> None:
 
 def test_longley_is_told_to_be_collinear() -> None:
     moments = moments_of(*(a.reshape(16, -1) for a in NIST["Longley"].arrays()))
-    found = infer(optimum(moments), moments)
-    assert found.targets["y0"].quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
-    assert found.condition_number == Objective.of(moments).condition_number
-    assert max(found.variance_inflation.values()) > 1000
+    inference = infer(optimum(moments), moments)
+    assert inference.targets["y0"].quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
+    assert inference.condition_number == Objective.of(moments).condition_number
+    assert max(inference.variance_inflation.values()) > 1000
 
 
 @pytest.mark.parametrize("parts", [2, 7, 61])
@@ -239,12 +239,12 @@ def test_how_the_rows_were_cut_into_leaves_changes_nothing(parts: int) -> None:
 # --- when it is not valid
 
 
-def refused(reason: str, found: Inference) -> None:
+def refused(reason: str, inference: Inference) -> None:
     """Only estimates and R2 are there, and the reason says why."""
-    assert reason in found.inference
-    assert "\n" not in found.inference
-    assert not found.valid
-    for target in found.targets.values():
+    assert reason in inference.inference
+    assert "\n" not in inference.inference
+    assert not inference.valid
+    for target in inference.targets.values():
         quality = target.to_json()
         slopes = [quality.pop("intercept"), *quality.pop("coefficients").values()]
         assert quality.pop("r2") <= 1
@@ -252,38 +252,38 @@ def refused(reason: str, found: Inference) -> None:
         for c in slopes:
             assert np.isfinite(c.pop("estimate"))
             assert set(c.values()) == {None}
-    json.dumps(found.to_json(), allow_nan=False)
-    assert Inference.from_json(json.loads(json.dumps(found.to_json()))) == found
+    json.dumps(inference.to_json(), allow_nan=False)
+    assert Inference.from_json(json.loads(json.dumps(inference.to_json()))) == inference
 
 
 def test_a_dependent_column_is_named() -> None:
     x, y, _ = PROBLEMS["hardly any signal"]
     both = np.column_stack([x, x[:, 0] - 2 * x[:, 2]])
     moments = record(both, y)
-    found = infer(optimum(moments), moments)
-    refused("rank 3 of 4: x0, x2, x3 determine each other: leave out one of them", found)
-    assert found.deficient == ("x0", "x2", "x3")
-    assert (found.condition_number, set(found.variance_inflation.values())) == (None, {None})
+    inference = infer(optimum(moments), moments)
+    refused("rank 3 of 4: x0, x2, x3 determine each other: leave out one of them", inference)
+    assert inference.deficient == ("x0", "x2", "x3")
+    assert (inference.condition_number, set(inference.variance_inflation.values())) == (None, {None})
     with pytest.raises(UserError, match="no intervals: rank 3 of 4"):
         intervals(optimum(moments), moments, both)
 
 
 def test_a_constant_column_is_named() -> None:
     x, y, _ = PROBLEMS["hardly any signal"]
-    found = inferred(np.column_stack([x, np.full(len(x), 3.3)]), y)
-    refused("x3 is constant: leave out what does not vary", found)
-    assert "rank" not in found.inference
+    inference = inferred(np.column_stack([x, np.full(len(x), 3.3)]), y)
+    refused("x3 is constant: leave out what does not vary", inference)
+    assert "rank" not in inference.inference
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 5])
 def test_too_few_rows_are_told(rows: int) -> None:
     x, y = np.random.default_rng(3).normal(size=(rows, 4)), np.ones((rows, 1))
-    found = inferred(x, y + x[:, :1] ** 2)
-    assert "too few for 5 parameters a target: more than 5 are needed" in found.inference
-    assert "rank" not in found.inference
-    assert rows == 1 or "constant" not in found.inference
-    refused("too few", found)
-    assert found.degrees_of_freedom is None
+    inference = inferred(x, y + x[:, :1] ** 2)
+    assert "too few for 5 parameters a target: more than 5 are needed" in inference.inference
+    assert "rank" not in inference.inference
+    assert rows == 1 or "constant" not in inference.inference
+    refused("too few", inference)
+    assert inference.degrees_of_freedom is None
 
 
 @pytest.mark.parametrize("weight", [None, np.full(20, 1e-6)])
@@ -291,21 +291,21 @@ def test_a_target_that_is_met_exactly_has_no_noise(weight) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, 2)) + 1e5
     y = np.column_stack([rng.normal(size=20), x @ [2.0, -3.0] + 1, np.full(20, 7.0)])
-    found = inferred(x, y, weight)
-    refused("the residuals of y1 are zero to rounding", found)
-    refused("y2 is constant, so there is nothing to explain: leave out the target", found)
-    assert found.targets["y2"].quality.r2 == 0
-    assert found.targets["y1"].quality.r2 == pytest.approx(1, abs=1e-9)
+    inference = inferred(x, y, weight)
+    refused("the residuals of y1 are zero to rounding", inference)
+    refused("y2 is constant, so there is nothing to explain: leave out the target", inference)
+    assert inference.targets["y2"].quality.r2 == 0
+    assert inference.targets["y1"].quality.r2 == pytest.approx(1, abs=1e-9)
 
 
 def test_noise_a_hundred_millionth_of_the_signal_is_noise() -> None:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(50, 2))
     y = (x @ [1.0, -1.0] + 1e-8 * rng.normal(size=50))[:, None]
-    found = inferred(x, y)
-    assert found.inference == "valid"
+    inference = inferred(x, y)
+    assert inference.inference == "valid"
     (judge,) = judges(x, y, None)
-    assert column(found.targets["y0"], "standard_error") == pytest.approx(judge.bse, rel=1e-6)
+    assert column(inference.targets["y0"], "standard_error") == pytest.approx(judge.bse, rel=1e-6)
 
 
 def test_a_column_that_hardly_varies_leaves_the_noise_what_it_is() -> None:
@@ -320,24 +320,24 @@ def test_parameters_are_within_a_hundredth_of_a_standard_error_or_refused(case: 
     x, y, w = PROBLEMS[case]
     moments = record(x, y, w)
     best = optimum(moments)
-    found = infer(best, moments)
+    inference = infer(best, moments)
 
     def away(standard_errors: float) -> LinearModel:
         """Move one slope with the prediction at the mean fixed, or that prediction with the slopes fixed."""
         weight, bias = best.weight_OF.copy(), best.bias_O.copy()
         if parameter == "bias":
-            s = found.targets["y1"].quality.residual_standard_error
+            s = inference.targets["y1"].quality.residual_standard_error
             bias[1] += standard_errors * s / np.sqrt(moments.weight)
         else:
             i = moments.features.index(parameter)
-            slope = found.targets["y1"].coefficients[parameter].errors
-            weight[1, i] += standard_errors * slope.standard_error / np.sqrt(found.variance_inflation[parameter])
+            slope = inference.targets["y1"].coefficients[parameter].errors
+            weight[1, i] += standard_errors * slope.standard_error / np.sqrt(inference.variance_inflation[parameter])
         return LinearModel(weight, bias, best.mean_F, best.features, best.targets)
 
     assert infer(away(0.009), moments).inference == "valid"
-    told = infer(away(0.011), moments)
-    refused("the parameters are up to 0.011 standard errors from the optimum", told)
-    assert "more epochs, train.standardize = true or trainer = 'exact'" in told.inference
+    too_far = infer(away(0.011), moments)
+    refused("the parameters are up to 0.011 standard errors from the optimum", too_far)
+    assert "more epochs, train.standardize = true or trainer = 'exact'" in too_far.inference
     with pytest.raises(UserError, match="standard errors from the optimum"):
         intervals(away(0.011), moments, x)
 
@@ -346,10 +346,10 @@ def test_the_r2_of_a_model_away_from_the_optimum_is_its_own() -> None:
     x, y, _ = PROBLEMS["the tutorial's fifteen rows"]
     moments = record(x, y)
     model = LinearModel(np.array([[0.1, 0.6, 0.2], [-0.3, 0.9, 0.7]]), np.ones(2), np.zeros(3), *names(x, y))
-    found = infer(model, moments)
-    refused("standard errors from the optimum", found)
+    inference = infer(model, moments)
+    refused("standard errors from the optimum", inference)
     residual, total = ((y - model.predict(x)) ** 2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-    assert [t.quality.r2 for t in found.targets.values()] == pytest.approx(1 - residual / total, rel=1e-12)
+    assert [t.quality.r2 for t in inference.targets.values()] == pytest.approx(1 - residual / total, rel=1e-12)
 
 
 KNOWN = {
@@ -387,17 +387,17 @@ def test_only_what_is_not_done_yet_and_would_help_is_advised(config: dict, ran_a
 def test_all_reasons_are_joined_in_one_line() -> None:
     moments = record(X15, Y15)
     model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
-    found = infer(model, moments, reasons=caller_reasons(filled=1, warm_start="a/1"), remedy="do this")
+    inference = infer(model, moments, reasons=caller_reasons(filled=1, warm_start="a/1"), remedy="do this")
     for reason in ("1 missing value was filled in", "started from a/1", "is allowed): do this"):
-        refused(reason, found)
+        refused(reason, inference)
 
 
 def test_a_penalised_model_is_not_told_to_train_on() -> None:
     moments = record(X15, Y15)
     objective = Objective.of(moments, weight_decay=10.0)
-    found = infer(objective.model(objective.optimum_DO), moments, reasons=caller_reasons(weight_decay=10.0))
-    refused("set it to 0", found)
-    assert "epochs" not in found.inference
+    inference = infer(objective.model(objective.optimum_DO), moments, reasons=caller_reasons(weight_decay=10.0))
+    refused("set it to 0", inference)
+    assert "epochs" not in inference.inference
 
 
 # --- the record of it
@@ -405,14 +405,14 @@ def test_a_penalised_model_is_not_told_to_train_on() -> None:
 
 @pytest.mark.parametrize("case", PROBLEMS)
 def test_json_is_strict_and_comes_back_as_it_was(case: str) -> None:
-    found = inferred(*PROBLEMS[case])
-    assert Inference.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    inference = inferred(*PROBLEMS[case])
+    assert Inference.from_json(json.loads(json.dumps(inference.to_json(), allow_nan=False))) == inference
 
 
 def test_metrics_name_the_target_and_the_feature() -> None:
-    found = inferred(X15, Y15)
-    metrics = found.metrics()
-    apples = found.targets["apples"].quality
+    inference = inferred(X15, Y15)
+    metrics = inference.metrics()
+    apples = inference.targets["apples"].quality
     assert metrics["train_r2.apples"] == apples.r2
     assert metrics["train_adjusted_r2.apples"] == apples.adjusted_r2
     assert {"residual_standard_error.oranges", "f_statistic.oranges", "f_p_value.oranges"} <= set(metrics)
@@ -421,16 +421,16 @@ def test_metrics_name_the_target_and_the_feature() -> None:
 
 
 def test_metrics_of_what_is_not_valid_are_r2_and_inflation_alone() -> None:
-    found = inferred(X15, Y15, reasons=["because"])
-    assert {name.partition(".")[0] for name in found.metrics()} == {"train_r2", "variance_inflation"}
+    inference = inferred(X15, Y15, reasons=["because"])
+    assert {name.partition(".")[0] for name in inference.metrics()} == {"train_r2", "variance_inflation"}
 
 
 def test_metrics_hold_the_hundred_largest_inflations() -> None:
     x = np.random.default_rng(2).normal(size=(150, 120))
-    found = inferred(x, x[:, :1] + np.random.default_rng(3).normal(size=(150, 1)))
-    told = {k.partition(".")[2]: v for k, v in found.metrics().items() if k.startswith("variance_inflation")}
-    assert len(told) == 100
-    assert min(told.values()) >= max(v for k, v in found.variance_inflation.items() if k not in told)
+    inference = inferred(x, x[:, :1] + np.random.default_rng(3).normal(size=(150, 1)))
+    inflations = {k.partition(".")[2]: v for k, v in inference.metrics().items() if k.startswith("variance_inflation")}
+    assert len(inflations) == 100
+    assert min(inflations.values()) >= max(v for k, v in inference.variance_inflation.items() if k not in inflations)
 
 
 def test_the_assumptions_say_what_the_weights_mean() -> None:

@@ -163,7 +163,7 @@ def test_weight_decay_makes_a_repeated_column_unique_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "how",
+    "options",
     [
         {},
         {"momentum": 0.5},
@@ -174,7 +174,7 @@ def test_weight_decay_makes_a_repeated_column_unique_again() -> None:
         {"dampening": 0.5},
     ],
 )
-def test_torch_sgd_converges_below_the_largest_stable_rate_and_diverges_above_it(how: dict[str, float]) -> None:
+def test_torch_sgd_converges_below_the_largest_stable_rate_and_diverges_above_it(options: dict[str, float]) -> None:
     """One SGD step on a parabola is a linear map: torch's own, read off two starts, and its largest root."""
     import torch
 
@@ -182,13 +182,13 @@ def test_torch_sgd_converges_below_the_largest_stable_rate_and_diverges_above_it
         columns = []
         for position, velocity in ((1.0, 0.0), (0.0, 1.0)):
             p = torch.tensor([position], dtype=torch.float64, requires_grad=True)
-            optimizer = torch.optim.SGD([p], lr=rate, **how)  # type: ignore[arg-type]
+            optimizer = torch.optim.SGD([p], lr=rate, **options)  # type: ignore[arg-type]
             optimizer.state[p]["momentum_buffer"] = torch.tensor([velocity], dtype=torch.float64)
             (3.0 / 2 * p * p).sum().backward()
             optimizer.step()
-            columns.append([p.item(), optimizer.state[p]["momentum_buffer"].item() if how.get("momentum") else 0.0])
+            columns.append([p.item(), optimizer.state[p]["momentum_buffer"].item() if options.get("momentum") else 0.0])
         return float(np.abs(np.linalg.eigvals(np.array(columns).T)).max())
 
-    limit = largest_stable_rate(3.0, **how)
+    limit = largest_stable_rate(3.0, **options)
     assert radius(0.9999 * limit) < 1 < radius(1.0001 * limit)
     assert radius(limit) == pytest.approx(1, abs=1e-12)

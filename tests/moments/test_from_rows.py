@@ -54,11 +54,11 @@ def close(a: Moments, b: Moments, rel: float) -> None:
 )
 def test_the_record_is_that_of_numpy_s_qr_on_the_rows(n: int, f: int, o: int, method: str, weighted: bool) -> None:
     rows = rows_of(n, f, o, weighted=weighted)
-    found, taken = from_rows.moments(rows, method=method)
+    record, taken = from_rows.moments(rows, method=method)
     assert taken == method
-    assert not np.tril(found.root_KK, -1).any()
-    assert (np.diag(found.root_KK) >= 0).all()
-    close(found, by_numpy(rows), 1e-12 if method == "R" else 1e-10)
+    assert not np.tril(record.root_KK, -1).any()
+    assert (np.diag(record.root_KK) >= 0).all()
+    close(record, by_numpy(rows), 1e-12 if method == "R" else 1e-10)
 
 
 @pytest.mark.parametrize("method", ["R", "numpy"])
@@ -87,14 +87,14 @@ def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None
 
 
 def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
-    whole = rows_of(2000, 3)
-    table = table_of(whole)
+    all_rows = rows_of(2000, 3)
+    table = table_of(all_rows)
     pieces = pa.concat_tables([table.slice(0, 700), table.slice(700, 1), table.slice(701)])
-    parted = Rows([pieces], whole.features, whole.targets)
+    parted = Rows([pieces], all_rows.features, all_rows.targets)
     offset = Rows(
-        [pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)], whole.features, whole.targets
+        [pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)], all_rows.features, all_rows.targets
     )
-    expected = from_rows.moments(whole)[0].root_KK.tobytes()
+    expected = from_rows.moments(all_rows)[0].root_KK.tobytes()
     assert from_rows.moments(parted)[0].root_KK.tobytes() == expected
     assert from_rows.moments(offset)[0].root_KK.tobytes() == expected
 
@@ -128,11 +128,11 @@ def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None
     assert record_rows(both).plain == 0
     monkeypatch.setattr(from_rows, "PAYS", 0)
     monkeypatch.setattr(from_rows, "LONG", 0)
-    found = record_rows(both)
-    assert found.plain == 2
-    assert outcome._plainly(SimpleNamespace(record=found)).startswith("moments by plain sums")
-    assert "of 1 of 2 files by plain sums" in outcome._plainly(SimpleNamespace(record=replace(found, plain=1)))
-    assert outcome._plainly(SimpleNamespace(record=replace(found, plain=0))) == ""
+    record = record_rows(both)
+    assert record.plain == 2
+    assert outcome._plainly(SimpleNamespace(record=record)).startswith("moments by plain sums")
+    assert "of 1 of 2 files by plain sums" in outcome._plainly(SimpleNamespace(record=replace(record, plain=1)))
+    assert outcome._plainly(SimpleNamespace(record=replace(record, plain=0))) == ""
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -143,8 +143,8 @@ def test_rows_that_weigh_next_to_nothing_do_not_shift_the_others(method: str, li
     columns = {name: np.where(far, 1e9, table[name].to_numpy()) for name in ("x0", "x1", "x2")}
     columns |= {"y0": table["y0"].to_numpy(), "w": np.where(far, lightest, 1.0)}
     rows = Rows([pa.table(columns)], ("x0", "x1", "x2"), ("y0",), weight="w")
-    found, expected = from_rows.moments(rows, method=method)[0], by_numpy(rows)
-    np.testing.assert_allclose(found.solution.weight_OF, expected.solution.weight_OF, rtol=1e-6 if lightest else 1e-10)
+    record, expected = from_rows.moments(rows, method=method)[0], by_numpy(rows)
+    np.testing.assert_allclose(record.solution.weight_OF, expected.solution.weight_OF, rtol=1e-6 if lightest else 1e-10)
     none = Rows([pa.table(columns | {"w": np.zeros(9000)})], ("x0", "x1", "x2"), ("y0",), weight="w")
     assert from_rows.moments(none, method=method)[0].weight == 0
 
@@ -178,7 +178,7 @@ for f in (3, 40):
 @pytest.mark.long
 def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
     plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
-    found = [
+    bits = [
         run(
             [sys.executable, "-c", BITS],
             env=environment(NUMBA_CACHE_DIR=str(tmp_path), **machine),
@@ -187,8 +187,8 @@ def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
         ).stdout
         for machine in ({}, plain)
     ]
-    assert found[0]
-    assert found[0] == found[1]
+    assert bits[0]
+    assert bits[0] == bits[1]
 
 
 def test_no_value_behind_a_column_is_read() -> None:
@@ -196,8 +196,8 @@ def test_no_value_behind_a_column_is_read() -> None:
     values = np.full(1003, np.nan)
     values[:1001] = np.random.default_rng(0).normal(size=1001)
     table = pa.table({"x": values, "y": values[::-1].copy()[::-1]}).slice(0, 1001)
-    found, _ = from_rows.moments(Rows([table], ("x",), ("y",)))
-    assert np.isfinite(found.root_KK).all()
+    record, _ = from_rows.moments(Rows([table], ("x",), ("y",)))
+    assert np.isfinite(record.root_KK).all()
 
 
 def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch) -> None:
@@ -228,9 +228,9 @@ def test_columns_that_become_alike_after_the_first_leaf_are_recorded_again_by_re
     a[LEAF:] *= 1e6
     b[LEAF:] = a[LEAF:] * (1 + 1e-7 * b[LEAF:])
     rows = Rows([pa.table({"a": a, "b": b, "y": rng.normal(size=2 * LEAF)})], ("a", "b"), ("y",))
-    found, method = from_rows.moments(rows)
+    record, method = from_rows.moments(rows)
     assert method == "R"
-    close(found, by_numpy(rows), 1e-12)
+    close(record, by_numpy(rows), 1e-12)
 
 
 def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and_for_gaps(monkeypatch) -> None:
@@ -244,9 +244,9 @@ def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and
     holes = pa.array(np.where(np.arange(3000) == 7, np.nan, table["x2"].to_numpy()))
     table = table.set_column(table.column_names.index("x2"), "x2", holes)
     gappy = Rows([table], rows.features, rows.targets, gaps=True)
-    found, method = record_partition(gappy)
+    record, method = record_partition(gappy)
     assert method == "numpy"
     expected = MomentsWithGaps.of(gappy.blocks(), rows.features, rows.targets)
-    assert found.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
+    assert record.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
     others = Rows([table], rows.features, rows.targets, gaps=True, row_numbers=[np.arange(8, 3000, dtype=np.uint32)])
     assert record_partition(others)[1] == "R"

@@ -17,11 +17,11 @@ def test_merging_level_by_level_has_the_bits_of_one_addition_after_the_other(cou
     names = tuple(f"x{i}" for i in range(columns - 1)), ("y",)
     weights = [rng.uniform(0.1, 2, 40) for _ in range(count)]
     parts = [Moments.of([rng.normal(5, 2, (40, columns))], *names, weights=[w]) for w in weights]
-    one, other = merge_moments(parts), merge(parts)
-    assert one.root_KK.tobytes() == other.root_KK.tobytes()
-    assert one.shift_P.tobytes() == other.shift_P.tobytes()
+    stacked, in_pairs = merge_moments(parts), merge(parts)
+    assert stacked.root_KK.tobytes() == in_pairs.root_KK.tobytes()
+    assert stacked.shift_P.tobytes() == in_pairs.shift_P.tobytes()
     sums = ("rows", "weight", "log_weight", "square_weight")
-    assert [getattr(one, s) for s in sums] == [getattr(other, s) for s in sums]
+    assert [getattr(stacked, s) for s in sums] == [getattr(in_pairs, s) for s in sums]
 
 
 def test_records_with_gaps_merge_as_ever() -> None:

@@ -35,11 +35,11 @@ def filled(z_NP: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
     return np.column_stack([np.where(np.isnan(x), means, x), z_NP[:, 3:]])
 
 
-def same(found: Moments, truth: Moments) -> None:
-    assert (found.features, found.targets, found.rows) == (truth.features, truth.targets, truth.rows)
+def same(moments: Moments, truth: Moments) -> None:
+    assert (moments.features, moments.targets, moments.rows) == (truth.features, truth.targets, truth.rows)
     scale = np.abs(truth.root_KK).max(axis=0)
-    assert found.at(truth.shift_P) / scale == pytest.approx(truth.root_KK / scale, rel=1e-9, abs=1e-11)
-    assert found.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
+    assert moments.at(truth.shift_P) / scale == pytest.approx(truth.root_KK / scale, rel=1e-9, abs=1e-11)
+    assert moments.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
 
 
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 60), max_size=6), weighted=st.booleans())
@@ -115,11 +115,11 @@ def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) 
     x[:100, 0] = np.nan
     z = np.column_stack([x, y])
     files = np.split(z, 3) if first else np.split(z, 3)[::-1]
-    found = merge_partitions([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
-    whole = filled(z, np.ones(300))
+    ours = merge_partitions([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments
+    plain = Moments.of([filled(z, np.ones(300))], FEATURES, TARGETS)
     truth = exact_slopes(x, y)
-    ours, plain = (digits(w.ravel(), truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
-    assert ours >= plain - 0.5
+    ours_digits, plain_digits = (digits(m.solve().weight_OF.ravel(), truth) for m in (ours, plain))
+    assert ours_digits >= plain_digits - 0.5
 
 
 def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> list[Decimal]:
@@ -152,5 +152,5 @@ def test_the_mean_keeps_its_digits_where_the_gaps_have_nearly_all_the_weight(hea
     z = rng.normal(size=(200, 5)) + np.array([10, 0, 0, 0, 0])
     z[:3, 0] = np.nan
     w = np.where(np.isnan(z[:, 0]), heavy, 1.0)
-    found = MomentsWithGaps.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
-    assert found[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)
+    mean_F = MomentsWithGaps.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
+    assert mean_F[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)

@@ -221,9 +221,9 @@ def test_a_record_comes_back_from_its_file_to_the_bit(tmp_path) -> None:
 def test_a_truncated_record_is_refused_wherever_it_is_cut(tmp_path) -> None:
     path = tmp_path / "m.safetensors"
     moments_of(X15, Y15).save(path)
-    whole = path.read_bytes()
-    for size in range(0, len(whole), 5):
-        path.write_bytes(whole[:size])
+    content = path.read_bytes()
+    for size in range(0, len(content), 5):
+        path.write_bytes(content[:size])
         with pytest.raises(UserError, match="not a whole moments file"):
             Moments.load(path)
 
@@ -231,10 +231,10 @@ def test_a_truncated_record_is_refused_wherever_it_is_cut(tmp_path) -> None:
 def test_a_header_with_a_flipped_bit_never_ends_in_another_error(tmp_path) -> None:
     path = tmp_path / "m.safetensors"
     moments_of(X15, Y15).save(path)
-    whole = path.read_bytes()
+    content = path.read_bytes()
     refused = 0
-    for i in range(8 + int.from_bytes(whole[:8], "little")):
-        path.write_bytes(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
+    for i in range(8 + int.from_bytes(content[:8], "little")):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
         try:
             Moments.load(path)
         except UserError:
