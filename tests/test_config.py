@@ -90,8 +90,8 @@ def test_every_key_is_reached_by_set_and_parsed_by_its_type(write, key: str) -> 
     text, wanted = OTHER[key]
     needed = ["train.momentum=0.9"] if key == "train.nesterov" else []
     config = config_file.load(write(BASE), [*needed, f"{key}={text}"])
-    found = config.flat()[key]
-    assert (found, type(found)) == (wanted, type(wanted))
+    value = config.flat()[key]
+    assert (value, type(value)) == (wanted, type(wanted))
     others = {k: v for k, v in config.flat().items() if k != key and k not in ("train.momentum",)}
     assert others == {k: v for k, v in minimal().flat().items() if k in others}
 
@@ -387,9 +387,9 @@ def test_a_missing_file_a_folder_and_a_path_through_a_file_are_named(tmp_path: P
 
 
 def test_the_configs_that_come_with_the_repository_are_valid() -> None:
-    found = sorted((ROOT / "configs").glob("*.toml"))
-    assert found
-    for path in found:
+    paths = sorted((ROOT / "configs").glob("*.toml"))
+    assert paths
+    for path in paths:
         config_file.load(path)
 
 

@@ -39,8 +39,8 @@ def test_r2_of_a_target_that_does_not_vary_is_zero_however_well_it_is_met(value:
 
 def test_a_target_that_does_not_vary_is_left_out_of_the_mean_r2() -> None:
     y = np.column_stack([[1.0, 2.0, 4.0], np.full(3, 0.1)])
-    found = regression_metrics(y, y + np.array([0.5, 0.0]), ["varies", "constant"])
-    assert (found["test_r2"], found["test_r2.constant"]) == (found["test_r2.varies"], 0)
+    metrics = regression_metrics(y, y + np.array([0.5, 0.0]), ["varies", "constant"])
+    assert (metrics["test_r2"], metrics["test_r2.constant"]) == (metrics["test_r2.varies"], 0)
 
 
 def test_shapes_that_would_broadcast_are_refused() -> None:

@@ -72,8 +72,8 @@ def moments(
         device: makes the factors of the leaves; None: the CPU's compiled code and numpy do.
     """
     if device:
-        record = partial(_record, rows, partial(_on_device, device=device))
-        return merge_moments(in_threads(record, rows.table_blocks(), threads=threads)), DEVICE
+        on_device = partial(_record, rows, partial(_on_device, device=device))
+        return merge_moments(in_threads(on_device, rows.table_blocks(), threads=threads)), DEVICE
     chosen = method or choose_method(rows, rows.table_rows, lambda: next(rows.table_blocks()))
     count = 1 if chosen == NUMPY else threads
     leaves = in_threads(lambda block: record_leaf(rows, chosen, block), rows.table_blocks(), threads=count)

@@ -168,9 +168,9 @@ def test_every_epoch_of_every_model_is_told_with_its_loss() -> None:
 
 def test_models_of_one_loss_share_its_decompositions_and_one_record(monkeypatch) -> None:
     made: list[object] = []
-    trained, recorded = Objective.trained, sweep.record
+    trained, recorded = Objective.trained, sweep.record_rows
     monkeypatch.setattr(Objective, "trained", lambda moments, config: made.append(config) or trained(moments, config))
-    monkeypatch.setattr(sweep, "record", lambda rows: made.append("record") or recorded(rows))
+    monkeypatch.setattr(sweep, "record_rows", lambda rows: made.append("record") or recorded(rows))
     fit_many(ROWS, [replace(GRAM, learning_rate=r, weight_decay=w) for r in (0.1, 0.2, 0.3) for w in (0.0, 0.1)])
     assert made.count("record") == 1
     assert len(made) == 3
