@@ -74,12 +74,12 @@ def _limits(x_NF: torch.Tensor) -> dict[str, Contender]:
 
 
 def _speed(work: Callable[[], object], size: int, device: torch.device) -> Contender:
-    """Gigabytes (1e9 bytes) a second, when all of it is done; the first time goes untimed."""
+    """Gigabytes (1e9 bytes) a second, when all of it is finish; the first time goes untimed."""
 
-    def done() -> None:
+    def finish() -> None:
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    done()
-    return lambda: (size / 1e9 / seconds(done)[0],)
+    finish()
+    return lambda: (size / 1e9 / seconds(finish)[0],)

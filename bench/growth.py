@@ -78,9 +78,9 @@ def _results(work: str, measured: Measured, widths: tuple[int, ...], note: str) 
     """Against the size before it; the first of each stands alone."""
     out = []
     for times in TIMES:
-        own, one = {"ours": measured[f"{work} x{times}"]}, measured[f"{work} x1"]
-        linear: Measured = {} if times == 1 else {f"{times} times x1": [(times * elapsed, mb) for elapsed, mb in one]}
-        flat: Measured = {} if times == 1 else {"x1": one}
+        own, base = {"ours": measured[f"{work} x{times}"]}, measured[f"{work} x1"]
+        linear: Measured = {} if times == 1 else {f"{times} times x1": [(times * elapsed, mb) for elapsed, mb in base]}
+        flat: Measured = {} if times == 1 else {"x1": base}
         name = f"growth {work}, rows x{times}"
         out.append(less_is_better(name, "s", own | linear, dict.fromkeys(linear, LINEAR), note=note))
         out.append(less_is_better(name, MEGABYTES, own | flat, dict.fromkeys(flat, FLAT), note=note, column=1))
@@ -96,10 +96,10 @@ def _results(work: str, measured: Measured, widths: tuple[int, ...], note: str) 
 def _cost(work: str, path: str, features: int) -> tuple[float, float]:
     """Seconds and peak megabytes of one size, in a process of its own."""
     command = [sys.executable, "-m", "bench.growth", work, path, str(features)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command[2:]} failed:\n{done.stderr[-2000:]}")
-    elapsed, megabytes = json.loads(done.stdout)
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(f"{command[2:]} failed:\n{process.stderr[-2000:]}")
+    elapsed, megabytes = json.loads(process.stdout)
     return elapsed, megabytes
 
 

@@ -102,10 +102,10 @@ def _check_the_same(contenders: Contenders, model: LinearModel, source: Path, fo
     for name, work in contenders.items():
         output = folder / "checked.parquet"
         work(output)
-        found = next(pq.ParquetFile(output).iter_batches(1000))
-        np.testing.assert_array_equal(np.column_stack(found.columns[: len(model.features)]), x_NF, err_msg=name)
+        scored = next(pq.ParquetFile(output).iter_batches(1000))
+        np.testing.assert_array_equal(np.column_stack(scored.columns[: len(model.features)]), x_NF, err_msg=name)
         if name != "arrow copy":
-            np.testing.assert_allclose(found["predicted_y"], model.predict(x_NF)[:, 0], rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(scored["predicted_y"], model.predict(x_NF)[:, 0], rtol=1e-12, atol=1e-12)
         output.unlink()
 
 

@@ -79,5 +79,5 @@ def values(column: pa.Array) -> npt.NDArray[np.generic]:
     """The numbers as they are, without a copy where Arrow holds them that way; a null is NaN."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.float64())
-    found: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
-    return found
+    numbers: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
+    return numbers

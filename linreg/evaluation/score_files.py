@@ -71,8 +71,8 @@ def score(
     rows = 0
     scored = _scored(model, streams, half_widths)
     with open_writer(output, schema) as write, write_behind(write) as hand_over, one_thread(), closing(scored):
-        for one, batch, added in scored:
-            read = stream.fitted(one, batch, features).columns
+        for source, batch, added in scored:
+            read = stream.fitted(source, batch, features).columns
             hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
             advance(len(batch))
             rows += len(batch)
@@ -83,7 +83,7 @@ def _check_apart(path: str, streams: Sequence[Stream], output: Path) -> None:
     """Refuse an output that the next run would take for rows; a single file may be replaced by what is made of it."""
     place = Path(os.path.realpath(output))
     inside = Path(path).is_dir() and place.is_relative_to(os.path.realpath(path))
-    among = any(place == Path(os.path.realpath(one.file.path)) for one in streams) and str(path) != str(output)
+    among = any(place == Path(os.path.realpath(s.file.path)) for s in streams) and str(path) != str(output)
     if inside or (among and len(streams) > 1):
         what = f"output {output} lies among the files of {path}"
         raise UserError(f"{what}, so that the next run would score it too: write it elsewhere")
@@ -94,13 +94,13 @@ def _scored(
 ) -> Generator[tuple[Stream, pa.RecordBatch, list[pa.Array]], None, None]:
     """Each batch of each file, read ahead, and its new columns; a value that cannot be scored is refused."""
     missing = _missing(model, half_widths)
-    for one in streams:
-        with read_ahead(one.batches(model.features, threads=0)) as coming:
+    for source in streams:
+        with read_ahead(source.batches(model.features, threads=0)) as coming:
             for batch in coming:
                 y_ON = predict(model, batch)
                 if may_be_unscorable(batch, y_ON, gaps=missing is None):
-                    refuse(one, batch, missing=missing)
-                yield one, batch, _columns(y_ON, batch, half_widths)
+                    refuse(source, batch, missing=missing)
+                yield source, batch, _columns(y_ON, batch, half_widths)
 
 
 def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
