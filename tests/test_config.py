@@ -322,6 +322,7 @@ SETTINGS = {
     'data.features=["a", "a"]': "data.features names ['a'] twice",
     'data.targets=["a"]': "data.features and data.targets both name ['a']",
     "model=": "model is empty",
+    "experiment= ": "experiment is empty",
 }
 
 
@@ -341,11 +342,6 @@ def test_a_model_name_that_a_reference_could_not_be_told_from_is_refused(name: s
 @pytest.mark.parametrize("name", ["crop-yield", "Ernte 2026", "a.b_c", "价格"])
 def test_other_model_names_are_taken(name: str) -> None:
     check_model_name(name)
-
-
-def test_an_empty_experiment_is_refused() -> None:
-    with pytest.raises(UserError, match="experiment is empty"):
-        Config(model="m", experiment=" ", data=minimal().data)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_taken(write) -> None:

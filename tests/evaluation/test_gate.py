@@ -19,9 +19,10 @@ def judged(new_N: np.ndarray, old_N: np.ndarray, **options: Any) -> Verdict:
 METRICS = {"test_rmse": 5.0, "test_rmse.apples": 2.0, "test_rmse.oranges": 7.0, "test_r2": 0.8, "test_r2.apples": 0.9}
 
 
-def test_a_model_at_its_limits_passes() -> None:
+def test_a_model_at_its_limits_passes_and_one_without_a_number_does_not() -> None:
     assert failed_limits(METRICS, GateConfig()) == []
     assert failed_limits(METRICS, GateConfig(max_rmse=5.0, min_r2=0.8)) == []
+    assert len(failed_limits({"test_rmse": math.nan, "test_r2": math.nan}, GateConfig(max_rmse=1, min_r2=0))) == 2
 
 
 def test_missed_limits_are_told_with_both_numbers_the_one_for_all_and_each_targets_own() -> None:
@@ -33,10 +34,6 @@ def test_missed_limits_are_told_with_both_numbers_the_one_for_all_and_each_targe
         "r2 0.8 is below gate.min_r2 0.95",
         "r2 of apples 0.9 is below gate.min_r2.apples 0.95",
     ]
-
-
-def test_a_metric_that_is_not_a_number_meets_no_limit() -> None:
-    assert len(failed_limits({"test_rmse": math.nan, "test_r2": math.nan}, GateConfig(max_rmse=1, min_r2=0))) == 2
 
 
 RISING = np.arange(1.0, 30.0)
@@ -163,13 +160,9 @@ def test_only_the_ratios_of_the_weights_count(scale: float) -> None:
     assert "nan" not in verdict.reason
 
 
-def test_equal_weights_give_the_plain_interval() -> None:
-    new, old, _ = weighted(1.0)
-    assert judged(new, old, version=3, weight_N=np.full(80, 7.0)) == judged(new, old, version=3)
-
-
-def test_a_weighted_gain_is_the_weighted_means_difference() -> None:
+def test_a_weighted_gain_is_the_weighted_means_difference_and_equal_weights_change_nothing() -> None:
     new, old, w = weighted(1.0)
+    assert judged(new, old, version=3, weight_N=np.full(80, 7.0)) == judged(new, old, version=3)
     gain = 1 - np.average(new, weights=w) / np.average(old, weights=w)
     assert f"{gain:.2%} better" in judged(new, old, version=3, weight_N=w).reason
 

@@ -105,14 +105,11 @@ def test_the_smallest_eigenvalue_is_right_where_the_gram_matrix_has_lost_it() ->
     assert abs(squared[0] - truth[0]) > 0.1 * truth[0]  # what the record is kept as a factor for
 
 
-def test_the_first_table_has_the_optimum_rate_and_condition_that_were_measured() -> None:
+def test_the_tables_have_the_optimum_rate_and_condition_that_were_measured() -> None:
     objective = Objective.of(moments_of(X5, Y5))
     assert objective.optimum_loss == pytest.approx(0.4831, abs=5e-5)
     assert largest_stable_rate(objective.eigenvalues_D[0]) == pytest.approx(1.117e-4, abs=5e-8)
     assert objective.condition_number == pytest.approx(2.2e6, rel=0.03)
-
-
-def test_the_second_table_can_be_fitted_to_a_loss_of_0_909() -> None:
     assert Objective.of(moments_of(X15, Y15)).optimum_loss == pytest.approx(0.909, abs=5e-4)
 
 

@@ -7,6 +7,7 @@ from linreg import plots
 from linreg.plots.parabolas import _WALK
 
 PNG = b"\x89PNG\r\n\x1a\n"
+NAMES = ("bias", "f0", "f1", "f2")
 ODD = ["y" * 41, "$\\foo$", "cost ($) of $", "価格", "a_b^c", "_hidden", "x" * 80, "50% off"]
 
 
@@ -172,10 +173,11 @@ def verdicts(figure) -> list[str]:
     return [axes.texts[0].get_text() for axes in figure.axes if axes.axison]
 
 
-def test_each_parabola_is_the_loss_in_one_parameter_with_the_others_where_the_descent_ended() -> None:
+def test_each_parabola_is_named_and_the_loss_in_one_parameter_with_the_others_where_the_descent_ended() -> None:
     made = quadratic(3, 2)
     figure = parabolas(**made["pieces"])
-    assert len(figure.axes) == 8
+    assert [axes.get_title() for axes in figure.axes] == [f"{x} → {y}" for y in ("t0", "t1") for x in NAMES]
+    assert "epoch 5" in figure.get_suptitle()
     path = made["pieces"]["path_TDO"]
     for k, axes in enumerate(figure.axes):
         i, j = k % 4, k // 4
@@ -200,13 +202,6 @@ def test_the_dots_are_the_walk_light_to_dark_with_its_start_its_end_and_the_mini
     assert list(dots.get_array()) == sorted(dots.get_array())
     brightness = _WALK(np.linspace(0, 1, 9))[:, :3].sum(axis=1)
     assert (np.diff(brightness) < 0).all()
-
-
-def test_the_panels_are_named_a_row_a_target() -> None:
-    figure = parabolas(**quadratic(2, 2)["pieces"])
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["bias → t0", "f0 → t0", "f1 → t0", "bias → t1", "f0 → t1", "f1 → t1"]
-    assert "epoch 5" in figure.get_suptitle()
 
 
 def test_a_parameter_at_its_own_minimum_is_told_from_one_on_the_slope() -> None:

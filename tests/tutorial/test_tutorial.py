@@ -148,13 +148,10 @@ def test_parameters_are_standard_normal_and_record_their_gradients() -> None:
     assert abs(drawn.var().item() - 1) < 4 * (2 / len(drawn)) ** 0.5
 
 
-def test_a_seeded_draw_is_the_start_of_every_trainer() -> None:
+def test_a_seeded_draw_is_the_start_of_every_trainer_and_another_one_follows_torchs_own_seed() -> None:
     drawn = draw_parameters(3, 2, generator=torch.Generator().manual_seed(7))
     for ours, theirs in zip(drawn, seeded_start(moments_of(X5, Y5), 7, torch.float32), strict=True):
         assert torch.equal(ours.detach(), theirs)
-
-
-def test_without_a_generator_the_draw_follows_torchs_own_seed() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         expected = torch.randn((2, 3))
@@ -335,15 +332,12 @@ def test_a_loader_without_a_batch_is_told() -> None:
 # The table
 
 
-def test_the_librarys_printed_numbers_are_the_tutorials() -> None:
+def test_the_librarys_printed_numbers_and_tables_are_the_tutorials() -> None:
     numbers = (tables.PRINTED_PREDICTIONS, PRINTED_LOSS, tables.PRINTED_WEIGHT_GRADIENT, tables.PRINTED_BIAS_GRADIENT)
     expected = np.concatenate([np.ravel(n) for n in (*numbers, PRINTED_NEXT_LOSS)])
     assert check.printed_in_order().tolist() == expected.tolist()
     assert (printed_numbers.WEIGHT_OF == PRINTED_WEIGHT).all()
     assert (printed_numbers.BIAS_O == PRINTED_BIAS).all()
-
-
-def test_the_tables_that_ship_are_the_tutorials() -> None:
     for rows, x, y in ((crops.first_table(), X5, Y5), (crops.second_table(), X15, Y15)):
         assert [a.tolist() for a in rows.arrays()] == [x.tolist(), y.tolist()]
 
@@ -417,10 +411,6 @@ def test_few_epochs_are_all_recorded_and_many_ever_farther_apart(epochs: int) ->
     assert all(type(epoch) is int for epoch in recorded)
     if epochs < 60:
         assert recorded == list(range(epochs + 1))
-
-
-def test_of_many_epochs_as_few_as_asked_are_recorded() -> None:
-    assert recorded_epochs(5, most=3) == [0, 1, 5]
     assert recorded_epochs(1000, most=8) == [0, 1, 3, 10, 32, 100, 316, 1000]
 
 
@@ -484,9 +474,13 @@ def test_the_page_runs_as_a_script_from_anywhere_and_leaves_nothing(folder, monk
     assert page["next_loss"].item() == pytest.approx(PRINTED_NEXT_LOSS, abs=rounding("next"))
 
 
-def test_the_notebook_is_the_page(stored) -> None:
+def test_the_notebook_is_the_page_with_its_picture_and_without_times_and_random_names(stored) -> None:
     page = jupytext.read(ROOT / "docs/tutorial.py")
     assert [(c.cell_type, c.source) for c in stored.cells] == [(c.cell_type, c.source) for c in page.cells]
+    assert [c.id for c in stored.cells] == [f"cell-{i}" for i in range(len(stored.cells))]
+    assert all("execution" not in c.metadata for c in stored.cells)
+    assert set(stored.metadata) == {"kernelspec", "language_info"}
+    assert build.first_picture(stored) == (ROOT / "docs/parabolas.png").read_bytes()
 
 
 @pytest.mark.long  # runs it
@@ -502,16 +496,6 @@ def test_the_notebook_shows_what_running_it_shows(stored, fresh) -> None:
             else:
                 assert set(new.data) == set(old.data) == {"image/png", "text/plain"}
                 assert new.data["text/plain"] == old.data["text/plain"]
-
-
-def test_the_stored_picture_is_the_notebooks(stored) -> None:
-    assert build.first_picture(stored) == (ROOT / "docs/parabolas.png").read_bytes()
-
-
-def test_the_notebook_keeps_no_times_and_no_random_names(stored) -> None:
-    assert [c.id for c in stored.cells] == [f"cell-{i}" for i in range(len(stored.cells))]
-    assert all("execution" not in c.metadata for c in stored.cells)
-    assert set(stored.metadata) == {"kernelspec", "language_info"}
 
 
 def test_every_step_says_in_a_sentence_what_the_moments_add(stored) -> None:
