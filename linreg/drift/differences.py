@@ -35,10 +35,6 @@ class Shifts(NamedTuple):
     now_nM: Float
     grouped_nM: npt.NDArray[np.bool_]
 
-    def part(self, quantities: slice) -> "Shifts":
-        """Of some of the quantities."""
-        return self.map(lambda x: x[:, quantities])
-
     def map(self, change: Callable[[Any], Any]) -> "Shifts":
         """The same change to each array."""
         return Shifts(*map(change, self))

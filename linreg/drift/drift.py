@@ -123,16 +123,10 @@ def _in_standard_errors(comparison: Comparison, new: Sequence[Sample]) -> dict[s
     columns, targets = ([(name,) for name in part] for part in (scope.columns, scope.targets))
     correlation_shifts, worst_pairs = worst_of(correlations(comparison), scope)
     out = {"correlation": _findings("correlation", correlation_shifts, worst_pairs, new)}
-    for of_columns, of_residuals, measured in (
-        ("mean", "bias", means(comparison)),
-        ("spread", "error", spreads(comparison)),
-    ):
-        s = len(columns)
-        for measure, shifts, names in (
-            (of_columns, measured.part(slice(s)), columns),
-            (of_residuals, measured.part(slice(s, None)), targets),
-        ):
-            out[measure] = _findings(measure, shifts, [names] * len(shifts.value_nM), new)
+    for measures, shifts in ((("mean", "bias"), means(comparison)), (("spread", "error"), spreads(comparison))):
+        halves = shifts.map(lambda x: x[:, : len(columns)]), shifts.map(lambda x: x[:, len(columns) :])
+        for measure, half, names in zip(measures, halves, (columns, targets), strict=True):
+            out[measure] = _findings(measure, half, [names] * len(half.value_nM), new)
     return out
 
 

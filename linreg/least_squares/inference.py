@@ -82,7 +82,7 @@ def infer(
         variance_inflation={n: finite(v) for n, v in zip(moments.features, inflation_F, strict=True)},
         deficient=moments.solve().deficient,
         assumptions=() if all_reasons else _assumptions(moments, clustered=bool(clusters)),
-        targets=_estimates(model, moments) if all_reasons else _targets(model, moments, clusters, level),
+        targets=_targets(model, moments, clusters, level, valid=not all_reasons),
     )
 
 
@@ -169,31 +169,24 @@ def _clusters(model: LinearModel, moments: Moments, partitions: Sequence[Moments
     return filled if len(filled) >= FEWEST_PARTITIONS else []
 
 
-def _estimates(model: LinearModel, moments: Moments) -> dict[str, TargetInference]:
-    """The estimates and R2 of the model as it is; nothing about their errors."""
-    r2_O, intercept_O = _r2(model, moments), model.intercept_O
-    out = {}
-    for o, target in enumerate(model.targets):
-        slopes = {f: Coefficient(float(w)) for f, w in zip(model.features, model.weight_OF[o], strict=True)}
-        out[target] = TargetInference(Quality(finite(r2_O[o])), Coefficient(float(intercept_O[o])), slopes)
-    return out
-
-
 def _targets(
-    model: LinearModel, moments: Moments, clusters: Sequence[Moments], level: float
+    model: LinearModel, moments: Moments, clusters: Sequence[Moments], level: float, *, valid: bool
 ) -> dict[str, TargetInference]:
-    """The estimates with their errors, and the quality of the fit."""
-    errors = StandardErrors(moments)
+    """The estimates and R2; with their errors and the quality of the fit where inference is valid."""
     estimate_DO = np.vstack([model.intercept_O, model.weight_OF.T])
-    classical = _errors(estimate_DO, errors.error_DO, errors.degrees, level)
-    clustered = _errors(estimate_DO, errors.clustered_DO(clusters), len(clusters) - 1, level) if clusters else None
-    quality = _quality(model, moments)
+    targets = len(model.targets)
+    classical = [[Errors()] * targets] * len(estimate_DO)
+    clustered: Sequence[Sequence[Errors | None]] = [[None] * targets] * len(estimate_DO)
+    quality = [Quality(finite(r2)) for r2 in _r2(model, moments)]
+    if valid:
+        errors = StandardErrors(moments)
+        classical, quality = _errors(estimate_DO, errors.error_DO, errors.degrees, level), _quality(model, moments)
+        if clusters:
+            clustered = _errors(estimate_DO, errors.clustered_DO(clusters), len(clusters) - 1, level)
     out = {}
     for o, target in enumerate(model.targets):
-        intercept, *slopes = (
-            Coefficient(float(estimate_DO[d, o]), classical[d][o], clustered[d][o] if clustered else None)
-            for d in range(len(estimate_DO))
-        )
+        rows = zip(estimate_DO[:, o].tolist(), classical, clustered, strict=True)
+        intercept, *slopes = (Coefficient(estimate, own[o], by_partition[o]) for estimate, own, by_partition in rows)
         out[target] = TargetInference(quality[o], intercept, dict(zip(model.features, slopes, strict=True)))
     return out
 
