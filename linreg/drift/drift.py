@@ -93,14 +93,14 @@ def _comparable(
     added = sorted({name for s in others for name in s.columns} - set(reference.columns))
     notes = [f"{name}: the champion did not learn from it" for name in added]
     notes += [f"{name}: not among the columns of today" for name in reference.columns if name not in shared]
-    reason = _no_residuals(reference, shared, model) if model else ""
+    reason = _why_no_residuals(reference, shared, model) if model else ""
     if reason:
         notes.append(f"the champion's residuals: {reason}")
     names = tuple(name for name in reference.columns if name in shared)
-    return names, _of_targets(model, shared) if model and not reason else None, tuple(notes)
+    return names, _with_targets(model, shared) if model and not reason else None, tuple(notes)
 
 
-def _no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> str:
+def _why_no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> str:
     missing = [name for name in model.features if name not in shared]
     if missing:
         return f"it needs {', '.join(missing)}"
@@ -110,7 +110,7 @@ def _no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> st
     return "it has as many parameters as it learned from rows" if few else ""
 
 
-def _of_targets(model: LinearModel, shared: set[str]) -> LinearModel:
+def _with_targets(model: LinearModel, shared: set[str]) -> LinearModel:
     """The model of those of its targets that are there."""
     o = [i for i, name in enumerate(model.targets) if name in shared]
     targets = tuple(model.targets[i] for i in o)

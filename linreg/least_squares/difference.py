@@ -78,7 +78,7 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
     with one_thread():  # small factors: a second thread only waits, and moves the bits
         causes, unexplained = _causes(pair, same=shared == "same")
         error_DO, no_errors = _errors(pair, shared, reasons)
-        stopped = _stopped(before), _stopped(after)
+        stopped = _distance_of(before), _distance_of(after)
     targets = {name: _changes(pair, o, causes, error_DO) for o, name in enumerate(pair.targets)}
     unit: Unit | None = "estimate" if shared in (None, "same") else "difference"
     unit = None if error_DO is None or not np.isfinite(error_DO).any() else unit
@@ -176,10 +176,10 @@ def _causes(pair: _Pair, *, same: bool) -> tuple[list[list[Causes | None]], tupl
     names = {name for stage in stages for name in stage.open}
     open_D = {0, *(1 + i for i, f in enumerate(pair.features) if f in names)} if names else set()
     rows = enumerate(np.stack([data, columns, penalty, optimiser], axis=-1))
-    return [[None if d in open_D else Causes(*map(float, four)) for four in row] for d, row in rows], _words(names)
+    return [[None if d in open_D else Causes(*map(float, four)) for four in row] for d, row in rows], _why_open(names)
 
 
-def _words(names: set[str]) -> tuple[str, ...]:
+def _why_open(names: set[str]) -> tuple[str, ...]:
     """What is said of coefficients that are left open."""
     if not names:
         return ()
@@ -211,7 +211,7 @@ def _regularised(side: Fitted) -> tuple[str, ...]:
     return caller_reasons(weight_decay=side.penalty.weight_decay, l1=side.penalty.l1) if side.penalty else ()
 
 
-def _stopped(side: Fitted) -> float | None:
+def _distance_of(side: Fitted) -> float | None:
     """How far an optimiser stopped from its optimum, in standard errors."""
     if side.moments is None or side.penalty is None or side.penalty.active or optimum_reasons(side.moments):
         return None

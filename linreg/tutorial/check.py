@@ -59,11 +59,12 @@ def table(first: Rows, second: Rows) -> list[Line]:
     """
     theta_P = parameters(printed_numbers.WEIGHT_OF, printed_numbers.BIAS_O)
     allowed_Q = _allowed(_numbers(*first.arrays()), theta_P)
-    ours_Q, zeros_P = _by_hand(*first.arrays())
+    ours_Q, zeros_P = _step_by_hand(*first.arrays())
     numbers = zip(_names(first), printed_in_order(), ours_Q, allowed_Q, strict=True)
     lines = [Line(name, *map(float, values)) for name, *values in numbers]
-    zeros = [Line(f"{name}, zeroed", 0.0, float(z), 0.0) for name, z in zip(_of_each(first), zeros_P, strict=True)]
-    return [*lines[:-1], *zeros, lines[-1], _linear(second)]
+    names = _gradient_names(first)
+    zeros = [Line(f"{name}, zeroed", 0.0, float(z), 0.0) for name, z in zip(names, zeros_P, strict=True)]
+    return [*lines[:-1], *zeros, lines[-1], _linear_layer(second)]
 
 
 def text(lines: Sequence[Line]) -> str:
@@ -118,17 +119,17 @@ def _numbers(x_NF: Float, y_NO: Float) -> Callable[[torch.Tensor], torch.Tensor]
     def numbers(theta_P: torch.Tensor) -> torch.Tensor:
         slope_P = grad(loss)(theta_P)
         after = loss(theta_P - printed_numbers.LEARNING_RATE * slope_P)
-        prediction_NO = regression_model(x, *_apart(theta_P, y.shape[1]))
+        prediction_NO = regression_model(x, *_split(theta_P, y.shape[1]))
         return torch.cat([prediction_NO.ravel(), loss(theta_P)[None], slope_P, after[None]])
 
     return numbers
 
 
 def _loss(x_NF: torch.Tensor, y_NO: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda theta_P: mse(regression_model(x_NF, *_apart(theta_P, y_NO.shape[1])), y_NO)
+    return lambda theta_P: mse(regression_model(x_NF, *_split(theta_P, y_NO.shape[1])), y_NO)
 
 
-def _apart(theta_P: torch.Tensor, targets: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _split(theta_P: torch.Tensor, targets: int) -> tuple[torch.Tensor, torch.Tensor]:
     """``weight_OF`` and ``bias_O``."""
     return theta_P[:-targets].reshape(targets, -1), theta_P[-targets:]
 
@@ -140,7 +141,7 @@ def _allowed(numbers: Callable[[torch.Tensor], torch.Tensor], theta_P: torch.Ten
     return np.asarray(moved_Q.numpy() + _HALF_UNIT)
 
 
-def _by_hand(x_NF: Float, y_NO: Float) -> tuple[Float, Float]:
+def _step_by_hand(x_NF: Float, y_NO: Float) -> tuple[Float, Float]:
     """One step of the tutorial with the library's functions: the twenty numbers, and the gradients once zeroed."""
     x, y = tensors(x_NF, y_NO)
     start = printed_numbers.WEIGHT_OF, printed_numbers.BIAS_O
@@ -151,14 +152,14 @@ def _by_hand(x_NF: Float, y_NO: Float) -> tuple[Float, Float]:
     update(weight, bias, learning_rate=printed_numbers.LEARNING_RATE)
     zero_gradients(weight, bias)
     after = mse(regression_model(x, weight, bias), y)
-    return _flat(prediction, loss, *slopes, after), _flat(weight.grad, bias.grad)
+    return _concatenate(prediction, loss, *slopes, after), _concatenate(weight.grad, bias.grad)
 
 
-def _flat(*parts: torch.Tensor | None) -> Float:
+def _concatenate(*parts: torch.Tensor | None) -> Float:
     return np.concatenate([p.detach().double().numpy().ravel() for p in parts if p is not None])
 
 
-def _linear(second: Rows) -> Line:
+def _linear_layer(second: Rows) -> Line:
     """The loss of the printed ``nn.Linear`` on the second table."""
     x_NF, y_NO = second.arrays()
     weight, bias = printed_numbers.LINEAR_WEIGHT_OF, printed_numbers.LINEAR_BIAS_O
@@ -174,10 +175,10 @@ def _linear(second: Rows) -> Line:
 def _names(first: Rows) -> list[str]:
     rows = range(1, len(first) + 1)
     predictions = [f"prediction, row {n}, {t}" for n in rows for t in first.targets]
-    return [*predictions, "loss", *_of_each(first), "loss after one update"]
+    return [*predictions, "loss", *_gradient_names(first), "loss after one update"]
 
 
-def _of_each(first: Rows) -> list[str]:
+def _gradient_names(first: Rows) -> list[str]:
     """The gradient's elements in the order of ``theta_P``."""
     weights = [f"{t}, weight of {f}" for t in first.targets for f in first.features]
     return [f"gradient, {name}" for name in [*weights, *(f"{t}, bias" for t in first.targets)]]
