@@ -91,10 +91,6 @@ assert LinearModel(np.ones((1, 2)), np.ones(1), np.zeros(2), ("a", "b"), ("y",))
     )
 
 
-def test_importing_linreg_alone_loads_nothing_heavy() -> None:
-    run("import sys, linreg\nassert not {'torch', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules)")
-
-
 def test_a_run_starts_before_anything_heavy_is_loaded_and_loads_no_more_than_it_needs() -> None:
     run(
         """

@@ -11,10 +11,10 @@ from linreg.files.partitions import Partition
 from linreg.ingest.dataset import Dataset
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from linreg.moments.training_record import Record
+from linreg.moments.training_record import TrainingRecord
 from linreg.rows import split
 
 
@@ -66,7 +66,7 @@ class RunInput:
     digest: str
     content_key: str
     dataset: Dataset
-    record: Record
+    record: TrainingRecord
     validation: Moments | None
     test: MomentsWithGaps
     extents: tuple[Ranges, ...]

@@ -38,7 +38,7 @@ from linreg.evaluation import float32_export
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 EXAMPLE = "input_example.json"

@@ -26,12 +26,12 @@ from linreg.ingest.cache_file import Records
 from linreg.ingest.checks import extras
 from linreg.ingest.dataset import Dataset, assembled, sorted_by_name
 from linreg.ingest.part import FOLD, RECORDED, PartitionRows, among, picked
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from linreg.moments.training_record import Record, gapped_by, joined
+from linreg.moments.training_record import TrainingRecord, merge_partitions, record_partition
 from linreg.rows import split
 from linreg.rows.rows import Rows
 from linreg.threads import cores, in_threads, one_thread
@@ -55,7 +55,7 @@ class DatasetRead:
     """
 
     dataset: Dataset
-    record: Record
+    record: TrainingRecord
     validation: Moments | None
     test: MomentsWithGaps
     extents: tuple[Ranges, ...]
@@ -132,8 +132,8 @@ def _recorded(dataset: Dataset, records: Sequence[Records], extents: Sequence[Ra
     by_role = {r: [record[r] for record in records if r in record] for r in RECORDED}
     gapped = {r: [record for record, _ in some] for r, some in by_role.items() if some}
     whole = {r: merge_gapped(some) for r, some in gapped.items()}
-    plain = sum(way == leaves.PLAIN for _, way in by_role[split.TRAIN])
-    record = joined(gapped[split.TRAIN], plain=plain, whole=whole[split.TRAIN])
+    plain = sum(way == from_rows.PLAIN for _, way in by_role[split.TRAIN])
+    record = merge_partitions(gapped[split.TRAIN], plain=plain, merged=whole[split.TRAIN])
     filled = whole[split.VALIDATION].filled(record.fill_F) if split.VALIDATION in whole else None
     judges = whole.get(split.TEST, whole[split.TRAIN])
     return DatasetRead(dataset, record, filled, judges, tuple(extents), read)
@@ -164,7 +164,7 @@ def _on_device(reading: Reading, device: torch.device, partition: Partition, **h
     part = read_partition(partition, replace(reading, held=ALL, recorded=False), **how)
     rows = {r: _rows(part, reading.config, r) for r in RECORDED if part.counts[r]}
     kept = among(part.role, reading.held)
-    records = {r: gapped_by(each, device) for r, each in rows.items()}
+    records = {r: record_partition(each, device) for r, each in rows.items()}
     return replace(part, records=records, table=picked(part.table, kept), role=part.role[kept])
 
 

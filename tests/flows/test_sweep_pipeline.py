@@ -24,7 +24,7 @@ from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.ingest.dataset import load
 from linreg.ingest.read import read_dataset
-from linreg.moments.training_record import moments_of, record
+from linreg.moments.training_record import record_rows, record_with_gaps
 from linreg.selection.grid import members
 from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
@@ -280,7 +280,7 @@ def test_mini_batches_are_ranked_on_validation_rows_and_one_that_diverges_stops_
     config = Config(model="wide", data=data, train=train)
     outcome = run_sweep(config, {"train.learning_rate": [0.001, 40.0, 0.05], "train.seed": [0, 1]})
     rows = load(data)
-    validation = moments_of(rows.validation, record(rows.train).fill_F)
+    validation = record_with_gaps(rows.validation).filled(record_rows(rows.train).fill_F)
     for row, member in zip(
         outcome.runs, members(config, {"train.learning_rate": [0.001, 40.0, 0.05], "train.seed": [0, 1]}), strict=True
     ):
@@ -312,7 +312,7 @@ def test_weights_gaps_l1_schedules_and_warm_starts_work_as_in_a_run(work):
     lasso = run_sweep(config, {"train.l1": [0.0, 0.5, 500.0], "train.schedule": ["constant", "cosine"]})
     assert lasso.decision == "promoted"
     rows = load(data)
-    fill = record(rows.train).fill_F
+    fill = record_rows(rows.train).fill_F
     x, y = rows.validation.arrays()
     x = np.where(np.isnan(x), fill, x)
     for row, member in zip(

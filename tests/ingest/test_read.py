@@ -14,9 +14,9 @@ from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.dataset import Dataset, load
 from linreg.ingest.part import PartitionRows
 from linreg.ingest.read import ALL, HELD_OUT, DatasetRead, read_dataset
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import gapped, moments_of, record
+from linreg.moments.training_record import record_rows, record_with_gaps
 from linreg.rows import split
 from linreg.rows.rows import LEAF
 
@@ -72,7 +72,7 @@ def same_record(found: Moments, expected: Moments) -> None:
 def same_rows(found: DatasetRead, how: DataConfig) -> None:
     """The records are those of all rows held and recorded at once."""
     expected = load(how)
-    known = record(expected.train)
+    known = record_rows(expected.train)
     same_record(found.record.moments, known.moments)
     assert (found.record.filled, found.record.plain) == (known.filled, known.plain)
     assert len(found.record.partitions) == len(known.partitions)
@@ -80,10 +80,10 @@ def same_rows(found: DatasetRead, how: DataConfig) -> None:
     assert [getattr(found.dataset, c) for c in counts] == [getattr(expected, c) for c in counts]
     if how.validation_fraction:
         assert found.validation is not None
-        same_record(found.validation, moments_of(expected.validation, known.fill_F))
+        same_record(found.validation, record_with_gaps(expected.validation).filled(known.fill_F))
     test = expected.test.select([*FEATURES, *TARGETS])
     np.testing.assert_array_equal(found.dataset.test.select([*FEATURES, *TARGETS]), test)
-    same_record(found.test.moments, gapped(expected.test).moments)
+    same_record(found.test.moments, record_with_gaps(expected.test).moments)
     assert found.dataset.counts == expected.counts
     assert [len(rows) for rows in expected.test.partitions()] == [n for n in found.dataset.judges if n]
     same_ranges(found, expected)
@@ -102,8 +102,8 @@ def same_ranges(found: DatasetRead, expected: Dataset) -> None:
 @pytest.mark.parametrize("way", ["numpy", "R", "plain"])
 @pytest.mark.parametrize("group", [LEAF, 10_000, 50_001, 100_000, 999_999])
 def test_block_by_block_gives_the_record_of_all_rows(tmp_path, monkeypatch, group: int, way: str) -> None:
-    monkeypatch.setattr(leaves, "PAYS", np.inf if way == "numpy" else 0)
-    monkeypatch.setattr(leaves, "LONG", 0 if way == "plain" else np.inf)
+    monkeypatch.setattr(from_rows, "PAYS", np.inf if way == "numpy" else 0)
+    monkeypatch.setattr(from_rows, "LONG", 0 if way == "plain" else np.inf)
     path = tmp_path / "x.parquet"
     written(path, table(2 * LEAF + 777), group)
     how = config(path, validation_fraction=0.2)
@@ -124,8 +124,8 @@ def test_any_number_of_threads_gives_the_same_rows(tmp_path, threads: int) -> No
 
 
 def test_plain_sums_that_turn_out_not_to_do_are_made_again_by_reflections(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(leaves, "PAYS", 0)
-    monkeypatch.setattr(leaves, "LONG", 0)
+    monkeypatch.setattr(from_rows, "PAYS", 0)
+    monkeypatch.setattr(from_rows, "LONG", 0)
     rows = table(2 * LEAF).to_pandas()
     rows.loc[LEAF:, "a"] *= 1e6
     rows.loc[LEAF:, "b"] = (rows.a * (1 + 1e-7 * rows.b))[LEAF:].astype(np.float32)
@@ -150,8 +150,8 @@ def test_all_roles_can_be_held_and_none(tmp_path) -> None:
 
 
 def test_a_role_without_rows_in_the_first_leaf_is_recorded_all_the_same(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(leaves, "PAYS", 0)
-    monkeypatch.setattr(leaves, "LONG", 0)
+    monkeypatch.setattr(from_rows, "PAYS", 0)
+    monkeypatch.setattr(from_rows, "LONG", 0)
     path = tmp_path / "x.parquet"
     written(path, table(2 * LEAF))
     late = next(
@@ -187,7 +187,7 @@ def test_gaps_keys_and_weights_are_read_block_by_block_too(tmp_path, case: str, 
     features = ("a", "b", "d") if "weight" in changes else FEATURES
     how = config(path, **changes, features=features)
     found, expected = read_dataset(how, held=HELD_OUT), load(how)
-    same_record(found.record.moments, record(expected.train).moments)
+    same_record(found.record.moments, record_rows(expected.train).moments)
     assert (found.dataset.train_rows, len(found.dataset.train)) == (len(expected.train), 0)
     np.testing.assert_array_equal(found.dataset.test.select(features), expected.test.select(features))
 

@@ -17,7 +17,7 @@ from linreg.least_squares.validity import caller_reasons
 from linreg.metrics import regression_metrics
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 

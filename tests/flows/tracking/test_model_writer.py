@@ -21,7 +21,7 @@ from linreg.least_squares.inference import infer
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for

@@ -13,9 +13,9 @@ from linreg import config_file
 from linreg.config import TrainConfig
 from linreg.files import partitions
 from linreg.ingest.dataset import load
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows import split
 from linreg.selection.kfold import CrossValidation, cross_validation
 from linreg.training.plan import plan
@@ -121,7 +121,7 @@ def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object],
         x, y = X15[:count], Y15[:count]
         folds = [MomentsWithGaps(r, (), 0) for r in records(x, y, np.arange(count) % 5 * 2, 10)]
         dataset = SimpleNamespace(train_rows=count, empty=())
-        return SimpleNamespace(record=record(rows_of(x, y)), dataset=dataset, folds=folds)
+        return SimpleNamespace(record=record_rows(rows_of(x, y)), dataset=dataset, folds=folds)
 
     monkeypatch.setattr(command, "read_dataset", read)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
