@@ -15,18 +15,9 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows import steps
-from flows.orchestration.chain import (
-    chain,
-    expectation,
-    judge,
-    parameters,
-    run_and_draw,
-    run_name,
-    run_tags,
-    training_config,
-)
-from flows.orchestration.tasks import step, told, value
-from flows.orchestration.turns import in_turn
+from flows.orchestration.chain import chain, expectation, judge, parameters, run_name, run_tags, training_config
+from flows.orchestration.schedule import one_at_a_time
+from flows.orchestration.tasks import fail_with_message, run_and_unwrap, step, unwrap
 from flows.progress import progress_of_many
 from flows.results import pictures
 from flows.results.outcome import Outcome
@@ -81,14 +72,9 @@ def rank(sweep: SweepInput, results: Sequence[Result], nested: NestedRuns) -> tu
     return losses, best
 
 
-@flow(
-    name="linreg-sweep",
-    flow_run_name=partial(run_name, "sweep "),
-    persist_result=False,
-    validate_parameters=True,
-)
-@told
-@in_turn
+@flow(name="linreg-sweep", flow_run_name=partial(run_name, "sweep "), persist_result=False)
+@fail_with_message
+@one_at_a_time
 def linreg_sweep_flow(
     model: str,
     data: DataConfig,
@@ -111,8 +97,8 @@ def _train_many(
     """All models in nested runs of the sweep's own; the best of them judged as a run's model is."""
     assert isinstance(sweep, SweepInput)
     with NestedRuns(parent, sweep, run_tags(config)) as nested:
-        results = value(train(sweep, nested, return_state=True))
-        losses, best = value(rank(sweep, results, nested, return_state=True))
+        results = unwrap(train(sweep, nested, return_state=True))
+        losses, best = unwrap(rank(sweep, results, nested, return_state=True))
         fitted, model, run, run_input = results[best], sweep.models[best], nested.runs[best], sweep.of(best)
         assert isinstance(fitted, Fit)
         chosen: dict[str, Any] = {"selected": sweep.selected, "tags": tag_of(sweep.sweep_key, parent.run_id)}
@@ -149,4 +135,4 @@ def run_sweep(config: Config, grid: Grid) -> Outcome:
         UserError: the grid, the data or the config are wrong, or all models failed.
         ServerAway: the tracking server or the Prefect server does not answer.
     """
-    return run_and_draw(linreg_sweep_flow, parameters(config) | {"grid": {k: list(v) for k, v in grid.items()}})
+    return run_and_unwrap(linreg_sweep_flow, parameters(config) | {"grid": {k: list(v) for k, v in grid.items()}})

@@ -1,11 +1,11 @@
 """Prefect's runner with the patience to serve for months: all that is used here of Prefect's private parts.
 
-    with patient(): await runner.start()
+    with retrying_runner(): await runner.start()
 
 - Its loops give up after three questions without an answer (the one for runs, and the one that hears of cancelled runs:
   PrefectHQ/prefect#18840); here they wait for a server that is away.
 - It starts a process for every run that is late; here those are held back that would have to give way at once
-  (``turns``), so that none is started for them.
+  (``schedule``), so that none is started for them.
 
 Nothing public replaces either. ``tests/flows/orchestration/test_poller.py`` fails where a new version has other names.
 """
@@ -27,26 +27,26 @@ from prefect.logging import get_logger
 from prefect.runner import _scheduled_run_poller, runner
 from prefect.settings import get_current_settings
 
-from flows.orchestration.turns import due_time, is_scheduled, is_working
+from flows.orchestration.schedule import due_time, is_scheduled, is_working
 
 _log = get_logger("serve")
 
 
 @contextmanager
-def patient() -> Iterator[None]:
+def retrying_runner() -> Iterator[None]:
     """Have prefect's runner wait for a server that is away, and keep the order of a schedule's runs."""
     with ExitStack() as stack:
         for module, name, ours in (
-            (_scheduled_run_poller, "critical_service_loop", _for_ever),
-            (observers, "critical_service_loop", partial(_for_ever, tell=_log.debug)),
+            (_scheduled_run_poller, "critical_service_loop", _poll_forever),
+            (observers, "critical_service_loop", partial(_poll_forever, report=_log.debug)),
             (runner, "ScheduledRunPoller", _Poller),
         ):
             stack.enter_context(mock.patch.object(module, name, ours))
         yield
 
 
-async def _for_ever(
-    workload: Callable[[], Awaitable[None]], interval: float, tell: Callable[..., None] = _log.warning, **_: Any
+async def _poll_forever(
+    workload: Callable[[], Awaitable[None]], interval: float, report: Callable[..., None] = _log.warning, **_: Any
 ) -> None:
     """Do the work again and again, about every ``interval`` seconds, whether or not the server answers."""
     away = False
@@ -58,11 +58,11 @@ async def _for_ever(
                 raise
             if not away:
                 url = get_current_settings().api.url
-                tell("the Prefect server %s does not answer (%s): waiting for it", url, type(e).__name__)
+                report("the Prefect server %s does not answer (%s): waiting for it", url, type(e).__name__)
             away = True
         else:
             if away:
-                tell("the Prefect server answers again")
+                report("the Prefect server answers again")
             away = False
         await anyio.sleep(interval * random.uniform(0.7, 1.3))
 

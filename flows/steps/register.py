@@ -35,7 +35,6 @@ def register(
     fitted: Fit,
     evaluation: Evaluation,
     *,
-    store: Store,
     run: TrackedRun,
     logged: LoggedModel,
     flow_run_id: str | None,
@@ -46,6 +45,7 @@ def register(
     Args:
         tags: further ones for the version; one that is registered already gets them too.
     """
+    store = run.store
     missed = failed_limits(evaluation.metrics, config.gate)
     if missed:
         return Registered(Verdict("refused", "; ".join(missed)), None)
@@ -53,7 +53,7 @@ def register(
         twin = registry.by_content_key(store, config.model, run_input.content_key)
         if twin is not None:
             registry.mark(store, twin, tags or {})
-            return _registered_before(twin, run, store)
+            return _registered_before(twin, run)
         champion = _champion_now(config.model, run_input, store)
         verdict = _beside_the_mean(_verdict(config, run_input, evaluation, champion), evaluation.metrics)
         facts = _facts(config, run_input, fitted, evaluation) | {
@@ -99,10 +99,10 @@ def take_up(version: Version, store: Store) -> bool:
         return True
 
 
-def _registered_before(twin: Version, run: TrackedRun, store: Store) -> Registered:
+def _registered_before(twin: Version, run: TrackedRun) -> Registered:
     """The version is there already: made by an earlier try of this run, or by one that ran at the same time."""
-    take_up(twin, store)
-    version = registry.lookup(store, twin.ref)
+    take_up(twin, run.store)
+    version = registry.lookup(run.store, twin.ref)
     if twin.run_id == run.run_id:
         return Registered(Verdict(twin.facts["decision"], twin.facts["reason"]), version)
     why = f"version {twin.version} was registered from the same data and config in the meantime"

@@ -38,14 +38,14 @@ def trained(store, config=CONFIG):
     return SimpleNamespace(parts=(config, found, fitted, evaluation), run=run, logged=logged)
 
 
-def registered(store, one):
-    return register(*one.parts, store=store, run=one.run, logged=one.logged, flow_run_id=None)
+def registered(training):
+    return register(*training.parts, run=training.run, logged=training.logged, flow_run_id=None)
 
 
 def test_the_second_of_two_overlapping_runs_of_one_content_is_unchanged(store):
     first, second = trained(store), trained(store)
-    assert registered(store, first).verdict.decision == "promoted"
-    done = registered(store, second)
+    assert registered(first).verdict.decision == "promoted"
+    done = registered(second)
     assert done.verdict.decision == "unchanged"
     assert (done.version.version, done.version.run_id) == (1, first.run.run_id)
     (version,) = registry.versions(store, NAME)
@@ -60,7 +60,7 @@ def test_a_run_cut_off_before_its_promotion_is_taken_up_once(store, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(registry, "promote", killed)
         with pytest.raises(KeyboardInterrupt):
-            registered(store, trained(store))
+            registered(trained(store))
     assert registry.champion(store, NAME) is None
     found = ingest(CONFIG, store)
     assert isinstance(found, Unchanged)
@@ -79,19 +79,19 @@ def test_a_second_try_after_a_failed_promotion_promotes(store, monkeypatch):
 
     monkeypatch.setattr(registry, "promote", once)
     with pytest.raises(ServerAway):
-        registered(store, one)
+        registered(one)
     for _ in range(2):  # the retry, and one more after everything was done
-        done = registered(store, one)
+        done = registered(one)
         assert (done.verdict.decision, done.version.aliases) == ("promoted", ("champion",))
     assert len(registry.history(store, NAME)) == 1
 
 
 def test_a_kept_version_that_missed_its_alias_gets_it(store, monkeypatch):
-    registered(store, trained(store))
+    registered(trained(store))
     worse = crops(train={**WEAK, "epochs": 10})
     with monkeypatch.context() as patch:
         patch.setattr(registry, "set_alias", lambda *_args, **_kwargs: None)
-        assert registered(store, trained(store, worse)).verdict.decision == "kept"
+        assert registered(trained(store, worse)).verdict.decision == "kept"
     found = ingest(worse, store)
     assert isinstance(found, Unchanged)
     assert take_up(found.version, store)
@@ -100,15 +100,15 @@ def test_a_kept_version_that_missed_its_alias_gets_it(store, monkeypatch):
 
 
 def test_a_champion_whose_files_are_gone_does_not_stop_the_next_run(store):
-    registered(store, trained(store))
+    registered(trained(store))
     (weights,) = Path("mlruns/artifacts").rglob("model.safetensors")
     weights.unlink()
-    done = registered(store, trained(store, crops(train={**WEAK, "seed": 5})))
+    done = registered(trained(store, crops(train={**WEAK, "seed": 5})))
     assert done.verdict.decision == "kept"
     assert "not compared: version 1 cannot be read" in done.verdict.reason
 
 
 def test_the_device_is_not_part_of_the_content_key(store):
-    registered(store, trained(store))
+    registered(trained(store))
     assert isinstance(ingest(crops(train={**WEAK, "device": "cpu"}), store), Unchanged)
     assert not isinstance(ingest(crops(train={**WEAK, "seed": 9}), store), Unchanged)

@@ -1,4 +1,4 @@
-"""Turns: of a schedule's runs one works and one catches up, on a real Prefect server; runs by hand are let through."""
+"""Of a schedule's runs one works and one catches up, on a real Prefect server; runs by hand are let through."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +13,8 @@ from prefect.schedules import Interval
 from prefect.states import Scheduled
 
 from flows.deploy import deployment
-from flows.orchestration.runner import catch_up, only_here
-from flows.orchestration.turns import CATCH_UP, in_turn, turn
+from flows.orchestration.runner import catch_up, exclusive
+from flows.orchestration.schedule import CATCH_UP, one_at_a_time, schedule_lock
 from flows.pipeline import linreg_flow
 from flows.sweep_pipeline import linreg_sweep_flow
 from flows.tracking import registry
@@ -59,7 +59,7 @@ worked = []
 
 
 @flow(name="linreg", validate_parameters=False)
-@in_turn
+@one_at_a_time
 def quick(model, data, experiment, train, gate, drift, engine):  # noqa: ARG001 - the pipeline's
     """A flow whose work is to say that it worked."""
     worked.append(flow_run.id)
@@ -79,7 +79,7 @@ def states(client, runs):
 def test_a_scheduled_run_gives_way_to_one_that_is_working(client, served, pipeline):
     (run,) = missed(client, served, 1)
     more = run.parameters | {"grid": {"train.epochs": [10, 20]}} if pipeline is linreg_sweep_flow else {}
-    with turn(str(served)) as mine:
+    with schedule_lock(str(served)) as mine:
         assert mine
         state = work_on(client, run, pipeline, **more)
     assert (state.name, state.type) == ("Skipped", StateType.COMPLETED)
@@ -88,7 +88,7 @@ def test_a_scheduled_run_gives_way_to_one_that_is_working(client, served, pipeli
 
 
 def test_a_run_by_hand_is_not_held_up(client, served):
-    with turn(str(served)):
+    with schedule_lock(str(served)):
         state = work_on(client, client.create_flow_run_from_deployment(served))
     assert state.name == "Completed"
     assert len(worked) == 1
@@ -138,7 +138,7 @@ def test_a_run_that_was_cut_off_is_caught_up_once_its_process_is_gone(client, se
     (run,) = missed(client, served, 1)
     for kind in (StateType.PENDING, StateType.RUNNING):
         client.set_flow_run_state(run.id, State(type=kind))
-    with turn(str(served)):  # it outlived the process that served it
+    with schedule_lock(str(served)):  # it outlived the process that served it
         catch_up(served)
         assert [s.type for s in states(client, [run])] == [StateType.RUNNING]
     catch_up(served)
@@ -179,14 +179,14 @@ def test_serving_starts_nothing_early(client, served):
 
 
 def test_a_deployment_is_served_by_one_process(served):  # noqa: ARG001 - locks of its own
-    with only_here("linreg/one"), only_here("linreg/two"), pytest.raises(UserError, match="another process already"):
-        only_here("linreg/one").__enter__()
-    with only_here("linreg/one"):
+    with exclusive("linreg/one"), exclusive("linreg/two"), pytest.raises(UserError, match="another process already"):
+        exclusive("linreg/one").__enter__()
+    with exclusive("linreg/one"):
         pass
 
 
 def test_a_lock_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="set XDG_CACHE_HOME"), turn("x"):
+    with pytest.raises(UserError, match="set XDG_CACHE_HOME"), schedule_lock("x"):
         pass
