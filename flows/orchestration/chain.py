@@ -70,14 +70,14 @@ def run_tags(config: Config) -> dict[str, str]:
     return {"flow_run_id": flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
 
 
-def _see_again(config: Config, known: Unchanged, store: Store) -> Outcome:
+def _see_again(config: Config, unchanged_input: Unchanged, store: Store) -> Outcome:
     """What the registered version came to; where its run was cut off before the promotion, that is made up for."""
-    version = known.version
+    version = unchanged_input.version
     if steps.register.take_up(version, store):
         get_run_logger().warning("version %s was registered and left without its alias: done now", version.version)
     registry.see_again(store, version, flow_run_id=flow_run_id())
-    now = replace(known, version=registry.lookup(store, version.ref))  # aliases and all
-    return unchanged(config, now)
+    current = replace(unchanged_input, version=registry.lookup(store, version.ref))  # aliases and all
+    return unchanged(config, current)
 
 
 def _tracked(
@@ -111,14 +111,14 @@ def judge(
         selected: how it was chosen among several, in words; empty: it was not.
         tags: further ones for its version.
     """
-    what = config, run_input, fitted
-    judged = evaluate(*what, expected, run, report, selected=selected, return_state=True)
+    trained = config, run_input, fitted
+    judged = evaluate(*trained, expected, run, report, selected=selected, return_state=True)
     evaluation, logged = unwrap(judged)
-    registered = unwrap(register(*what, evaluation, run, logged, tags=tags, return_state=True))
+    registered = unwrap(register(*trained, evaluation, run, logged, tags=tags, return_state=True))
     if registered.version and registered.verdict.decision == "unchanged":
         twin = Unchanged(registered.version, run_input.digest, len(run_input.dataset.partitions))
         return unchanged(config, twin), evaluation
-    outcome = completed(*what, evaluation, registered, run.run_id)
+    outcome = completed(*trained, evaluation, registered, run.run_id)
     return replace(outcome, advice=expected.advice, notes=(*outcome.notes, *report.notes)), evaluation
 
 

@@ -117,12 +117,12 @@ class _Server:
 
     def _answers(self) -> bool:
         """Wait until the process answers; False: it has ended."""
-        told = time.monotonic()
+        last_report = time.monotonic()
         while self._process.poll() is None:
             if self._is_healthy():
                 return True
-            if time.monotonic() - told > _TELL_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - last_report > _TELL_SECONDS:
+                last_report = time.monotonic()
                 sys.stderr.write("waiting for the run's own Prefect server: it has begun, and does not answer yet\n")
             time.sleep(0.05)
         return False

@@ -99,13 +99,13 @@ def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
 def _twice(run_input: RunInput) -> str:
     """Files of the same bytes: a delivery that came twice, it may be."""
     first: dict[str, str] = {}
-    same = [
+    copies = [
         (first[p.digest], p.name) for p in run_input.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
     ]
-    if not same:
+    if not copies:
         return ""
-    more = f", and {_count(len(same) - 1, 'more such file')}" if len(same) > 1 else ""
-    return f"{same[0][0]} and {same[0][1]} hold the same bytes: their rows count twice{more}"
+    more = f", and {_count(len(copies) - 1, 'more such file')}" if len(copies) > 1 else ""
+    return f"{copies[0][0]} and {copies[0][1]} hold the same bytes: their rows count twice{more}"
 
 
 def _known(run_input: RunInput) -> str:
@@ -121,8 +121,8 @@ def _known(run_input: RunInput) -> str:
 def _plainly(run_input: RunInput) -> str:
     """Which way the record was made, where it is not the usual one."""
     count, parts = run_input.record.plain, len(run_input.record.partitions)
-    which = "" if count == parts else f" of {count} of {parts} files"
-    return f"moments{which} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
+    files = "" if count == parts else f" of {count} of {parts} files"
+    return f"moments{files} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
 
 
 def _count(number: int, thing: str) -> str:
@@ -173,11 +173,11 @@ def stopped(config: Config, run_input: RunInput, report: DriftReport, run_id: st
     )
 
 
-def unchanged(config: Config, known: Unchanged) -> Outcome:
+def unchanged(config: Config, same: Unchanged) -> Outcome:
     """The outcome where a registered version has the same content: what that version was, and no new run."""
-    version, facts = known.version, known.version.facts
+    version, facts = same.version, same.version.facts
     origin = "came of the same sweep of the same data"
-    runs, ranked_on = rows_of(known.table) if known.table else (None, "")
+    runs, ranked_on = rows_of(same.table) if same.table else (None, "")
     if runs is None:
         origin = "was trained on the same data with the same config"
     return Outcome(
@@ -191,7 +191,7 @@ def unchanged(config: Config, known: Unchanged) -> Outcome:
         aliases=version.aliases,
         epochs=int(facts.get("epochs", 0)),
         metrics=dict(version.metrics),
-        data={**facts.get("data", {}), "digest": known.digest, "partitions": known.partitions, "read": 0},
+        data={**facts.get("data", {}), "digest": same.digest, "partitions": same.partitions, "read": 0},
         judged_on=str(facts.get("judged_on", "")),
         standardize=config.train.standardize,
         runs=runs,

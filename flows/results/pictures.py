@@ -9,11 +9,11 @@ imported by that thread, so only a run that draws pays for it.
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from flows import interrupts
 from flows.results.sweep_table import Row
@@ -24,10 +24,8 @@ from flows.tracking.run import TrackedRun
 from linreg.selection.fit_many import Result
 from linreg.training.fit import Fit
 
-if TYPE_CHECKING:
-    from flows.results.figures import Figures
-
 Warn = Callable[[str], object]
+Figures = Mapping[str, Callable[[], bytes]]  # by the file's name, what draws it as a PNG
 
 _THREAD = "pictures"
 
@@ -37,29 +35,23 @@ class Pictures:
     """What is to be drawn of a run."""
 
     run: TrackedRun
-    figures: "Callable[[], Figures]"
+    figures: Callable[[], Figures]
 
 
 def of_run(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> Pictures:
     """The pictures of a model: its loss, its predictions, its descent, its coefficients."""
-
-    def figures() -> "Figures":
-        from flows.results.figures import of_model  # matplotlib
-
-        return of_model(run_input, fitted, evaluation)
-
-    return Pictures(run, figures)
+    return Pictures(run, lambda: _figures().of_model(run_input, fitted, evaluation))
 
 
 def of_sweep(run: TrackedRun, sweep: SweepInput, results: Sequence[Result], rows: Sequence[Row], best: int) -> Pictures:
     """The picture of a sweep: all curves, and what ranked the models."""
+    return Pictures(run, lambda: _figures().of_sweep(sweep, results, rows, best))
 
-    def figures() -> "Figures":
-        from flows.results.figures import of_sweep  # matplotlib
 
-        return of_sweep(sweep, results, rows, best)
+def _figures() -> ModuleType:
+    from flows.results import figures  # matplotlib
 
-    return Pictures(run, figures)
+    return figures
 
 
 def draw(several: Sequence[Pictures], warn: Warn) -> None:

@@ -107,9 +107,9 @@ def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
 def champion_losses(champion: Champion, run_input: RunInput, data: DataConfig) -> Float | str:
     """The champion's squared errors (N, O) on today's judged rows; or why it cannot be compared, in words."""
     rows, model = run_input.dataset.test, champion.model
-    why = _not_comparable(champion, run_input, data)
-    if why or model is None:
-        return why
+    reason = _not_comparable(champion, run_input, data)
+    if reason or model is None:
+        return reason
     return squared_errors(rows.select(rows.targets), _predict(model, run_input))
 
 
@@ -195,12 +195,13 @@ def _baselines(fitted: Fit, run_input: RunInput, y_NO: Float, data: DataConfig) 
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
-    best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
-    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, run_input.dataset.test)}
+    least_squares = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
+    rows = run_input.dataset.test
+    predictions = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(least_squares, rows)}
     champion = run_input.champion
     if champion and champion.model and not _not_comparable(champion, run_input, data):
-        out["champion"] = _predict(champion.model, run_input)
-    return out
+        predictions["champion"] = _predict(champion.model, run_input)
+    return predictions
 
 
 def _predict(model: LinearModel, run_input: RunInput) -> Float:

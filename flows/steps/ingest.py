@@ -57,9 +57,9 @@ def ingest(config: Config, store: Store) -> RunInput | Unchanged:
     partitions = find(config)
     digest = source.digest(partitions)
     key = content_key(config, digest)
-    known = registry.by_content_key(store, config.model, key)
-    if known is not None:
-        return Unchanged(known, digest, len(partitions))
+    version = registry.by_content_key(store, config.model, key)
+    if version is not None:
+        return Unchanged(version, digest, len(partitions))
     return read(config, store, partitions, digest, key, walked=walks_rows(config))
 
 
@@ -73,9 +73,9 @@ def find(config: Config) -> list[Partition]:
     window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}
     if not config.engine.cache:
         return source.find(data.path, **window)
-    known = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
-    partitions = source.find(data.path, known=None if config.engine.verify else known.files, **window)
-    known.save(partitions)
+    known_files = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
+    partitions = source.find(data.path, known=None if config.engine.verify else known_files.files, **window)
+    known_files.save(partitions)
     return partitions
 
 
@@ -167,7 +167,7 @@ def current_champion(store: Store, name: str) -> Champion | None:
     if version is None:
         return None
     try:
-        held = registry.contents(store, version, inference=False)
-        return Champion(version, held.model, "", held.moments, held.lineage)
+        contents = registry.contents(store, version, inference=False)
+        return Champion(version, contents.model, "", contents.moments, contents.lineage)
     except UserError as e:  # a lost champion must not stop the nights that could replace it
         return Champion(version, None, str(e))

@@ -97,9 +97,9 @@ def ingest(models: Sequence[Member], store: Store) -> SweepInput | Unchanged:
     digest = source.digest(partitions)
     keys = tuple(content_key(config, digest) for config in configs)
     key = sweep_key(keys, by)
-    known = registry.by_sweep_key(store, configs[0].model, key)
-    if known is not None:
-        version, table = known
+    earlier = registry.by_sweep_key(store, configs[0].model, key)
+    if earlier is not None:
+        version, table = earlier
         return Unchanged(version, digest, len(partitions), table)
     folds = FOLDS if by == ranking.KFOLD else 0
     walked = any(walks_rows(config) for config in configs)

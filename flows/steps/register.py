@@ -84,9 +84,9 @@ def take_up(version: Version, store: Store) -> bool:
     where no newer version is there to have it. A version that the record has had is left as it is.
     """
     with store.lock(version.name):
-        now = registry.champion(store, version.name)
-        known = any(record["to"] == version.version for record in registry.history(store, version.name))
-        if known or (now.version if now else None) != version.facts.get("over"):
+        champion = registry.champion(store, version.name)
+        on_record = any(record["to"] == version.version for record in registry.history(store, version.name))
+        if on_record or (champion.version if champion else None) != version.facts.get("over"):
             return False
         if version.facts.get("decision") == "promoted":
             why = f"{version.facts.get('reason')} (taken up after its run was cut off)"
@@ -105,16 +105,16 @@ def _registered_before(twin: Version, run: TrackedRun) -> Registered:
     version = registry.lookup(run.store, twin.ref)
     if twin.run_id == run.run_id:
         return Registered(Verdict(twin.facts["decision"], twin.facts["reason"]), version)
-    why = f"version {twin.version} was registered from the same data and config in the meantime"
-    return Registered(Verdict("unchanged", why), version)
+    reason = f"version {twin.version} was registered from the same data and config in the meantime"
+    return Registered(Verdict("unchanged", reason), version)
 
 
 def _champion_now(name: str, run_input: RunInput, store: Store) -> Champion | None:
     """The champion at this moment; the one that was loaded before training, if it still is the same."""
     version = registry.champion(store, name)
-    known = run_input.champion
-    if version is None or (known is not None and known.version.version == version.version):
-        return known if version else None
+    before = run_input.champion
+    if version is None or (before is not None and before.version.version == version.version):
+        return before if version else None
     return current_champion(store, name)
 
 

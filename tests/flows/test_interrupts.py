@@ -32,13 +32,6 @@ def listening():
     interrupts._asked.clear()
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return new_store(tmp_path / "work")
-
-
 def wait() -> None:
     """For a signal."""
     threading.Event().wait(PATIENCE)
@@ -59,19 +52,19 @@ def test_a_signal_raises_and_is_known_afterwards(number: int) -> None:
 
 @BOTH
 def test_a_block_that_is_held_is_done_whole_and_the_signal_follows(number: int) -> None:
-    done = []
+    finished = []
 
     def both() -> None:
         with interrupts.held():
             with interrupts.held():
                 os.kill(os.getpid(), number)  # noticed before the call returns
-                done.append("inner")
-            done.append("outer")
-        done.append("never")
+                finished.append("inner")
+            finished.append("outer")
+        finished.append("never")
 
     with pytest.raises(KeyboardInterrupt):
         both()
-    assert done == ["inner", "outer"]
+    assert finished == ["inner", "outer"]
 
 
 def test_an_error_of_another_thread_is_raised_in_the_main_one_and_is_no_wish_to_stop() -> None:
@@ -106,11 +99,11 @@ def test_without_a_signal_nothing_happens_and_the_handlers_are_back() -> None:
     with interrupts.held():
         pass
     assert [signal.getsignal(n) for n in interrupts.SIGNALS] == before
-    found = []
-    other = threading.Thread(target=lambda: [found.append(1) for _ in [0] if not interrupts.held().__enter__()])
+    entered = []
+    other = threading.Thread(target=lambda: [entered.append(1) for _ in [0] if not interrupts.held().__enter__()])
     other.start()
     other.join()
-    assert found == [1]
+    assert entered == [1]
 
 
 @BOTH
@@ -137,7 +130,8 @@ def test_an_ignored_signal_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_a_write_that_is_interrupted_leaves_no_lock_and_a_run_that_is_begun_is_killed(store, monkeypatch) -> None:
+def test_a_write_that_is_interrupted_leaves_no_lock_and_a_run_that_is_begun_is_killed(folder, monkeypatch) -> None:
+    store = new_store(folder)
     monkeypatch.setattr(store.client, "create_run", interrupted(store.client.create_run))
     with pytest.raises(KeyboardInterrupt):
         TrackedRun.start(store, experiment="e", name="r", tags={"a": "b"})
@@ -174,5 +168,5 @@ raise SystemExit(main.main(["models"]))
 
 
 def test_what_a_library_makes_of_an_interrupt_is_an_interrupt() -> None:
-    done = run([sys.executable, "-c", SLIPPED])
-    assert (done.returncode, done.stderr, done.stdout) == (130, "stopped\n", "")
+    process = run([sys.executable, "-c", SLIPPED])
+    assert (process.returncode, process.stderr, process.stdout) == (130, "stopped\n", "")

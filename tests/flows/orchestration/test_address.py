@@ -43,8 +43,10 @@ def test_a_server_is_named_where_prefect_finds_one(tmp_path, variables, files, n
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    done = run([sys.executable, "-c", ASK], env=environment(tmp_path / "home", **variables), cwd=tmp_path, check=True)
-    assert json.loads(done.stdout) == [named, loaded, named]
+    process = run(
+        [sys.executable, "-c", ASK], env=environment(tmp_path / "home", **variables), cwd=tmp_path, check=True
+    )
+    assert json.loads(process.stdout) == [named, loaded, named]
 
 
 @pytest.fixture

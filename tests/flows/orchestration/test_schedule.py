@@ -25,8 +25,8 @@ from tests.support.flows import OPTIMUM, WEAK, crops
 
 @pytest.fixture
 def client(prefect_api):  # noqa: ARG001 - the client finds the server
-    with get_client(sync_client=True) as made:
-        yield made
+    with get_client(sync_client=True) as client:
+        yield client
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def missed(client, served, count, minutes=60):
     span = {"start_time": first.isoformat(), "end_time": (first + timedelta(minutes=count)).isoformat()}
     body = {**span, "min_time": 60 * count, "min_runs": count, "max_runs": count}
     client.request("POST", "/deployments/{id}/schedule", path_params={"id": served}, json=body)
-    made = [run for run in all_runs(client, served) if run.expected_start_time >= first]
-    return sorted(made, key=lambda run: run.expected_start_time)[:count]
+    runs = [run for run in all_runs(client, served) if run.expected_start_time >= first]
+    return sorted(runs, key=lambda run: run.expected_start_time)[:count]
 
 
 def all_runs(client, served):
@@ -101,9 +101,9 @@ def test_one_run_catches_up_on_all_that_are_due(client, served):
         served, tags=[CATCH_UP], state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
     )
     assert work_on(client, last).name == "Completed"
-    told = states(client, others)
-    assert [(s.name, s.type) for s in told] == [("Skipped", StateType.CANCELLED)] * 2
-    assert {s.message for s in told} == {f"caught up by the flow run {last.id}"}
+    others_states = states(client, others)
+    assert [(s.name, s.type) for s in others_states] == [("Skipped", StateType.CANCELLED)] * 2
+    assert {s.message for s in others_states} == {f"caught up by the flow run {last.id}"}
     assert [s.name for s in states(client, [by_hand, later])] == ["Scheduled", "Scheduled"]
     assert worked == [str(last.id)]
 

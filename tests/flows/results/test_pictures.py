@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 
 from flows import interrupts
-from flows.pipeline import run_flow
 from flows.results import pictures
 from flows.results.pictures import Pictures
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
-from linreg import plots
 from tests.flows.cli.test_main import write_config
-from tests.support.flows import PICTURES, WEAK, crops
+from tests.support.flows import WEAK
 from tests.support.processes import started, wait_for
 from tests.support.tracked import new_store
 
@@ -44,23 +42,23 @@ def not_stopped(monkeypatch):
 
 @pytest.mark.usefixtures("not_stopped")
 def test_one_that_cannot_be_drawn_is_a_line_of_warning_and_the_others_are_drawn():
-    run, said = Run(), []
+    run, warnings = Run(), []
     figures = {"first.png": fail, "second.png": lambda: b"drawn"}
-    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], said.append)
+    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], warnings.append)
     assert run.held == {"second.png": b"drawn"}
-    assert said == ["no first.png of run run-1: no font at all", "no pictures of run run-1: no font at all"]
+    assert warnings == ["no first.png of run run-1: no font at all", "no pictures of run run-1: no font at all"]
 
 
 @pytest.mark.usefixtures("not_stopped")
 def test_whoever_stops_the_run_waits_for_no_further_picture():
-    run, said = Run(), []
+    run, warnings = Run(), []
 
     def stop() -> bytes:
         interrupts._asked.set()
         return b"drawn"
 
-    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], said.append)
-    assert (run.held, said) == ({"first.png": b"drawn"}, [])
+    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], warnings.append)
+    assert (run.held, warnings) == ({"first.png": b"drawn"}, [])
 
 
 @pytest.mark.usefixtures("not_stopped", "pictures")
@@ -76,16 +74,6 @@ def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_en
     may_draw.set()
     pictures.wait()
     assert run.held == {"a.png": b"drawn"}
-
-
-def test_a_run_whose_picture_fails_is_finished_and_registered(work, pictures, monkeypatch, capfd):  # noqa: ARG001
-    monkeypatch.setattr(plots, "loss_curve", fail)
-    outcome = run_flow(crops(train=WEAK))
-    assert (outcome.decision, outcome.version) == ("promoted", 1)
-    client = open_store(create=False).client
-    assert client.get_run(outcome.run_id).info.status == "FINISHED"
-    held = {f.path for f in client.list_artifacts(outcome.run_id) if f.path.endswith(".png")}
-    assert held == set(PICTURES) - {"loss.png"}
 
 
 WAITING = """
