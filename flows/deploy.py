@@ -17,8 +17,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.orchestration.address import check_server
-from flows.orchestration.poller import retrying_runner
-from flows.orchestration.runner import catch_up, exclusive
+from flows.orchestration.runner import catch_up, exclusive, retrying_runner
 from flows.pipeline import linreg_flow
 from linreg.config import Config
 from linreg.config_file import to_dict

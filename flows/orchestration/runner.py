@@ -1,17 +1,36 @@
-"""A deployment is served by one process at a time, and what was missed is caught up by one run.
+"""How a deployment is served for months: by one process at a time, and what was missed is caught up by one run.
 
-with exclusive(name): ...               # no other process of this machine serves the deployment
-catch_up(deployment_id)                 # one run for all that came to nothing while nobody served
+    with exclusive(name): ...           # no other process of this machine serves the deployment
+    catch_up(deployment_id)             # one run for all that came to nothing while nobody served
+    with retrying_runner(): await runner.start()
+
+All that is used here of Prefect's private parts is in ``retrying_runner``, since nothing public replaces it:
+
+- The runner's loops give up after three questions without an answer (the one for runs, and the one that hears of
+  cancelled runs: PrefectHQ/prefect#18840); here they wait for a server that is away.
+- It starts a process for every run that is late; here those are held back that would have to give way at once
+  (``schedule``), so that none is started for them.
+
+``tests/flows/orchestration/test_runner.py`` fails where a new version has other names.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from unittest import mock
 from uuid import UUID
 
+import anyio
+import httpx
+from prefect._internal import observers
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.logging import get_logger
+from prefect.runner import _scheduled_run_poller, runner
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
@@ -62,3 +81,57 @@ def _cut_off(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
     for run in gone:
         client.set_flow_run_state(run.id, Crashed(message="its process ended without a word"))
     return gone
+
+
+@contextmanager
+def retrying_runner() -> Iterator[None]:
+    """Have prefect's runner wait for a server that is away, and keep the order of a schedule's runs."""
+    with ExitStack() as stack:
+        for module, name, ours in (
+            (_scheduled_run_poller, "critical_service_loop", _poll_forever),
+            (observers, "critical_service_loop", partial(_poll_forever, report=_log.debug)),
+            (runner, "ScheduledRunPoller", _Poller),
+        ):
+            stack.enter_context(mock.patch.object(module, name, ours))
+        yield
+
+
+async def _poll_forever(
+    workload: Callable[[], Awaitable[None]], interval: float, report: Callable[..., None] = _log.warning, **_: Any
+) -> None:
+    """Do the work again and again, about every ``interval`` seconds, whether or not the server answers."""
+    away = False
+    while True:
+        try:
+            await workload()
+        except (httpx.TransportError, httpx.HTTPStatusError) as e:
+            if isinstance(e, httpx.HTTPStatusError) and e.response.status_code < 500:
+                raise
+            if not away:
+                url = get_current_settings().api.url
+                report("the Prefect server %s does not answer (%s): waiting for it", url, type(e).__name__)
+            away = True
+        else:
+            if away:
+                report("the Prefect server answers again")
+            away = False
+        await anyio.sleep(interval * random.uniform(0.7, 1.3))
+
+
+class _Poller(_scheduled_run_poller.ScheduledRunPoller):
+    """Prefect's poller, but of the runs of a schedule it starts one, when the one before has ended."""
+
+    _started: UUID | None = None
+
+    async def _get_scheduled_flow_runs(self) -> list[FlowRun]:
+        runs = await super()._get_scheduled_flow_runs()
+        by_hand = [run for run in runs if not schedule.is_scheduled(run)]
+        scheduled = sorted(filter(schedule.is_scheduled, runs), key=schedule.due_time)
+        if not scheduled or self._started in self._submitting_flow_run_ids:
+            return by_hand
+        is_due = [run for run in scheduled if schedule.due_time(run) <= datetime.now(UTC)]
+        following = is_due[-1] if is_due else scheduled[0]  # the last of those that are due catches up on the others
+        if following.deployment_id is None or schedule.is_working(following.deployment_id):
+            return by_hand
+        self._started = following.id
+        return [*by_hand, following]
