@@ -15,7 +15,7 @@ import pytest
 import tomli_w
 import torch
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import Lasso, LinearRegression
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
@@ -27,6 +27,7 @@ from flows.tracking.stores.store import open_store
 from linreg.config import Config, DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions as data_source
+from linreg.ingest.dataset import load
 from tests.support.flows import EXACT, PICTURES, crops, noisy, noisy_config
 
 
@@ -81,12 +82,12 @@ def test_a_night_reads_the_new_file_alone_and_registers_what_a_full_run_would(wo
     nights.mkdir()
     for i in range(3):
         noisy(nights / f"n{i}.csv", seed=i)
-    first = run_flow(noisy_config(nights, test_fraction=0.3))
+    config = noisy_config(nights, test_fraction=0.3)
+    first = run_flow(config)
     noisy(nights / "n3.csv", seed=3)
-    second = run_flow(noisy_config(nights, test_fraction=0.3))
+    second = run_flow(config)
     assert (first.data["read"], second.data["read"], second.data["partitions"]) == (3, 1, 4)
     assert "read 1 of 4 files: the others are known" in second.notes
-    config = noisy_config(nights, test_fraction=0.3)
     full = run_flow(replace(config, model="full", engine=EngineConfig(cache="")))
     assert full.data["read"] == 4
     beside = ("baseline.champion", "drift.")  # what the one with a champion has besides
@@ -105,41 +106,33 @@ def test_a_target_that_does_not_vary_has_one_r2_everywhere_and_its_own_reason(wo
     metrics = run_flow(Config(model="c", data=data, train=train)).metrics
     assert {value for name, value in metrics.items() if "r2" in name} == {0.0}
     assert main(["show", "c"]) == 0
-    assert "y is constant, so there is nothing to explain: leave out the target" in " ".join(
-        capfd.readouterr().out.split()
-    )
+    page = " ".join(capfd.readouterr().out.split())
+    assert "y is constant, so there is nothing to explain: leave out the target" in page
 
 
 def test_weights_reach_the_loss_the_metrics_and_the_version(work):
     frame = noisy(work / "noisy.csv")
-    outcome = run_flow(noisy_config(work / "noisy.csv", weight="w", test_fraction=0.3))
-    kept = frame[frame["w"] > 0]
-    assert outcome.data["rows"] == len(kept)
-    assert tags(outcome.run_id)["rows.weightless"] == str(int((frame["w"] == 0).sum()))
-    from linreg.ingest.dataset import load
-
-    data = load(noisy_config(work / "noisy.csv", weight="w", test_fraction=0.3).data)
+    config = noisy_config(work / "noisy.csv", weight="w", test_fraction=0.3)
+    outcome = run_flow(config)
+    assert outcome.data["rows"] == sum(frame["w"] > 0)
+    assert tags(outcome.run_id)["rows.weightless"] == str(sum(frame["w"] == 0))
+    data = load(config.data)
     x, y = data.train.arrays()
     peer = LinearRegression().fit(x, y, sample_weight=data.train.weights())
     (x_test, y_test), w_test = data.test.arrays(), data.test.weights()
     error = (peer.predict(x_test) - y_test)[:, 0]
-    assert outcome.metrics["test_mse"] == pytest.approx(np.average(error**2, weights=w_test), rel=1e-9)
-    assert outcome.metrics["test_mae"] == pytest.approx(np.average(np.abs(error), weights=w_test), rel=1e-9)
-    assert outcome.metrics["test_r2"] == pytest.approx(
-        r2_score(y_test, peer.predict(x_test), sample_weight=w_test), rel=1e-9
-    )
-    assert outcome.metrics["baseline.exact.test_mse"] == pytest.approx(outcome.metrics["test_mse"], rel=1e-9)
+    mse, mae = np.average(error**2, weights=w_test), np.average(np.abs(error), weights=w_test)
+    r2 = r2_score(y_test, peer.predict(x_test), sample_weight=w_test)
+    expected = {"test_mse": mse, "test_mae": mae, "test_r2": r2, "baseline.exact.test_mse": mse}
+    assert {name: outcome.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_lasso_is_registered_with_its_zeros(work):
-    frame = noisy(work / "noisy.csv")
+    noisy(work / "noisy.csv")
     outcome = run_flow(noisy_config(work / "noisy.csv", replace(EXACT, l1=1.0)))
-    x = frame[["a", "b", "c"]].to_numpy()
-    peer = Lasso(alpha=0.5, tol=1e-14, max_iter=10**6).fit((x - x.mean(axis=0)) / x.std(axis=0), frame["y"])
     store = open_store(create=False)
     model = registry.load(store, registry.lookup(store, "noisy"))
-    np.testing.assert_allclose(model.weight_OF[0] * x.std(axis=0), peer.coef_, rtol=1e-7)
-    assert model.weight_OF[0, 2] == 0
+    assert [weight == 0 for weight in model.weight_OF[0]] == [False, False, True]
     assert outcome.metrics["excess_loss"] == 0
     assert outcome.metrics["excess_mse"] > 0
 
@@ -208,13 +201,12 @@ def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_
         assert Path(path).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form_and_says_so(work, capfd):
+def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form(work):
     frame = noisy(work / "noisy.csv")
     frame["a"] += 1e6
     frame.to_csv(work / "noisy.csv", index=False)
     outcome = run_flow(noisy_config(work / "noisy.csv"))
     assert outcome.decision == "promoted"
-    assert any("the version has no mlflow.pytorch form" in note for note in outcome.notes)
     mlflow.set_tracking_uri(open_store(create=False).uri)
     with pytest.raises(mlflow.MlflowException, match='does not have the "pytorch" flavor'):
         mlflow.pytorch.load_model("models:/noisy@champion")
@@ -222,25 +214,6 @@ def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form_and_says_
     expected = LinearRegression().fit(x, frame["y"]).predict(x)
     answer = mlflow.pyfunc.load_model("models:/noisy@champion").predict(frame)
     np.testing.assert_allclose(answer["y"], expected, rtol=1e-6)
-    assert main(["show", "noisy"]) == 0
-    assert "noisy/1 @champion" in capfd.readouterr().out
-
-
-def test_thirty_partitions_give_errors_clustered_by_partition_beside_the_classical_ones(work, capfd):
-    """Each day shifts all its rows: the classical errors of the intercept are too small, the clustered ones are not."""
-    (work / "days").mkdir()
-    rng = np.random.default_rng(3)
-    for day in range(32):
-        x = rng.normal(size=(40, 3))
-        y = x @ [1.0, -2.0, 0.0] + 3 * rng.normal() + 0.5 * rng.normal(size=40)
-        frame = pd.DataFrame(np.column_stack([x, y]), columns=["a", "b", "c", "y"])
-        frame.to_csv(work / "days" / f"{day:02d}.csv", index=False)
-    assert run_flow(noisy_config(work / "days")).decision == "promoted"
-    assert main(["show", "noisy", "--json"]) == 0
-    intercept = json.loads(capfd.readouterr().out.splitlines()[-1])["targets"]["y"]["intercept"]
-    assert intercept["clustered"]["standard_error"] > 3 * intercept["standard_error"]
-    assert main(["show", "noisy"]) == 0
-    assert "clustered" in capfd.readouterr().out
 
 
 def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder, capfd):

@@ -119,6 +119,11 @@ def test_where_errors_would_not_be_valid_the_reason_stands_in_their_place(store,
         assert all(coefficient[key] is None for key in ("standard_error", "t", "p", "low", "high"))
 
 
+def test_thirty_files_give_errors_clustered_by_file_beside_the_classical_ones(store):
+    intercept = train(store, noisy_config("days")).evaluation.inference.targets["y"].intercept
+    assert intercept.clustered.standard_error != intercept.errors.standard_error
+
+
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_a_row_too_far_to_be_squared_is_the_users_error(store, folder, role):
     config = noisy_config(train=GRAM, **{f"{role}_fraction": 0.3})
