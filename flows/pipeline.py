@@ -13,7 +13,7 @@ from functools import partial
 from prefect import flow, get_run_logger
 
 from flows import steps
-from flows.orchestration.chain import chain, expectation, judge, parameters, run_name, training_config
+from flows.orchestration.chain import chain, expectation, judge, parameters, run_name
 from flows.orchestration.schedule import one_at_a_time
 from flows.orchestration.tasks import fail_with_message, run_and_unwrap, step, unwrap
 from flows.progress import progress
@@ -32,7 +32,7 @@ from linreg.training.plan import Plan
 @step(name="train")
 def train(config: Config, run_input: RunInput, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
-    log, train_config = get_run_logger(), training_config(config, run_input)
+    log, train_config = get_run_logger(), steps.ingest.training_config(config, run_input)
     expected = expectation(train_config, run_input)
     with progress(config.train.epochs, log.info) as on_epoch:
         fitted = fit(

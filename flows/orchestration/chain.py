@@ -122,11 +122,6 @@ def judge(
     return replace(outcome, advice=expected.advice, notes=(*outcome.notes, *report.notes)), evaluation
 
 
-def training_config(config: Config, run_input: RunInput) -> TrainConfig:
-    """``[train]``, without a warm start where there is nothing yet to start from."""
-    return config.train if run_input.start else replace(config.train, warm_start="")
-
-
 def expectation(config: TrainConfig, run_input: RunInput) -> Plan:
     """What the eigenvalues say of a training."""
     log, expected = get_run_logger(), plan(run_input.moments, config, run_input.start)

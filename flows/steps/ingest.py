@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,11 @@ def starts_cold(config: Config) -> bool:
     """Whether ``train.warm_start`` names the model's own champion, which need not be there yet."""
     ref = registry.parse_ref(config.train.warm_start)
     return ref == registry.Ref(config.model, alias="champion")
+
+
+def training_config(config: Config, run_input: RunInput) -> TrainConfig:
+    """``[train]``, without a warm start where there is nothing yet to start from."""
+    return config.train if run_input.start else replace(config.train, warm_start="")
 
 
 def current_champion(store: Store, name: str) -> Champion | None:

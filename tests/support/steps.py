@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from flows.results.run_log import log_model
 from flows.steps.evaluate import evaluate
-from flows.steps.ingest import ingest
+from flows.steps.ingest import ingest, training_config
 from flows.steps.register import Registered, register
 from flows.steps.run_input import RunInput
 from flows.tracking.run import TrackedRun
@@ -19,9 +19,10 @@ def train(store: Store, config: Config) -> SimpleNamespace:
     run_input = ingest(config, store)
     assert isinstance(run_input, RunInput)
     run = TrackedRun.start(store, experiment=config.experiment, name="a run", tags={})
-    given = {"moments": run_input.moments, "validation": run_input.validation, "start": run_input.start}
-    fitted = fit(run_input.dataset.train, config.train, **given)
-    expected = plan(run_input.moments, config.train, run_input.start)
+    train_config = training_config(config, run_input)
+    known = {"moments": run_input.moments, "validation": run_input.validation, "start": run_input.start}
+    fitted = fit(run_input.dataset.train, train_config, **known)
+    expected = plan(run_input.moments, train_config, run_input.start)
     evaluation = evaluate(fitted, expected, run_input, config.data)
     logged = log_model(run, config, run_input, fitted, evaluation)
     return SimpleNamespace(evaluation=evaluation, steps=(config, run_input, fitted, evaluation), run=run, logged=logged)

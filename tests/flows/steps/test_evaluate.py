@@ -97,7 +97,7 @@ NOT_VALID = {
         "the validation rows chose when to stop (train.patience = 5)",
     ),
     "warm": (
-        noisy_config(train=replace(EXACT, warm_start="noisy")),
+        noisy_config(train=replace(GRAM, warm_start="noisy")),
         "training started from noisy/1, whose rows count too",
     ),
 }
