@@ -101,7 +101,7 @@ def wide_csv(path: Path, rows: int = 300, seed: int = 0) -> Path:
     return path
 
 
-def noisy(path: Path, rows: int = 200, *, gaps: bool = False, seed: int = 0) -> pd.DataFrame:
+def noisy(path: Path | str, rows: int = 200, *, gaps: bool = False, seed: int = 0) -> pd.DataFrame:
     """Three features, a target with noise, weights of which some are 0; on request with gaps in two features."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 3)) * [1, 10, 0.1] + [0, 50, 3]

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from flows.results.run_log import log_model
+from flows.results.run_log import log_model, log_training
 from flows.steps.evaluate import evaluate
 from flows.steps.ingest import ingest, training_config
 from flows.steps.register import Registered, register
@@ -22,12 +22,14 @@ def train(store: Store, config: Config) -> SimpleNamespace:
     train_config = training_config(config, run_input)
     known = {"moments": run_input.moments, "validation": run_input.validation, "start": run_input.start}
     fitted = fit(run_input.dataset.train, train_config, **known)
+    log_training(run, fitted, run_input)
     expected = plan(run_input.moments, train_config, run_input.start)
     evaluation = evaluate(fitted, expected, run_input, config.data)
     logged = log_model(run, config, run_input, fitted, evaluation)
-    return SimpleNamespace(evaluation=evaluation, steps=(config, run_input, fitted, evaluation), run=run, logged=logged)
+    parts = {"config": config, "run_input": run_input, "fitted": fitted, "evaluation": evaluation}
+    return SimpleNamespace(**parts, run=run, logged=logged)
 
 
 def register_run(training: SimpleNamespace) -> Registered:
     """What the gate says of a run."""
-    return register(*training.steps, run=training.run, logged=training.logged, flow_run_id=None)
+    return register(**vars(training), flow_run_id=None)

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from flows import interrupts
+from flows.pipeline import run_flow
 from flows.results import pictures
 from flows.results.pictures import Pictures
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
+from linreg.config import TrainConfig
 from tests.flows.cli.test_main import write_config
-from tests.support.flows import WEAK
-from tests.support.processes import started, wait_for
+from tests.support.flows import PICTURES, WEAK, noisy, noisy_config
+from tests.support.processes import environment, started, wait_for
 from tests.support.tracked import new_store
 
 
@@ -76,6 +78,19 @@ def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_en
     assert run.held == {"a.png": b"drawn"}
 
 
+def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_path):  # noqa: ARG001 - drawn
+    noisy(work / "noisy.csv", rows=80, gaps=True)
+    train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=60, l1=0.05, patience=10, schedule="cosine")
+    data = {"missing": "mean", "weight": "w", "test_fraction": 0.2, "validation_fraction": 0.2}
+    outcome = run_flow(noisy_config(work / "noisy.csv", train, **data))
+    client = open_store(create=False).client
+    names = {f.path for f in client.list_artifacts(outcome.run_id) if f.path.endswith(".png")}
+    assert names == set(PICTURES)
+    for name in names:
+        path = client.download_artifacts(outcome.run_id, name, str(tmp_path))
+        assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
 WAITING = """
 import sys, time
 from pathlib import Path
@@ -94,11 +109,12 @@ sys.exit(main(["run", "crops.toml", "--json"]))
 """
 
 
-def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(folder, tmp_path):
+def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(folder, prefect_api, tmp_path):
     new_store(folder)
     write_config(train=WEAK)
     log = tmp_path / "log"
-    with started([sys.executable, "-c", WAITING], log=log, cwd=folder) as process:
+    env = environment(PREFECT_API_URL=prefect_api)
+    with started([sys.executable, "-c", WAITING], env=env, log=log, cwd=folder) as process:
         wait_for(lambda: Path("drawing").exists(), process, log)
         wait_for(lambda: re.search("Flow run .* Finished in state", log.read_text()), process, log)
         process.send_signal(signal.SIGINT)

@@ -157,6 +157,6 @@ def test_versions_without_a_champion_are_no_reason_to_stay_dead(store, folder):
     store.client.delete_registered_model_alias("noisy", "champion")
     noisy(folder / "noisy.csv", rows=400)
     training = train(store, config)
-    assert training.steps[1].warm is None
+    assert training.run_input.warm is None
     assert register_run(training).verdict.decision == "promoted"
     assert registry.champion(store, "noisy").version == 2
