@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: noticed wherever they arrive, and never in the middle of a write.
 
-    listen()               # in a command: the signals raise KeyboardInterrupt, and asked() tells afterwards
-    with held(): ...       # what must be done whole: a signal waits until the block is left
+    listen()               # in a command: the signals raise KeyboardInterrupt, and stop_requested() tells afterwards
+    with deferred(): ...       # what must be done whole: a signal waits until the block is left
     raise_in_main_thread(error)   # from another thread, wherever the main one is
 
 Python drops an exception that is raised inside a callback of its memory management, a signal's too; one that was lost
@@ -18,18 +18,18 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN = 0.05  # seconds until a signal that was lost is sent once more
-_asked = threading.Event()
+_stop_requested = threading.Event()
 _errors: list[Exception] = []  # to be raised by the signal that is under way
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether the user has asked this process to stop."""
-    return _asked.is_set()
+    return _stop_requested.is_set()
 
 
 def listen() -> None:
     """Make both signals raise KeyboardInterrupt in the main thread, now and where Python would drop it."""
-    _asked.clear()
+    _stop_requested.clear()
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored: a job in the background
         signal.signal(signal.SIGINT, _stop)
@@ -38,7 +38,7 @@ def listen() -> None:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Do the block whole: a signal that arrives meanwhile takes effect when the block is left, by an error too."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals arrive in the main thread alone
@@ -66,7 +66,7 @@ def raise_in_main_thread(error: Exception) -> None:
 def _stop(_number: int, _frame: FrameType | None) -> None:
     if _errors:
         raise _errors.pop()
-    _asked.set()
+    _stop_requested.set()
     raise KeyboardInterrupt
 
 

@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as e:  # noqa: BLE001 - the last resort: a fault of ours is told as one, with all that helps
-        if interrupts.asked():  # what a library made of being interrupted
+        if interrupts.stop_requested():  # what a library made of being interrupted
             return _stopped()
         traceback.print_exc()
         _say(RuntimeError(f"a fault in linreg, {type(e).__name__}: {e}; please report it with the lines above"))

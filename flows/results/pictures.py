@@ -70,7 +70,7 @@ def _draw(several: Sequence[Pictures], warn: Warn) -> None:
     for pictures in several:
         with _never_failing("no pictures", pictures.run, warn):
             for name, figure in pictures.figures().items():
-                if interrupts.asked():
+                if interrupts.stop_requested():
                     return
                 with _never_failing(f"no {name}", pictures.run, warn):
                     _log(pictures.run, name, figure)

@@ -104,7 +104,7 @@ class NestedRuns:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with interrupts.held():  # a second Ctrl-C would leave the rest RUNNING
+        with interrupts.deferred():  # a second Ctrl-C would leave the rest RUNNING
             for run in self.runs.values():
                 run.__exit__(kind, error, trace)
 

@@ -29,7 +29,7 @@ def listening():
     for n, handler in before.items():
         signal.signal(n, handler)
     sys.unraisablehook = hook
-    interrupts._asked.clear()
+    interrupts._stop_requested.clear()
 
 
 def wait() -> None:
@@ -44,10 +44,10 @@ def wait_for_one_from_elsewhere(number: int) -> None:
 
 @BOTH
 def test_a_signal_raises_and_is_known_afterwards(number: int) -> None:
-    assert not interrupts.asked()
+    assert not interrupts.stop_requested()
     with pytest.raises(KeyboardInterrupt):
         wait_for_one_from_elsewhere(number)
-    assert interrupts.asked()
+    assert interrupts.stop_requested()
 
 
 @BOTH
@@ -55,8 +55,8 @@ def test_a_block_that_is_held_is_done_whole_and_the_signal_follows(number: int) 
     finished = []
 
     def both() -> None:
-        with interrupts.held():
-            with interrupts.held():
+        with interrupts.deferred():
+            with interrupts.deferred():
                 os.kill(os.getpid(), number)  # noticed before the call returns
                 finished.append("inner")
             finished.append("outer")
@@ -75,7 +75,7 @@ def test_an_error_of_another_thread_is_raised_in_the_main_one_and_is_no_wish_to_
 
     with pytest.raises(RuntimeError, match="from elsewhere"):
         wait_for_it()
-    assert not interrupts.asked()
+    assert not interrupts.stop_requested()
 
 
 def test_an_error_of_another_thread_is_not_raised_where_nobody_listens() -> None:
@@ -86,7 +86,7 @@ def test_an_error_of_another_thread_is_not_raised_where_nobody_listens() -> None
 
 def test_an_error_in_the_block_gives_way_to_the_signal() -> None:
     def block() -> None:
-        with interrupts.held():
+        with interrupts.deferred():
             os.kill(os.getpid(), signal.SIGINT)
             raise ValueError("of the block")
 
@@ -96,11 +96,11 @@ def test_an_error_in_the_block_gives_way_to_the_signal() -> None:
 
 def test_without_a_signal_nothing_happens_and_the_handlers_are_back() -> None:
     before = [signal.getsignal(n) for n in interrupts.SIGNALS]
-    with interrupts.held():
+    with interrupts.deferred():
         pass
     assert [signal.getsignal(n) for n in interrupts.SIGNALS] == before
     entered = []
-    other = threading.Thread(target=lambda: [entered.append(1) for _ in [0] if not interrupts.held().__enter__()])
+    other = threading.Thread(target=lambda: [entered.append(1) for _ in [0] if not interrupts.deferred().__enter__()])
     other.start()
     other.join()
     assert entered == [1]

@@ -73,17 +73,24 @@ def waiting(env, name):
     return [run for run in runs(env, name) if run["state_type"] == "SCHEDULED"]
 
 
+def deployment_id(env, name):
+    return asked(f"{env['PREFECT_API_URL']}/deployments/name/linreg/{name}")["id"]
+
+
 def by_hand(env, name):
     """The id of a run that is started as in Prefect's UI."""
-    api = env["PREFECT_API_URL"]
-    found = asked(f"{api}/deployments/name/linreg/{name}")
-    return asked(f"{api}/deployments/{found['id']}/create_flow_run", {})["id"]
+    return asked(f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, name)}/create_flow_run", {})["id"]
 
 
 def lock_of(env, name):
     """What a scheduled run of the deployment holds while it works."""
-    number = asked(f"{env['PREFECT_API_URL']}/deployments/name/linreg/{name}")["id"]
-    return FileLock(Path(env["XDG_CACHE_HOME"]) / "linreg" / "schedules" / f"{number}.lock")
+    return FileLock(Path(env["XDG_CACHE_HOME"]) / "linreg" / "schedules" / f"{deployment_id(env, name)}.lock")
+
+
+def stop(process):
+    """As Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
 
 
 def overlaps(all_runs):
@@ -111,8 +118,7 @@ def test_serving_again_catches_up_with_one_run(env, tmp_path, number):
     with served(env, log, name, interval=3600) as process:
         wait_for(lambda: named(env, name, "Completed"), process, log)
         wait_for_polls(3, process, log)  # in which others would follow
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        stop(process)
     assert len(named(env, name, "Crashed")) == 1
     (catching_up,) = named(env, name, "Completed")
     assert "catch-up" in catching_up["tags"]
@@ -146,8 +152,7 @@ def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_p
 
             catching_up = wait_for(completed_since, process, log)[0]
             missed = [r for r in runs(env, name) if gone < time_of(r, "expected_start_time") <= back]
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 130
+            stop(process)
             all_runs = runs(env, name)
     assert "the Prefect server answers again" in log.read_text()
     assert len(missed) >= 2
@@ -159,9 +164,7 @@ def test_a_run_that_takes_longer_than_its_interval_is_followed_by_one(env, tmp_p
     name, log = "long", tmp_path / "serve.log"
     with served(env, log, name, interval=5) as process:
         wait_for(lambda: named(env, name, "Completed"), process, log)
-        with lock_of(env, name).acquire(
-            timeout=PATIENCE
-        ):  # a run that works, and that outlived the process that served it
+        with lock_of(env, name).acquire(timeout=PATIENCE):  # by a run that outlived the process that served it
             locked_at = datetime.now(UTC)
             wait_for(lambda: len(named(env, name, "Late")) >= 2, process, log)
             number = by_hand(env, name)
@@ -170,8 +173,7 @@ def test_a_run_that_takes_longer_than_its_interval_is_followed_by_one(env, tmp_p
             assert all(time_of(r, "start_time") < locked_at for r in began)
             late = [r["id"] for r in named(env, name, "Late")]
         wait_for(lambda: len(named(env, name, "Completed")) >= len(began) + 2, process, log)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        stop(process)
     all_runs = runs(env, name)
     assert sum(r["state_name"] == "Completed" for r in all_runs if r["id"] in late) <= 1
     assert overlaps(all_runs) == []
@@ -202,10 +204,8 @@ def test_the_work_pool_of_prefect_yaml_works(env, folder, tmp_path):
 
 def missed_yesterday(env, name):
     """A scheduled run that is due since a day, as a worker finds it that was away."""
-    api = env["PREFECT_API_URL"]
-    number = asked(f"{api}/deployments/name/linreg/{name}")["id"]
     now = time.time()
     start, end = (datetime.fromtimestamp(now - hours * 3600, UTC).isoformat() for hours in (24, 0))
     body = {"start_time": start, "end_time": end, "min_time": 0, "min_runs": 1, "max_runs": 1}
-    asked(f"{api}/deployments/{number}/schedule", body)
+    asked(f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, name)}/schedule", body)
     return next(run for run in runs(env, name) if run["auto_scheduled"])

@@ -26,9 +26,9 @@ NAMED, LOADED = True, True
 @pytest.mark.parametrize(
     ("variables", "files", "named", "loaded"),
     [
-        ({}, {}, not NAMED, not LOADED),
+        pytest.param({}, {}, not NAMED, not LOADED, marks=pytest.mark.long),
         ({"PREFECT_API_URL": ""}, {"pyproject.toml": "[tool.ruff]\n"}, not NAMED, not LOADED),
-        ({"PREFECT_API_URL": URL}, {}, NAMED, not LOADED),
+        pytest.param({"PREFECT_API_URL": URL}, {}, NAMED, not LOADED, marks=pytest.mark.long),
         ({}, {"home/.prefect/profiles.toml": PROFILE}, NAMED, LOADED),
         pytest.param({"PREFECT_HOME": "p"}, {"p/profiles.toml": PROFILE}, NAMED, LOADED, marks=pytest.mark.long),
         pytest.param({}, {".env": f"PREFECT_API_URL={URL}\n"}, NAMED, LOADED, marks=pytest.mark.long),

@@ -71,6 +71,15 @@ def work_on(client, run, of=quick, **parameters):
     return run_flow(of, flow_run=client.read_flow_run(run.id), parameters=parameters or None, return_type="state")
 
 
+def set_states(client, run, *kinds):
+    for kind in kinds:
+        client.set_flow_run_state(run.id, State(type=kind))
+
+
+def catching_up(client, served):
+    return [run for run in all_runs(client, served) if CATCH_UP in run.tags]
+
+
 def states(client, runs):
     return [client.read_flow_run(run.id).state for run in runs]
 
@@ -124,49 +133,46 @@ def test_serving_again_starts_one_run_for_those_that_were_missed_with_the_presen
     old = missed(client, served, 3)
     assert apply(client.read_deployment(served).name, train=OPTIMUM) == served
     catch_up(served)
-    (run,) = [run for run in all_runs(client, served) if CATCH_UP in run.tags]
+    (run,) = catching_up(client, served)
     assert run.state.type == StateType.SCHEDULED
     assert run.parameters["train"]["epochs"] == OPTIMUM["epochs"] != old[0].parameters["train"]["epochs"]
     assert {s.message for s in states(client, old)} == {f"caught up by the flow run {run.id}"}
     catch_up(served)  # killed before the run began, and served again: it is one run still
-    waiting = [r for r in all_runs(client, served) if CATCH_UP in r.tags and r.state.type == StateType.SCHEDULED]
+    waiting = [run for run in catching_up(client, served) if run.state.type == StateType.SCHEDULED]
     assert len(waiting) == 1
     assert waiting[0].id != run.id
 
 
 def test_a_run_that_was_cut_off_is_caught_up_once_its_process_is_gone(client, served):
     (run,) = missed(client, served, 1)
-    for kind in (StateType.PENDING, StateType.RUNNING):
-        client.set_flow_run_state(run.id, State(type=kind))
+    set_states(client, run, StateType.PENDING, StateType.RUNNING)
     with schedule_lock(str(served)):  # it outlived the process that served it
         catch_up(served)
         assert [s.type for s in states(client, [run])] == [StateType.RUNNING]
     catch_up(served)
     assert [s.type for s in states(client, [run])] == [StateType.CRASHED]
-    assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
+    assert len(catching_up(client, served)) == 1
 
 
 def test_a_run_that_crashed_when_serving_was_stopped_is_caught_up_once(client, served):
     (run,) = missed(client, served, 1)
-    for kind in (StateType.PENDING, StateType.RUNNING, StateType.CRASHED):
-        client.set_flow_run_state(run.id, State(type=kind))
+    set_states(client, run, StateType.PENDING, StateType.RUNNING, StateType.CRASHED)
     catch_up(served)
-    (again,) = [r for r in all_runs(client, served) if CATCH_UP in r.tags]
+    (again,) = catching_up(client, served)
     assert work_on(client, again).name == "Completed"
     catch_up(served)
-    assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
+    assert len(catching_up(client, served)) == 1
 
 
 def test_a_run_that_was_cut_off_before_another_one_ended_is_no_longer_missed(client, served):
     (zombie,) = missed(client, served, 1, minutes=90)
-    for kind in (StateType.PENDING, StateType.RUNNING):
-        client.set_flow_run_state(zombie.id, State(type=kind))
+    set_states(client, zombie, StateType.PENDING, StateType.RUNNING)
     (late,) = missed(client, served, 1, minutes=60)
     (run,) = missed(client, served, 1, minutes=30)
     assert work_on(client, run).name == "Completed"
     catch_up(served)
     assert [s.name for s in states(client, [zombie, late])] == ["Crashed", "Skipped"]
-    assert not any(CATCH_UP in r.tags for r in all_runs(client, served))
+    assert catching_up(client, served) == []
 
 
 def test_serving_starts_nothing_early(client, served):

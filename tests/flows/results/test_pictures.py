@@ -39,7 +39,7 @@ def fail() -> bytes:
 
 @pytest.fixture
 def not_stopped(monkeypatch):
-    monkeypatch.setattr(interrupts, "_asked", threading.Event())
+    monkeypatch.setattr(interrupts, "_stop_requested", threading.Event())
 
 
 @pytest.mark.usefixtures("not_stopped")
@@ -56,7 +56,7 @@ def test_whoever_stops_the_run_waits_for_no_further_picture():
     run, warnings = Run(), []
 
     def stop() -> bytes:
-        interrupts._asked.set()
+        interrupts._stop_requested.set()
         return b"drawn"
 
     pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], warnings.append)
@@ -100,7 +100,7 @@ from flows.results import figures
 
 def wait():
     Path("drawing").touch()
-    while not interrupts.asked():
+    while not interrupts.stop_requested():
         time.sleep(0.01)
     return b"drawn"
 
@@ -109,6 +109,7 @@ sys.exit(main(["run", "crops.toml", "--json"]))
 """
 
 
+@pytest.mark.long  # a process of its own
 def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(folder, prefect_api, tmp_path):
     new_store(folder)
     write_config(train=WEAK)
