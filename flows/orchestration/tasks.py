@@ -86,8 +86,7 @@ def run_and_unwrap(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
     """Run a flow once, here, and return what it came to, its pictures drawn.
 
     Raises:
-        UserError: the data, the config or the rate are wrong.
-        ServerAway: the tracking server or the Prefect server does not answer.
+        UserError, ServerAway: as the flow does; ServerAway also where the Prefect server does not answer.
     """
     with local_server():
         wait_until_ready()

@@ -30,7 +30,7 @@ from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.fit import fit
 from tests.flows.cli.test_main import RUN_KEYS, document, error, linreg, write_config
-from tests.support.flows import PICTURES, crops, flow_runs, make_folder, noisy, noisy_config, wide_csv
+from tests.support.flows import PICTURES, crops, flow_runs, make_folder, noisy, noisy_config
 from tests.support.processes import run
 from tests.support.tracked import new_store
 
@@ -261,9 +261,9 @@ def test_where_all_models_fail_the_sweep_fails_with_the_first_ones_line(work):  
 
 
 def test_mini_batches_are_ranked_on_validation_rows_and_one_that_diverges_stops_no_other(work):
-    path = wide_csv(work / "wide.csv")
+    noisy(work / "noisy.csv", rows=300)
     train = TrainConfig(trainer="builtin", batch_size=16, epochs=4, device="cpu", patience=2)
-    config = noisy_config(path, train, test_fraction=0.3, validation_fraction=0.3)
+    config = noisy_config(train=train, test_fraction=0.3, validation_fraction=0.3)
     grid = {"train.learning_rate": [0.001, 40.0, 0.05], "train.seed": [0, 1]}
     outcome = run_sweep(config, grid)
     rows = load(config.data)
@@ -290,7 +290,7 @@ def test_mini_batches_are_ranked_on_validation_rows_and_one_that_diverges_stops_
 def test_weights_gaps_l1_schedules_and_warm_starts_work_as_in_a_run(work):
     noisy(work / "noisy.csv", gaps=True)
     train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=40, device="cpu")
-    config = noisy_config("noisy.csv", train, missing="mean", weight="w", validation_fraction=0.3)
+    config = noisy_config(train=train, missing="mean", weight="w", validation_fraction=0.3)
     grid = {"train.l1": [0.0, 0.5, 500.0], "train.schedule": ["constant", "cosine"]}
     lasso = run_sweep(config, grid)
     assert lasso.decision == "promoted"

@@ -92,15 +92,6 @@ def crops_table(**sections: object) -> dict[str, object]:
     return table
 
 
-def wide_csv(path: Path, rows: int = 300, seed: int = 0) -> Path:
-    """A CSV of three features and one target, the third feature mattering, the noise 1."""
-    random = np.random.default_rng(seed)
-    x_NF = random.normal(size=(rows, 3))
-    y_N = x_NF @ [1.0, -2.0, 3.0] + 4 + random.normal(size=rows)
-    np.savetxt(path, np.column_stack([x_NF, y_N]), delimiter=",", header="a,b,c,y", comments="")
-    return path
-
-
 def noisy(path: Path | str, rows: int = 200, *, gaps: bool = False, seed: int = 0) -> pd.DataFrame:
     """Three features, a target with noise, weights of which some are 0; on request with gaps in two features."""
     rng = np.random.default_rng(seed)
