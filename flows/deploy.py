@@ -48,7 +48,7 @@ def serve(
         reason = " ".join(str(e).split())
         raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
     _require_server()
-    _heed_interrupts()
+    _restore_interrupts()
     with exclusive(f"{served.flow_name}/{served.name}"):
         run_coro_as_sync(_serve(served))
 
@@ -62,7 +62,7 @@ async def _serve(served: RunnerDeployment) -> None:
         await runner.start()
 
 
-def _heed_interrupts() -> None:
+def _restore_interrupts() -> None:
     """Let Ctrl-C end a wait: a library that comes along (polars does) may have had waits go on after the signal."""
     signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT) or signal.default_int_handler)
 

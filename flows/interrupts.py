@@ -33,8 +33,8 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored: a job in the background
         signal.signal(signal.SIGINT, _stop)
-    if not isinstance(sys.unraisablehook, _Lost):
-        sys.unraisablehook = _Lost(sys.unraisablehook)
+    if not isinstance(sys.unraisablehook, _Resend):
+        sys.unraisablehook = _Resend(sys.unraisablehook)
 
 
 @contextmanager
@@ -70,17 +70,17 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-class _Lost:
+class _Resend:
     """Send a signal again whose exception Python could raise nowhere; other exceptions are told as before."""
 
     def __init__(self, before: "Callable[[sys.UnraisableHookArgs], object]") -> None:
         self._before = before
 
-    def __call__(self, found: "sys.UnraisableHookArgs") -> None:
-        if issubclass(found.exc_type, Exception | GeneratorExit):
-            self._before(found)
+    def __call__(self, hook_args: "sys.UnraisableHookArgs") -> None:
+        if issubclass(hook_args.exc_type, Exception | GeneratorExit):
+            self._before(hook_args)
             return
-        number: int = getattr(found.exc_value, "signal", signal.SIGINT)  # prefect's own exception says which it was
+        number: int = getattr(hook_args.exc_value, "signal", signal.SIGINT)  # prefect's exception says which it was
         again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()

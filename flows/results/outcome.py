@@ -92,11 +92,11 @@ def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
     in_float32 = float32_export.warning(run_input.moments)
-    lines += filter(None, [_twice(run_input), _known(run_input), _plainly(run_input), in_float32])
+    lines += filter(None, [_duplicates_note(run_input), _read_note(run_input), _plain_sums_note(run_input), in_float32])
     return tuple(lines)
 
 
-def _twice(run_input: RunInput) -> str:
+def _duplicates_note(run_input: RunInput) -> str:
     """Files of the same bytes: a delivery that came twice, it may be."""
     first: dict[str, str] = {}
     copies = [
@@ -108,7 +108,7 @@ def _twice(run_input: RunInput) -> str:
     return f"{copies[0][0]} and {copies[0][1]} hold the same bytes: their rows count twice{more}"
 
 
-def _known(run_input: RunInput) -> str:
+def _read_note(run_input: RunInput) -> str:
     """How many files were not read, if any."""
     files = len(run_input.dataset.partitions)
     if run_input.read == files:
@@ -118,7 +118,7 @@ def _known(run_input: RunInput) -> str:
     return f"read {run_input.read:,} of {_count(files, 'file')}: the others are known"
 
 
-def _plainly(run_input: RunInput) -> str:
+def _plain_sums_note(run_input: RunInput) -> str:
     """Which way the record was made, where it is not the usual one."""
     count, parts = run_input.record.plain, len(run_input.record.partitions)
     files = "" if count == parts else f" of {count} of {parts} files"

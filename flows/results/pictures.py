@@ -68,11 +68,11 @@ def wait() -> None:
 
 def _draw(several: Sequence[Pictures], warn: Warn) -> None:
     for pictures in several:
-        with _never_failing("no pictures", pictures.run, warn):
+        with _warn_on_failure("no pictures", pictures.run, warn):
             for name, figure in pictures.figures().items():
                 if interrupts.stop_requested():
                     return
-                with _never_failing(f"no {name}", pictures.run, warn):
+                with _warn_on_failure(f"no {name}", pictures.run, warn):
                     _log(pictures.run, name, figure)
 
 
@@ -83,7 +83,7 @@ def _log(run: TrackedRun, name: str, figure: Callable[[], bytes]) -> None:
 
 
 @contextmanager
-def _never_failing(what: str, run: TrackedRun, warn: Warn) -> Iterator[None]:
+def _warn_on_failure(what: str, run: TrackedRun, warn: Warn) -> Iterator[None]:
     try:
         yield
     except Exception as e:  # noqa: BLE001 - the run is done, with its pictures or without them

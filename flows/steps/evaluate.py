@@ -121,7 +121,7 @@ def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -
     today = split_of(data)
     if dict(version.split) != today:
         matters = "it may know today's test rows" if data.test_fraction else "the two had different training rows"
-        return f"version {version.version} was split with {_differing(version.split, today)}: {matters}"
+        return f"version {version.version} was split with {_differences(version.split, today)}: {matters}"
     if version.facts.get("saw_test_rows"):
         return f"version {version.version} may know today's test rows: {version.facts['saw_test_rows']}"
     if set(model.targets) != set(rows.targets):
@@ -154,14 +154,14 @@ def saw_test_rows(run_input: RunInput, data: DataConfig) -> str:
         return ""
     today = split_of(data)
     if dict(warm.version.split) != today:
-        return f"it started from {warm.version.ref}, which was split with {_differing(warm.version.split, today)}"
+        return f"it started from {warm.version.ref}, which was split with {_differences(warm.version.split, today)}"
     return str(warm.version.facts.get("saw_test_rows") or "")
 
 
 _KEYS = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
 
 
-def _differing(split: Mapping[str, object], today: Mapping[str, object]) -> str:
+def _differences(split: Mapping[str, object], today: Mapping[str, object]) -> str:
     """In what a version's split differs from today's, and nothing else: ``data.split_seed 0, today's with 1``."""
     if not split:
         return "what is not on record"

@@ -102,17 +102,17 @@ def read(
     """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    held = ALL if walked or not config.data.test_fraction else HELD_OUT
+    rows_held = ALL if walked or not config.data.test_fraction else HELD_OUT
     dataset_read = read_dataset(
         config.data,
         partitions=partitions,
         dtype=config.train.dtype,
         folds=folds,
-        held=held,
+        held=rows_held,
         device=_record_device(config),
         cache=Path(os.path.expanduser(config.engine.cache)) if config.engine.cache else None,
         most=round(config.engine.cache_gb * 2**30),
-        **_wanted(champion),
+        **_champion_columns(champion),
     )
     records = dataset_read.record, dataset_read.validation, dataset_read.test, dataset_read.extents
     files = dataset_read.read, dataset_read.folds
@@ -130,7 +130,7 @@ def _record_device(config: Config) -> torch.device | None:
     return device if device.type == "cuda" and config.train.device != "auto" else None
 
 
-def _wanted(champion: Champion | None) -> dict[str, Any]:
+def _champion_columns(champion: Champion | None) -> dict[str, Any]:
     """The columns that the champion needs beside today's, and whether it fills their gaps."""
     if champion is None or champion.model is None:
         return {}

@@ -123,13 +123,13 @@ def _verdict(config: Config, run_input: RunInput, evaluation: Evaluation, champi
         limits = "within the limits" if config.gate.limits() else "no limits are set"
         return Verdict("promoted", f"the first version; {limits}, judged on {evaluation.judged_on}")
     number = champion.version.version
-    seen = saw_test_rows(run_input, config.data)
-    old = (seen and f"its test rows may be known to it: {seen}") or champion_losses(champion, run_input, config.data)
-    if isinstance(old, str):
-        return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
+    saw = saw_test_rows(run_input, config.data)
+    losses = f"its test rows may be known to it: {saw}" if saw else champion_losses(champion, run_input, config.data)
+    if isinstance(losses, str):
+        return Verdict("kept", f"kept version {number}, not compared: {losses}; `linreg promote` decides by hand")
     return against_champion(
         evaluation.losses_NO,
-        old,
+        losses,
         targets=run_input.moments.targets,
         version=number,
         margin=config.gate.margin,

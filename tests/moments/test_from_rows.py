@@ -122,9 +122,9 @@ def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None
     monkeypatch.setattr(from_rows, "LONG", 0)
     found = record(both)
     assert found.plain == 2
-    assert outcome._plainly(SimpleNamespace(record=found)).startswith("moments by plain sums")
-    assert "of 1 of 2 files by plain sums" in outcome._plainly(SimpleNamespace(record=replace(found, plain=1)))
-    assert outcome._plainly(SimpleNamespace(record=replace(found, plain=0))) == ""
+    assert outcome._plain_sums_note(SimpleNamespace(record=found)).startswith("moments by plain sums")
+    assert "of 1 of 2 files by plain sums" in outcome._plain_sums_note(SimpleNamespace(record=replace(found, plain=1)))
+    assert outcome._plain_sums_note(SimpleNamespace(record=replace(found, plain=0))) == ""
 
 
 @pytest.mark.parametrize("way", WAYS)

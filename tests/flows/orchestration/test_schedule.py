@@ -88,8 +88,8 @@ def states(client, runs):
 def test_a_scheduled_run_gives_way_to_one_that_is_working(client, served, pipeline):
     (run,) = missed(client, served, 1)
     more = run.parameters | {"grid": {"train.epochs": [10, 20]}} if pipeline is linreg_sweep_flow else {}
-    with schedule_lock(str(served)) as mine:
-        assert mine
+    with schedule_lock(str(served)) as locked:
+        assert locked
         state = work_on(client, run, pipeline, **more)
     assert (state.name, state.type) == ("Skipped", StateType.COMPLETED)
     assert state.message == "an earlier run of this schedule is still working"
