@@ -95,7 +95,7 @@ def test_a_run_starts_before_anything_heavy_is_loaded_and_loads_no_more_than_it_
     run(
         """
 import sys
-import flows.cli.main, flows.orchestration.local_server  # what starts the run's own Prefect server
+import flows.cli.main, flows.cli.run, flows.cli.sweep  # what starts the run's own Prefect server
 assert not {"numpy", "torch", "mlflow", "prefect", "httpx", "pydantic"} & set(sys.modules)
 import flows.pipeline
 heavy = {"prefect.server", "prefect.runner", "prefect.testing", "scipy.stats", "matplotlib", "numba", "uvicorn"}

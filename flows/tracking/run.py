@@ -225,7 +225,7 @@ class TrackedRun:
             self.finish()
             return
         with contextlib.suppress(ServerAway):  # the error on its way out is the one to be told about
-            if isinstance(error, Exception) and not interrupts.asked():
+            if isinstance(error, Exception) and not interrupts.stop_requested():
                 self.fail(str(error) or type(error).__name__)
             else:
                 self.kill()

@@ -130,9 +130,9 @@ def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None
     monkeypatch.setattr(from_rows, "LONG", 0)
     record = record_rows(both)
     assert record.plain == 2
-    assert outcome._plainly(SimpleNamespace(record=record)).startswith("moments by plain sums")
-    assert "of 1 of 2 files by plain sums" in outcome._plainly(SimpleNamespace(record=replace(record, plain=1)))
-    assert outcome._plainly(SimpleNamespace(record=replace(record, plain=0))) == ""
+    assert outcome._plain_sums_note(SimpleNamespace(record=record)).startswith("moments by plain sums")
+    assert "of 1 of 2 files by plain sums" in outcome._plain_sums_note(SimpleNamespace(record=replace(record, plain=1)))
+    assert outcome._plain_sums_note(SimpleNamespace(record=replace(record, plain=0))) == ""
 
 
 @pytest.mark.parametrize("method", METHODS)
