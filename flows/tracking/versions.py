@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from flows.tracking.stores.mlflow_internals import reach_hdfs
 from flows.tracking.stores.server import answering, is_outage
-from flows.tracking.stores.store import Store, open_store
+from flows.tracking.stores.store import Store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
 from linreg.errors import UserError, nearest
 
@@ -28,24 +28,18 @@ T = TypeVar("T")
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-@overload
-def lookup(store: Store, ref: str, /) -> Version: ...
-@overload
-def lookup(ref: str, /, *, store: Store | None = None) -> Version: ...
-def lookup(first: Store | str, second: str | None = None, /, *, store: Store | None = None) -> Version:
-    """The version that a REF names: ``lookup(store, REF)``; or ``lookup(REF)``, which opens this folder's own store.
+def lookup(store: Store, ref: str) -> Version:
+    """The version that a REF names.
 
     Raises:
-        UserError: unknown name, version or alias, with the nearest that is known; no store.
+        UserError: unknown name, version or alias, with the nearest that is known.
         ServerAway: the tracking server does not answer.
     """
-    ref = first if isinstance(first, str) else second or ""
-    wanted = parse_ref(ref)
-    opened = store or (open_store(create=False) if isinstance(first, str) else first)
-    with answering(opened.uri):
-        version = find(opened, wanted)
+    parsed = parse_ref(ref)
+    with answering(store.uri):
+        version = find(store, parsed)
         if version is None:
-            raise _unknown(opened, wanted)
+            raise _unknown(store, parsed)
     return version
 
 

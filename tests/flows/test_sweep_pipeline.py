@@ -29,8 +29,8 @@ from linreg.selection.grid import members
 from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.fit import fit
-from tests.flows.cli.test_main import RUN_KEYS, document, error, linreg, write_config
 from tests.flows.test_pipeline_options import noisy
+from tests.support.command import RUN_KEYS, document, error, linreg, write_config
 from tests.support.flows import PICTURES, crops, flow_runs, make_folder, wide_csv
 from tests.support.processes import run
 from tests.support.tracked import new_store

@@ -15,7 +15,7 @@ from flows.results.pictures import Pictures
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg import plots
-from tests.flows.cli.test_main import write_config
+from tests.support.command import write_config
 from tests.support.flows import PICTURES, WEAK, crops
 from tests.support.processes import started, wait_for
 from tests.support.tracked import new_store

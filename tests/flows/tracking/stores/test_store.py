@@ -22,19 +22,17 @@ from sqlalchemy.engine import Engine
 
 from flows.tracking import registry
 from flows.tracking.run import TrackedRun
-from flows.tracking.stores import server as reach
-from flows.tracking.stores import sqlite_store
+from flows.tracking.stores import server, sqlite_store
 from flows.tracking.stores import store as stores
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
-from tests.support.processes import PATIENCE, run, wait_for
-from tests.support.tracked import enter, forked, new_store, template, together
+from tests.support.processes import PATIENCE, run
+from tests.support.tracked import enter, killed_after_its_sign, new_store, template, together
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture
@@ -166,32 +164,25 @@ def test_making_it_prints_nothing_and_loads_neither_torch_nor_prefect(tmp_path):
 # --- databases that this MLflow cannot use
 
 
-def _set_revision(path, revision):
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-        db.commit()
+UNUSABLE = {
+    "older": (
+        "UPDATE alembic_version SET version_num = '451aebb31d03'",
+        "made by an older MLflow: back it up, then run `mlflow db upgrade sqlite:///",
+    ),
+    "newer": ("UPDATE alembic_version SET version_num = 'ffffffffffff'", "made by a newer MLflow"),
+    "half made": ("DROP TABLE alembic_version", "holds no finished MLflow schema: move it away"),
+}
 
 
-def test_an_older_schema_is_not_migrated_behind_the_users_back(database):
-    _set_revision(database, "451aebb31d03")
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_schema_of_another_mlflow_is_refused_and_not_migrated_behind_the_users_back(database, case):
+    change, line = UNUSABLE[case]
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute(change)
     before = database.read_bytes()
-    with pytest.raises(UserError, match=r"made by an older MLflow: back it up, then run `mlflow db upgrade sqlite:///"):
+    with pytest.raises(UserError, match=line):
         open_store(create=True)
     assert database.read_bytes() == before
-
-
-def test_a_newer_schema_is_refused(database):
-    _set_revision(database, "ffffffffffff")
-    with pytest.raises(UserError, match="made by a newer MLflow"):
-        open_store(create=True)
-
-
-def test_a_half_made_schema_of_another_programs_kill_is_refused(database):
-    with closing(sqlite3.connect(database)) as db:
-        db.execute("DROP TABLE alembic_version")
-        db.commit()
-    with pytest.raises(UserError, match="holds no finished MLflow schema: move it away"):
-        open_store(create=True)
 
 
 def test_a_damaged_file_is_refused(database):
@@ -248,7 +239,7 @@ def test_a_server_that_is_away_is_told_at_once_and_its_password_is_not(closed_po
 
 
 def test_a_server_that_accepts_and_never_answers_is_away(monkeypatch):
-    monkeypatch.setattr(reach, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.3)
     with closing(socket.socket()) as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
@@ -277,7 +268,7 @@ def test_a_server_that_goes_away_later_is_a_server_away(closed_port, monkeypatch
 )
 def test_a_server_of_another_kind_is_told_in_one_line(monkeypatch, status, line):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(reach, "ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", PATIENCE)
     with _web(status) as port:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         with pytest.raises((UserError, ServerAway), match=line):
@@ -305,8 +296,7 @@ def _web(status):
             thread.join()
 
 
-def test_a_full_disk_is_told(tmp_path, monkeypatch):
-    store = new_store(tmp_path / "a")
+def test_a_full_disk_is_told(store, monkeypatch):
     run = store.client.create_run(store.experiment("crops"))
 
     def full(*_):
@@ -319,9 +309,8 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.long
-def test_a_database_that_stays_locked_is_told(tmp_path):
-    store = new_store(tmp_path / "a")
-    with closing(sqlite3.connect(tmp_path / "a" / "mlruns" / "mlflow.db")) as db:
+def test_a_database_that_stays_locked_is_told(store, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "work" / "mlruns" / "mlflow.db")) as db:
         db.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ServerAway, match="is locked by another process: wait for it"):  # after MLflow's own 20 s
             store.experiment("crops")
@@ -341,8 +330,7 @@ def test_a_malformed_uri_is_the_callers_and_makes_nothing(tmp_path, monkeypatch,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(tmp_path):
-    store = new_store(tmp_path / "a")
+def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(store):
     store = replace(store, client=MlflowClient(tracking_uri=store.uri, registry_uri="odd://host"))
     with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .* cannot be used: .*not supported"):
         registry.versions(store)
@@ -351,8 +339,7 @@ def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(tmp_path):
 # --- experiments and locks
 
 
-def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(tmp_path):
-    store = new_store(tmp_path / "a")
+def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(store):
     number = store.experiment("crops")
     store.client.delete_experiment(number)
     with pytest.raises(
@@ -361,8 +348,7 @@ def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(tmp_path
         store.experiment("crops")
 
 
-def test_the_lock_lets_its_own_thread_in_again_and_keeps_others_out(tmp_path, monkeypatch):
-    store = new_store(tmp_path / "a")
+def test_the_lock_lets_its_own_thread_in_again_and_keeps_others_out(store, monkeypatch):
     monkeypatch.setattr(stores, "LOCK_SECONDS", 0.2)
     refused = []
 
@@ -377,10 +363,9 @@ def test_the_lock_lets_its_own_thread_in_again_and_keeps_others_out(tmp_path, mo
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-    assert len(refused) == 1
-    assert "'crop-yield' is held by another process" in refused[0]
     other()
-    assert len(refused) == 1
+    (line,) = refused
+    assert "'crop-yield' is held by another process" in line
 
 
 def _count(folder, path, times):
@@ -393,21 +378,15 @@ def _count(folder, path, times):
             path.write_text(str(number + 1))
 
 
-def test_the_lock_serialises_processes(tmp_path):
-    new_store(tmp_path / "a")
+def test_the_lock_serialises_processes(store, tmp_path):  # noqa: ARG001 - they open it
     path = tmp_path / "count"
     path.write_text("0")
-    assert together(_count, [(tmp_path / "a", path, 10)] * 4) == [0] * 4
+    assert together(_count, [(tmp_path / "work", path, 10)] * 4) == [0] * 4
     assert path.read_text() == "40"
 
 
-def test_a_killed_holder_frees_the_lock(tmp_path):
-    store = new_store(tmp_path / "a")
-    process = forked().Process(target=_hold, args=(tmp_path / "a", tmp_path / "held"), daemon=True)
-    process.start()
-    wait_for((tmp_path / "held").exists)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+def test_a_killed_holder_frees_the_lock(store, tmp_path):
+    killed_after_its_sign(_hold, tmp_path / "work", tmp_path / "sign")
     with store.lock("crop-yield"):
         pass
 
@@ -415,7 +394,7 @@ def test_a_killed_holder_frees_the_lock(tmp_path):
 def _hold(folder, sign):
     enter(folder)
     with open_store(create=False).lock("crop-yield"):
-        sign.write_text("")
+        sign.write_text("held")
         time.sleep(PATIENCE)
 
 
