@@ -149,21 +149,20 @@ def test_another_machine_that_was_quicker_wins(store, logged, monkeypatch):
     assert [v.version for v in registry.versions(store, NAME)] == [1]
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", "a@b", "..", "."])
-def test_a_name_that_no_reference_can_hold_is_refused(store, logged, name):
-    with pytest.raises(UserError):
-        _register(store, logged, "a", name=name)
+def test_a_name_that_no_reference_can_hold_is_refused(store, logged):
+    for name in ("", " ", "a/b", "a:b", "a@b", "..", "."):
+        with pytest.raises(UserError):
+            _register(store, logged, "a", name=name)
     assert registry.versions(store) == []
 
 
-@pytest.mark.parametrize("name", ["it's", 'a "b"', """it's "b\"""", "größe", "a%b", "a`b", "with space"])
-def test_odd_names_are_found_again(store, logged, name):
-    _register(store, logged, "a", name="other")
-    version = _register(store, logged, "a", name=name)
-    assert _register(store, logged, "a", name=name) == version
-    assert [v.ref for v in registry.versions(store, name)] == [f"{name}/1"]
-    registry.promote(store, name, 1, why="first")
-    assert registry.lookup(store, name).version == 1
+def test_odd_names_are_found_again(store, logged):
+    for name in ("other", "it's", 'a "b"', """it's "b\"""", "größe", "a%b", "a`b", "with space"):
+        version = _register(store, logged, "a", name=name)
+        assert _register(store, logged, "a", name=name) == version
+        assert [v.ref for v in registry.versions(store, name)] == [f"{name}/1"]
+        registry.promote(store, name, 1, why="first")
+        assert registry.lookup(store, name).version == 1
 
 
 def test_a_model_without_versions_is_told_as_such(store):
@@ -230,7 +229,6 @@ P, R = "promote", "rollback"
 @pytest.mark.parametrize(
     ("moves", "champions"),
     [
-        ([1], [1]),
         ([1, 2, 3, R, R, R], [1, 2, 3, 2, 1, None]),
         ([1, 2, R, 3, R, R], [1, 2, 1, 3, 1, None]),
         ([1, 2, 1, R, R, R], [1, 2, 1, 2, 1, None]),
@@ -391,7 +389,7 @@ def test_a_kill_between_any_two_writes_of_a_promotion_is_repaired(store, logged,
 def _promote_many(folder, seed):
     enter(folder)
     store = open_store(create=False)
-    for i in range(6):
+    for i in range(4):
         registry.promote(store, NAME, 1 + (seed + i) % 3, why=f"{seed}.{i}", who=str(seed))
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 
 from flows.tracking import registry
 from flows.tracking.run import TrackedRun
-from flows.tracking.stores import server, sqlite_store
+from flows.tracking.stores import server
 from flows.tracking.stores import store as stores
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
@@ -42,25 +42,19 @@ def database(tmp_path):
     return Path(shutil.copy(template(), tmp_path / "mlruns" / "mlflow.db"))
 
 
-def test_a_look_up_where_there_is_no_store_is_an_error_and_creates_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"there is no store .*mlruns/mlflow.db: `linreg run` makes one"):
-        open_store(create=False)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_look_up_by_an_sqlite_uri_creates_nothing_either(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/deep/er.db")
-    with pytest.raises(UserError, match="there is no store"):
+@pytest.mark.parametrize(("uri", "file"), [("", "mlruns/mlflow.db"), ("sqlite:///deep/er.db", "deep/er.db")])
+def test_a_look_up_where_there_is_no_store_is_an_error_and_creates_nothing(tmp_path, monkeypatch, uri, file):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match=rf"there is no store {tmp_path}/{file}: `linreg run` makes one"):
         open_store(create=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_creates_it_and_a_look_up_then_finds_it(tmp_path):
-    made = open_store(create=True)
-    found = open_store(create=False)
-    assert made.uri == found.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    assert made.experiment("crops") == found.experiment("crops")
-    location = found.client.get_experiment_by_name("crops").artifact_location
+    created, opened = open_store(create=True), open_store(create=False)
+    assert created.uri == opened.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert created.experiment("crops") == opened.experiment("crops")
+    location = opened.client.get_experiment_by_name("crops").artifact_location
     assert location == f"{tmp_path}/mlruns/artifacts"
 
 
@@ -70,11 +64,6 @@ def test_opening_leaves_the_environment_alone(tmp_path):
     assert "MLFLOW_REGISTRY_URI" not in os.environ
     two = new_store(tmp_path / "two")
     assert two.uri == f"sqlite:///{tmp_path}/two/mlruns/mlflow.db"
-
-
-def test_an_empty_uri_means_the_embedded_store(database, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    assert open_store(create=False).uri == f"sqlite:///{database}"
 
 
 def test_an_sqlite_uri_is_used_as_it_is(tmp_path, monkeypatch):
@@ -92,8 +81,8 @@ def test_a_folder_of_any_name_holds_a_store(tmp_path, name):
     store = new_store(tmp_path / name)
     run = store.client.create_run(store.experiment("crops"))
     store.client.log_text(run.info.run_id, "hello", "a.txt")
-    (found,) = (tmp_path / name / "mlruns" / "artifacts").rglob("a.txt")
-    assert found.read_text() == "hello"
+    (path,) = (tmp_path / name / "mlruns" / "artifacts").rglob("a.txt")
+    assert path.read_text() == "hello"
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
@@ -157,8 +146,8 @@ def test_making_it_prints_nothing_and_loads_neither_torch_nor_prefect(tmp_path):
         "store.open_store(create=True).experiment('a');"
         "print([m for m in ('torch', 'prefect') if m in sys.modules])"
     )
-    done = run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+    process = run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+    assert (process.stdout, process.stderr) == ("[]\n", "")
 
 
 # --- databases that this MLflow cannot use
@@ -185,17 +174,12 @@ def test_a_schema_of_another_mlflow_is_refused_and_not_migrated_behind_the_users
     assert database.read_bytes() == before
 
 
-def test_a_damaged_file_is_refused(database):
-    database.write_bytes(b"this was a database once" * 100)
-    with pytest.raises(UserError, match=r"mlflow.db is damaged \(file is not a database\)"):
-        open_store(create=False)
-
-
-def test_damage_found_later_is_one_line_too(database):
-    whole = database.read_bytes()
-    database.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
-    with pytest.raises(UserError, match="damaged"):
-        open_store(create=False).experiment("crops")
+def test_a_damaged_file_is_refused_at_once_or_when_the_damage_is_met(database):
+    data = database.read_bytes()
+    for damaged in (b"this was a database once" * 100, data[:8192] + b"\xff" * (len(data) - 8192)):
+        database.write_bytes(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            open_store(create=False).experiment("crops")
 
 
 def test_an_empty_file_is_no_store(database):
@@ -203,13 +187,6 @@ def test_an_empty_file_is_no_store(database):
     with pytest.raises(UserError, match="there is no store"):
         open_store(create=False)
     assert open_store(create=True).experiment("crops")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="cannot make the store"):
-        open_store(create=True)
 
 
 def test_a_file_where_the_folder_should_be_is_named(tmp_path):
@@ -396,8 +373,3 @@ def _hold(folder, sign):
     with open_store(create=False).lock("crop-yield"):
         sign.write_text("held")
         time.sleep(PATIENCE)
-
-
-def test_exists_is_false_below_a_file(tmp_path):
-    (tmp_path / "f").write_text("")
-    assert not sqlite_store.exists(tmp_path / "f" / "mlflow.db")
