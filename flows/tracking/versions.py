@@ -79,12 +79,8 @@ def versions(store: Store, name: str | None = None) -> list[Version]:
 def by_content_key(store: Store, name: str, key: str) -> Version | None:
     """The version of that model made from the same content (the first, should there be two); none if there is none."""
     with answering(store.uri):
-        matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{KEY_TAG} = '{key}'"])))
-        same = [v for v in matching if v.name == name and v.tags.get(KEY_TAG) == key]
-        if not same:
-            return None
-        first = min(int(v.version) for v in same)
-        return version_of(store.client.get_model_version(name, str(first)))
+        matching = tagged(store, name, KEY_TAG, f"= '{key}'")
+        return find(store, Ref(name, version=int(matching[0].version))) if matching else None
 
 
 def load(store: Store, version: Version) -> "LinearModel":
@@ -154,6 +150,12 @@ def registered_model(store: Store, name: str) -> RegisteredModel:
 def search(store: Store, query: str) -> list[ModelVersion]:
     """Every version that matches; without aliases."""
     return pages(lambda token: store.client.search_model_versions(query, max_results=10_000, page_token=token))
+
+
+def tagged(store: Store, name: str, tag: str, comparison: str) -> list[ModelVersion]:
+    """The versions of a model whose tag is as MLflow's ``comparison`` says, oldest first; without aliases."""
+    matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{tag} {comparison}"])))
+    return sorted((v for v in matching if v.name == name), key=lambda v: int(v.version))
 
 
 def name_query(name: str | None) -> str:

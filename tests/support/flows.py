@@ -105,5 +105,5 @@ def flow_runs(flow_run_id: str) -> list[tuple[str, int]]:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     with get_client(sync_client=True) as client:
-        found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
-    return sorted((run.name.rsplit("-", 1)[0], run.run_count) for run in found)
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+    return sorted((run.name.rsplit("-", 1)[0], run.run_count) for run in runs)

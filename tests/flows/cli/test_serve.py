@@ -79,9 +79,9 @@ def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
 @pytest.mark.parametrize("case", WRONG)
 def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
     options, url, status, words = WRONG[case]
-    done = run([BIN / "linreg", "serve", write_config(), *options], env=reaching(tmp_path / "home", url))
-    assert (done.returncode, done.stdout) == (status, ""), done.stderr
-    (line,) = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+    process = run([BIN / "linreg", "serve", write_config(), *options], env=reaching(tmp_path / "home", url))
+    assert (process.returncode, process.stdout) == (status, ""), process.stderr
+    (line,) = [x for x in process.stderr.splitlines() if x.startswith("error: ")]
     assert words in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in process.stderr
     assert not (folder / "mlruns").exists()

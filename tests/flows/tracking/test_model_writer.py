@@ -319,14 +319,14 @@ def registered(store):
 
 def test_a_registered_version_answers_where_this_package_is_not_installed(registered, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    done = run([sys.executable, "-I", "-c", STRANGER], cwd=tmp_path / "elsewhere", env=registered)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    process = run([sys.executable, "-I", "-c", STRANGER], cwd=tmp_path / "elsewhere", env=registered)
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
     assert answer["loaded"] == []
     expected = MODEL.predict(X_NF)
     assert answer["pyfunc"] == {"apples": expected[:, 0].tolist(), "oranges": expected[:, 1].tolist()}
     np.testing.assert_array_equal(np.float32(answer["pytorch"]), np.float32(expected))
-    assert "mismatch" not in done.stderr
+    assert "mismatch" not in process.stderr
 
 
 # --- mlflow models serve

@@ -16,7 +16,7 @@ from flows.tracking.registry import runs
 from flows.tracking.run import TrackedRun
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
-from tests.support.processes import PATIENCE, wait_for
+from tests.support.processes import PATIENCE
 from tests.support.tracked import MODEL, X_NF, enter, killed_after_its_sign
 
 
@@ -210,19 +210,13 @@ def test_what_was_logged_survives_a_kill_and_the_run_stays_running(store, tmp_pa
     assert len(store.client.get_metric_history(row["run_id"], "train_loss")) == 1000
 
 
-def test_runs_are_listed_newest_first_with_their_decision(store):
-    for name, experiment, decision in [("one", "a", "promoted"), ("two", "b", "kept"), ("three", "a", "refused")]:
-        with TrackedRun.start(store, experiment=experiment, name=name, tags={}) as run:
-            run.set_tags({"decision": decision})
-            now = time.time_ns() // 10**6  # in which a start is stored
-            wait_for(lambda now=now: time.time_ns() // 10**6 > now)
-    assert [(r["name"], r["decision"]) for r in runs(store)] == [
-        ("three", "refused"),
-        ("two", "kept"),
-        ("one", "promoted"),
-    ]
-    assert [r["name"] for r in runs(store, "a")] == ["three", "one"]
-    assert runs(store, "a")[0]["started"].endswith("+00:00")
+def test_runs_are_listed_of_one_experiment_or_of_all(store):
+    for name, experiment in (("one", "a"), ("two", "b")):
+        TrackedRun.start(store, experiment=experiment, name=name, tags={"decision": "kept"}).finish()
+    assert {r["name"] for r in runs(store)} == {"one", "two"}
+    (row,) = runs(store, "a")
+    assert (row["name"], row["decision"]) == ("one", "kept")
+    assert row["started"].endswith("+00:00")
 
 
 def test_an_unknown_experiment_is_told_with_the_nearest(store):

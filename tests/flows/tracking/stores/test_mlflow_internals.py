@@ -50,8 +50,8 @@ print(json.dumps([imported, needed, open(path).read(), models, reached, pandas.D
 def test_mlflow_imports_and_serves_look_ups_where_the_data_packages_cannot_be_imported(tmp_path: Path) -> None:
     internals.make_database(tmp_path / "mlflow.db", artifacts=str(tmp_path / "artifacts"))
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    done = run([sys.executable, "-W", "error", "-c", WITHOUT_DATA, uri], cwd=tmp_path, check=True)
-    assert json.loads(done.stdout) == [[], [], "hello", ["m"], [False, True, True], [1, 1]]
+    process = run([sys.executable, "-W", "error", "-c", WITHOUT_DATA, uri], cwd=tmp_path, check=True)
+    assert json.loads(process.stdout) == [[], [], "hello", ["m"], [False, True, True], [1, 1]]
 
 
 def test_nothing_is_left_out_where_a_plugin_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
