@@ -12,7 +12,6 @@
                                  left out where float32 cannot hold the columns (linreg.evaluation.float32_export)
     manifest.json                SHA-256 of the files that are run or loaded
 
-Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own.
 ``flows.tracking.model_reader`` reads it. MLflow loads both flavors with pickles refused
 (MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format is the tensor-only example that torch.export
 puts into the pt2 by itself.

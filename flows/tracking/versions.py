@@ -1,7 +1,6 @@
 """Registered versions: what a REF means, what is known of a version, and its model.
 
-MLflow's search returns neither aliases nor metrics, so everything that a look-up tells was put into the version's tags
-when it was registered, and a look-up is one or two calls. Nothing here changes the registry.
+A look-up is one or two calls of the store. Nothing here changes the registry.
 """
 
 import tempfile

@@ -274,19 +274,6 @@ def test_predict_keeps_the_order_of_the_rows(scene, tmp_path):  # noqa: ARG001
         np.testing.assert_allclose(scored[f"predicted_{name}"], predicted, rtol=1e-9)
 
 
-def test_predict_replaces_a_file_whole(scene, tmp_path):  # noqa: ARG001
-    output = tmp_path / "out.csv"
-    output.write_text("old\n")
-    with output.open() as reader:
-        assert linreg("predict", "crop-yield", "data/crops.csv", "-o", output).status == 0
-        assert reader.read() == "old\n"
-    assert len(pd.read_csv(output)) == 5
-    assert os.listdir(tmp_path) == ["out.csv"]
-    mask = os.umask(0)
-    os.umask(mask)
-    assert output.stat().st_mode & 0o777 == 0o666 & ~mask
-
-
 def test_predict_shows_the_first_rows_with_their_intervals(scene, tmp_path):  # noqa: ARG001
     output = tmp_path / "out.csv"
     text = linreg("predict", "crop-yield", "data/crops-15.csv", "-o", output, "--interval", "prediction").out
