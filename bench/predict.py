@@ -65,9 +65,9 @@ def _pyfunc(model: LinearModel, source: Path, folder: Path) -> Callable[[Path], 
     import pandas as pd
     from mlflow.models import Model
 
-    from flows.tracking import model_writer
+    from flows.tracking import model_reader, model_writer
 
-    model_writer.write(model, folder, example_NF=np.ones((2, len(model.features))), metadata={})
+    model_writer.write(model_reader.Contents(model), folder, example_NF=np.ones((2, len(model.features))), metadata={})
     meta = Model.load(str(folder))
     meta.signature = None
     meta.save(str(folder / "MLmodel"))

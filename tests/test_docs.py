@@ -1,12 +1,9 @@
 """What the documents say is checked against the code: keys, commands, files, and the figures of the first run."""
 
-import os
 import re
 import shlex
 import shutil
-import signal
 import sys
-import tempfile
 import textwrap
 import tomllib
 from dataclasses import MISSING, fields, is_dataclass
@@ -17,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from flows.cli.main import _parser, main
+from flows.cli.main import _parser
 from linreg import config_file
 from linreg.config import Config, TrainConfig
 from linreg.ingest.dataset import load
@@ -30,6 +27,7 @@ from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit
 from linreg.tutorial import crops, printed_numbers
+from tests.support.command import linreg
 from tests.support.flows import make_folder
 from tests.support.processes import ROOT, run
 
@@ -124,22 +122,13 @@ def run_python(*arguments):
 def carried_out(command):
     """What a command prints that a reader types; ``make run`` is that of the Makefile."""
     words = shlex.split(command.replace("make run", "linreg run configs/crops.toml"), comments=True)
-    with tempfile.TemporaryFile("w+") as out:
-        if words[0] == "python":
-            return run_python(*words[1:])
-        if words[0] == "mv":
-            return shutil.move(*words[1:])
-        kept, term = os.dup(1), signal.getsignal(signal.SIGTERM)
-        sys.stdout.flush()
-        os.dup2(out.fileno(), 1)
-        try:
-            assert main(words[1:]) == 0, command
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
-            signal.signal(signal.SIGTERM, term)
-        out.seek(0)
-        return out.read()
+    if words[0] == "python":
+        return run_python(*words[1:])
+    if words[0] == "mv":
+        return shutil.move(*words[1:])
+    result = linreg(*words[1:])
+    assert result.status == 0, f"{command}\n{result.err}"
+    return result.out
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """What a model directory holds.
+    """What a model directory holds, or shall hold.
 
     Args:
         model: the parameters.
@@ -42,10 +42,10 @@ class Contents:
     """
 
     model: LinearModel
-    moments: Moments | None
-    inference: Inference | None
-    test: MomentsWithGaps | None
-    lineage: Lineage | None
+    moments: Moments | None = None
+    inference: Inference | None = None
+    test: MomentsWithGaps | None = None
+    lineage: Lineage | None = None
 
 
 def read(folder: Path, *, manifest: str | None = None) -> LinearModel:

@@ -29,7 +29,7 @@ from linreg.selection.grid import members
 from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.fit import fit
-from tests.flows.cli.test_main import RUN_KEYS, document, error, linreg, write_config
+from tests.support.command import RUN_KEYS, document, error, linreg, write_config
 from tests.support.flows import PICTURES, crops, flow_runs, make_folder, noisy, noisy_config
 from tests.support.processes import run
 from tests.support.tracked import new_store

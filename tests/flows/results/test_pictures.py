@@ -15,7 +15,7 @@ from flows.results.pictures import Pictures
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg.config import TrainConfig
-from tests.flows.cli.test_main import write_config
+from tests.support.command import write_config
 from tests.support.flows import PICTURES, WEAK, noisy, noisy_config
 from tests.support.processes import environment, started, wait_for
 from tests.support.tracked import new_store
