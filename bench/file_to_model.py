@@ -21,7 +21,8 @@ from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.config import DataConfig, TrainConfig
 from linreg.evaluation.predict import predict_rows
-from linreg.ingest.read import HELD_OUT, read_dataset
+from linreg.ingest.part import HELD_OUT
+from linreg.ingest.records import record_dataset
 from linreg.metrics import regression_metrics
 from linreg.training.fit import fit
 
@@ -62,7 +63,7 @@ def run(*, rows: int = 10_000_000, rounds: int = 5) -> list[Result]:
 
 def _ours(path: Path) -> Tested:
     config = DataConfig(path=str(path), features=FEATURES, targets=TARGETS, test_fraction=TEST)
-    read = read_dataset(config, held=HELD_OUT)
+    read = record_dataset(config, held=HELD_OUT)
     test = read.dataset.test
     fitted = fit(read.dataset.train, TrainConfig(trainer="exact"), moments=read.record.moments)
     metrics = regression_metrics(test.select(TARGETS), predict_rows(fitted.model, test), TARGETS)

@@ -21,7 +21,7 @@ from bench.harness import Measured, Result, in_turn, less_is_better, load, secon
 from bench.pipeline import ROOT
 from linreg.config import DataConfig
 from linreg.evaluation.score_files import score
-from linreg.ingest.read import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.model import LinearModel
 from linreg.moments import from_rows
 
@@ -35,7 +35,7 @@ LINEAR, FLAT = 0.8, 0.8  # the rest is the noise of a small measurement, and wha
 def _record(path: str, features: int) -> None:
     """From files to the record."""
     names = data.names(features)
-    read_dataset(DataConfig(path=path, features=names[0], targets=names[1]), held=())
+    record_dataset(DataConfig(path=path, features=names[0], targets=names[1]), held=())
 
 
 def _predict(path: str, features: int) -> None:

@@ -25,7 +25,8 @@ from linreg.config import DataConfig, TrainConfig
 from linreg.evaluation.predict import predict_rows
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
-from linreg.ingest.read import ALL, HELD_OUT, read_dataset
+from linreg.ingest.part import ALL, HELD_OUT
+from linreg.ingest.records import record_dataset
 from linreg.metrics import regression_metrics, squared_errors
 from linreg.training.fit import fit
 
@@ -132,7 +133,7 @@ def _night(case: Case, nights: Path, cache: Path | None) -> Night:
     partitions = source.find(config.path, known=known.files if known else None)
     if known:
         known.save(partitions)
-    dataset_read = read_dataset(config, partitions=partitions, held=case.held, cache=cache)
+    dataset_read = record_dataset(config, partitions=partitions, held=case.held, cache=cache)
     reading = perf_counter() - began
     model = fit(dataset_read.dataset.train, case.train, moments=dataset_read.record.moments).model
     test = dataset_read.dataset.test

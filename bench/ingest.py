@@ -22,7 +22,7 @@ from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
 from linreg.config import DataConfig
 from linreg.files import partitions as source
-from linreg.ingest.dataset import load as load_dataset
+from linreg.ingest.dataset import read_dataset
 from linreg.rows.rows import Rows
 
 SHAPE = 3, 2  # features, targets
@@ -62,7 +62,7 @@ def columns(path: Path, polars: Any) -> Work:
 
 
 def _load(path: Path) -> Rows:
-    return load_dataset(DataConfig(path=str(path), features=FEATURES, targets=TARGETS)).train
+    return read_dataset(DataConfig(path=str(path), features=FEATURES, targets=TARGETS)).train
 
 
 def _matrices(frame: Any) -> tuple[Array, Array]:

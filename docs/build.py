@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from linreg import config_file, plots
-from linreg.ingest.dataset import load
+from linreg.ingest.dataset import read_dataset
 from linreg.training.fit import fit
 
 HERE = Path(__file__).parent
@@ -65,7 +65,7 @@ def two_runs() -> bytes:
 def _loss_picture(settings: tuple[str, ...]) -> bytes:
     path = f"data.path={HERE.parent / 'data' / 'crops-15.csv'}"
     config = config_file.load(HERE.parent / "configs" / "crops.toml", [path, *settings])
-    fitted = fit(load(config.data).train, config.train)
+    fitted = fit(read_dataset(config.data).train, config.train)
     return plots.png(plots.loss_curve(fitted.train_loss, fitted.objective.optimum_loss))
 
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from linreg.errors import UserError
     from linreg.evaluation.predict import predict_rows
     from linreg.evaluation.score_files import score as score_files
-    from linreg.ingest.dataset import Dataset
-    from linreg.ingest.dataset import load as read_dataset
+    from linreg.ingest.dataset import Dataset, read_dataset
     from linreg.least_squares.inference import infer, intervals
     from linreg.least_squares.objective import Objective
     from linreg.model import LinearModel
@@ -52,7 +51,7 @@ _HOME = {  # where each name is defined
     "measure_drift": "linreg.drift.drift:drift",
     "plan": "linreg.training.plan:plan",
     "predict_rows": "linreg.evaluation.predict:predict_rows",
-    "read_dataset": "linreg.ingest.dataset:load",
+    "read_dataset": "linreg.ingest.dataset:read_dataset",
     "score_files": "linreg.evaluation.score_files:score",
 }
 

@@ -17,8 +17,8 @@ import yaml
 from flows.cli.main import _parser
 from linreg import config_file
 from linreg.config import Config, TrainConfig
-from linreg.ingest.dataset import load
-from linreg.ingest.read import read_dataset
+from linreg.ingest.dataset import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
 from linreg.selection import grid
@@ -210,7 +210,9 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
     for schedule, told in re.findall(r"^\| `(\w+)` \| (0\.[\d.]+) \|$", (ROOT / page).read_text(), re.M):
         more = [f"train.schedule={schedule}", f"data.path={ROOT / 'data/crops-15.csv'}"]
         config = config_file.load(ROOT / "configs/crops.toml", [*settings, *more])
-        assert fit(load(config.data).train, config.train).excess_loss[-1] == pytest.approx(float(told), rel=0.01)
+        assert fit(read_dataset(config.data).train, config.train).excess_loss[-1] == pytest.approx(
+            float(told), rel=0.01
+        )
 
 
 def test_every_command_with_its_config_and_every_python_block_is_found():
@@ -255,7 +257,7 @@ def test_the_page_on_sweeps_prints_the_losses_that_rank_its_models():
     config = config_file.load(ROOT / "configs/crops.toml", [*settings, f"data.path={ROOT / 'data/crops-15.csv'}"])
     swept = re.findall(r"--grid (train\.\S+)", text)
     models = [member.config.train for member in grid.members(config, grid.read(swept[:2]))]
-    pairs = fold_pairs(enough(read_dataset(config.data, held=(), folds=FOLDS).folds))
+    pairs = fold_pairs(enough(record_dataset(config.data, held=(), folds=FOLDS).folds))
     losses = {
         (m.learning_rate, m.weight_decay): loss for m, loss in zip(models, kfold_losses(pairs, models), strict=True)
     }

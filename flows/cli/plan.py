@@ -7,7 +7,7 @@ from flows.cli.pages.plan import page
 from linreg import config_file
 from linreg.config import Config
 from linreg.errors import UserError
-from linreg.ingest.read import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.model import LinearModel
 from linreg.selection.kfold import FOLDS, CrossValidation, cross_validation, enough
 from linreg.training.choose import check
@@ -24,7 +24,7 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     resolve(config.train.device, config.train.dtype)
     start = _start(config)
     train = config.train if start else replace(config.train, warm_start="")
-    data = read_dataset(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
+    data = record_dataset(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
     forecast = make_plan(data.record.moments, train, start)
     validated = cross_validation(enough(data.folds), config.train)
     if empty := data.dataset.empty:

@@ -22,7 +22,8 @@ from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
-from linreg.ingest.read import ALL, HELD_OUT, read_dataset
+from linreg.ingest.part import ALL, HELD_OUT
+from linreg.ingest.records import record_dataset
 from linreg.training.choose import check, choose
 from linreg.training.device import resolve
 
@@ -103,7 +104,7 @@ def read(
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
     rows_held = ALL if walked or not config.data.test_fraction else HELD_OUT
-    dataset_read = read_dataset(
+    dataset_read = record_dataset(
         config.data,
         partitions=partitions,
         dtype=config.train.dtype,

@@ -20,14 +20,14 @@ import pyarrow as pa
 
 from linreg.config import DataConfig
 from linreg.errors import UserError
-from linreg.files import stream as streams
+from linreg.files import stream
 from linreg.files.csv_stream import OptionalText
 from linreg.files.faults import ColumnMissing, first_fault
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
 from linreg.ingest import checks
-from linreg.ingest.part import FOLD, RECORDED, Mask, PartitionRows, Role, among, counted, group_mask, picked
+from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows
 from linreg.moments.merge import merge_gapped
 from linreg.moments.missing_values import MomentsWithGaps
@@ -56,7 +56,7 @@ class Reading:
     dtype: str = "float32"
     optional: Sequence[str] = ()
     optional_gaps: bool = False
-    held: Collection[int] = RECORDED
+    held: Collection[int] = ALL
     folds: int = 0
     recorded: bool = True
 
@@ -69,7 +69,7 @@ class Reading:
     def groups(self) -> list[int]:
         """The roles that may have rows, and the folds: each is recorded by itself."""
         share = {split.VALIDATION: self.config.validation_fraction, split.TEST: self.config.test_fraction}
-        return [*(r for r in RECORDED if share.get(r, 1)), *range(FOLD, FOLD + self.folds)] * self.recorded
+        return [*(r for r in ALL if share.get(r, 1)), *range(FOLD, FOLD + self.folds)] * self.recorded
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _opened(partition: Partition, reading: Reading, first: Partition | None) -> 
     folders = folder_columns(partition.name)
     texts = [k for k in dict.fromkeys(reading.config.key) if k not in folders]
     try:
-        return _File(streams.read(partition, columns, optional=extra, texts=texts), partition, reading, folders)
+        return _File(stream.read(partition, columns, optional=extra, texts=texts), partition, reading, folders)
     except ColumnMissing as e:
         if first is None or partition is first:
             raise
@@ -145,10 +145,8 @@ def _opened(partition: Partition, reading: Reading, first: Partition | None) -> 
 
 def _read(file: _File, threads: int) -> PartitionRows:
     blocks = _blocks(file.stream, threads)
-    first = next(blocks, None)
-    if first is None:
-        return _empty(file)
-    by_role = {role: _method(file, role, *first) for role in RECORDED}
+    first = next(blocks)
+    by_role = {role: _method(file, role, *first) for role in ALL}
     methods = {group: by_role.get(group, by_role[split.TRAIN]) for group in file.reading.groups}
     try:
         return _part(file, methods, chain([first], blocks), threads)
@@ -158,17 +156,8 @@ def _read(file: _File, threads: int) -> PartitionRows:
         raise fault or AssertionError("a value is wrong, and none was found") from None
 
 
-def _empty(file: _File) -> PartitionRows:
-    """What there is of a file of no rows."""
-    config, none = file.reading.config, np.empty(0)
-    table = file.numbers(file.stream.schema.empty_table())
-    extent = Ranges.of([none] * (len(config.features) + len(config.targets)))
-    role = none.astype(np.int8)
-    return PartitionRows(file.partition, table, role, counted(role), extent=extent)
-
-
 def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
-    """The rows, cut where blocks end, each column in one piece; with the number of the first row."""
+    """The rows, cut where blocks end, each column in one piece; with the number of the first row. At least one."""
     waiting: list[pa.RecordBatch] = []
     start = at = 0
     for batch in stream.batches(rows=LEAF, threads=threads):
@@ -181,6 +170,8 @@ def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
                 start, waiting = at, []
     if waiting:
         yield start, pa.Table.from_batches(waiting).combine_chunks()
+    if not at:
+        yield 0, stream.schema.empty_table()
 
 
 def _method(file: _File, role: int, start: int, table: pa.Table) -> str:
@@ -188,7 +179,7 @@ def _method(file: _File, role: int, start: int, table: pa.Table) -> str:
 
     def first() -> TableBlock:
         mask = _roles(file, start, len(table), file.keys_of(table)) == role
-        return file.numbers(table), _rows(mask) if mask.any() else None
+        return file.numbers(table), row_numbers(mask) if mask.any() else None
 
     return from_rows.choose_method(file.reading.header, file.stream.about_rows, first)
 
@@ -197,24 +188,24 @@ def _part(
     file: _File, methods: Mapping[int, str], blocks: Iterator[tuple[int, pa.Table]], threads: int
 ) -> PartitionRows:
     """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
-    found = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
+    kept = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
     merged = {
         group: merge_gapped(records)
         for group in methods
-        if (records := [leaf.records[group] for leaf in found if group in leaf.records])
+        if (records := [leaf.records[group] for leaf in kept if group in leaf.records])
     }
     poor = [group for group, record in merged.items() if not from_rows.is_accurate(methods[group], record.moments)]
     if poor:
         better = {**methods, **dict.fromkeys(poor, from_rows.FACTOR)}
         return _part(file, better, _blocks(file.stream, threads), threads)
-    incomplete = set().union(*(leaf.incomplete for leaf in found))
+    incomplete = set().union(*(leaf.incomplete for leaf in kept))
     return PartitionRows(
         file.partition,
-        pa.concat_tables([leaf.held for leaf in found]).drop_columns(list(incomplete)),
-        np.concatenate([leaf.role for leaf in found]),
-        {role: sum(leaf.counts[role] for leaf in found) for role in found[0].counts},
+        pa.concat_tables([leaf.held for leaf in kept]).drop_columns(list(incomplete)),
+        np.concatenate([leaf.role for leaf in kept]),
+        {role: sum(leaf.counts[role] for leaf in kept) for role in kept[0].counts},
         {group: (record, methods[group]) for group, record in merged.items()},
-        reduce(add, (leaf.extent for leaf in found)),
+        reduce(add, (leaf.extent for leaf in kept)),
     )
 
 
@@ -239,7 +230,7 @@ def _leaf(file: _File, methods: Mapping[int, str], start: int, table: pa.Table) 
 
 def _record(reading: Reading, method: str, table: pa.Table, mask: Mask) -> MomentsWithGaps:
     """The record of some rows of a block, gaps still open."""
-    header, rows = reading.header, _rows(mask)
+    header, rows = reading.header, row_numbers(mask)
     if reading.config.missing != "mean" or not _has_gaps(table, header.features):
         return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
@@ -249,11 +240,6 @@ def _record(reading: Reading, method: str, table: pa.Table, mask: Mask) -> Momen
 
 def _has_gaps(table: pa.Table, names: Sequence[str]) -> bool:
     return not Rows([table], tuple(names), (), gaps=True).complete()
-
-
-def _rows(mask: Mask) -> npt.NDArray[np.uint32] | None:
-    """The numbers of the rows that a mask marks; None: all of them."""
-    return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 
 
 def _constant(value: str, rows: int) -> pa.ChunkedArray:

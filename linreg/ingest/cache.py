@@ -26,8 +26,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from linreg.config import DataConfig
 from linreg.files.partitions import Partition
+from linreg.ingest.blocks import Reading
 from linreg.ingest.cache_file import CacheFile, Name, by_columns
 from linreg.ingest.part import PartitionRows
 from linreg.rows.rows import LEAF
@@ -136,16 +136,15 @@ def held_rows(locations: Sequence[Location]) -> list[PartitionRows]:
     return [run[0].file.held(run[0].position, run[-1].position) for run in runs]
 
 
-def key_of(
-    config: DataConfig, *, dtype: str, optional: Sequence[str], optional_gaps: bool, held: Collection[int]
-) -> str:
+def key_of(reading: Reading) -> str:
     """The digest of all that the entries hang on but the partition; the path is not among it."""
+    config, optional = reading.config, sorted(set(reading.optional))
     about = {
         "format": [FORMAT, LEAF],
-        "columns": [config.features, config.targets, config.weight, sorted(set(optional)), optional_gaps],
+        "columns": [config.features, config.targets, config.weight, optional, reading.optional_gaps],
         "split": [config.key, config.test_fraction, config.validation_fraction, config.split_seed],
-        "values": [config.missing, dtype],
-        "held": sorted(held),
+        "values": [config.missing, reading.dtype],
+        "held": sorted(reading.held),
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:_KEY]
 

@@ -72,7 +72,7 @@ def is_complete(column: pa.ChunkedArray, role: Role, *, gaps: bool) -> bool:
 
 def _ends(column: pa.Array) -> tuple[float, float]:
     """The smallest and the largest value, NaN where one is missing: two quick passes over the column as it lies."""
-    if column.null_count:
+    if column.null_count or not len(column):
         return np.nan, np.nan
     values = np.asarray(column)
     return float(values.min()), float(values.max())

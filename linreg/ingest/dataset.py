@@ -1,27 +1,21 @@
 """The rows of a run: read, checked and parted into training, validation and test rows.
 
-``load`` is the whole way from a config's ``[data]`` to ``Dataset``; ``read`` does the same and records the rows as they
-are read, both by ``blocks``. ``Rows`` (in ``rows``) hands the rows out.
+``read_dataset`` is the whole way from a config's ``[data]`` to ``Dataset``; ``records.record_dataset`` records the rows
+as well, as they are read.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files import faults
-from linreg.files import partitions as source
-from linreg.files.partitions import Partition
+from linreg.files.partitions import Partition, digest, find
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.checks import extras, numbers
-from linreg.ingest.part import DROPPED, WEIGHTLESS, PartitionRows
+from linreg.ingest.part import ALL, DROPPED, WEIGHTLESS, PartitionRows, row_numbers
 from linreg.rows import split
-from linreg.rows.rows import RowNumbers, Rows
-
-__all__ = ["Dataset", "Rows", "assembled", "load", "sorted_by_name"]
+from linreg.rows.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class Dataset:
         return tuple(count[role] for count in self.counts)
 
 
-def load(
+def read_dataset(
     config: DataConfig,
     *,
     partitions: Sequence[Partition] | None = None,
@@ -101,65 +95,64 @@ def load(
     >>> len(linreg.read_dataset(data).train)
     15
     """
-    found = sorted_by_name(config, partitions)
+    partitions = sorted_by_name(config, partitions)
     reading = Reading(config, dtype, optional, optional_gaps, recorded=False)
-    return assembled(config, [read_partition(p, reading, first=found[0]) for p in found], optional)
+    parts = [read_partition(p, reading, first=partitions[0]) for p in partitions]
+    return assemble(config, partitions, [part.counts for part in parts], parts, optional)
 
 
 def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
     """The partitions in the order in which they are recorded."""
     if partitions is None:
-        partitions = source.find(config.path, window=config.window, window_by=config.window_by)
+        partitions = find(config.path, window=config.window, window_by=config.window_by)
     return sorted(partitions, key=lambda p: p.name)
 
 
-def assembled(config: DataConfig, parts: Sequence[PartitionRows], optional: Sequence[str] = ()) -> Dataset:
-    """The data of a run from its partitions; arguments as ``load``.
+def assemble(
+    config: DataConfig,
+    partitions: Sequence[Partition],
+    counts: Sequence[Mapping[int, int]],
+    parts: Sequence[PartitionRows],
+    optional: Sequence[str] = (),
+) -> Dataset:
+    """The data of a run.
+
+    Args:
+        partitions, counts: the files, and how many rows of each role every one has.
+        parts: their held rows, in this order; a part may be of several files.
+        optional: as ``read_dataset`` takes it.
 
     Raises:
         UserError: a role that should have rows has none, or the training rows are too few.
     """
-    count = {role: sum(part.counts[role] for part in parts) for role in parts[0].counts}
+    count = {role: sum(rows[role] for rows in counts) for role in counts[0]}
     if not any(count.values()):
-        raise faults.no_rows(parts[0].partition.label)
+        raise faults.no_rows(partitions[0].label)
     _check_counts(config, count)
-    keep = [*numbers(config), *_in_all(parts, extras(config, optional))]
-    train, validation, test = (
-        _rows(config, parts, keep, [p.role == r for p in parts]) for r in (split.TRAIN, split.VALIDATION, split.TEST)
-    )
+    extra = [c for c in extras(config, optional) if all(c in part.table.column_names for part in parts)]
+    train, validation, test = (rows_of(config, parts, role, extra) for role in ALL)
     judged = split.TEST if config.test_fraction > 0 else split.TRAIN
-    found = tuple(part.partition for part in parts)
     return Dataset(
-        partitions=found,
-        digest=source.digest(found),
+        partitions=tuple(partitions),
+        digest=digest(partitions),
         train_rows=count[split.TRAIN],
         validation_rows=count[split.VALIDATION],
         test_rows=count[judged],
         dropped=count[DROPPED],
         weightless=count[WEIGHTLESS],
-        counts=tuple(part.counts for part in parts),
+        counts=tuple(counts),
         train=train,
         validation=validation,
         test=test if judged == split.TEST else train,
     )
 
 
-def _in_all(parts: Sequence[PartitionRows], columns: Sequence[str]) -> list[str]:
-    return [c for c in columns if all(c in part.table.column_names for part in parts)]
-
-
-def _rows(
-    config: DataConfig, parts: Sequence[PartitionRows], keep: list[str], masks: Sequence[npt.NDArray[np.bool_]]
-) -> Rows:
-    """The rows of every partition where its mask says so."""
-    tables, chosen = [part.table.select(keep) for part in parts], [_where(mask) for mask in masks]
+def rows_of(config: DataConfig, parts: Sequence[PartitionRows], role: int, extra: Sequence[str] = ()) -> Rows:
+    """The rows of a role that are held, with some columns more than are needed."""
+    tables = [part.table.select([*numbers(config), *extra]) for part in parts]
+    chosen = [row_numbers(part.role == role) for part in parts]
     gaps = config.missing == "mean"
     return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, row_numbers=chosen)
-
-
-def _where(mask: npt.NDArray[np.bool_]) -> RowNumbers | None:
-    """The numbers of the rows that a mask marks; None: all of them."""
-    return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 
 
 def _check_counts(config: DataConfig, count: dict[int, int]) -> None:

@@ -11,9 +11,11 @@ from linreg.files.partitions import Partition
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
 from linreg.rows import split
+from linreg.rows.rows import RowNumbers
 
 DROPPED, WEIGHTLESS = -1, -2  # the roles of rows that are left out, beside those of ``split``
-RECORDED = (split.TRAIN, split.VALIDATION, split.TEST)  # the roles whose rows become records
+HELD_OUT = (split.VALIDATION, split.TEST)
+ALL = (split.TRAIN, *HELD_OUT)  # the roles whose rows are used
 FOLD = 100  # the training rows of fold k are a group of their own, this and k
 
 Mask = npt.NDArray[np.bool_]
@@ -45,6 +47,11 @@ def counted(role: Role) -> dict[int, int]:
     """How many rows have each role."""
     which = (WEIGHTLESS, DROPPED, split.TRAIN, split.VALIDATION, split.TEST)
     return {r: int(np.count_nonzero(role == r)) for r in which}
+
+
+def row_numbers(mask: Mask) -> RowNumbers | None:
+    """The numbers of the rows that a mask marks; None: all of them."""
+    return None if mask.all() else np.flatnonzero(mask).astype(np.uint32)
 
 
 def among(role: Role, held: Collection[int]) -> Mask:

@@ -2,7 +2,7 @@
 
 All of it comes from the record of each fold; no row is read again, and each model is an exact optimum.
 
-    folds = read_dataset(config.data, held=(), folds=FOLDS).folds
+    folds = record_dataset(config.data, held=(), folds=FOLDS).folds
     cross_validation(enough(folds), config.train)
 
 Shapes: K folds, F features, O targets.

@@ -1,13 +1,13 @@
 """The tutorial's two tables, read from ``data/`` beside this package.
 
 They are part of the repository, not of the installed package: from a wheel alone, read your own copy with
-``ingest.dataset.load``.
+``linreg.read_dataset``.
 """
 
 from pathlib import Path
 
 from linreg.config import DataConfig
-from linreg.ingest.dataset import load
+from linreg.ingest.dataset import read_dataset
 from linreg.rows.rows import Rows
 
 FEATURES, TARGETS = ("temp", "rainfall", "humidity"), ("apples", "oranges")
@@ -25,4 +25,4 @@ def second_table() -> Rows:
 
 
 def _table(name: str) -> Rows:
-    return load(DataConfig(path=str(_FOLDER / name), features=FEATURES, targets=TARGETS)).train
+    return read_dataset(DataConfig(path=str(_FOLDER / name), features=FEATURES, targets=TARGETS)).train

@@ -17,7 +17,7 @@ from flows.pipeline import linreg_flow, parameters, run_flow
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg import config_file
-from linreg.ingest.dataset import load
+from linreg.ingest.dataset import read_dataset
 from linreg.least_squares.inference import infer
 from linreg.training.fit import fit
 from tests.support.flows import OPTIMUM, TARGETS, WEAK, crops, crops_table, flow_runs, make_folder
@@ -136,7 +136,7 @@ def test_the_config_artifact_reads_back_to_the_same_config(first, tmp_path):
 
 
 def test_every_epoch_is_logged_as_the_library_computes_it(first):
-    fitted = fit(load(FIRST.data, dtype="float32").train, FIRST.train)
+    fitted = fit(read_dataset(FIRST.data, dtype="float32").train, FIRST.train)
     for name, expected in {"train_loss": fitted.train_loss, "excess_loss": fitted.excess_loss}.items():
         history = sorted(first.store.client.get_metric_history(first.outcome.run_id, name), key=lambda m: m.step)
         assert [m.step for m in history] == list(range(FIRST.train.epochs + 1))

@@ -21,8 +21,8 @@ from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg import config_file
 from linreg.config import TrainConfig
-from linreg.ingest.dataset import load
-from linreg.ingest.read import read_dataset
+from linreg.ingest.dataset import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.least_squares.validity import selection_words
 from linreg.moments.training_record import record_rows, record_with_gaps
 from linreg.selection.grid import members
@@ -95,7 +95,7 @@ def test_the_document_is_a_runs_with_a_row_for_each_model_in_the_grids_order(swe
 
 def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_through_the_gate(first):
     sweep = first.document
-    data = read_dataset(crops().data, dtype="float64", folds=FOLDS)
+    data = record_dataset(crops().data, dtype="float64", folds=FOLDS)
     expected = kfold_losses(fold_pairs(enough(data.folds)), [c.train for c in models()][:4])
     assert [row["loss"] for row in first.rows[:4]] == [loss.value for loss in expected if isinstance(loss, Loss)]
     assert {row["ranked_by"] for row in first.rows} == {"5-fold loss"}
@@ -108,7 +108,7 @@ def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_throug
 
 
 def test_each_model_has_a_nested_run_with_its_params_and_its_whole_curve(first):
-    data = load(crops().data, dtype="float64")
+    data = record_dataset(crops().data, dtype="float64")
     for row, config in zip(first.rows, models(), strict=True):
         run = first.store.client.get_run(row["run_id"])
         assert run.data.tags["mlflow.parentRunId"] == first.parent.info.run_id
@@ -266,7 +266,7 @@ def test_mini_batches_are_ranked_on_validation_rows_and_one_that_diverges_stops_
     config = noisy_config(train=train, test_fraction=0.3, validation_fraction=0.3)
     grid = {"train.learning_rate": [0.001, 40.0, 0.05], "train.seed": [0, 1]}
     outcome = run_sweep(config, grid)
-    rows = load(config.data)
+    rows = read_dataset(config.data)
     validation = record_with_gaps(rows.validation).filled(record_rows(rows.train).fill_F)
     for row, member in zip(outcome.runs, members(config, grid), strict=True):
         if row.values["train.learning_rate"] == 40.0:
@@ -294,7 +294,7 @@ def test_weights_gaps_l1_schedules_and_warm_starts_work_as_in_a_run(work):
     grid = {"train.l1": [0.0, 0.5, 500.0], "train.schedule": ["constant", "cosine"]}
     lasso = run_sweep(config, grid)
     assert lasso.decision == "promoted"
-    rows = load(config.data)
+    rows = read_dataset(config.data)
     fill = record_rows(rows.train).fill_F
     x, y = rows.validation.arrays()
     x = np.where(np.isnan(x), fill, x)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from linreg.config import DataConfig, TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.read import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.missing_values import MomentsWithGaps
@@ -495,7 +495,7 @@ def test_rows_of_a_data_set_become_records_of_their_folds_weights_and_gaps_inclu
     frame.loc[::7, "a"] = np.nan
     frame.to_csv(tmp_path / "x.csv", index=False)
     how = DataConfig(path=str(tmp_path / "x.csv"), features=("a", "b"), targets=("y",), weight="w", missing="mean")
-    found = read_dataset(how, held=(), folds=FOLDS)
+    found = record_dataset(how, held=(), folds=FOLDS)
     taken = enough(found.folds)
     assert len(taken) == 5
     assert all(isinstance(fold, MomentsWithGaps) for fold in taken)
@@ -509,7 +509,7 @@ def test_rows_of_one_key_are_in_one_fold(tmp_path) -> None:
     frame = pd.DataFrame({"a": x[:, 0], "y": y[:, 0], "farm": np.arange(200) // 5})
     frame.to_csv(tmp_path / "x.csv", index=False)
     how = DataConfig(path=str(tmp_path / "x.csv"), features=("a",), targets=("y",), key=("farm",))
-    rows = [fold.rows for fold in read_dataset(how, held=(), folds=FOLDS).folds]
+    rows = [fold.rows for fold in record_dataset(how, held=(), folds=FOLDS).folds]
     assert sum(rows) == 200
     assert all(count % 5 == 0 for count in rows)
 

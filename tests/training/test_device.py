@@ -7,7 +7,7 @@ import torch
 from flows.steps import ingest
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.read import read_dataset
+from linreg.ingest.records import record_dataset
 from linreg.training import device as devices
 from linreg.training.choose import TRAINERS, choose
 from linreg.training.prepare import prepare
@@ -85,7 +85,7 @@ def test_records_are_made_on_a_cuda_device_that_is_named_alone(machine) -> None:
 def test_records_that_a_device_makes_while_files_are_read_are_those_of_the_cpu(device) -> None:
     features, targets = ("temp", "rainfall", "humidity"), ("apples", "oranges")
     data = DataConfig(path=str(ROOT / "data/crops-15.csv"), features=features, targets=targets, test_fraction=0.3)
-    ours, theirs = read_dataset(data, device=device), read_dataset(data)
+    ours, theirs = record_dataset(data, device=device), record_dataset(data)
     for a, b in ((ours.record.moments, theirs.record.moments), (ours.test.moments, theirs.test.moments)):
         assert (a.rows, a.weight) == (b.rows, b.weight)
         np.testing.assert_allclose(a.mean_P, b.mean_P, rtol=1e-13)

@@ -87,11 +87,11 @@ def test_what_moved_is_measured_against_the_rows_themselves(nights):
     champion = registry.champion(nights.store, "nightly").version
     assert nights.documents["drifted"]["champion"] == champion
     # the training rows of the files, by the split itself
-    from linreg.ingest.dataset import load
+    from linreg.ingest.dataset import read_dataset
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(nights.folder)
-        parts = load(CONFIG.data).train.partitions()
+        parts = read_dataset(CONFIG.data).train.partitions()
         names = sorted(p.name for p in Path("nights").iterdir())
     values = {name: part.select(["a"])[:, 0] for name, part in zip(names, parts, strict=True)}
     known = np.concatenate([values[f"{i:03d}.csv"] for i in range(3 if champion == 1 else 4)])

@@ -8,7 +8,7 @@ from flows.steps.ingest import ingest
 from flows.tracking import registry
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.dataset import load
+from linreg.ingest.dataset import read_dataset
 from tests.support.flows import EXACT, noisy, noisy_config
 from tests.support.steps import register_run, train
 from tests.support.tracked import new_store
@@ -128,7 +128,7 @@ def test_thirty_files_give_errors_clustered_by_file_beside_the_classical_ones(st
 def test_a_row_too_far_to_be_squared_is_the_users_error(store, folder, role):
     config = noisy_config(train=GRAM, **{f"{role}_fraction": 0.3})
     frame = noisy(folder / "noisy.csv")
-    far = getattr(load(config.data), role).select(["a"])[0, 0]
+    far = getattr(read_dataset(config.data), role).select(["a"])[0, 0]
     frame["y"] *= 1e6
     frame.loc[frame["a"] == far, "a"] = 9e149
     frame.to_csv(folder / "noisy.csv", index=False)

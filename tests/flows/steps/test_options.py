@@ -24,7 +24,7 @@ from flows.tracking import registry
 from linreg.config import DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions
-from linreg.ingest.dataset import load
+from linreg.ingest.dataset import read_dataset
 from tests.support.flows import EXACT, crops, noisy, noisy_config
 from tests.support.steps import register_run, train
 from tests.support.tracked import new_store
@@ -49,7 +49,7 @@ def test_weights_reach_the_loss_and_the_metrics(store):
     training = train(store, config)
     assert training.run_input.dataset.rows == sum(frame["w"] > 0)
     assert tag(store, training, "rows.weightless") == str(sum(frame["w"] == 0))
-    data = load(config.data)
+    data = read_dataset(config.data)
     peer = LinearRegression().fit(*data.train.arrays(), sample_weight=data.train.weights())
     (x_test, y_test), w_test = data.test.arrays(), data.test.weights()
     error = (peer.predict(x_test) - y_test)[:, 0]

@@ -10,10 +10,10 @@ import torch
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.ingest.dataset import Rows
 from linreg.kernels.batch import epoch as kernel
 from linreg.least_squares.objective import Objective
 from linreg.rows.batches import block_rows, epoch_order, mixes, place
+from linreg.rows.rows import Rows
 from linreg.training.choose import Problem, choose
 from linreg.training.fit import fit
 from linreg.training.trainers import fused

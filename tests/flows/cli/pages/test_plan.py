@@ -114,7 +114,7 @@ def run(monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[dict[str, object],
         dataset = SimpleNamespace(train_rows=count, empty=())
         return SimpleNamespace(record=record_rows(rows_of(x, y)), dataset=dataset, folds=folds)
 
-    monkeypatch.setattr(command, "read_dataset", read)
+    monkeypatch.setattr(command, "record_dataset", read)
     document, text = command.plan(argparse.Namespace(config=str(CROPS), settings=[]))
     assert isinstance(document, dict)
     return document, text
