@@ -23,21 +23,11 @@ from bench import (
 )
 from bench.harness import Result, machine, table
 
-CASES = {
-    "fullbatch": fullbatch.run,
-    "pipeline": pipeline.run,
-    "lookups": lookups.run,
-    "digits": digits.run,
-    "minibatch": minibatch.run,
-    "exact": exact.run,
-    "ingest": ingest.run,
-    "file_to_model": file_to_model.run,
-    "predict": predict.run,
-    "sweep": sweep.run,
-    "growth": growth.run,
-    "incremental": incremental.run,
-    "gpu": gpu.run,
-}
+_IN_ORDER = (
+    *(fullbatch, pipeline, lookups, digits, minibatch, exact, ingest),
+    *(file_to_model, predict, sweep, growth, incremental, gpu),
+)
+CASES = {case.__name__.removeprefix("bench."): case.run for case in _IN_ORDER}
 TABLES = {"digits": digits.table}  # cases with a table of their own
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -64,12 +54,12 @@ def _run(cases: list[str], *, as_json: bool) -> None:
     tables: list[str] = []
     for case in cases:
         sys.stderr.write(f"{case} ...\n")
-        found = CASES[case]()
-        if not found:  # it has said why
+        measured = CASES[case]()
+        if not measured:  # it has said why
             continue
-        text = TABLES.get(case, table)(found)
-        _keep(case, found, text)
-        results += found
+        text = TABLES.get(case, table)(measured)
+        _keep(case, measured, text)
+        results += measured
         tables.append(text)
     text = "\n\n".join([machine(), *tables])
     print(json.dumps([r.to_json() for r in results], allow_nan=False) if as_json else text)

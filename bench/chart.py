@@ -28,7 +28,7 @@ GROWN = re.compile(r"growth (.+), (rows x|F=)(\d+)")
 def draw(results: Path, into: Path, cases: Iterable[str]) -> list[Path]:
     """Both pictures, each where there is something to show; the cases in this order."""
     kept = {case: load(results / f"{case}.json") for case in cases if case != "digits"}
-    rows = [(r, name) for found in kept.values() for r in found for name in r["target"]]
+    rows = [(r, name) for measured in kept.values() for r in measured for name in r["target"]]
     pictures = {"bench.png": ratios(rows) if rows else None}
     pictures["growth.png"] = growth(kept["growth"]) if kept.get("growth") else None
     for name, figure in pictures.items():

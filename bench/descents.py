@@ -68,8 +68,8 @@ class Shape:
 
 def ours(shape: Shape) -> Trainer:
     """The trainer."""
-    how: dict[str, Any] = {"batch_size": shape.batch_size, "shuffle": shape.shuffle}
-    return choose(TrainConfig(trainer=NAME, learning_rate=shape.learning_rate, **how))[0]
+    options: dict[str, Any] = {"batch_size": shape.batch_size, "shuffle": shape.shuffle}
+    return choose(TrainConfig(trainer=NAME, learning_rate=shape.learning_rate, **options))[0]
 
 
 def loop(shape: Shape, problem: Problem) -> None:
@@ -101,8 +101,8 @@ def same_loop(shape: Shape, trainer: Trainer) -> None:
     """The tutorial's fit, given our start and our batches, comes to our parameters, to float32's rounding."""
     problem = prepared(shape, 20 * shape.batch_size + shape.batch_size // 2)
     timed = replace(trainer, epochs=10**9) if isinstance(trainer, Fused) else trainer  # the kernel of long trainings
-    found = timed.theta(problem, timed.step(problem, timed.init(problem)))
-    np.testing.assert_allclose(found, _tutorial(shape, problem), rtol=2e-5, atol=2e-5)
+    theta_DO = timed.theta(problem, timed.step(problem, timed.init(problem)))
+    np.testing.assert_allclose(theta_DO, _tutorial(shape, problem), rtol=2e-5, atol=2e-5)
 
 
 def _tutorial(shape: Shape, problem: Problem) -> Float:

@@ -16,15 +16,13 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from bench import rational, strd
+from bench import data, rational, strd
 from bench.harness import Result, peer
 from bench.strd import Float, Reference
 from linreg.config import TrainConfig
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.moments import Moments, Solution
-from linreg.rows.rows import Rows
 from linreg.training.fit import fit
 
 MOST = 15.0  # digits: what float64 can hold, and as many as are certified
@@ -66,24 +64,24 @@ def hard() -> dict[str, tuple[Float, Float]]:
     }
 
 
-def digits(found: Sequence[float] | Float, truth: Sequence[Decimal]) -> float:
+def digits(values: Sequence[float] | Float, truth: Sequence[Decimal]) -> float:
     """Correct digits of the worst: -log10 of the relative error, of the absolute one where 0 is right; 0 to 15."""
-    pairs = [(Fraction(float(f)), Fraction(t)) for f, t in zip(found, truth, strict=True)]
+    pairs = [(Fraction(float(f)), Fraction(t)) for f, t in zip(values, truth, strict=True)]
     worst = max(abs(f - t) / (abs(t) if t else 1) for f, t in pairs)
     return float(np.clip(-np.log10(max(float(worst), 1e-300)), 0.0, MOST))
 
 
 def _judge(reference: Reference, orders: int) -> list[Result]:
-    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in _contenders(reference)}
+    scores: dict[str, list[tuple[float, ...]]] = {name: [] for name in _contenders(reference)}
     x_NF, y_N = reference.arrays()
     for seed in range(orders):
         order = np.random.default_rng(seed).permutation(len(y_N)) if seed else np.arange(len(y_N))
         for name, contender in _contenders(reference).items():
-            found[name].append(_score(contender(x_NF[order], y_N[order]), reference))
+            scores[name].append(_score(contender(x_NF[order], y_N[order]), reference))
     rounded = rational.of_arrays(x_NF, y_N, intercept=reference.intercept)
     best = Fitted(np.array(rounded.parameters_P, dtype=float), float(rounded.residual_squares), float(rounded.r2))
-    found["rounded columns"] = [_score(best, reference)]
-    return [_result(reference.name, quantity, i, found, orders) for i, quantity in enumerate(QUANTITIES)]
+    scores["rounded columns"] = [_score(best, reference)]
+    return [_result(reference.name, quantity, i, scores, orders) for i, quantity in enumerate(QUANTITIES)]
 
 
 def _score(fitted: Fitted, reference: Reference) -> tuple[float, float, float]:
@@ -97,11 +95,11 @@ def _score(fitted: Fitted, reference: Reference) -> tuple[float, float, float]:
     )
 
 
-def _result(name: str, quantity: str, i: int, found: dict[str, list[tuple[float, ...]]], orders: int) -> Result:
+def _result(name: str, quantity: str, i: int, scores: dict[str, list[tuple[float, ...]]], orders: int) -> Result:
     """Ratios are the peer's error over ours; only the best of a peer's two settings is held to a target."""
-    scores = {who: [score[i] for score in scores] for who, scores in found.items()}
-    medians = {who: statistics.median(values) for who, values in scores.items()}
-    spread = {who: (min(values), max(values)) for who, values in scores.items()}
+    own = {who: [score[i] for score in of_orders] for who, of_orders in scores.items()}
+    medians = {who: statistics.median(values) for who, values in own.items()}
+    spread = {who: (min(values), max(values)) for who, values in own.items()}
     ours = medians.pop("ours")
     ratio = {who: 10 ** (ours - value) for who, value in medians.items()}
     note = f"correct digits of the {quantity}, medians of {orders} orders of the rows; ratio: their error over ours"
@@ -119,7 +117,7 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
         "ours": lambda x, y: _exact(x, y, standardize=False) if through else _record(x, y, 1, through),
         "ours, standardized": lambda x, y: _exact(x, y, standardize=True) if through else _record(x, y, 1, through),
         "ours, 3 leaves": lambda x, y: _record(x, y, 3, through),
-        "ours, compiled": lambda x, y: _solved(leaves.moments(_rows(x, y), way="R")[0], through),
+        "ours, compiled": lambda x, y: _solved(from_rows.moments(data.rows(x, y[:, None]), method="R")[0], through),
     }
     peers = {
         "numpy": lambda x, y: _numpy(x, y, through, rcond=0),
@@ -135,8 +133,8 @@ def _contenders(reference: Reference) -> dict[str, Contender]:
 
 
 def _record(x_NF: Float, y_N: Float, leaves: int, intercept: bool) -> Fitted:
-    names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
-    return _solved(Moments.of(np.array_split(np.column_stack([x_NF, y_N]), leaves), *names), intercept)
+    blocks = np.array_split(np.column_stack([x_NF, y_N]), leaves)
+    return _solved(Moments.of(blocks, *data.names(x_NF.shape[1])), intercept)
 
 
 def _solved(moments: Moments, intercept: bool) -> Fitted:
@@ -149,15 +147,9 @@ def _solved(moments: Moments, intercept: bool) -> Fitted:
 
 def _exact(x_NF: Float, y_N: Float, *, standardize: bool) -> Fitted:
     """Through the trainer: the model's slopes and intercept in the data's own units."""
-    fitted = fit(_rows(x_NF, y_N), TrainConfig(trainer="exact", standardize=standardize))
+    fitted = fit(data.rows(x_NF, y_N[:, None]), TrainConfig(trainer="exact", standardize=standardize))
     parameters_P = np.concatenate([fitted.model.intercept_O, fitted.model.weight_OF[0]])
     return _ours(parameters_P, fitted.objective.moments, fitted.objective.moments.solve())
-
-
-def _rows(x_NF: Float, y_N: Float) -> Rows:
-    names = tuple(f"x{i}" for i in range(x_NF.shape[1])), ("y",)
-    columns = dict(zip((*names[0], "y"), np.column_stack([x_NF, y_N]).T.copy(), strict=True))
-    return Rows([pa.table(columns)], *names)
 
 
 def _ours(parameters_P: Float, moments: Moments, solution: Solution) -> Fitted:
@@ -184,8 +176,8 @@ def _numpy(x_NF: Float, y_N: Float, intercept: bool, *, rcond: float | None) -> 
 
 def _sklearn(linear: Any, x_NF: Float, y_N: Float, intercept: bool, **settings: float) -> Fitted:
     model = linear.LinearRegression(fit_intercept=intercept, **settings).fit(x_NF, y_N)
-    found = [model.intercept_, *model.coef_] if intercept else model.coef_
-    return _of_residuals(np.array(found), x_NF, y_N, intercept)
+    parameters = [model.intercept_, *model.coef_] if intercept else model.coef_
+    return _of_residuals(np.array(parameters), x_NF, y_N, intercept)
 
 
 def _statsmodels(sm: Any, x_NF: Float, y_N: Float, intercept: bool, *, method: str) -> Fitted:

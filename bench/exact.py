@@ -18,7 +18,7 @@ import sklearn
 from bench import data, limits
 from bench.data import Array
 from bench.harness import Contender, Measured, Result, in_turn, less_is_better, load, peer, timed, without
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.moments import Moments
 from linreg.rows.rows import Rows
 
@@ -26,8 +26,8 @@ ROWS = {3: 1 << 22, 32: 1 << 21, 256: 1 << 18}  # by F: far beyond the caches, a
 ONEDAL, SKLEARN, READ = "oneDAL", "scikit-learn", "read"
 # The kinds of record, each by what makes it.
 KINDS: dict[str, Callable[[Rows], Moments]] = {
-    "plain": lambda rows: leaves.moments(rows, way="plain")[0],
-    "R": lambda rows: leaves.moments(rows, way="R")[0],
+    "plain": lambda rows: from_rows.moments(rows, method="plain")[0],
+    "R": lambda rows: from_rows.moments(rows, method="R")[0],
 }
 TARGETS: dict[tuple[str, int], dict[str, float]] = {
     ("plain", 3): {ONEDAL: 2, SKLEARN: 20},
@@ -56,7 +56,7 @@ def _measure(features: int, n: int, memory: limits.Words, rounds: int) -> list[R
     note = (
         f"{n:,} rows in float64, one target, until the coefficients are there; ours from Arrow columns, oneDAL from a "
         f"row-major array, scikit-learn from a column-major one, both with assume_finite; same coefficients; ours by "
-        f"the way asked for (left alone, plain sums begin at {leaves.LONG:.0e} rows x squared columns); each on "
+        f"the way asked for (left alone, plain sums begin at {from_rows.LONG:.0e} rows x squared columns); each on "
         f"its own number of threads, of {threads}; {READ}: all threads read the rows once; medians of {rounds} in "
         f"turn; {busy}{without(**_peers())}"
     )

@@ -63,9 +63,9 @@ def run(*, rows: int = 10_000_000, rounds: int = 5) -> list[Result]:
 
 def _ours(path: Path) -> Tested:
     config = DataConfig(path=str(path), features=FEATURES, targets=TARGETS, test_fraction=TEST)
-    found = record_dataset(config, held=HELD_OUT)
-    test = found.dataset.test
-    fitted = fit(found.dataset.train, TrainConfig(trainer="exact"), moments=found.record.moments)
+    read = record_dataset(config, held=HELD_OUT)
+    test = read.dataset.test
+    fitted = fit(read.dataset.train, TrainConfig(trainer="exact"), moments=read.record.moments)
     metrics = regression_metrics(test.select(TARGETS), predict_rows(fitted.model, test), TARGETS)
     return Tested(fitted.model.weight_OF[0], metrics["test_r2"], len(test))
 

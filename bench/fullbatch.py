@@ -1,31 +1,30 @@
 """1000 full-batch epochs on 4,000,000 rows x 3 features: from moments, beside the tutorial's loop and one bare pass."""
 
 import numpy as np
-import pyarrow as pa
 import torch
 
+from bench import data
 from bench.harness import Result, in_turn, less_is_better, load, seconds
 from linreg.config import TrainConfig
 from linreg.moments.moments import Moments
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.training.fit import Fit, fit
 from linreg.training.trainers.contract import seeded_start
 from linreg.training.trainers.manual import mse, regression_model
 
-FEATURES, TARGETS = ("temp", "rainfall", "humidity"), ("apples", "oranges")
 RATE = 0.1
 
 
 def run(*, rows: int = 4_000_000, epochs: int = 1000, loop_epochs: int = 10, rounds: int = 9) -> list[Result]:
-    busy, data = load(), _rows(rows)
-    _check_the_same(data, loop_epochs)
-    x_NF, y_NO = data.tensors(torch.float32)  # the loop's user has them at hand: not a part of its epochs
+    busy, table = load(), data.rows(*data.arrays(rows, 3, 2))
+    _check_the_same(table, loop_epochs)
+    x_NF, y_NO = table.tensors(torch.float32)  # the loop's user has them at hand: not a part of its epochs
     measured = in_turn(
         {
-            "ours": lambda: seconds(lambda: _ours(data, epochs)),
+            "ours": lambda: seconds(lambda: _ours(table, epochs)),
             "autograd loop": lambda: seconds(lambda: _loop(x_NF, y_NO, loop_epochs), times=epochs / loop_epochs),
-            "one pass": lambda: seconds(lambda: record(data)),
+            "one pass": lambda: seconds(lambda: record_rows(table)),
         },
         rounds,
     )
@@ -37,21 +36,13 @@ def run(*, rows: int = 4_000_000, epochs: int = 1000, loop_epochs: int = 10, rou
     return [less_is_better("fullbatch", "s", measured, {"autograd loop": 1000, "one pass": 0.67}, note=note)]
 
 
-def _rows(n: int) -> Rows:
-    rng = np.random.default_rng(0)
-    x_NF = rng.normal(size=(n, 3))
-    y_NO = x_NF @ rng.normal(size=(3, 2)) + rng.normal(size=(n, 2))
-    columns = dict(zip((*FEATURES, *TARGETS), np.hstack([x_NF, y_NO]).astype(np.float32).T, strict=True))
-    return Rows([pa.table(columns)], FEATURES, TARGETS)
-
-
-def _ours(data: Rows, epochs: int) -> Fit:
-    return fit(data, TrainConfig(trainer="gram", standardize=False, learning_rate=RATE, epochs=epochs))
+def _ours(rows: Rows, epochs: int) -> Fit:
+    return fit(rows, TrainConfig(trainer="gram", standardize=False, learning_rate=RATE, epochs=epochs))
 
 
 def _loop(x_NF: torch.Tensor, y_NO: torch.Tensor, epochs: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The tutorial's loop on tensors, as its readers run it."""
-    names = Moments.of([np.zeros((1, 5))], FEATURES, TARGETS)  # the start depends on the columns' number alone
+    names = Moments.of([np.zeros((1, 5))], *data.names(3, 2))  # the start depends on the columns' number alone
     w, b = (t.requires_grad_() for t in seeded_start(names, 0, x_NF.dtype))
     for _ in range(epochs):
         mse(regression_model(x_NF, w, b), y_NO).backward()
@@ -63,9 +54,9 @@ def _loop(x_NF: torch.Tensor, y_NO: torch.Tensor, epochs: int) -> tuple[torch.Te
     return w.detach(), b.detach()
 
 
-def _check_the_same(data: Rows, epochs: int) -> None:
+def _check_the_same(rows: Rows, epochs: int) -> None:
     """In float64: over millions of rows float32 sums alone differ in the fourth digit."""
-    w, b = _loop(*data.tensors(torch.float64), epochs)
-    model = _ours(data, epochs).model  # not standardised, so its bias is the loop's
+    w, b = _loop(*rows.tensors(torch.float64), epochs)
+    model = _ours(rows, epochs).model  # not standardised, so its bias is the loop's
     np.testing.assert_allclose(model.weight_OF, w.numpy(), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(model.bias_O, b.numpy(), rtol=1e-9, atol=1e-12)

@@ -12,13 +12,12 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
 import torch
 
+from bench import data
 from bench.harness import Contender, Result, in_turn, more_is_better, seconds
 from linreg.least_squares.objective import Objective
 from linreg.moments import from_rows
-from linreg.rows.rows import Rows
 from linreg.training.trainers.contract import Problem
 from linreg.training.trainers.fused import Fused
 
@@ -36,7 +35,7 @@ def run(*, size: int = SIZE, rounds: int = 7, device: str = "cuda:0") -> list[Re
 
 
 def _results(features: int, size: int, rounds: int, device: torch.device) -> list[Result]:
-    rows = _rows(size // (4 * (features + 1)), features)
+    rows = data.rows(*data.arrays(size // (4 * (features + 1)), features))
     x_NF, y_NO = (t.to(device) for t in rows.tensors(torch.float32))
     record = from_rows.moments(rows)[0]
     np.testing.assert_allclose(
@@ -64,12 +63,6 @@ def _results(features: int, size: int, rounds: int, device: torch.device) -> lis
     ]
 
 
-def _rows(count: int, features: int) -> Rows:
-    rng = np.random.default_rng(0)
-    columns = {f"x{i}": rng.standard_normal(count, np.float32) for i in range(features)}
-    return Rows([pa.table(columns | {"y": sum(columns.values())})], tuple(columns), ("y",))
-
-
 def _limits(x_NF: torch.Tensor) -> dict[str, Contender]:
     there = torch.empty_like(x_NF)
     pinned = torch.ones(x_NF.shape, pin_memory=x_NF.device.type == "cuda")
@@ -81,12 +74,12 @@ def _limits(x_NF: torch.Tensor) -> dict[str, Contender]:
 
 
 def _speed(work: Callable[[], object], size: int, device: torch.device) -> Contender:
-    """Gigabytes (1e9 bytes) a second, when all of it is done; the first time goes untimed."""
+    """Gigabytes (1e9 bytes) a second, when all of it is finish; the first time goes untimed."""
 
-    def done() -> None:
+    def finish() -> None:
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    done()
-    return lambda: (size / 1e9 / seconds(done)[0],)
+    finish()
+    return lambda: (size / 1e9 / seconds(finish)[0],)

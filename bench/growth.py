@@ -23,7 +23,7 @@ from linreg.config import DataConfig
 from linreg.evaluation.score_files import score
 from linreg.ingest.records import record_dataset
 from linreg.model import LinearModel
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 
 FEATURES = 16  # where rows grow
 TIMES = (1, 10, 100)  # files
@@ -78,9 +78,9 @@ def _results(work: str, measured: Measured, widths: tuple[int, ...], note: str) 
     """Against the size before it; the first of each stands alone."""
     out = []
     for times in TIMES:
-        own, one = {"ours": measured[f"{work} x{times}"]}, measured[f"{work} x1"]
-        linear: Measured = {} if times == 1 else {f"{times} times x1": [(times * elapsed, mb) for elapsed, mb in one]}
-        flat: Measured = {} if times == 1 else {"x1": one}
+        own, base = {"ours": measured[f"{work} x{times}"]}, measured[f"{work} x1"]
+        linear: Measured = {} if times == 1 else {f"{times} times x1": [(times * elapsed, mb) for elapsed, mb in base]}
+        flat: Measured = {} if times == 1 else {"x1": base}
         name = f"growth {work}, rows x{times}"
         out.append(less_is_better(name, "s", own | linear, dict.fromkeys(linear, LINEAR), note=note))
         out.append(less_is_better(name, MEGABYTES, own | flat, dict.fromkeys(flat, FLAT), note=note, column=1))
@@ -96,16 +96,16 @@ def _results(work: str, measured: Measured, widths: tuple[int, ...], note: str) 
 def _cost(work: str, path: str, features: int) -> tuple[float, float]:
     """Seconds and peak megabytes of one size, in a process of its own."""
     command = [sys.executable, "-m", "bench.growth", work, path, str(features)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command[2:]} failed:\n{done.stderr[-2000:]}")
-    elapsed, megabytes = json.loads(done.stdout)
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(f"{command[2:]} failed:\n{process.stderr[-2000:]}")
+    elapsed, megabytes = json.loads(process.stdout)
     return elapsed, megabytes
 
 
 def main(work: str, path: str, features: str) -> None:
     """One size. A small file and a compiled leaf go first: nothing is compiled or imported on the clock."""
-    leaves.moments(data.rows(*data.arrays(1000, int(features))), way="R")
+    from_rows.moments(data.rows(*data.arrays(1000, int(features))), method="R")
     with tempfile.TemporaryDirectory() as folder:
         WORK[work](str(data.parquet(Path(folder) / "small.parquet", 1000, int(features))), int(features))
     (elapsed,) = seconds(lambda: WORK[work](path, int(features)))

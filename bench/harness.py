@@ -6,7 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -63,33 +63,24 @@ def in_turn(contenders: Mapping[str, Contender], rounds: int) -> Measured:
 def less_is_better(
     case: str, unit: str, measured: Measured, target: dict[str, float], *, note: str, column: int = 0
 ) -> Result:
-    """A result from measured times, of which ``ours`` is one; ``column`` says which number of each measurement."""
-    return _result(case, unit, measured, target, note, column, lambda ours, theirs: theirs / ours)
+    """A result from measured times, of which ``ours`` is one: medians and ratios.
 
-
-def more_is_better(
-    case: str, unit: str, measured: Measured, target: dict[str, float], *, note: str, column: int = 0
-) -> Result:
-    """A result from measured speeds; else as ``less_is_better``."""
-    return _result(case, unit, measured, target, note, column, lambda ours, theirs: ours / theirs)
-
-
-def _result(
-    case: str,
-    unit: str,
-    measured: Measured,
-    target: dict[str, float],
-    note: str,
-    column: int,
-    turn: Callable[[float, float], float],
-) -> Result:
-    """Medians and ratios; the target of a peer that did not run is left out."""
+    Args:
+        target: that of a peer which did not run is left out.
+        column: which number of each measurement.
+    """
     values = {name: [m[column] for m in rows] for name, rows in measured.items()}
     medians = {name: statistics.median(v) for name, v in values.items()}
     spread = {name: (min(v), max(v)) for name, v in values.items()}
     ours = medians.pop("ours")
-    ratio = {name: turn(ours, value) for name, value in medians.items()}
+    ratio = {name: value / ours for name, value in medians.items()}
     return Result(case, unit, ours, medians, ratio, {k: v for k, v in target.items() if k in medians}, note, spread)
+
+
+def more_is_better(case: str, unit: str, measured: Measured, target: dict[str, float], *, note: str) -> Result:
+    """A result from measured speeds; else as ``less_is_better``."""
+    result = less_is_better(case, unit, measured, target, note=note)
+    return replace(result, ratio={name: 1 / ratio for name, ratio in result.ratio.items()})
 
 
 def seconds(work: Callable[[], object], *, times: float = 1) -> tuple[float]:

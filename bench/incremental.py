@@ -83,7 +83,7 @@ def run(*, rows: int = 1_000_000, files: int = 365, rounds: int = 7) -> list[Res
         return [result for case in CASES for result in _measured(case, nights, last, rows // files, rounds)]
 
 
-def _measured(case: Case, nights: Path, last: Path, each: int, rounds: int) -> list[Result]:
+def _measured(case: Case, nights: Path, last: Path, rows: int, rounds: int) -> list[Result]:
     busy, files = load(), len(list(nights.iterdir()))
     before, cache = (nights.with_name(f"{kind}-{case.train.trainer}") for kind in ("before", "cache"))
     aside = last.rename(nights.with_name(last.name))
@@ -99,7 +99,7 @@ def _measured(case: Case, nights: Path, last: Path, each: int, rounds: int) -> l
         rounds,
     )
     note = (
-        f"{files} Parquet files of {each:,} rows x {len(FEATURES)} features, one of them new; digests, records, "
+        f"{files} Parquet files of {rows:,} rows x {len(FEATURES)} features, one of them new; digests, records, "
         f"{case.what}, metrics on 20% test rows; same bits; medians of {rounds} taken in turn; {busy}"
     )
     return [
@@ -133,13 +133,13 @@ def _night(case: Case, nights: Path, cache: Path | None) -> Night:
     partitions = source.find(config.path, known=known.files if known else None)
     if known:
         known.save(partitions)
-    found = record_dataset(config, partitions=partitions, held=case.held, cache=cache)
+    dataset_read = record_dataset(config, partitions=partitions, held=case.held, cache=cache)
     reading = perf_counter() - began
-    model = fit(found.dataset.train, case.train, moments=found.record.moments).model
-    test = found.dataset.test
+    model = fit(dataset_read.dataset.train, case.train, moments=dataset_read.record.moments).model
+    test = dataset_read.dataset.test
     y_NO, predicted_NO = test.select(TARGETS), predict_rows(model, test)
     regression_metrics(y_NO, predicted_NO, TARGETS)
-    return Night(model.weight_OF, float(squared_errors(y_NO, predicted_NO).mean()), found.read, reading)
+    return Night(model.weight_OF, float(squared_errors(y_NO, predicted_NO).mean()), dataset_read.read, reading)
 
 
 def _check_the_same(ours: Night, full: Night, files: int) -> None:

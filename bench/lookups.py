@@ -55,6 +55,7 @@ def _contenders(folder: Path) -> dict[str, Callable[[], tuple[float, float]]]:
 def make() -> None:
     """Two versions of a model with all that is kept beside one, in the store of the working directory."""
     from flows.tracking import registry
+    from flows.tracking.model_reader import Contents
     from flows.tracking.run import TrackedRun
     from flows.tracking.stores.store import open_store
     from linreg.config_file import from_dict
@@ -74,7 +75,8 @@ def make() -> None:
         facts = {"metrics": {"test_rmse": 1.0, "test_r2": 0.0}, "data": data}
         with TrackedRun.start(store, experiment="crops", name=f"run {seed}", tags={}) as tracked:
             tracked.log_params(config.flat())
-            logged = tracked.log_model(model, example_NF=z_NP[:, :3], moments=moments, inference=infer(model, moments))
+            contents = Contents(model, moments, infer(model, moments))
+            logged = tracked.log_model(contents, example_NF=z_NP[:, :3])
         number = registry.register(
             store, MODEL, logged_model=logged, run_id=tracked.run_id, content_key=str(seed), facts=facts
         ).version

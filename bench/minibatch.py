@@ -68,11 +68,11 @@ def _speed(rows: int, work: Callable[[], object]) -> tuple[float, ...]:
     return rows / elapsed / 1e6, 0.0
 
 
-def _note(shape: Shape, measured: Measured, how: str) -> str:
+def _note(shape: Shape, measured: Measured, measurement: str) -> str:
     bandwidth = float(np.median([m[1] for m in measured[READ]]))
     return (
         f"an epoch of trainer {NAME}, {shape.rows:,} rows in float32, rate {shape.learning_rate:.3g}, after "
         f"a warm epoch; all on one thread; the loop on {shape.loop_rows:,} of the rows, its parameters equal to ours "
         f"given the same batches; SGDRegressor (batches of 1, one fit a target, eta0 {shape.eta:.3g}) reaches the same "
-        f"loss within {MARGIN:.0%}; the limit reads features and targets once at {bandwidth:.1f} GB/s; {how}"
+        f"loss within {MARGIN:.0%}; the limit reads features and targets once at {bandwidth:.1f} GB/s; {measurement}"
     )

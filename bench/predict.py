@@ -1,16 +1,15 @@
 """Scoring 10,000,000 rows x 32 float32 features, Parquet to Parquet: beside pyfunc, polars, and Arrow's bare copy."""
 
-import importlib.util
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.harness import Result, in_turn, less_is_better, load
+from bench.harness import Result, in_turn, less_is_better, load, peer, seconds, without
 from linreg.evaluation.score_files import score
 from linreg.model import LinearModel
 
@@ -28,14 +27,12 @@ def run(*, rows: int = 10_000_000, features: int = 32, rounds: int = 5) -> list[
         contenders = _contenders(model, source, folder)
         _check_the_same(contenders, model, source, folder)  # warms all of them, and the cache of files
         measured = in_turn({n: _timed(write, folder / "out.parquet") for n, write in contenders.items()}, rounds)
-    target = {n: goal for n, goal in TARGET.items() if n in contenders}
-    absent = "" if "polars" in contenders else "polars is not installed, so it was left out; "
     note = (
         f"{rows:,} rows x {features} float32 features, one target, Parquet to Parquet (snappy), in this process with "
-        f"the model loaded; pyfunc without signature, as the check of one takes each cell by itself; {absent}same "
-        f"numbers to 1e-12; medians of {rounds} taken in turn; {busy}"
+        f"the model loaded; pyfunc without signature, as the check of one takes each cell by itself; same numbers to "
+        f"1e-12; medians of {rounds} taken in turn; {busy}{without(polars=peer('polars'))}"
     )
-    return [less_is_better("predict", "s", measured, target, note=note)]
+    return [less_is_better("predict", "s", measured, TARGET, note=note)]
 
 
 def _model(features: int) -> LinearModel:
@@ -57,13 +54,9 @@ def _contenders(model: LinearModel, source: Path, folder: Path) -> Contenders:
         "ours": lambda output: score(model, str(source), output),
         "pyfunc on pandas": _pyfunc(model, source, folder / "model"),
     }
-    if _installed("polars"):
-        out["polars"] = _polars(model, source)
+    if (polars := peer("polars")) is not None:
+        out["polars"] = _polars(polars, model, source)
     return {**out, "arrow copy": lambda output: _copy(source, output)}
-
-
-def _installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
 
 
 def _pyfunc(model: LinearModel, source: Path, folder: Path) -> Callable[[Path], object]:
@@ -72,9 +65,9 @@ def _pyfunc(model: LinearModel, source: Path, folder: Path) -> Callable[[Path], 
     import pandas as pd
     from mlflow.models import Model
 
-    from flows.tracking import model_writer
+    from flows.tracking import model_reader, model_writer
 
-    model_writer.write(model, folder, example_NF=np.ones((2, len(model.features))), metadata={})
+    model_writer.write(model_reader.Contents(model), folder, example_NF=np.ones((2, len(model.features))), metadata={})
     meta = Model.load(str(folder))
     meta.signature = None
     meta.save(str(folder / "MLmodel"))
@@ -88,10 +81,8 @@ def _pyfunc(model: LinearModel, source: Path, folder: Path) -> Callable[[Path], 
     return work
 
 
-def _polars(model: LinearModel, source: Path) -> Callable[[Path], object]:
+def _polars(pl: Any, model: LinearModel, source: Path) -> Callable[[Path], object]:
     """Its streaming engine; snappy is quicker than its default, and what the others write."""
-    import polars as pl
-
     terms = [pl.col(n).cast(pl.Float64) * float(w) for n, w in zip(model.features, model.weight_OF[0], strict=True)]
     y = sum(terms[1:], terms[0]) + float(model.intercept_O[0])
     scored = pl.scan_parquet(source).with_columns(y.alias("predicted_y"))
@@ -111,19 +102,17 @@ def _check_the_same(contenders: Contenders, model: LinearModel, source: Path, fo
     for name, work in contenders.items():
         output = folder / "checked.parquet"
         work(output)
-        found = next(pq.ParquetFile(output).iter_batches(1000))
-        np.testing.assert_array_equal(np.column_stack(found.columns[: len(model.features)]), x_NF, err_msg=name)
+        scored = next(pq.ParquetFile(output).iter_batches(1000))
+        np.testing.assert_array_equal(np.column_stack(scored.columns[: len(model.features)]), x_NF, err_msg=name)
         if name != "arrow copy":
-            np.testing.assert_allclose(found["predicted_y"], model.predict(x_NF)[:, 0], rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(scored["predicted_y"], model.predict(x_NF)[:, 0], rtol=1e-12, atol=1e-12)
         output.unlink()
 
 
 def _timed(work: Callable[[Path], object], output: Path) -> Callable[[], tuple[float]]:
     def measure() -> tuple[float]:
-        began = time.perf_counter()
-        work(output)
-        seconds = time.perf_counter() - began
+        elapsed = seconds(lambda: work(output))
         output.unlink()
-        return (seconds,)
+        return elapsed
 
     return measure

@@ -43,7 +43,7 @@ from linreg.tutorial import (
     fit,
     gradients,
     mse,
-    printed,
+    printed_numbers,
     regression_model,
     tensors,
     update,
@@ -100,8 +100,8 @@ print(bias)
 # we stand where it stood.
 
 # %%
-weight = torch.tensor(printed.WEIGHT_OF, dtype=torch.float32, requires_grad=True)
-bias = torch.tensor(printed.BIAS_O, dtype=torch.float32, requires_grad=True)
+weight = torch.tensor(printed_numbers.WEIGHT_OF, dtype=torch.float32, requires_grad=True)
+bias = torch.tensor(printed_numbers.BIAS_O, dtype=torch.float32, requires_grad=True)
 
 # %% [markdown]
 # **What the moments add.** The loss that such a draw starts with on average, without drawing: the best possible loss,
@@ -111,7 +111,7 @@ bias = torch.tensor(printed.BIAS_O, dtype=torch.float32, requires_grad=True)
 from_zero = objective.excess_loss(np.zeros_like(objective.optimum_DO))
 expected_start = objective.optimum_loss + from_zero + 0.5 * len(first.targets) * objective.curvature_D.sum()
 print(f"expected loss of a random start: {expected_start:,.0f}")
-print(f"the tutorial's two starts:       {printed.LOSS:,.0f} and {printed.STARTING_LOSS:,.0f}")
+print(f"the tutorial's two starts:       {printed_numbers.LOSS:,.0f} and {printed_numbers.STARTING_LOSS:,.0f}")
 
 # %% [markdown]
 # ## The model and its predictions
@@ -120,7 +120,7 @@ print(f"the tutorial's two starts:       {printed.LOSS:,.0f} and {printed.STARTI
 
 # %%
 predictions = regression_model(x, weight, bias)
-for ours, theirs, actual in zip(predictions.tolist(), printed.PREDICTIONS_NO, targets, strict=True):
+for ours, theirs, actual in zip(predictions.tolist(), printed_numbers.PREDICTIONS_NO, targets, strict=True):
     print("ours {:9.4f} {:9.4f}   printed {:9.4f} {:9.4f}   actual {:3.0f} {:3.0f}".format(*ours, *theirs, *actual))
 
 # %% [markdown]
@@ -140,7 +140,7 @@ print("mean prediction, from the rows:  ", predictions.detach().double().mean(di
 
 # %%
 loss = mse(predictions, y)
-print(f"ours {loss.item():.4f}   printed {printed.LOSS:.4f}")
+print(f"ours {loss.item():.4f}   printed {printed_numbers.LOSS:.4f}")
 
 # %% [markdown]
 # **What the moments add.** The record gives the loss of any parameters without the rows.
@@ -158,7 +158,7 @@ weight_gradient, bias_gradient = gradients(loss, weight, bias)
 print("ours")
 print(weight_gradient, bias_gradient)
 print("printed")
-print(torch.tensor(printed.WEIGHT_GRADIENT_OF).float(), torch.tensor(printed.BIAS_GRADIENT_O).float())
+print(torch.tensor(printed_numbers.WEIGHT_GRADIENT_OF).float(), torch.tensor(printed_numbers.BIAS_GRADIENT_O).float())
 
 # %% [markdown]
 # **What the moments add.** The loss is quadratic, so its gradient is `H theta - s`, with a Hessian H and a vector s
@@ -205,8 +205,8 @@ gradients(loss, weight, bias)
 update(weight, bias, learning_rate=1e-5)
 zero_gradients(weight, bias)
 next_loss = mse(regression_model(x, weight, bias), y)
-print(f"before: ours {loss.item():.4f}   printed {printed.LOSS:.4f}")
-print(f"after:  ours {next_loss.item():.4f}   printed {printed.NEXT_LOSS:.4f}")
+print(f"before: ours {loss.item():.4f}   printed {printed_numbers.LOSS:.4f}")
+print(f"after:  ours {next_loss.item():.4f}   printed {printed_numbers.NEXT_LOSS:.4f}")
 
 # %% [markdown]
 # **What the moments add.** Why 1e-5? Descent converges for rates below 2 over the Hessian's largest eigenvalue. That
@@ -225,8 +225,8 @@ print(f"loss after one update, from the record: {after_one:.4f}")
 # start again at the printed weights.
 
 # %%
-weight = torch.tensor(printed.WEIGHT_OF, dtype=torch.float32, requires_grad=True)
-bias = torch.tensor(printed.BIAS_O, dtype=torch.float32, requires_grad=True)
+weight = torch.tensor(printed_numbers.WEIGHT_OF, dtype=torch.float32, requires_grad=True)
+bias = torch.tensor(printed_numbers.BIAS_O, dtype=torch.float32, requires_grad=True)
 history = descend(x, y, weight, bias, learning_rate=1e-5, epochs=1000)
 print(f"{len(history)} epochs: starting loss {history[0]:.4f}, ending loss {history[-1]:.4f}")
 
@@ -235,7 +235,7 @@ print(f"{len(history)} epochs: starting loss {history[0]:.4f}, ending loss {hist
 # cannot be compared with ours one to one, but they can be held against what is possible.
 
 # %%
-print(f"printed: starting loss {printed.STARTING_LOSS:.4f}, ending loss {printed.ENDING_LOSS:.4f}")
+print(f"printed: starting loss {printed_numbers.STARTING_LOSS:.4f}, ending loss {printed_numbers.ENDING_LOSS:.4f}")
 
 # %% [markdown]
 # **What the moments add.** The best possible loss; the condition number, that is, how much narrower the valley is
@@ -265,10 +265,11 @@ share = 0.5 * objective.eigenvalues_D[:, None] * away**2
 begin = objective.optimum_loss + share.sum(axis=(1, 2))
 kept = (1 - 1e-5 * objective.eigenvalues_D) ** 999  # the last loss kept is the one before the thousandth update
 end = objective.optimum_loss + (share * kept[:, None] ** 2).sum(axis=(1, 2))
-alike = end[np.abs(begin / printed.STARTING_LOSS - 1) < 0.01]
+alike = end[np.abs(begin / printed_numbers.STARTING_LOSS - 1) < 0.01]
 low, high = np.quantile(alike, [0.025, 0.975])
 print(f"{len(alike)} starts like the tutorial's: 95% of them end between {low:.2f} and {high:.2f}")
-print(f"the tutorial's {printed.ENDING_LOSS:.2f}: {100 * (alike < printed.ENDING_LOSS).mean():.0f}% of them end lower")
+share_lower = (alike < printed_numbers.ENDING_LOSS).mean()
+print(f"the tutorial's {printed_numbers.ENDING_LOSS:.2f}: {share_lower:.0%} of them end lower")
 
 # %% [markdown]
 # ## The loss as a parabola
@@ -358,10 +359,10 @@ print(f"learning rate that the whole table bears:           {largest_stable_rate
 torch.manual_seed(0)
 model = nn.Linear(3, 2)
 print(list(model.parameters()))
-start = {"weight": torch.tensor(printed.LINEAR_WEIGHT_OF), "bias": torch.tensor(printed.LINEAR_BIAS_O)}
+start = {"weight": torch.tensor(printed_numbers.LINEAR_WEIGHT_OF), "bias": torch.tensor(printed_numbers.LINEAR_BIAS_O)}
 model.load_state_dict(start)
 linear_loss = mse_loss(model(x), y)
-print(f"ours {linear_loss.item():.4f}   printed {printed.LINEAR_LOSS:.4f}")
+print(f"ours {linear_loss.item():.4f}   printed {printed_numbers.LINEAR_LOSS:.4f}")
 
 # %% [markdown]
 # **What the moments add.** The same loss again from the record, and with it the epochs that full batches would need.
@@ -388,8 +389,8 @@ fit(100, model, mse_loss, optimizer, loader)
 # walk, other numbers.
 
 # %%
-for epoch, value in zip(range(10, printed.FIT_EPOCHS + 1, 10), printed.FIT_LOSSES, strict=True):
-    print(f"printed: Epoch [{epoch}/{printed.FIT_EPOCHS}], Loss: {value:.4f}")
+for epoch, value in zip(range(10, printed_numbers.FIT_EPOCHS + 1, 10), printed_numbers.FIT_LOSSES, strict=True):
+    print(f"printed: Epoch [{epoch}/{printed_numbers.FIT_EPOCHS}], Loss: {value:.4f}")
 
 # %% [markdown]
 # **What the moments add.** A batch's loss jumps about with the rows that happen to be in it. The record gives the
@@ -434,10 +435,10 @@ print(check.text(lines))
 restored, numbers = check.restored(first)
 print("weights:", restored[:6].round(6))
 print("biases: ", restored[6:].round(6))
-print(f"loss {numbers[10]:.4f}, printed {printed.LOSS:.4f}; after one update {numbers[-1]:.4f}, printed", end=" ")
-print(f"{printed.NEXT_LOSS:.4f}")
-resolution = np.maximum(0.5e-4, np.spacing(np.abs(check.printed_numbers()).astype(np.float32)))
-largest = (np.abs(numbers - check.printed_numbers()) / resolution).max()
+print(f"loss {numbers[10]:.4f}, printed {printed_numbers.LOSS:.4f};", end=" ")
+print(f"after one update {numbers[-1]:.4f}, printed {printed_numbers.NEXT_LOSS:.4f}")
+resolution = np.maximum(0.5e-4, np.spacing(np.abs(check.printed_in_order()).astype(np.float32)))
+largest = (np.abs(numbers - check.printed_in_order()) / resolution).max()
 print(f"largest difference: {largest:.2f} times half a printed unit, or a float32 step where that is larger")
 
 # %% [markdown]

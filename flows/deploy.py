@@ -17,8 +17,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.orchestration.address import check_server
-from flows.orchestration.poller import patient
-from flows.orchestration.runner import catch_up, only_here
+from flows.orchestration.runner import catch_up, exclusive, retrying_runner
 from flows.pipeline import linreg_flow
 from linreg.config import Config
 from linreg.config_file import to_dict
@@ -43,33 +42,34 @@ def serve(
     """
     _check(name, interval, timezone)
     try:
-        made = deployment(config, name=name, schedule=_schedule(cron, interval, timezone))
+        schedule = Interval(interval or 0, timezone=timezone) if cron is None else Cron(cron, timezone=timezone)
+        served = deployment(config, name=name, schedule=schedule)
     except (ValueError, OverflowError) as e:
         reason = " ".join(str(e).split())
         raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
     _require_server()
-    _heed_interrupts()
-    with only_here(f"{made.flow_name}/{made.name}"):
-        run_coro_as_sync(_serve(made))
+    _restore_interrupts()
+    with exclusive(f"{served.flow_name}/{served.name}"):
+        run_coro_as_sync(_serve(served))
 
 
-async def _serve(made: RunnerDeployment) -> None:
+async def _serve(served: RunnerDeployment) -> None:
     runner = Runner(pause_on_shutdown=False, limit=None)  # a schedule's runs take turns; those by hand need not wait
-    deployment_id = await runner.aadd_deployment(made)
-    get_logger("serve").info("serving '%s/%s' until stopped", made.flow_name, made.name)
+    deployment_id = await runner.aadd_deployment(served)
+    get_logger("serve").info("serving '%s/%s' until stopped", served.flow_name, served.name)
     catch_up(deployment_id)
-    with patient():
+    with retrying_runner():
         await runner.start()
 
 
-def _heed_interrupts() -> None:
+def _restore_interrupts() -> None:
     """Let Ctrl-C end a wait: a library that comes along (polars does) may have had waits go on after the signal."""
     signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT) or signal.default_int_handler)
 
 
 def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeployment:
     """The flow with this config's sections as its parameters, on a schedule."""
-    made = linreg_flow.to_deployment(
+    served = linreg_flow.to_deployment(
         name=name,
         schedule=schedule,
         parameters=to_dict(config),
@@ -77,8 +77,8 @@ def deployment(config: Config, *, name: str, schedule: Schedule) -> RunnerDeploy
         tags=["linreg", config.model],
         entrypoint_type=EntrypointType.MODULE_PATH,  # a file path would be looked for below the working directory
     )
-    assert isinstance(made, RunnerDeployment)
-    return made
+    assert isinstance(served, RunnerDeployment)
+    return served
 
 
 def _check(name: str, interval: float | None, timezone: str) -> None:
@@ -89,12 +89,6 @@ def _check(name: str, interval: float | None, timezone: str) -> None:
         raise UserError(f"--timezone {timezone!r} is no IANA time zone: write one, such as Europe/Berlin")
     if interval is not None and not 0 < interval < math.inf:
         raise UserError(f"--interval {interval:g} cannot be: give the seconds from one start to the next, above 0")
-
-
-def _schedule(cron: str | None, interval: float | None, timezone: str) -> Schedule:
-    if cron is not None:
-        return Cron(cron, timezone=timezone)
-    return Interval(interval or 0, timezone=timezone)
 
 
 def _require_server() -> None:

@@ -13,9 +13,9 @@ from functools import partial
 from prefect import flow, get_run_logger
 
 from flows import steps
-from flows.orchestration.chain import chain, expectation, judge, parameters, run_and_draw, run_name, training_config
-from flows.orchestration.tasks import step, told, value
-from flows.orchestration.turns import in_turn
+from flows.orchestration.chain import chain, expectation, judge, parameters, run_name
+from flows.orchestration.schedule import one_at_a_time
+from flows.orchestration.tasks import fail_with_message, run_and_unwrap, step, unwrap
 from flows.progress import progress
 from flows.results import pictures
 from flows.results.outcome import Outcome
@@ -32,7 +32,7 @@ from linreg.training.plan import Plan
 @step(name="train")
 def train(config: Config, run_input: RunInput, run: TrackedRun) -> tuple[Fit, Plan]:
     """Fit, with every epoch's loss in MLflow."""
-    log, train_config = get_run_logger(), training_config(config, run_input)
+    log, train_config = get_run_logger(), steps.ingest.training_config(config, run_input)
     expected = expectation(train_config, run_input)
     with progress(config.train.epochs, log.info) as on_epoch:
         fitted = fit(
@@ -57,9 +57,9 @@ def train(config: Config, run_input: RunInput, run: TrackedRun) -> tuple[Fit, Pl
     return fitted, expected
 
 
-@flow(name="linreg", flow_run_name=run_name, persist_result=False, validate_parameters=True)
-@told
-@in_turn
+@flow(name="linreg", flow_run_name=run_name, persist_result=False)
+@fail_with_message
+@one_at_a_time
 def linreg_flow(
     model: str,
     data: DataConfig,
@@ -77,7 +77,7 @@ def linreg_flow(
 def _train_one(
     config: Config, run_input: RunInput, run: TrackedRun, report: DriftReport
 ) -> tuple[Outcome, Sequence[Pictures]]:
-    fitted, expected = value(train(config, run_input, run, return_state=True))
+    fitted, expected = unwrap(train(config, run_input, run, return_state=True))
     outcome, evaluation = judge(config, run_input, fitted, expected, run, report)
     return outcome, [pictures.of_run(run, run_input, fitted, evaluation)]
 
@@ -89,4 +89,4 @@ def run_flow(config: Config) -> Outcome:
         UserError: the data, the config or the rate are wrong.
         ServerAway: the tracking server or the Prefect server does not answer.
     """
-    return run_and_draw(linreg_flow, parameters(config))
+    return run_and_unwrap(linreg_flow, parameters(config))

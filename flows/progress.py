@@ -39,13 +39,13 @@ def progress_of_many(models: int, epochs: int, say: Callable[..., None]) -> Iter
     Args:
         epochs: of all models together; those that stop early leave some undone.
     """
-    done = 0
+    epochs_done = 0
     with progress(epochs, say, "epoch %d of %d of {models} models, loss %.6g".format(models=f"{models:,}")) as on_epoch:
 
         def count(_model: int, _epoch: int, loss: float) -> None:
-            nonlocal done
-            done += 1
-            on_epoch(done, loss)
+            nonlocal epochs_done
+            epochs_done += 1
+            on_epoch(epochs_done, loss)
 
         yield count
 
@@ -68,13 +68,13 @@ def _rows_bar(stack: ExitStack, total: int | None) -> Callable[[int], object]:
 
 
 def _rows_lines(say: Callable[[str], object], total: int | None) -> Callable[[int], object]:
-    last, done = time.monotonic(), 0
+    last, rows_done = time.monotonic(), 0
 
     def more(rows: int) -> None:
-        nonlocal last, done
-        done += rows
+        nonlocal last, rows_done
+        rows_done += rows
         if time.monotonic() - last >= _EVERY:
             last = time.monotonic()
-            say(f"{done:,} rows" + (f" of {total:,}" if total else "") + " scored")
+            say(f"{rows_done:,} rows" + (f" of {total:,}" if total else "") + " scored")
 
     return more

@@ -15,18 +15,9 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows import steps
-from flows.orchestration.chain import (
-    chain,
-    expectation,
-    judge,
-    parameters,
-    run_and_draw,
-    run_name,
-    run_tags,
-    training_config,
-)
-from flows.orchestration.tasks import step, told, value
-from flows.orchestration.turns import in_turn
+from flows.orchestration.chain import chain, expectation, judge, parameters, run_name, run_tags
+from flows.orchestration.schedule import one_at_a_time
+from flows.orchestration.tasks import fail_with_message, run_and_unwrap, step, unwrap
 from flows.progress import progress_of_many
 from flows.results import pictures
 from flows.results.outcome import Outcome
@@ -41,7 +32,6 @@ from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateCon
 from linreg.errors import UserError
 from linreg.selection.fit_many import Result, fit_many
 from linreg.selection.grid import Grid, members
-from linreg.selection.ranking import Loss
 from linreg.training.fit import Fit
 
 
@@ -49,7 +39,7 @@ from linreg.training.fit import Fit
 def train(sweep: SweepInput, nested: NestedRuns) -> list[Result]:
     """Fit all models; each has its nested run as soon as it is done."""
     log = get_run_logger()
-    configs = [training_config(model.config, sweep) for model in sweep.models]
+    configs = [steps.ingest.training_config(model.config, sweep) for model in sweep.models]
     with progress_of_many(len(configs), sum(config.epochs for config in configs), log.info) as on_epoch:
         results = fit_many(
             sweep.dataset.train,
@@ -68,8 +58,8 @@ def train(sweep: SweepInput, nested: NestedRuns) -> list[Result]:
 
 
 @step(name="rank")
-def rank(sweep: SweepInput, results: Sequence[Result], nested: NestedRuns) -> tuple[list[Loss | UserError], int]:
-    """The loss of each model on rows that are no test rows, and who is the best."""
+def rank(sweep: SweepInput, results: Sequence[Result], nested: NestedRuns) -> int:
+    """The best model's place, by the loss of each on rows that are no test rows."""
     losses = steps.rank.rank(sweep, results)
     try:
         best = steps.rank.best_of(losses)
@@ -78,17 +68,12 @@ def rank(sweep: SweepInput, results: Sequence[Result], nested: NestedRuns) -> tu
         raise
     nested.rank(losses, best)
     get_run_logger().info("%s is the best by %s", sweep.models[best].label, sweep.ranked_on)
-    return losses, best
+    return best
 
 
-@flow(
-    name="linreg-sweep",
-    flow_run_name=partial(run_name, "sweep "),
-    persist_result=False,
-    validate_parameters=True,
-)
-@told
-@in_turn
+@flow(name="linreg-sweep", flow_run_name=partial(run_name, "sweep "), persist_result=False)
+@fail_with_message
+@one_at_a_time
 def linreg_sweep_flow(
     model: str,
     data: DataConfig,
@@ -111,15 +96,15 @@ def _train_many(
     """All models in nested runs of the sweep's own; the best of them judged as a run's model is."""
     assert isinstance(sweep, SweepInput)
     with NestedRuns(parent, sweep, run_tags(config)) as nested:
-        results = value(train(sweep, nested, return_state=True))
-        losses, best = value(rank(sweep, results, nested, return_state=True))
+        results = unwrap(train(sweep, nested, return_state=True))
+        best = unwrap(rank(sweep, results, nested, return_state=True))
         fitted, model, run, run_input = results[best], sweep.models[best], nested.runs[best], sweep.of(best)
         assert isinstance(fitted, Fit)
         chosen: dict[str, Any] = {"selected": sweep.selected, "tags": tag_of(sweep.sweep_key, parent.run_id)}
         expected = expectation(fitted.config, sweep)
         outcome, evaluation = judge(model.config, run_input, fitted, expected, run, report, **chosen)
         nested.judged(best, evaluation.metrics)
-        rows = nested.rows(losses)
+        rows = nested.rows
     outcome = replace(_of_best(outcome, sweep, best), runs=tuple(rows), ranked_on=sweep.ranked_on)
     log_table(parent, rows, sweep.ranked_on, best)
     parent.set_decision(outcome.decision, outcome.reason)
@@ -149,4 +134,4 @@ def run_sweep(config: Config, grid: Grid) -> Outcome:
         UserError: the grid, the data or the config are wrong, or all models failed.
         ServerAway: the tracking server or the Prefect server does not answer.
     """
-    return run_and_draw(linreg_sweep_flow, parameters(config) | {"grid": {k: list(v) for k, v in grid.items()}})
+    return run_and_unwrap(linreg_sweep_flow, parameters(config) | {"grid": {k: list(v) for k, v in grid.items()}})

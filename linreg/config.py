@@ -18,11 +18,16 @@ MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of dri
 WARN = {"mean": 6.0, "spread": 8.0, "correlation": 6.0, "bias": 6.0, "error": 8.0, "range": 8.0}
 LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
 MOST_EPOCHS = 10**15  # nobody runs more, and float64 counts them
-_FORBID = {"extra": "forbid"}  # read by pydantic, through which prefect checks a flow's parameters
+
+
+class _Section:
+    """A table of the config. Pydantic, by which prefect checks a flow's parameters, refuses other keys too."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(_Section):
     """Which rows and columns.
 
     Args:
@@ -43,8 +48,6 @@ class DataConfig:
     >>> linreg.DataConfig(path="data/crops-15.csv", features=("temp",), targets=("apples",)).missing
     'error'
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     path: str
     features: tuple[str, ...]
@@ -80,7 +83,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(_Section):
     """How the parameters are found.
 
     Args:
@@ -109,8 +112,6 @@ class TrainConfig:
     >>> linreg.TrainConfig(trainer="gram", learning_rate=0.3, epochs=200).standardize
     True
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     trainer: Literal["auto", "manual", "builtin", "gram", "fused", "exact"] = "auto"
     learning_rate: float = 0.01
@@ -160,7 +161,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateConfig:
+class GateConfig(_Section):
     """What a model must reach to be registered, and to become the champion.
 
     Args:
@@ -168,8 +169,6 @@ class GateConfig:
         min_r2: the smallest R2; likewise.
         margin: the gain over the champion that the interval's lower bound must exceed, as a share of its loss.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     max_rmse: float | dict[str, float] | None = None
     min_r2: float | dict[str, float] | None = None
@@ -191,7 +190,7 @@ class GateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftConfig:
+class DriftConfig(_Section):
     """How far new rows may be from those that the champion learned from.
 
     Each is a number, for all measures that are counted in standard errors, or a table by measure; 0: off. ``range``
@@ -201,8 +200,6 @@ class DriftConfig:
         warn: what lies beyond is told; a measure that a table leaves out keeps its default.
         stop: what lies beyond stops the run before it trains; a measure that a table leaves out stops nothing.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     warn: float | dict[str, float] = field(default_factory=lambda: dict(WARN))
     stop: float | dict[str, float] = 0.0
@@ -230,7 +227,7 @@ class DriftConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig:
+class EngineConfig(_Section):
     """How the work is done; nothing here changes a result.
 
     Args:
@@ -239,8 +236,6 @@ class EngineConfig:
         cache_gb: GiB that it may take. A data set of which more than half of that would be kept is read anew each time.
         verify: read every file to its end, known or not, to find out whether it changed.
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     kind: Literal["local"] = "local"
     cache: str = "data/.cache"
@@ -255,7 +250,7 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(_Section):
     """A run, whole.
 
     Args:
@@ -267,8 +262,6 @@ class Config:
     >>> config.model, config.data.targets, config.train.epochs
     ('crop-yield', ('apples', 'oranges'), 1000)
     """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
 
     model: str
     data: DataConfig

@@ -5,7 +5,7 @@
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -57,3 +57,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f" (did you mean '{lowered[close[0]]}'?)"
     return f" (known: {', '.join(names)})" if names else ""
+
+
+def listed(names: Sequence[str], *, most: int = 10) -> str:
+    """The names, or as many as a line holds.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -7,12 +7,18 @@ R2 of a target that does not vary has no meaning: there is nothing to explain. I
 (a metric must be finite), and it is left out of the mean over targets, which is 0 where none varies.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.float64]
+
+
+def finite(value: float | None) -> float | None:
+    """The number for a strict JSON: None for what is beyond float64."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def regression_metrics(

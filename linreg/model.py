@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from linreg.errors import UserError, nearest
+from linreg.metrics import Float
 
 if TYPE_CHECKING:  # a look-up needs neither, and they take a second to import
     import pandas as pd
     import torch
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -97,16 +96,12 @@ class LinearModel:
         return pd.DataFrame(self.predict(x_NF), columns=list(self.targets), index=frame.index)
 
     def save(self, path: str | Path) -> None:
-        """Write the parameters and names as one safetensors file."""
-        Path(path).write_bytes(self.to_bytes())
-
-    def to_bytes(self) -> bytes:
-        """The safetensors file as bytes: float64 ``weight``, ``bias``, ``mean``; the names as JSON in the metadata."""
+        """Write one safetensors file: float64 ``weight``, ``bias``, ``mean``; the names as JSON in the metadata."""
         tensors = {"weight": self.weight_OF, "bias": self.bias_O, "mean": self.mean_F}
         tensors |= {"fill": self.fill_F} if self.fill_F is not None else {}
         names = {"features": json.dumps(self.features), "targets": json.dumps(self.targets)}
         contiguous = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in tensors.items()}
-        return bytes(save(contiguous, metadata={**self.metadata, **names}))
+        save_file(contiguous, str(path), metadata={**self.metadata, **names})
 
     @classmethod
     def load(cls, path: str | Path) -> "LinearModel":

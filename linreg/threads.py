@@ -67,12 +67,11 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: 
             pool.shutdown(cancel_futures=True)
 
 
-T = TypeVar("T")
-_UNDER_WAY = 2
+_UNDER_WAY = 2  # items
 
 
 @contextmanager
-def read_ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterator[T]]:
+def read_ahead(items: Iterator[Item], *, most: int = _UNDER_WAY) -> Iterator[Iterator[Item]]:
     """Take the next items in a thread of their own; ``items`` is closed at the end, if it can be."""
     with _worker("read-ahead") as worker:
         try:
@@ -83,12 +82,12 @@ def read_ahead(items: Iterator[T], *, most: int = _UNDER_WAY) -> Iterator[Iterat
 
 
 @contextmanager
-def write_behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iterator[Callable[[T], None]]:
+def write_behind(work: Callable[[Item], object], *, most: int = _UNDER_WAY) -> Iterator[Callable[[Item], None]]:
     """Give what hands an item over to ``work`` in another thread, in order; at the end all of them are done."""
     waiting: deque[Future[object]] = deque()
     with _worker("write-behind") as worker:
 
-        def hand_over(item: T) -> None:
+        def hand_over(item: Item) -> None:
             waiting.append(worker.submit(work, item))
             while len(waiting) > most or (waiting and waiting[0].done()):
                 waiting.popleft().result()
@@ -98,9 +97,9 @@ def write_behind(work: Callable[[T], object], *, most: int = _UNDER_WAY) -> Iter
             waiting.popleft().result()
 
 
-def _taken(items: Iterator[T], worker: ThreadPoolExecutor, most: int) -> Iterator[T]:
+def _taken(items: Iterator[Item], worker: ThreadPoolExecutor, most: int) -> Iterator[Item]:
     end = object()
-    futures: deque[Future[T | object]] = deque(worker.submit(next, items, end) for _ in range(most))
+    futures: deque[Future[Item | object]] = deque(worker.submit(next, items, end) for _ in range(most))
     while (item := futures.popleft().result()) is not end:
         futures.append(worker.submit(next, items, end))
         yield item  # type: ignore[misc] # the mark of the end was left out

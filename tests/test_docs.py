@@ -1,12 +1,9 @@
 """What the documents say is checked against the code: keys, commands, files, and the figures of the first run."""
 
-import os
 import re
 import shlex
 import shutil
-import signal
 import sys
-import tempfile
 import textwrap
 import tomllib
 from dataclasses import MISSING, fields, is_dataclass
@@ -17,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from flows.cli.main import _parser, main
+from flows.cli.main import _parser
 from linreg import config_file
 from linreg.config import Config, TrainConfig
 from linreg.ingest.dataset import read_dataset
@@ -29,7 +26,8 @@ from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit
-from linreg.tutorial import crops, printed
+from linreg.tutorial import crops, printed_numbers
+from tests.support.command import linreg
 from tests.support.flows import make_folder
 from tests.support.processes import ROOT, run
 
@@ -104,14 +102,14 @@ _OURS = ("linreg run configs/", *_REGISTRY, *_NIGHTS, "linreg plan configs/", "m
 
 def pieces(page):
     """What a reader types and sees, in order: ``("typed" | "python" | "printed", text)``."""
-    found = []
+    shown = []
     for match in re.finditer(f"{_FENCE}|{_TYPED}", (ROOT / page).read_text()):
         if match["typed"] is not None:
             lines = textwrap.dedent(match["typed"]).replace("\\\n", " ").splitlines()
-            found.append(("typed", [" ".join(line.split()) for line in lines if line.startswith(_OURS)]))
+            shown.append(("typed", [" ".join(line.split()) for line in lines if line.startswith(_OURS)]))
         elif match["language"] in ("", "python"):
-            found.append(("printed" if not match["language"] else "python", match["block"]))
-    return found
+            shown.append(("printed" if not match["language"] else "python", match["block"]))
+    return shown
 
 
 def run_python(*arguments):
@@ -124,22 +122,13 @@ def run_python(*arguments):
 def carried_out(command):
     """What a command prints that a reader types; ``make run`` is that of the Makefile."""
     words = shlex.split(command.replace("make run", "linreg run configs/crops.toml"), comments=True)
-    with tempfile.TemporaryFile("w+") as out:
-        if words[0] == "python":
-            return run_python(*words[1:])
-        if words[0] == "mv":
-            return shutil.move(*words[1:])
-        kept, term = os.dup(1), signal.getsignal(signal.SIGTERM)
-        sys.stdout.flush()
-        os.dup2(out.fileno(), 1)
-        try:
-            assert main(words[1:]) == 0, command
-        finally:
-            os.dup2(kept, 1)
-            os.close(kept)
-            signal.signal(signal.SIGTERM, term)
-        out.seek(0)
-        return out.read()
+    if words[0] == "python":
+        return run_python(*words[1:])
+    if words[0] == "mv":
+        return shutil.move(*words[1:])
+    result = linreg(*words[1:])
+    assert result.status == 0, f"{command}\n{result.err}"
+    return result.out
 
 
 @pytest.fixture
@@ -227,10 +216,10 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
 
 
 def test_every_command_with_its_config_and_every_python_block_is_found():
-    found = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
+    shown = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
     whole = "".join((ROOT / page).read_text() for page in PAGES)
-    assert sum(kind == "python" for _, kind, _ in found) == whole.count("```python") == 7
-    typed = [command for _, kind, commands in found if kind == "typed" for command in commands]
+    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 7
+    typed = [command for _, kind, commands in shown if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
         re.findall(
             r"^    linreg ((run|plan) (conf|nights)|show|diff|models|runs|predict|promote|rollback)", whole, re.M
@@ -240,10 +229,8 @@ def test_every_command_with_its_config_and_every_python_block_is_found():
 
 def test_the_readme_says_where_the_tutorials_descent_ends():
     objective = Objective.of(Moments.of(crops.first_table().blocks(), crops.FEATURES, crops.TARGETS))
-    start = np.vstack([printed.BIAS_O, printed.WEIGHT_OF.T])
-    loss = objective.loss(
-        parameters_after(objective, start, learning_rate=printed.LEARNING_RATE, epochs=printed.EPOCHS)
-    )
+    start = np.vstack([printed_numbers.BIAS_O, printed_numbers.WEIGHT_OF.T])
+    loss = objective.loss(parameters_after(objective, start, learning_rate=printed_numbers.LEARNING_RATE, epochs=1000))
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"the loss is {loss:.2f} where {objective.optimum_loss:.4f} is possible" in text
 
@@ -277,6 +264,6 @@ def test_the_page_on_sweeps_prints_the_losses_that_rank_its_models():
     rows = re.findall(r"^ +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +\S+ +\S+ +200", text, re.M)
     assert len(rows) == 11
     for rate, decay, loss, error in rows:
-        found = losses[float(rate), float(decay)]
-        assert isinstance(found, Loss)
-        assert (found.value, found.standard_error) == pytest.approx((float(loss), float(error)), rel=1e-5)
+        computed = losses[float(rate), float(decay)]
+        assert isinstance(computed, Loss)
+        assert (computed.value, computed.standard_error) == pytest.approx((float(loss), float(error)), rel=1e-5)

@@ -62,6 +62,7 @@ def test_a_frame_is_read_by_name_in_any_order_with_other_columns_and_keeps_its_i
     assert out.index.tolist() == [7, 3]
     assert out.to_numpy().tolist() == [by_hand(1, 2), by_hand(-3, 0.5)]
     assert frame.columns.tolist() == ["text", "b", "a"]
+    assert model.predict_frame(frame[:0]).shape == (0, 2)
 
 
 NUMBERS = {
@@ -129,26 +130,6 @@ def test_a_column_that_stands_twice_is_named(model: LinearModel) -> None:
     model.predict_frame(pd.DataFrame([[1, 2, 3, 4]], columns=["a", "b", "c", "c"]))
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (pa.array(["1", "2"]), "column 'a' is"),
-        (pa.array([1, None]), "column 'a' is not finite in row 1"),
-        (pa.nulls(2), "column 'a' is not finite in row 0"),
-        (pa.array([1.0, float("nan")]), "column 'a' is not finite in row 1"),
-        (pa.array([1, 2], pa.timestamp("s")), "column 'a' is datetime64"),
-        (pa.array([1, 2]).dictionary_encode(), "column 'a' is category"),
-    ],
-)
-def test_a_wrong_column_of_an_arrow_table_is_named(model: LinearModel, values: pa.Array, message: str) -> None:
-    with pytest.raises(UserError, match=f"^{message}"):
-        model.predict_frame(pa.table({"a": values, "b": [1, 2]}).to_pandas())
-
-
-def test_no_rows_give_no_predictions(model: LinearModel) -> None:
-    assert model.predict_frame(pd.DataFrame({"a": [], "b": []})).shape == (0, 2)
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     weight=arrays.arrays(np.float64, (2, 3), elements=st.floats(allow_nan=False, allow_infinity=False)),
@@ -171,20 +152,20 @@ def test_a_transposed_view_is_saved_as_it_reads(tmp_path) -> None:
     assert LinearModel.load(tmp_path / "m.safetensors").weight_OF.tolist() == WEIGHT.tolist()
 
 
-def test_a_truncated_file_is_refused_wherever_it_is_cut(model: LinearModel, tmp_path) -> None:
-    path, whole = tmp_path / "m.safetensors", model.to_bytes()
-    for size in range(len(whole)):
-        path.write_bytes(whole[:size])
+def test_a_file_that_is_cut_anywhere_is_refused_and_a_flipped_bit_of_its_header_is_no_other_error(
+    model: LinearModel, tmp_path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
         with pytest.raises(UserError, match="not a whole model file"):
             LinearModel.load(path)
-
-
-def test_a_header_with_a_flipped_bit_never_ends_in_another_error(model: LinearModel, tmp_path) -> None:
-    path, whole = tmp_path / "m.safetensors", model.to_bytes()
     refused = 0
-    for i in range(8 + int.from_bytes(whole[:8], "little")):
+    for i in range(8 + int.from_bytes(content[:8], "little")):
         for bit in (1, 32):
-            path.write_bytes(whole[:i] + bytes([whole[i] ^ bit]) + whole[i + 1 :])
+            path.write_bytes(content[:i] + bytes([content[i] ^ bit]) + content[i + 1 :])
             try:
                 LinearModel.load(path)
             except UserError:

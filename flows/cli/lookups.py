@@ -79,7 +79,7 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
 
 def _rescored(store: Store, versions: Sequence[Version], document: list[dict[str, Any]]) -> tuple[object, str]:
     """The same entries, with what each version comes to on today's test rows."""
-    from flows.cli.pages.rescored import table
+    from flows.cli.pages.rescoring import table
     from flows.tracking.rescore import rescored
 
     scored = rescored(store, versions)

@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -22,7 +22,6 @@ from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
 _LOOKUPS = ("lookups", "diff", "promote", "predict")  # files of commands that log no model
-_RUNNING = ("run", "sweep")  # a flow, here: these need a Prefect server
 
 
 class _Parser(argparse.ArgumentParser):
@@ -153,23 +152,13 @@ def _call(args: argparse.Namespace) -> int:
     function: Callable[[argparse.Namespace], Result | None]
     as_json = getattr(args, "json", False)
     with _stdout_apart() as out:
-        with _server_for(args.function):  # before seconds of imports
-            function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
-            result = function(args)
+        function = getattr(import_module(f"flows.cli.{args.module}"), args.function)
+        result = function(args)
         if result is not None:
             document, text = result
             out.write(json.dumps(document, allow_nan=False, ensure_ascii=False) if as_json else text)
             out.write("\n")
     return 0
-
-
-def _server_for(command: str) -> AbstractContextManager[None]:
-    """The Prefect server that a command needs, if it needs one."""
-    if command not in _RUNNING:
-        return nullcontext()
-    from flows.orchestration.local_server import local_server
-
-    return local_server()
 
 
 @contextmanager
@@ -216,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as e:  # noqa: BLE001 - the last resort: a fault of ours is told as one, with all that helps
-        if interrupts.asked():  # what a library made of being interrupted
+        if interrupts.stop_requested():  # what a library made of being interrupted
             return _stopped()
         traceback.print_exc()
         _say(RuntimeError(f"a fault in linreg, {type(e).__name__}: {e}; please report it with the lines above"))

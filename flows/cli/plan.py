@@ -25,12 +25,12 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     start = _start(config)
     train = config.train if start else replace(config.train, warm_start="")
     data = record_dataset(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
-    made = make_plan(data.record.moments, train, start)
+    forecast = make_plan(data.record.moments, train, start)
     validated = cross_validation(enough(data.folds), config.train)
     if empty := data.dataset.empty:
-        made = replace(made, advice=(f"no row in {', '.join(empty)}", *made.advice))
-    findings = asdict(made) | {"advice": [*made.advice, *_lines(validated)]}
-    text = page(made, data.dataset.train_rows, config.train, validated)
+        forecast = replace(forecast, advice=(f"no row in {', '.join(empty)}", *forecast.advice))
+    findings = asdict(forecast) | {"advice": [*forecast.advice, *_lines(validated)]}
+    text = page(forecast, data.dataset.train_rows, config.train, validated)
     return {name: findings[name] for name in _SHOWN}, text
 
 

@@ -3,19 +3,22 @@
 import argparse
 import shlex
 
-from flows.cli.pages.summary import summary
+from flows.orchestration.local_server import local_server
 from linreg import config_file
-from linreg.training.choose import check
-from linreg.training.device import resolve
 
 
 def run(args: argparse.Namespace) -> tuple[object, str]:
-    """Run the flow on a config."""
+    """Run the flow on a config; one with a mistake in it starts no server."""
     config = config_file.load(args.config, args.settings)
-    check(config)
-    resolve(config.train.device, config.train.dtype)
-    from flows.pipeline import run_flow  # prefect takes seconds to import: a wrong config is told at once
+    with local_server():  # before seconds of imports
+        from flows.cli.pages.summary import summary
+        from linreg.training.choose import check
+        from linreg.training.device import resolve
 
-    outcome = run_flow(config)
+        check(config)
+        resolve(config.train.device, config.train.dtype)
+        from flows.pipeline import run_flow  # prefect takes seconds to import: a wrong config is told at once
+
+        outcome = run_flow(config)
     settings = [word for setting in args.settings for word in ("--set", setting)]
     return outcome.to_json(), summary(outcome, shlex.join([args.config, *settings]))

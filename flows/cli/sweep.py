@@ -3,27 +3,34 @@
 import argparse
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flows.cli.pages.columns import grid as columns
-from flows.cli.pages.summary import summary
-from flows.results.outcome import Outcome
+from flows.orchestration.local_server import local_server
 from flows.results.sweep_table import Row, best_first
 from linreg import config_file
 from linreg.config import Config
 from linreg.errors import UserError
 from linreg.selection import grid
 
+if TYPE_CHECKING:
+    from flows.results.outcome import Outcome
+
 _MOST_ROWS = 20
 
 
 def sweep(args: argparse.Namespace) -> tuple[object, str]:
-    """Run the sweep's flow on a config and a grid."""
+    """Run the sweep's flow on a config and a grid; a mistake in one of them starts no server."""
     swept = grid.read(args.grid, args.settings)
     config = _first(args)
-    _check(config, swept)
-    from flows.sweep_pipeline import run_sweep  # prefect takes seconds to import: a wrong grid is told at once
+    models = [model.config for model in grid.members(config, swept)]
+    with local_server():  # before seconds of imports
+        from flows.cli.pages.summary import summary
 
-    outcome = run_sweep(config, swept)
+        _check(models)
+        from flows.sweep_pipeline import run_sweep  # prefect takes seconds to import: a wrong grid is told at once
+
+        outcome = run_sweep(config, swept)
     settings = [word for setting in args.settings for word in ("--set", setting)]
     return outcome.to_json(), f"{page(outcome)}\n\n{summary(outcome, shlex.join([args.config, *settings]))}"
 
@@ -39,18 +46,17 @@ def _first(args: argparse.Namespace) -> Config:
         raise UserError(f"--grid, first values ({', '.join(first)}): {line}", details=e.details) from e
 
 
-def _check(config: Config, swept: grid.Grid) -> None:
+def _check(models: Sequence[Config]) -> None:
     """Refuse what no model or no ranking can do."""
     from linreg.selection.ranking import way_of
     from linreg.training.choose import check
 
-    models = [model.config for model in grid.members(config, swept)]
     for model in models:
         check(model)
     way_of(models)
 
 
-def page(outcome: Outcome) -> str:
+def page(outcome: "Outcome") -> str:
     """The models, best first, and those that failed with their reasons."""
     if not outcome.runs:  # the data drifted
         return "no model was trained"

@@ -24,7 +24,7 @@ MOST_ROWS = 50  # of the table
 
 def summary(outcome: Outcome, store: Store) -> None:
     """The summary, as an artifact of the flow run in Prefect's UI."""
-    with _never_failing("the summary"):
+    with _warn_on_failure("the summary"):
         create_markdown_artifact(markdown(outcome, store.title), key=_key(outcome.model), description=outcome.reason)
 
 
@@ -32,7 +32,7 @@ def drift(model: str, report: DriftReport, run_id: str) -> None:
     """The differences as a table; and an event, where one is beyond a limit."""
     if report.drift is None:
         return
-    with _never_failing("the drift"):
+    with _warn_on_failure("the drift"):
         create_table_artifact(_table(report), key=_key(f"{model}-drift"), description="; ".join(report.lines))
         if report.verdict in _EVENTS:
             _emit(model, report, run_id)
@@ -81,7 +81,7 @@ def _key(name: str) -> str:
 
 
 @contextmanager
-def _never_failing(what: str) -> Iterator[None]:
+def _warn_on_failure(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as e:  # noqa: BLE001 - a page more or less must not fail the run

@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from logging import INFO, WARNING
 from typing import Any
 
-from prefect import Flow, get_run_logger
+from prefect import get_run_logger
 from prefect.logging import get_logger
 from prefect.runtime import flow_run
 
 from flows import steps
 from flows.orchestration import artifacts
-from flows.orchestration.tasks import called, flow_run_id, step, value
+from flows.orchestration.tasks import flow_run_id, step, unwrap
 from flows.results import pictures
 from flows.results.outcome import Outcome, completed, notes, stopped, unchanged
 from flows.results.pictures import Pictures
@@ -52,14 +52,15 @@ def chain(config: Config, read: Read, train_and_judge: Train, *, kind: str = "")
     """
     began = time.monotonic()
     store = open_store(create=True)
-    run_input = value(ingest(config, read, store, return_state=True))
+    run_input = unwrap(ingest(config, read, store, return_state=True))
     if isinstance(run_input, Unchanged):
         outcome = _see_again(config, run_input, store)
     else:
         with TrackedRun.start(store, experiment=config.experiment, name=run_name(kind), tags=run_tags(config)) as run:
             outcome, to_draw = _tracked(config, run_input, run, train_and_judge)
         pictures.draw(to_draw, get_logger("pictures").warning)  # the run is done, and so it stays
-    outcome = replace(outcome, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    outcome = replace(outcome, experiment=config.experiment, flow_run_id=flow_run_id(), seconds=seconds)
     artifacts.summary(outcome, store)
     return outcome
 
@@ -69,14 +70,14 @@ def run_tags(config: Config) -> dict[str, str]:
     return {"flow_run_id": flow_run_id() or "", "flow_run_name": flow_run.name or "", "model": config.model}
 
 
-def _see_again(config: Config, known: Unchanged, store: Store) -> Outcome:
+def _see_again(config: Config, unchanged_input: Unchanged, store: Store) -> Outcome:
     """What the registered version came to; where its run was cut off before the promotion, that is made up for."""
-    version = known.version
+    version = unchanged_input.version
     if steps.register.take_up(version, store):
         get_run_logger().warning("version %s was registered and left without its alias: done now", version.version)
     registry.see_again(store, version, flow_run_id=flow_run_id())
-    now = replace(known, version=registry.lookup(store, version.ref))  # aliases and all
-    return unchanged(config, now, flow_run_id=flow_run_id())
+    current = replace(unchanged_input, version=registry.lookup(store, version.ref))  # aliases and all
+    return unchanged(config, current)
 
 
 def _tracked(
@@ -84,13 +85,13 @@ def _tracked(
 ) -> tuple[Outcome, Sequence[Pictures]]:
     """The steps that an MLflow run holds."""
     log_start(run, config, run_input)
-    report = value(drift(config, run_input, run, return_state=True)) if run_input.champion else DriftReport()
+    report = unwrap(drift(config, run_input, run, return_state=True)) if run_input.champion else DriftReport()
     if report.verdict != "stop":
         return train_and_judge(run_input, run, report)
     get_run_logger().warning("refused: %s", report.reason)
     run.set_decision("refused", report.reason)
     run.log_metrics(report.metrics)
-    return stopped(config, run_input, report, run_id=run.run_id, flow_run_id=flow_run_id()), []
+    return stopped(config, run_input, report, run.run_id), []
 
 
 def judge(
@@ -110,20 +111,15 @@ def judge(
         selected: how it was chosen among several, in words; empty: it was not.
         tags: further ones for its version.
     """
-    what = config, run_input, fitted
-    judged = evaluate(*what, expected, run, report, selected=selected, return_state=True)
-    evaluation, logged = value(judged)
-    registered = value(register(*what, evaluation, run, logged, tags=tags, return_state=True))
+    trained = config, run_input, fitted
+    judged = evaluate(*trained, expected, run, report, selected=selected, return_state=True)
+    evaluation, logged = unwrap(judged)
+    registered = unwrap(register(*trained, evaluation, run, logged, tags=tags, return_state=True))
     if registered.version and registered.verdict.decision == "unchanged":
         twin = Unchanged(registered.version, run_input.digest, len(run_input.dataset.partitions))
-        return unchanged(config, twin, flow_run_id=flow_run_id()), evaluation
-    outcome = completed(*what, evaluation, registered, run_id=run.run_id, flow_run_id=flow_run_id())
+        return unchanged(config, twin), evaluation
+    outcome = completed(*trained, evaluation, registered, run.run_id)
     return replace(outcome, advice=expected.advice, notes=(*outcome.notes, *report.notes)), evaluation
-
-
-def training_config(config: Config, run_input: RunInput) -> TrainConfig:
-    """``[train]``, without a warm start where there is nothing yet to start from."""
-    return config.train if run_input.start else replace(config.train, warm_start="")
 
 
 def expectation(config: TrainConfig, run_input: RunInput) -> Plan:
@@ -194,17 +190,8 @@ def register(
     tags: Mapping[str, str] | None,
 ) -> Registered:
     """Ask the gate; register, and move the champion or leave it."""
-    registered = steps.register.register(
-        config,
-        run_input,
-        fitted,
-        evaluation,
-        store=run.store,
-        run=run,
-        logged=logged,
-        flow_run_id=flow_run_id(),
-        tags=tags,
-    )
+    trained = config, run_input, fitted, evaluation
+    registered = steps.register.register(*trained, run=run, logged=logged, flow_run_id=flow_run_id(), tags=tags)
     verdict = registered.verdict
     run.set_decision(verdict.decision, verdict.reason)
     get_run_logger().info("%s: %s", verdict.decision, verdict.reason)
@@ -219,15 +206,3 @@ def run_name(kind: str = "") -> str:
 def parameters(config: Config) -> dict[str, Any]:
     """The config as the flow's parameters."""
     return {f.name: getattr(config, f.name) for f in fields(config)}
-
-
-def run_and_draw(flow: Flow[..., Outcome], parameters: dict[str, Any]) -> Outcome:
-    """Run a flow once, here; when it returns, its pictures are drawn.
-
-    Raises:
-        UserError: the data, the config or the rate are wrong.
-        ServerAway: the tracking server or the Prefect server does not answer.
-    """
-    outcome = called(flow, parameters)
-    pictures.wait()
-    return outcome

@@ -113,16 +113,16 @@ class _Server:
             self._close_pipe()
             self._start()
         self._is_ready = True
-        threading.Thread(target=self._miss, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _answers(self) -> bool:
         """Wait until the process answers; False: it has ended."""
-        told = time.monotonic()
+        last_report = time.monotonic()
         while self._process.poll() is None:
             if self._is_healthy():
                 return True
-            if time.monotonic() - told > _TELL_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - last_report > _TELL_SECONDS:
+                last_report = time.monotonic()
                 sys.stderr.write("waiting for the run's own Prefect server: it has begun, and does not answer yet\n")
             time.sleep(0.05)
         return False
@@ -134,7 +134,7 @@ class _Server:
             return connection.getresponse().status == http.client.OK
         return False
 
-    def _miss(self) -> None:
+    def _watch(self) -> None:
         """Have the run end soon when the server ends before its time: Prefect would ask it again for minutes."""
         self._process.wait()
         if self._is_ending:

@@ -3,7 +3,7 @@
     @step(name="train")
     def train(...): ...
 
-    value(train(..., return_state=True))     # the result, or the error in the caller's own terms
+    unwrap(train(..., return_state=True))    # the result, or the error in the caller's own terms
 
 A user's error ends a step in a failed state that carries its line; it is not raised through Prefect, which would retry
 it and print tracebacks. What the steps do is in ``pipeline`` and ``sweep_pipeline``.
@@ -22,6 +22,7 @@ from prefect.settings import get_current_settings
 
 from flows.orchestration.address import check_server
 from flows.orchestration.local_server import local_server, loss, wait_until_ready
+from flows.results import pictures
 from linreg.errors import ServerAway, UserError
 
 P = ParamSpec("P")
@@ -30,7 +31,7 @@ R = TypeVar("R")
 _REFUSED, _AWAY = "Refused input", "Server away"  # names of the failed states that carry one line
 
 
-def told(function: Callable[P, R]) -> Callable[P, R]:
+def fail_with_message(function: Callable[P, R]) -> Callable[P, R]:
     """Give an error that is told in one line as a failed state with that line; prefect takes it for the run's state."""
 
     @wraps(function)
@@ -45,14 +46,14 @@ def told(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _passes(_task: Any, _run: Any, state: State[Any]) -> bool:
+def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Whether another try can help: a server or a file system may come back, a user's error stays."""
     if state.name in (_REFUSED, _AWAY):
         return state.name == _AWAY and not loss()
     return isinstance(state.result(raise_on_failure=False), OSError)
 
 
-def value(state: State[R]) -> R:
+def unwrap(state: State[R]) -> R:
     """The result of a finished state; what a failed one told is raised again, in the caller's own terms."""
     if state.name in (_REFUSED, _AWAY):
         first, *details = (state.message or "").splitlines()
@@ -70,8 +71,8 @@ def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
             persist_result=False,
             retries=2,
             retry_delay_seconds=2,
-            retry_condition_fn=_passes,
-        )(told(function))
+            retry_condition_fn=_is_worth_a_retry,
+        )(fail_with_message(function))
 
     return make
 
@@ -81,12 +82,11 @@ def flow_run_id() -> str | None:
     return str(flow_run.id) if flow_run.id else None
 
 
-def called(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
-    """Run a flow once, here, and return what it came to.
+def run_and_unwrap(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
+    """Run a flow once, here, and return what it came to, its pictures drawn.
 
     Raises:
-        UserError: the data, the config or the rate are wrong.
-        ServerAway: the tracking server or the Prefect server does not answer.
+        UserError, ServerAway: as the flow does; ServerAway also where the Prefect server does not answer.
     """
     with local_server():
         wait_until_ready()
@@ -100,4 +100,6 @@ def called(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
                 raise
             url = get_current_settings().api.url
             raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
-        return value(cast("State[R]", state))
+        result = unwrap(cast("State[R]", state))
+    pictures.wait()
+    return result

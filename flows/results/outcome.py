@@ -1,6 +1,6 @@
 """What a run came to: the record that the flow returns, and its JSON form, which is a contract."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,11 @@ from linreg.training.choose import choose
 from linreg.training.device import resolve
 from linreg.training.fit import Fit
 
+_SHOWN = (  # in the JSON document, in this order
+    *("decision", "reason", "run_id", "experiment", "flow_run_id", "model"),
+    *("trainer", "device", "epochs", "seconds", "metrics", "data"),
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -26,7 +31,7 @@ class Outcome:
         decision: promoted, kept, refused or unchanged.
         reason: why, in one line.
         version: the registered version; None where nothing was registered.
-        seconds: wall time of the flow.
+        experiment, flow_run_id, seconds: the flow's; ``chain`` adds them, and its wall time.
         data: rows, train_rows, test_rows, digest, partitions, and read: the files whose rows were decoded.
         metrics: final ones, by name.
         advice: what to change, one line each; for people.
@@ -40,17 +45,17 @@ class Outcome:
     decision: str
     reason: str
     run_id: str
-    experiment: str
-    flow_run_id: str | None
     model: str
-    version: int | None
-    aliases: tuple[str, ...]
     trainer: str
     device: str
-    epochs: int
-    seconds: float
-    metrics: dict[str, float]
-    data: dict[str, Any]
+    experiment: str = ""
+    flow_run_id: str | None = None
+    version: int | None = None
+    aliases: tuple[str, ...] = ()
+    epochs: int = 0
+    seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
     judged_on: str = ""
     notes: tuple[str, ...] = ()
@@ -60,21 +65,8 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``linreg run --json`` prints; that of a sweep holds ``runs`` too."""
-        document = {
-            "status": "completed",
-            "decision": self.decision,
-            "reason": self.reason,
-            "run_id": self.run_id,
-            "experiment": self.experiment,
-            "flow_run_id": self.flow_run_id,
-            "model": {"name": self.model, "version": self.version, "aliases": list(self.aliases)},
-            "trainer": self.trainer,
-            "device": self.device,
-            "epochs": self.epochs,
-            "seconds": self.seconds,
-            "metrics": self.metrics,
-            "data": self.data,
-        }
+        document: dict[str, Any] = {"status": "completed"} | {name: getattr(self, name) for name in _SHOWN}
+        document["model"] = {"name": self.model, "version": self.version, "aliases": list(self.aliases)}
         return document if self.runs is None else document | {"runs": [row.to_json() for row in self.runs]}
 
 
@@ -100,23 +92,23 @@ def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
     in_float32 = float32_export.warning(run_input.moments)
-    lines += filter(None, [_twice(run_input), _known(run_input), _plainly(run_input), in_float32])
+    lines += filter(None, [_duplicates_note(run_input), _read_note(run_input), _plain_sums_note(run_input), in_float32])
     return tuple(lines)
 
 
-def _twice(run_input: RunInput) -> str:
+def _duplicates_note(run_input: RunInput) -> str:
     """Files of the same bytes: a delivery that came twice, it may be."""
     first: dict[str, str] = {}
-    same = [
+    copies = [
         (first[p.digest], p.name) for p in run_input.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
     ]
-    if not same:
+    if not copies:
         return ""
-    more = f", and {_count(len(same) - 1, 'more such file')}" if len(same) > 1 else ""
-    return f"{same[0][0]} and {same[0][1]} hold the same bytes: their rows count twice{more}"
+    more = f", and {_count(len(copies) - 1, 'more such file')}" if len(copies) > 1 else ""
+    return f"{copies[0][0]} and {copies[0][1]} hold the same bytes: their rows count twice{more}"
 
 
-def _known(run_input: RunInput) -> str:
+def _read_note(run_input: RunInput) -> str:
     """How many files were not read, if any."""
     files = len(run_input.dataset.partitions)
     if run_input.read == files:
@@ -126,11 +118,11 @@ def _known(run_input: RunInput) -> str:
     return f"read {run_input.read:,} of {_count(files, 'file')}: the others are known"
 
 
-def _plainly(run_input: RunInput) -> str:
+def _plain_sums_note(run_input: RunInput) -> str:
     """Which way the record was made, where it is not the usual one."""
     count, parts = run_input.record.plain, len(run_input.record.partitions)
-    which = "" if count == parts else f" of {count} of {parts} files"
-    return f"moments{which} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
+    files = "" if count == parts else f" of {count} of {parts} files"
+    return f"moments{files} by plain sums: the rows are many, and no columns are nearly alike" if count else ""
 
 
 def _count(number: int, thing: str) -> str:
@@ -143,25 +135,20 @@ def completed(
     fitted: Fit,
     evaluation: Evaluation,
     registered: Registered,
-    *,
     run_id: str,
-    flow_run_id: str | None,
 ) -> Outcome:
-    """The outcome of a run that went through all steps; advice and seconds are the caller's to add."""
+    """The outcome of a run that went through all steps; the plan's advice is the caller's to add."""
     version = registered.version
     return Outcome(
         decision=registered.verdict.decision,
         reason=registered.verdict.reason,
         run_id=run_id,
-        experiment=config.experiment,
-        flow_run_id=flow_run_id,
         model=config.model,
-        version=version.version if version else None,
-        aliases=version.aliases if version else (),
         trainer=fitted.trainer,
         device=fitted.device,
+        version=version.version if version else None,
+        aliases=version.aliases if version else (),
         epochs=fitted.epochs,
-        seconds=0.0,
         metrics=evaluation.metrics,
         data=run_input.facts,
         judged_on=evaluation.judged_on,
@@ -170,23 +157,15 @@ def completed(
     )
 
 
-def stopped(
-    config: Config, run_input: RunInput, report: DriftReport, *, run_id: str, flow_run_id: str | None
-) -> Outcome:
-    """The outcome of a run that ends before it trains, since the data drifted; its seconds are the caller's to add."""
+def stopped(config: Config, run_input: RunInput, report: DriftReport, run_id: str) -> Outcome:
+    """The outcome of a run that ends before it trains, since the data drifted."""
     return Outcome(
         decision="refused",
         reason=report.reason,
         run_id=run_id,
-        experiment=config.experiment,
-        flow_run_id=flow_run_id,
         model=config.model,
-        version=None,
-        aliases=(),
         trainer=choose(config.train)[0].name,
         device=str(resolve(config.train.device, config.train.dtype)),
-        epochs=0,
-        seconds=0.0,
         metrics=report.metrics,
         data=run_input.facts,
         notes=(*notes(config, run_input), *report.notes[1:]),  # the first is the reason
@@ -194,29 +173,27 @@ def stopped(
     )
 
 
-def unchanged(config: Config, known: Unchanged, *, flow_run_id: str | None) -> Outcome:
+def unchanged(config: Config, same: Unchanged) -> Outcome:
     """The outcome where a registered version has the same content: what that version was, and no new run."""
-    version, facts = known.version, known.version.facts
-    outcome = Outcome(
+    version, facts = same.version, same.version.facts
+    origin = "came of the same sweep of the same data"
+    runs, ranked_on = rows_of(same.table) if same.table else (None, "")
+    if runs is None:
+        origin = "was trained on the same data with the same config"
+    return Outcome(
         decision="unchanged",
-        reason=f"version {version.version} was trained on the same data with the same config",
+        reason=f"version {version.version} {origin}",
         run_id=version.run_id or "",
-        experiment=config.experiment,
-        flow_run_id=flow_run_id,
         model=version.name,
-        version=version.version,
-        aliases=version.aliases,
         trainer=version.trainer or "",
         device=str(facts.get("device", "")),
+        version=version.version,
+        aliases=version.aliases,
         epochs=int(facts.get("epochs", 0)),
-        seconds=0.0,
         metrics=dict(version.metrics),
-        data={**facts.get("data", {}), "digest": known.digest, "partitions": known.partitions, "read": 0},
+        data={**facts.get("data", {}), "digest": same.digest, "partitions": same.partitions, "read": 0},
         judged_on=str(facts.get("judged_on", "")),
         standardize=config.train.standardize,
+        runs=runs,
+        ranked_on=ranked_on,
     )
-    if known.table is None:
-        return outcome
-    reason = f"version {version.version} came of the same sweep of the same data"
-    runs, ranked_on = rows_of(known.table)
-    return replace(outcome, reason=reason, runs=runs, ranked_on=ranked_on)

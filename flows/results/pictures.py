@@ -9,11 +9,11 @@ imported by that thread, so only a run that draws pays for it.
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from flows import interrupts
 from flows.results.sweep_table import Row
@@ -24,10 +24,8 @@ from flows.tracking.run import TrackedRun
 from linreg.selection.fit_many import Result
 from linreg.training.fit import Fit
 
-if TYPE_CHECKING:
-    from flows.results.figures import Figures
-
 Warn = Callable[[str], object]
+Figures = Mapping[str, Callable[[], bytes]]  # by the file's name, what draws it as a PNG
 
 _THREAD = "pictures"
 
@@ -37,29 +35,23 @@ class Pictures:
     """What is to be drawn of a run."""
 
     run: TrackedRun
-    figures: "Callable[[], Figures]"
+    figures: Callable[[], Figures]
 
 
 def of_run(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> Pictures:
     """The pictures of a model: its loss, its predictions, its descent, its coefficients."""
-
-    def figures() -> "Figures":
-        from flows.results.figures import of_model  # matplotlib
-
-        return of_model(run_input, fitted, evaluation)
-
-    return Pictures(run, figures)
+    return Pictures(run, lambda: _figures().of_model(run_input, fitted, evaluation))
 
 
 def of_sweep(run: TrackedRun, sweep: SweepInput, results: Sequence[Result], rows: Sequence[Row], best: int) -> Pictures:
     """The picture of a sweep: all curves, and what ranked the models."""
+    return Pictures(run, lambda: _figures().of_sweep(sweep, results, rows, best))
 
-    def figures() -> "Figures":
-        from flows.results.figures import of_sweep  # matplotlib
 
-        return of_sweep(sweep, results, rows, best)
+def _figures() -> ModuleType:
+    from flows.results import figures  # matplotlib
 
-    return Pictures(run, figures)
+    return figures
 
 
 def draw(several: Sequence[Pictures], warn: Warn) -> None:
@@ -76,11 +68,11 @@ def wait() -> None:
 
 def _draw(several: Sequence[Pictures], warn: Warn) -> None:
     for pictures in several:
-        with _never_failing("no pictures", pictures.run, warn):
+        with _warn_on_failure("no pictures", pictures.run, warn):
             for name, figure in pictures.figures().items():
-                if interrupts.asked():
+                if interrupts.stop_requested():
                     return
-                with _never_failing(f"no {name}", pictures.run, warn):
+                with _warn_on_failure(f"no {name}", pictures.run, warn):
                     _log(pictures.run, name, figure)
 
 
@@ -91,7 +83,7 @@ def _log(run: TrackedRun, name: str, figure: Callable[[], bytes]) -> None:
 
 
 @contextmanager
-def _never_failing(what: str, run: TrackedRun, warn: Warn) -> Iterator[None]:
+def _warn_on_failure(what: str, run: TrackedRun, warn: Warn) -> Iterator[None]:
     try:
         yield
     except Exception as e:  # noqa: BLE001 - the run is done, with its pictures or without them

@@ -10,6 +10,7 @@ from flows.steps.drift import DriftReport
 from flows.steps.evaluate import Evaluation
 from flows.steps.rank import SweepInput
 from flows.steps.run_input import RunInput
+from flows.tracking.model_reader import Contents
 from flows.tracking.model_writer import LoggedModel
 from flows.tracking.names import cut
 from flows.tracking.run import TrackedRun
@@ -72,15 +73,8 @@ def log_model(run: TrackedRun, config: Config, run_input: RunInput, fitted: Fit,
     inference = evaluation.inference
     run.log_text("inference.json", json.dumps(inference.to_json(), indent=1, allow_nan=False))
     run.set_tags({"inference": inference.inference})
-    logged = run.log_model(
-        fitted.model,
-        example_NF=example_NF,
-        metadata=metadata,
-        moments=run_input.moments,
-        inference=inference,
-        test=run_input.test,
-        lineage=run_input.lineage,
-    )
+    contents = Contents(fitted.model, run_input.moments, inference, run_input.test, run_input.lineage)
+    logged = run.log_model(contents, example_NF=example_NF, metadata=metadata)
     curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
     run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
     run.log_metrics(evaluation.metrics, model_id=logged.model_id)

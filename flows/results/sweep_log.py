@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from flows import interrupts
 from flows.results.run_log import log_start, log_training
@@ -29,9 +30,12 @@ class NestedRuns:
     def __init__(self, parent: TrackedRun, sweep: SweepInput, tags: Mapping[str, object]) -> None:
         self.parent, self.sweep, self.tags = parent, sweep, tags
         self.runs: dict[int, TrackedRun] = {}
-        self.results: dict[int, Result] = {}
-        self.errors: dict[int, str] = {}
-        self.metrics: dict[int, dict[str, float]] = {}
+        self._rows: dict[int, Row] = {}
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every model's row, as far as it has come."""
+        return [self._rows[i] for i in sorted(self._rows)]
 
     def log(self, i: int, result: Result) -> None:
         """What a model was trained with, and its whole curve; of one that failed the reason.
@@ -39,28 +43,31 @@ class NestedRuns:
         Called again, it changes nothing.
         """
         if i not in self.runs:
-            self.runs[i] = self._start(i)
+            self._start(i)
         run, run_input = self.runs[i], self.sweep.of(i)
-        self.results[i] = result
         if run.ended:
             return
         log_start(run, self.sweep.models[i].config, run_input)
         if isinstance(result, Fit):
             log_training(run, result, run_input)
-            self.metrics[i] = {"train_loss": result.train_loss[-1], "excess_loss": result.excess_loss[-1]}
+            metrics = {"train_loss": result.train_loss[-1], "excess_loss": result.excess_loss[-1]}
+            self._note(i, epochs=result.epochs, metrics=metrics)
         else:
             self._fail(i, result)
 
-    def _start(self, i: int) -> TrackedRun:
-        model = self.sweep.models[i]
+    def _start(self, i: int) -> None:
+        model, ranked_by = self.sweep.models[i], self.sweep.ranked_by
         tags = {**self.tags, **{f"grid.{key}": value for key, value in model.values.items()}}
-        experiment = model.config.experiment
-        return TrackedRun.start(
-            self.parent.store, experiment=experiment, name=model.label, tags=tags, parent=self.parent
-        )
+        experiment, store = model.config.experiment, self.parent.store
+        run = TrackedRun.start(store, experiment=experiment, name=model.label, tags=tags, parent=self.parent)
+        self.runs[i] = run
+        self._rows[i] = Row(run.run_id, model.label, status="FINISHED", values=model.values, ranked_by=ranked_by)
+
+    def _note(self, i: int, **facts: Any) -> None:
+        self._rows[i] = replace(self._rows[i], **facts)
 
     def _fail(self, i: int, error: UserError) -> None:
-        self.errors[i] = str(error)
+        self._note(i, status="FAILED", error=str(error))
         self.runs[i].fail(str(error))
 
     def rank(self, losses: Sequence[Loss | UserError], best: int | None) -> None:
@@ -72,7 +79,8 @@ class NestedRuns:
                 self._fail(i, loss)
                 continue
             measured = self._measured(loss)
-            self.metrics[i] |= measured
+            metrics = {**(self._rows[i].metrics or {}), **measured}
+            self._note(i, loss=loss.value, standard_error=loss.standard_error, metrics=metrics)
             if i != best:
                 self.runs[i].log_metrics(measured)
                 self.runs[i].finish()
@@ -85,29 +93,10 @@ class NestedRuns:
 
     def judged(self, best: int, metrics: Mapping[str, float]) -> None:
         """End the best model's run, whose metrics are those of an ordinary run's and what ranked it."""
-        own = {name: value for name, value in self.metrics[best].items() if name not in metrics}
+        own = {name: value for name, value in (self._rows[best].metrics or {}).items() if name not in metrics}
         self.runs[best].log_metrics(own)
         self.runs[best].finish()
-        self.metrics[best] = {**own, **metrics}
-
-    def rows(self, losses: Sequence[Loss | UserError]) -> list[Row]:
-        """Every model's row."""
-        return [self._row(i, loss) for i, loss in enumerate(losses)]
-
-    def _row(self, i: int, loss: Loss | UserError) -> Row:
-        model, result = self.sweep.models[i], self.results[i]
-        return Row(
-            run_id=self.runs[i].run_id,
-            name=model.label,
-            status="FAILED" if i in self.errors else "FINISHED",
-            values=model.values,
-            ranked_by=self.sweep.ranked_by,
-            loss=loss.value if isinstance(loss, Loss) else None,
-            standard_error=loss.standard_error if isinstance(loss, Loss) else None,
-            epochs=result.epochs if isinstance(result, Fit) else None,
-            metrics=self.metrics.get(i),
-            error=self.errors.get(i),
-        )
+        self._note(best, metrics={**own, **metrics})
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +104,7 @@ class NestedRuns:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with interrupts.held():  # a second Ctrl-C would leave the rest RUNNING
+        with interrupts.deferred():  # a second Ctrl-C would leave the rest RUNNING
             for run in self.runs.values():
                 run.__exit__(kind, error, trace)
 

@@ -49,9 +49,9 @@ def table(rows: Sequence[Row], ranked_on: str) -> dict[str, Any]:
     return {"ranked_on": ranked_on, "runs": [row.to_json() for row in rows]}
 
 
-def rows_of(held: Mapping[str, Any]) -> tuple[tuple[Row, ...], str]:
+def rows_of(document: Mapping[str, Any]) -> tuple[tuple[Row, ...], str]:
     """The rows of ``table``, and what ranked them."""
-    return tuple(Row(**row) for row in held["runs"]), held["ranked_on"]
+    return tuple(Row(**row) for row in document["runs"]), document["ranked_on"]
 
 
 def best_first(rows: Sequence[Row]) -> list[Row]:
@@ -61,18 +61,10 @@ def best_first(rows: Sequence[Row]) -> list[Row]:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """The rows as a table for a spreadsheet, in the grid's order; numbers with all their digits."""
-    out, keys = io.StringIO(), list(rows[0].values)
+    text, keys = io.StringIO(), list(rows[0].values)
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics or {}))
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*keys, "ranked_by", "loss", "standard_error", "epochs", *metrics, "status", "run_id", "error"])
-    for row in rows:
-        own = row.metrics or {}
-        writer.writerow(
-            [
-                *(row.values[key] for key in keys),
-                *(row.ranked_by, row.loss, row.standard_error, row.epochs),
-                *(own.get(name) for name in metrics),
-                *(row.status, row.run_id, row.error),
-            ]
-        )
-    return out.getvalue()
+    columns = [*keys, "ranked_by", "loss", "standard_error", "epochs", *metrics, "status", "run_id", "error"]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.to_json() | dict(row.values) | dict(row.metrics or {}) for row in rows)
+    return text.getvalue()

@@ -82,8 +82,8 @@ def compare(limits: DriftConfig, run_input: RunInput) -> DriftReport:
         return DriftReport(why_not="there is no champion yet")
     number = champion.version.version
     if champion.moments is None or champion.lineage is None:
-        why = champion.fault or f"version {number} is of a release that kept no record of its rows"
-        return DriftReport(number, why_not=why, blind=True)
+        reason = champion.fault or f"version {number} is of a release that kept no record of its rows"
+        return DriftReport(number, why_not=reason, blind=True)
     known_content = champion.lineage.digests
     samples = [(p.digest in known_content, Sample(p.name, m, e)) for p, m, e in run_input.trained]
     known, new = ([s for is_known, s in samples if is_known == which] for which in (True, False))

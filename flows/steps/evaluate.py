@@ -107,9 +107,9 @@ def _validation(fitted: Fit, rows: Rows) -> dict[str, float]:
 def champion_losses(champion: Champion, run_input: RunInput, data: DataConfig) -> Float | str:
     """The champion's squared errors (N, O) on today's judged rows; or why it cannot be compared, in words."""
     rows, model = run_input.dataset.test, champion.model
-    why = _not_comparable(champion, run_input, data)
-    if why or model is None:
-        return why
+    reason = _not_comparable(champion, run_input, data)
+    if reason or model is None:
+        return reason
     return squared_errors(rows.select(rows.targets), _predict(model, run_input))
 
 
@@ -121,7 +121,7 @@ def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -
     today = split_of(data)
     if dict(version.split) != today:
         matters = "it may know today's test rows" if data.test_fraction else "the two had different training rows"
-        return f"version {version.version} was split with {_differing(version.split, today)}: {matters}"
+        return f"version {version.version} was split with {_differences(version.split, today)}: {matters}"
     if version.facts.get("saw_test_rows"):
         return f"version {version.version} may know today's test rows: {version.facts['saw_test_rows']}"
     if set(model.targets) != set(rows.targets):
@@ -154,14 +154,14 @@ def saw_test_rows(run_input: RunInput, data: DataConfig) -> str:
         return ""
     today = split_of(data)
     if dict(warm.version.split) != today:
-        return f"it started from {warm.version.ref}, which was split with {_differing(warm.version.split, today)}"
+        return f"it started from {warm.version.ref}, which was split with {_differences(warm.version.split, today)}"
     return str(warm.version.facts.get("saw_test_rows") or "")
 
 
 _KEYS = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
 
 
-def _differing(split: Mapping[str, object], today: Mapping[str, object]) -> str:
+def _differences(split: Mapping[str, object], today: Mapping[str, object]) -> str:
     """In what a version's split differs from today's, and nothing else: ``data.split_seed 0, today's with 1``."""
     if not split:
         return "what is not on record"
@@ -195,12 +195,13 @@ def _baselines(fitted: Fit, run_input: RunInput, y_NO: Float, data: DataConfig) 
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
-    best = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
-    out = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(best, run_input.dataset.test)}
+    least_squares = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
+    rows = run_input.dataset.test
+    predictions = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(least_squares, rows)}
     champion = run_input.champion
     if champion and champion.model and not _not_comparable(champion, run_input, data):
-        out["champion"] = _predict(champion.model, run_input)
-    return out
+        predictions["champion"] = _predict(champion.model, run_input)
+    return predictions
 
 
 def _predict(model: LinearModel, run_input: RunInput) -> Float:

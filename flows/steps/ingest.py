@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,9 @@ def ingest(config: Config, store: Store) -> RunInput | Unchanged:
     partitions = find(config)
     digest = source.digest(partitions)
     key = content_key(config, digest)
-    known = registry.by_content_key(store, config.model, key)
-    if known is not None:
-        return Unchanged(known, digest, len(partitions))
+    version = registry.by_content_key(store, config.model, key)
+    if version is not None:
+        return Unchanged(version, digest, len(partitions))
     return read(config, store, partitions, digest, key, walked=walks_rows(config))
 
 
@@ -74,9 +74,9 @@ def find(config: Config) -> list[Partition]:
     window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}
     if not config.engine.cache:
         return source.find(data.path, **window)
-    known = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
-    partitions = source.find(data.path, known=None if config.engine.verify else known.files, **window)
-    known.save(partitions)
+    known_files = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
+    partitions = source.find(data.path, known=None if config.engine.verify else known_files.files, **window)
+    known_files.save(partitions)
     return partitions
 
 
@@ -103,17 +103,17 @@ def read(
     """
     warm = warm_start(store, config)
     champion = current_champion(store, config.model)
-    held = ALL if walked or not config.data.test_fraction else HELD_OUT
+    rows_held = ALL if walked or not config.data.test_fraction else HELD_OUT
     dataset_read = record_dataset(
         config.data,
         partitions=partitions,
         dtype=config.train.dtype,
         folds=folds,
-        held=held,
+        held=rows_held,
         device=_record_device(config),
         cache=Path(os.path.expanduser(config.engine.cache)) if config.engine.cache else None,
         most=round(config.engine.cache_gb * 2**30),
-        **_wanted(champion),
+        **_champion_columns(champion),
     )
     records = dataset_read.record, dataset_read.validation, dataset_read.test, dataset_read.extents
     files = dataset_read.read, dataset_read.folds
@@ -131,7 +131,7 @@ def _record_device(config: Config) -> torch.device | None:
     return device if device.type == "cuda" and config.train.device != "auto" else None
 
 
-def _wanted(champion: Champion | None) -> dict[str, Any]:
+def _champion_columns(champion: Champion | None) -> dict[str, Any]:
     """The columns that the champion needs beside today's, and whether it fills their gaps."""
     if champion is None or champion.model is None:
         return {}
@@ -162,13 +162,18 @@ def starts_cold(config: Config) -> bool:
     return ref == registry.Ref(config.model, alias="champion")
 
 
+def training_config(config: Config, run_input: RunInput) -> TrainConfig:
+    """``[train]``, without a warm start where there is nothing yet to start from."""
+    return config.train if run_input.start else replace(config.train, warm_start="")
+
+
 def current_champion(store: Store, name: str) -> Champion | None:
     """The champion of a model, loaded; None where there is none."""
     version = registry.champion(store, name)
     if version is None:
         return None
     try:
-        held = registry.contents(store, version, inference=False)
-        return Champion(version, held.model, "", held.moments, held.lineage)
+        contents = registry.contents(store, version, inference=False)
+        return Champion(version, contents.model, "", contents.moments, contents.lineage)
     except UserError as e:  # a lost champion must not stop the nights that could replace it
         return Champion(version, None, str(e))

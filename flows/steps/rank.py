@@ -97,18 +97,18 @@ def ingest(models: Sequence[Member], store: Store) -> SweepInput | Unchanged:
     digest = source.digest(partitions)
     keys = tuple(content_key(config, digest) for config in configs)
     key = sweep_key(keys, by)
-    known = registry.by_sweep_key(store, configs[0].model, key)
-    if known is not None:
-        version, table = known
+    earlier = registry.by_sweep_key(store, configs[0].model, key)
+    if earlier is not None:
+        version, table = earlier
         return Unchanged(version, digest, len(partitions), table)
     folds = FOLDS if by == ranking.KFOLD else 0
     walked = any(walks_rows(config) for config in configs)
-    run_input = read(_strictest(configs), store, partitions, digest, "", walked=walked, folds=folds)
+    run_input = read(_with_narrowest_dtype(configs), store, partitions, digest, "", walked=walked, folds=folds)
     pairs = ranking.fold_pairs(enough(run_input.folds)) if folds else []
     return SweepInput(**vars(run_input), models=tuple(models), content_keys=keys, sweep_key=key, pairs=pairs)
 
 
-def _strictest(configs: Sequence[Config]) -> Config:
+def _with_narrowest_dtype(configs: Sequence[Config]) -> Config:
     """The config whose dtype holds the least: what every value must fit into."""
     return next((c for c in configs if c.train.dtype == "float32"), configs[0])
 

@@ -35,7 +35,6 @@ def register(
     fitted: Fit,
     evaluation: Evaluation,
     *,
-    store: Store,
     run: TrackedRun,
     logged: LoggedModel,
     flow_run_id: str | None,
@@ -46,6 +45,7 @@ def register(
     Args:
         tags: further ones for the version; one that is registered already gets them too.
     """
+    store = run.store
     missed = failed_limits(evaluation.metrics, config.gate)
     if missed:
         return Registered(Verdict("refused", "; ".join(missed)), None)
@@ -53,7 +53,7 @@ def register(
         twin = registry.by_content_key(store, config.model, run_input.content_key)
         if twin is not None:
             registry.mark(store, twin, tags or {})
-            return _registered_before(twin, run, store)
+            return _registered_before(twin, run)
         champion = _champion_now(config.model, run_input, store)
         verdict = _beside_the_mean(_verdict(config, run_input, evaluation, champion), evaluation.metrics)
         facts = _facts(config, run_input, fitted, evaluation) | {
@@ -84,9 +84,9 @@ def take_up(version: Version, store: Store) -> bool:
     where no newer version is there to have it. A version that the record has had is left as it is.
     """
     with store.lock(version.name):
-        now = registry.champion(store, version.name)
-        known = any(record["to"] == version.version for record in registry.history(store, version.name))
-        if known or (now.version if now else None) != version.facts.get("over"):
+        champion = registry.champion(store, version.name)
+        on_record = any(record["to"] == version.version for record in registry.history(store, version.name))
+        if on_record or (champion.version if champion else None) != version.facts.get("over"):
             return False
         if version.facts.get("decision") == "promoted":
             why = f"{version.facts.get('reason')} (taken up after its run was cut off)"
@@ -99,22 +99,22 @@ def take_up(version: Version, store: Store) -> bool:
         return True
 
 
-def _registered_before(twin: Version, run: TrackedRun, store: Store) -> Registered:
+def _registered_before(twin: Version, run: TrackedRun) -> Registered:
     """The version is there already: made by an earlier try of this run, or by one that ran at the same time."""
-    take_up(twin, store)
-    version = registry.lookup(store, twin.ref)
+    take_up(twin, run.store)
+    version = registry.lookup(run.store, twin.ref)
     if twin.run_id == run.run_id:
         return Registered(Verdict(twin.facts["decision"], twin.facts["reason"]), version)
-    why = f"version {twin.version} was registered from the same data and config in the meantime"
-    return Registered(Verdict("unchanged", why), version)
+    reason = f"version {twin.version} was registered from the same data and config in the meantime"
+    return Registered(Verdict("unchanged", reason), version)
 
 
 def _champion_now(name: str, run_input: RunInput, store: Store) -> Champion | None:
     """The champion at this moment; the one that was loaded before training, if it still is the same."""
     version = registry.champion(store, name)
-    known = run_input.champion
-    if version is None or (known is not None and known.version.version == version.version):
-        return known if version else None
+    before = run_input.champion
+    if version is None or (before is not None and before.version.version == version.version):
+        return before if version else None
     return current_champion(store, name)
 
 
@@ -123,13 +123,13 @@ def _verdict(config: Config, run_input: RunInput, evaluation: Evaluation, champi
         limits = "within the limits" if config.gate.limits() else "no limits are set"
         return Verdict("promoted", f"the first version; {limits}, judged on {evaluation.judged_on}")
     number = champion.version.version
-    seen = saw_test_rows(run_input, config.data)
-    old = (seen and f"its test rows may be known to it: {seen}") or champion_losses(champion, run_input, config.data)
-    if isinstance(old, str):
-        return Verdict("kept", f"kept version {number}, not compared: {old}; `linreg promote` decides by hand")
+    saw = saw_test_rows(run_input, config.data)
+    losses = f"its test rows may be known to it: {saw}" if saw else champion_losses(champion, run_input, config.data)
+    if isinstance(losses, str):
+        return Verdict("kept", f"kept version {number}, not compared: {losses}; `linreg promote` decides by hand")
     return against_champion(
         evaluation.losses_NO,
-        old,
+        losses,
         targets=run_input.moments.targets,
         version=number,
         margin=config.gate.margin,

@@ -11,10 +11,10 @@ from linreg.files.partitions import Partition
 from linreg.ingest.dataset import Dataset
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from linreg.moments.training_record import Record
+from linreg.moments.training_record import TrainingRecord
 from linreg.rows import split
 
 
@@ -66,7 +66,7 @@ class RunInput:
     digest: str
     content_key: str
     dataset: Dataset
-    record: Record
+    record: TrainingRecord
     validation: Moments | None
     test: MomentsWithGaps
     extents: tuple[Ranges, ...]
@@ -88,11 +88,9 @@ class RunInput:
     @property
     def trained(self) -> list[tuple[Partition, Moments, Ranges]]:
         """The partitions that have training rows: the record of these, and the range of all rows."""
-        counts = (count[split.TRAIN] for count in self.dataset.counts)
-        some = [
-            pair for pair, n in zip(zip(self.dataset.partitions, self.extents, strict=True), counts, strict=True) if n
-        ]
-        return [(p, m, e) for (p, e), m in zip(some, self.record.partitions, strict=True)]
+        files = zip(self.dataset.partitions, self.extents, self.dataset.counts, strict=True)
+        with_rows = [(partition, ranges) for partition, ranges, count in files if count[split.TRAIN]]
+        return [(p, m, e) for (p, e), m in zip(with_rows, self.record.partitions, strict=True)]
 
     @property
     def facts(self) -> dict[str, Any]:

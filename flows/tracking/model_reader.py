@@ -14,7 +14,7 @@ from linreg.errors import UserError
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """What a model directory holds.
+    """What a model directory holds, or shall hold.
 
     Args:
         model: the parameters.
@@ -42,10 +42,10 @@ class Contents:
     """
 
     model: LinearModel
-    moments: Moments | None
-    inference: Inference | None
-    test: MomentsWithGaps | None
-    lineage: Lineage | None
+    moments: Moments | None = None
+    inference: Inference | None = None
+    test: MomentsWithGaps | None = None
+    lineage: Lineage | None = None
 
 
 def read(folder: Path, *, manifest: str | None = None) -> LinearModel:

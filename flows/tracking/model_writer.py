@@ -12,7 +12,6 @@
                                  left out where float32 cannot hold the columns (linreg.evaluation.float32_export)
     manifest.json                SHA-256 of the files that are run or loaded
 
-Written by hand, not by ``log_model``: the two flavors want different signatures, and each alone would write its own.
 ``flows.tracking.model_reader`` reads it. MLflow loads both flavors with pickles refused
 (MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false); the one thing in that format is the tensor-only example that torch.export
 puts into the pt2 by itself.
@@ -32,14 +31,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from flows.tracking.model_reader import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, sha256
+from flows.tracking import model_reader
+from flows.tracking.model_reader import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, Contents
 from flows.tracking.stores.mlflow_internals import CODE_LOADER
 from linreg.evaluation import float32_export
-from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
-from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
-from linreg.moments.moments import Moments
 
 EXAMPLE = "input_example.json"
 SERVING_EXAMPLE = "serving_input_example.json"
@@ -63,44 +59,35 @@ class LoggedModel:
 
 
 def write(
-    model: LinearModel,
+    contents: Contents,
     folder: Path,
     *,
     example_NF: npt.ArrayLike,
     metadata: Mapping[str, Any],
     identity: Mapping[str, Any] | None = None,
-    moments: Moments | None = None,
-    inference: Inference | None = None,
-    test: MomentsWithGaps | None = None,
-    lineage: Lineage | None = None,
 ) -> str:
     """Write the directory; about 2 s of CPU, nearly all of it torch importing its exporter.
 
     Args:
-        model: what is written.
+        contents: what is written; the record of the training rows tells whether float32 can hold them.
         folder: made here; must not exist yet.
         example_NF: rows of features, of which the first few show how to call the model.
         metadata: put into ``MLmodel``.
         identity: further fields of MLflow's ``Model``: ``model_id``, ``run_id`` and the like.
-        moments: the record of the training rows; it tells whether float32 can hold them.
-        inference: what they say about the parameters.
-        test: the record of the rows that judged it.
-        lineage: the files that it learned from.
 
     Returns:
         the SHA-256 of the manifest.
     """
+    model, moments = contents.model, contents.moments
     program = moments is None or float32_export.is_exportable(moments)
     for path in (WEIGHTS, *([PROGRAM] if program else [])):
         (folder / path).parent.mkdir(parents=True, exist_ok=False)
-    model.save(folder / WEIGHTS)
-    if moments is not None:
-        moments.save(folder / MOMENTS)
-    if test is not None:
-        test.save(folder / TEST)
-    for path, record in ((INFERENCE, inference), (LINEAGE, lineage)):
+    for path, record in ((WEIGHTS, model), (MOMENTS, moments), (TEST, contents.test)):
         if record is not None:
-            (folder / path).write_text(json.dumps(record.to_json(), indent=1, allow_nan=False))
+            record.save(folder / path)
+    for path, document in ((INFERENCE, contents.inference), (LINEAGE, contents.lineage)):
+        if document is not None:
+            (folder / path).write_text(json.dumps(document.to_json(), indent=1, allow_nan=False))
     if program:
         _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
@@ -179,9 +166,9 @@ def _readme(model: LinearModel, split: Mapping[str, Any], *, program: bool) -> s
 
 def _write_manifest(folder: Path) -> str:
     kept = [name for name in (PROGRAM, MOMENTS, INFERENCE, TEST, LINEAGE) if (folder / name).is_file()]
-    digests = {name: sha256(folder / name) for name in (WEIGHTS, CODE, *kept)}
+    digests = {name: model_reader.sha256(folder / name) for name in (WEIGHTS, CODE, *kept)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1))
-    return sha256(folder / MANIFEST) or ""
+    return model_reader.sha256(folder / MANIFEST) or ""
 
 
 def _write_mlmodel(model: LinearModel, folder: Path, metadata: Mapping[str, Any], identity: Mapping[str, Any]) -> None:

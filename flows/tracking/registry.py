@@ -85,7 +85,7 @@ def register(
         if known is not None:
             return known
         _ensure_model(store, name)
-        made = store.client.create_model_version(
+        entry = store.client.create_model_version(
             name,
             logged_model.uri,
             run_id,
@@ -93,7 +93,7 @@ def register(
             model_id=logged_model.model_id,
             description=cut(str(facts.get("reason") or "")),
         )
-        return _first(store, name, content_key, int(made.version))
+        return _first(store, name, content_key, int(entry.version))
 
 
 def set_alias(store: Store, name: str, version: int, alias: str) -> None:
@@ -156,12 +156,11 @@ def _tags(content_key: str, facts: Mapping[str, Any]) -> dict[str, str]:
     return {k: cut(str(v)) for k, v in plain.items() if v is not None} | packed(facts)
 
 
-def _first(store: Store, name: str, content_key: str, made: int) -> Version:
-    """The version just made, unless another machine, out of reach of our lock, was quicker with the same content."""
-    first = by_content_key(store, name, content_key)
-    if first is None or first.version == made:
-        return lookup(store, f"{name}/{made}") if first is None else first
-    store.client.delete_model_version(name, str(made))
+def _first(store: Store, name: str, content_key: str, number: int) -> Version:
+    """The version just registered, unless another machine, out of reach of our lock, was quicker with its content."""
+    first = by_content_key(store, name, content_key) or lookup(store, f"{name}/{number}")
+    if first.version != number:
+        store.client.delete_model_version(name, str(number))
     return first
 
 

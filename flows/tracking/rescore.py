@@ -17,7 +17,7 @@ from flows.tracking.registry import Version
 from flows.tracking.stores.store import Store
 from linreg.errors import UserError
 from linreg.evaluation.rescore import Scores, mismatch, scores
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 
 _SPLIT = {"fraction": "test_fraction", "seed": "split_seed", "key": "key", "validation": "validation_fraction"}
 

@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,17 +27,13 @@ from mlflow.entities import (
 )
 
 from flows import interrupts
+from flows.tracking.model_reader import Contents
 from flows.tracking.model_writer import LoggedModel, write
 from flows.tracking.names import MAX_PARAM, NOTE_TAG, PARENT_TAG, cut, escaped, originals, plain, shortened
 from flows.tracking.origin import origin
 from flows.tracking.stores.server import answering
 from flows.tracking.stores.store import Store
 from linreg.errors import ServerAway
-from linreg.least_squares.results import Inference
-from linreg.model import LinearModel
-from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
-from linreg.moments.moments import Moments
 
 METRICS_A_CALL = 1000
 PARAMS_A_CALL = 100
@@ -71,7 +67,7 @@ class TrackedRun:
         experiment: str,
         name: str,
         tags: Mapping[str, object],
-        parent: "TrackedRun | str | None" = None,
+        parent: "TrackedRun | None" = None,
     ) -> Self:
         """Begin a run.
 
@@ -80,12 +76,12 @@ class TrackedRun:
             experiment: the experiment's name; made if there is none.
             name: the run's name in the UI.
             tags: further tags, as text.
-            parent: the run that this one is nested in, or its id.
+            parent: the run that this one is nested in.
         """
         experiment_id = store.experiment(experiment)
         own = {k: cut(plain(v)) for k, v in tags.items()} | origin(name)
         if parent is not None:
-            own[PARENT_TAG] = parent if isinstance(parent, str) else parent.run_id
+            own[PARENT_TAG] = parent.run_id
         run: Any = None
         try:
             with answering(store.uri):
@@ -99,8 +95,7 @@ class TrackedRun:
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Add or replace tags; a value over 5000 characters is cut, and ends in an ellipsis."""
         pairs = [RunTag(k, cut(plain(v))) for k, v in tags.items()]
-        for portion in _portions(pairs, PARAMS_A_CALL):
-            self._batch(tags=portion)
+        self._log("tags", pairs, PARAMS_A_CALL)
 
     def set_decision(self, decision: str, reason: str) -> None:
         """Tag the run with what was decided and why; both are the description, too, that MLflow's UI shows first."""
@@ -115,8 +110,7 @@ class TrackedRun:
                 self.log_text(f"params/{escaped(name).replace('/', '_')}.txt", text)
         params = {escaped(n): t if len(t) <= MAX_PARAM else shortened(t) for n, t in texts.items()}
         self._params |= params
-        for portion in _portions([Param(k, v) for k, v in params.items()], PARAMS_A_CALL):
-            self._batch(params=portion)
+        self._log("params", [Param(k, v) for k, v in params.items()], PARAMS_A_CALL)
         self.set_tags(originals(flat))
 
     def log_history(self, history: Mapping[str, Sequence[float]]) -> None:
@@ -129,8 +123,7 @@ class TrackedRun:
             for name, values in history.items()
             for step, value in enumerate(values)
         ]
-        for portion in _portions(points, METRICS_A_CALL):
-            self._batch(metrics=portion)
+        self._log("metrics", points, METRICS_A_CALL)
         self._last_step |= {name: len(values) - 1 for name, values in history.items()}
         self.set_tags(originals(history))
 
@@ -147,8 +140,7 @@ class TrackedRun:
             for n, v in metrics.items()
             for step in [self._last_step.get(n, 0)]
         ]
-        for portion in _portions(points, METRICS_A_CALL):
-            self._batch(metrics=portion)
+        self._log("metrics", points, METRICS_A_CALL)
         self.set_tags(originals(metrics))
 
     def log_dataset(self, name: str, source: str, digest: str, rows: int, columns: Sequence[str]) -> None:
@@ -171,17 +163,12 @@ class TrackedRun:
 
     def log_model(
         self,
-        model: LinearModel,
+        contents: Contents,
         *,
         example_NF: npt.ArrayLike,
         metadata: Mapping[str, Any] | None = None,
-        moments: Moments | None = None,
-        inference: Inference | None = None,
-        test: MomentsWithGaps | None = None,
-        lineage: Lineage | None = None,
     ) -> LoggedModel:
         """Keep the model, as the directory that ``model_writer`` describes; registering is a separate step."""
-        kept: dict[str, Any] = {"moments": moments, "inference": inference, "test": test, "lineage": lineage}
         client = self.store.client
         with answering(self.store.uri):
             entry = client.create_logged_model(
@@ -195,8 +182,7 @@ class TrackedRun:
             }
             with tempfile.TemporaryDirectory(prefix="linreg-model-") as scratch:
                 folder = Path(scratch) / "model"
-                description: dict[str, Any] = {"metadata": metadata or {}, "identity": identity}
-                manifest = write(model, folder, example_NF=example_NF, **description, **kept)
+                manifest = write(contents, folder, example_NF=example_NF, metadata=metadata or {}, identity=identity)
                 client.log_model_artifacts(entry.model_id, str(folder))
             client.log_outputs(self.run_id, [LoggedModelOutput(entry.model_id, step=0)])
             client.finalize_logged_model(entry.model_id, LoggedModelStatus.READY)
@@ -211,10 +197,6 @@ class TrackedRun:
         self.set_tags({"error": line})
         self._end("FAILED")
 
-    def kill(self) -> None:
-        """End the run as KILLED: the user stopped it."""
-        self._end("KILLED")
-
     def __enter__(self) -> Self:
         return self
 
@@ -225,23 +207,22 @@ class TrackedRun:
             self.finish()
             return
         with contextlib.suppress(ServerAway):  # the error on its way out is the one to be told about
-            if isinstance(error, Exception) and not interrupts.asked():
+            if isinstance(error, Exception) and not interrupts.stop_requested():
                 self.fail(str(error) or type(error).__name__)
             else:
-                self.kill()
+                self._end("KILLED")  # the user stopped it
 
     def _end(self, status: str) -> None:
         with answering(self.store.uri):
             self.store.client.set_terminated(self.run_id, status)
         self.ended = True
 
-    def _batch(self, **entities: Any) -> None:
-        with answering(self.store.uri):
-            self.store.client.log_batch(self.run_id, synchronous=True, **entities)
-
-
-def _portions(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
+    def _log(self, kind: str, entities: Sequence[Any], most: int) -> None:
+        """Log entities of one kind, at most so many a call."""
+        for i in range(0, len(entities), most):
+            portion: dict[str, Any] = {kind: entities[i : i + most]}
+            with answering(self.store.uri):
+                self.store.client.log_batch(self.run_id, synchronous=True, **portion)
 
 
 def _finite(name: str, value: float) -> float:

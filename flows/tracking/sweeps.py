@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from flows.tracking.stores.server import answering, is_outage
 from flows.tracking.stores.store import Store
 from flows.tracking.version import Version, version_of
-from flows.tracking.versions import name_query, search
+from flows.tracking.versions import tagged
 
 TABLE = "sweep.json"
 _TAG = "sweep_"
@@ -31,9 +31,7 @@ def by_sweep_key(store: Store, name: str, key: str) -> tuple[Version, dict[str, 
     """The version that came of the same sweep, and the sweep's table; none where one of them is gone, or never was."""
     tag = f"{_TAG}{key}"
     with answering(store.uri):
-        matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{tag} LIKE '%'"])))
-        same = [v for v in matching if v.name == name and tag in v.tags]
-        for version in sorted(same, key=lambda v: int(v.version)):
+        for version in tagged(store, name, tag, "LIKE '%'"):
             table = _table(store, version.tags[tag])
             if table is not None:
                 return version_of(store.client.get_model_version(name, str(version.version))), table

@@ -38,7 +38,7 @@ class Version:
     Args:
         name: of the registered model.
         version: its number.
-        aliases: that point at it; empty in a result of ``by_content_key``.
+        aliases: that point at it.
         created: ISO 8601, UTC.
         run_id: the MLflow run that trained it.
         flow_run_id: the Prefect flow run.

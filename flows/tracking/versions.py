@@ -1,21 +1,20 @@
 """Registered versions: what a REF means, what is known of a version, and its model.
 
-MLflow's search returns neither aliases nor metrics, so everything that a look-up tells was put into the version's tags
-when it was registered, and a look-up is one or two calls. Nothing here changes the registry.
+A look-up is one or two calls of the store. Nothing here changes the registry.
 """
 
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from flows.tracking.stores.mlflow_internals import reach_hdfs
 from flows.tracking.stores.server import answering, is_outage
-from flows.tracking.stores.store import Store, open_store
+from flows.tracking.stores.store import Store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
 from linreg.errors import UserError, nearest
 
@@ -28,24 +27,18 @@ T = TypeVar("T")
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-@overload
-def lookup(store: Store, ref: str, /) -> Version: ...
-@overload
-def lookup(ref: str, /, *, store: Store | None = None) -> Version: ...
-def lookup(first: Store | str, second: str | None = None, /, *, store: Store | None = None) -> Version:
-    """The version that a REF names: ``lookup(store, REF)``; or ``lookup(REF)``, which opens this folder's own store.
+def lookup(store: Store, ref: str) -> Version:
+    """The version that a REF names.
 
     Raises:
-        UserError: unknown name, version or alias, with the nearest that is known; no store.
+        UserError: unknown name, version or alias, with the nearest that is known.
         ServerAway: the tracking server does not answer.
     """
-    ref = first if isinstance(first, str) else second or ""
-    wanted = parse_ref(ref)
-    opened = store or (open_store(create=False) if isinstance(first, str) else first)
-    with answering(opened.uri):
-        version = find(opened, wanted)
+    parsed = parse_ref(ref)
+    with answering(store.uri):
+        version = find(store, parsed)
         if version is None:
-            raise _unknown(opened, wanted)
+            raise _unknown(store, parsed)
     return version
 
 
@@ -85,12 +78,8 @@ def versions(store: Store, name: str | None = None) -> list[Version]:
 def by_content_key(store: Store, name: str, key: str) -> Version | None:
     """The version of that model made from the same content (the first, should there be two); none if there is none."""
     with answering(store.uri):
-        matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{KEY_TAG} = '{key}'"])))
-        same = [v for v in matching if v.name == name and v.tags.get(KEY_TAG) == key]
-        if not same:
-            return None
-        first = min(int(v.version) for v in same)
-        return version_of(store.client.get_model_version(name, str(first)))
+        matching = tagged(store, name, KEY_TAG, f"= '{key}'")
+        return find(store, Ref(name, version=int(matching[0].version))) if matching else None
 
 
 def load(store: Store, version: Version) -> "LinearModel":
@@ -160,6 +149,12 @@ def registered_model(store: Store, name: str) -> RegisteredModel:
 def search(store: Store, query: str) -> list[ModelVersion]:
     """Every version that matches; without aliases."""
     return pages(lambda token: store.client.search_model_versions(query, max_results=10_000, page_token=token))
+
+
+def tagged(store: Store, name: str, tag: str, comparison: str) -> list[ModelVersion]:
+    """The versions of a model whose tag is as MLflow's ``comparison`` says, oldest first; without aliases."""
+    matching = search(store, " AND ".join(filter(None, [name_query(name), f"tags.{tag} {comparison}"])))
+    return sorted((v for v in matching if v.name == name), key=lambda v: int(v.version))
 
 
 def name_query(name: str | None) -> str:

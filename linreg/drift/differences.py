@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from linreg.drift.findings import LARGEST
 from linreg.drift.random_effects import GroupEffects
+from linreg.metrics import Float
 from linreg.sampling import FEWEST_PARTITIONS
-
-Float = npt.NDArray[np.float64]
 
 FEWEST_TELLING = FEWEST_PARTITIONS // 2  # of the known ones, for what small or constant partitions do not tell
 
@@ -35,10 +34,6 @@ class Shifts(NamedTuple):
     was_nM: Float
     now_nM: Float
     grouped_nM: npt.NDArray[np.bool_]
-
-    def part(self, quantities: slice) -> "Shifts":
-        """Of some of the quantities."""
-        return self.map(lambda x: x[:, quantities])
 
     def map(self, change: Callable[[Any], Any]) -> "Shifts":
         """The same change to each array."""

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.config import MEASURES
 from linreg.drift.column_stats import Scope
@@ -25,11 +24,8 @@ from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
 from linreg.model import LinearModel
-from linreg.moments.merge import merge_alike
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 from linreg.moments.ranges import Ranges
-
-Float = npt.NDArray[np.float64]
 
 Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
 
@@ -82,7 +78,8 @@ def drift(
         notes += ("everything: the champion learned from fewer than 2 rows",) * too_few
         return Drift(dict.fromkeys(MEASURES, ()), len(new), len(known), notes)
     origin_S = reference.moments.mean_P[_indices(reference, names)]
-    comparison = _compare(reference, new, known, Scope(names, origin_S, model))
+    new_records, known_records = ([s.moments for s in part] for part in (new, known))
+    comparison = Comparison.of(reference.moments, new_records, known_records, Scope(names, origin_S, model))
     ranges, range_notes = _range(comparison, reference, new)
     findings = {**_in_standard_errors(comparison, new), "range": ranges}
     return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + range_notes)
@@ -96,14 +93,14 @@ def _comparable(
     added = sorted({name for s in others for name in s.columns} - set(reference.columns))
     notes = [f"{name}: the champion did not learn from it" for name in added]
     notes += [f"{name}: not among the columns of today" for name in reference.columns if name not in shared]
-    reason = _no_residuals(reference, shared, model) if model else ""
+    reason = _why_no_residuals(reference, shared, model) if model else ""
     if reason:
         notes.append(f"the champion's residuals: {reason}")
     names = tuple(name for name in reference.columns if name in shared)
-    return names, _of_targets(model, shared) if model and not reason else None, tuple(notes)
+    return names, _with_targets(model, shared) if model and not reason else None, tuple(notes)
 
 
-def _no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> str:
+def _why_no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> str:
     missing = [name for name in model.features if name not in shared]
     if missing:
         return f"it needs {', '.join(missing)}"
@@ -113,18 +110,11 @@ def _no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> st
     return "it has as many parameters as it learned from rows" if few else ""
 
 
-def _of_targets(model: LinearModel, shared: set[str]) -> LinearModel:
+def _with_targets(model: LinearModel, shared: set[str]) -> LinearModel:
     """The model of those of its targets that are there."""
     o = [i for i, name in enumerate(model.targets) if name in shared]
     targets = tuple(model.targets[i] for i in o)
     return replace(model, weight_OF=model.weight_OF[o], bias_O=model.bias_O[o], targets=targets)
-
-
-def _compare(reference: Sample, new: Sequence[Sample], known: Sequence[Sample], scope: Scope) -> Comparison:
-    records = [s.moments for s in new]
-    alike = len({(r.features, r.targets) for r in records}) == 1
-    all_new = merge_alike(records) if len(records) > 1 and alike else None
-    return Comparison.of(reference.moments, records, all_new, [s.moments for s in known], scope)
 
 
 def _in_standard_errors(comparison: Comparison, new: Sequence[Sample]) -> dict[str, tuple[Finding, ...]]:
@@ -133,16 +123,10 @@ def _in_standard_errors(comparison: Comparison, new: Sequence[Sample]) -> dict[s
     columns, targets = ([(name,) for name in part] for part in (scope.columns, scope.targets))
     correlation_shifts, worst_pairs = worst_of(correlations(comparison), scope)
     out = {"correlation": _findings("correlation", correlation_shifts, worst_pairs, new)}
-    for of_columns, of_residuals, measured in (
-        ("mean", "bias", means(comparison)),
-        ("spread", "error", spreads(comparison)),
-    ):
-        s = len(columns)
-        for measure, shifts, names in (
-            (of_columns, measured.part(slice(s)), columns),
-            (of_residuals, measured.part(slice(s, None)), targets),
-        ):
-            out[measure] = _findings(measure, shifts, [names] * len(shifts.value_nM), new)
+    for measures, shifts in ((("mean", "bias"), means(comparison)), (("spread", "error"), spreads(comparison))):
+        halves = shifts.map(lambda x: x[:, : len(columns)]), shifts.map(lambda x: x[:, len(columns) :])
+        for measure, half, names in zip(measures, halves, (columns, targets), strict=True):
+            out[measure] = _findings(measure, half, [names] * len(half.value_nM), new)
     return out
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Float = npt.NDArray[np.float64]
+from linreg.metrics import Float
 
 ROUNDS = 4  # with plain weights first; from the third on nothing moves by a tenth
 _BLOCK = 2**17  # numbers that are worked on at once

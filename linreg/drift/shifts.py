@@ -33,10 +33,9 @@ import numpy.typing as npt
 from linreg.drift.column_stats import Scope, Stats, largest_z
 from linreg.drift.differences import Differences, Shifts, choose_unit, compare_groups, enough_groups, safe_ratio
 from linreg.drift.random_effects import estimate
-from linreg.moments.moments import Moments
+from linreg.moments.merge import merge_moments
+from linreg.moments.moments import Float, Moments
 from linreg.sampling import FEWEST_PARTITIONS
-
-Float = npt.NDArray[np.float64]
 
 SMALL = 0.1  # the share of known partitions whose rows may be too few for the largest correlations
 
@@ -59,16 +58,10 @@ class Comparison:
     files: int
 
     @classmethod
-    def of(
-        cls,
-        reference: Moments,
-        new: Sequence[Moments],
-        all_new: Moments | None,
-        known: Sequence[Moments],
-        scope: Scope,
-    ) -> "Comparison":
-        """Of records that have rows; ``all_new`` is that of all new ones."""
-        first = [*new, all_new] if all_new else [*new]
+    def of(cls, reference: Moments, new: Sequence[Moments], known: Sequence[Moments], scope: Scope) -> "Comparison":
+        """Of records that have rows; those of new ones are merged where they are of the same columns."""
+        alike = len({(r.features, r.targets) for r in new}) == 1
+        first = [*new, merge_moments(new)] if len(new) > 1 and alike else [*new]
         stats = Stats.of([*first, *known], scope)
         n = len(first)
         return cls(scope, Stats.of([reference], scope), stats[:n], stats[n:], len(new))

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from linreg.config import GateConfig
-from linreg.evaluation.paired_test import Float, LossReduction, loss_reduction
+from linreg.evaluation.paired_test import LossReduction, loss_reduction
+from linreg.metrics import Float
 
 PLAINLY = 1e-6  # a smaller relative gain is rounding, and no gain
 MOST_TARGETS = 6  # that a reason tells one by one; of more, the best and the worst

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from linreg.metrics import Float
 from linreg.sampling import FEWEST_PARTITIONS, quantile
-
-Float = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 

@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.rows.rows import Rows, TableBlock, columns
 from linreg.threads import in_threads
-
-Float = npt.NDArray[np.float64]
-
 
 _BLOCK = 32_768  # rows whose column, in float64, stays in the cache
 
@@ -22,7 +20,7 @@ _FEW = 1 << 23  # values of a few milliseconds: threads would spend as long wait
 
 def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
     """The predictions of a batch of the model's features, in its order: float64 of shape (O, N); null is missing."""
-    return _predicted(model, [values(column) for column in batch.columns], len(batch))
+    return _predict_columns(model, [values(column) for column in batch.columns], len(batch))
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:
@@ -47,14 +45,14 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
     def put(placed: tuple[int, TableBlock]) -> None:
         start, piece = placed
         x_Fn = list(columns(*piece, model.features))
-        y_NO[start : start + len(x_Fn[0])] = _predicted(model, x_Fn, len(x_Fn[0])).T
+        y_NO[start : start + len(x_Fn[0])] = _predict_columns(model, x_Fn, len(x_Fn[0])).T
 
     few = len(rows) * len(model.features) <= _FEW
     in_threads(put, rows.placed_blocks(), threads=1 if few else 0)
     return y_NO
 
 
-def _predicted(model: LinearModel, x_FN: Sequence[npt.NDArray[Any]], count: int) -> Float:
+def _predict_columns(model: LinearModel, x_FN: Sequence[npt.NDArray[Any]], count: int) -> Float:
     """The same from columns, NaN where a value is missing; float64 of shape (O, N)."""
     y_ON = np.repeat(model.bias_O[:, None], count, axis=1)
     if model.fill_F is not None:
@@ -81,5 +79,5 @@ def values(column: pa.Array) -> npt.NDArray[np.generic]:
     """The numbers as they are, without a copy where Arrow holds them that way; a null is NaN."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.float64())
-    found: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
-    return found
+    numbers: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
+    return numbers

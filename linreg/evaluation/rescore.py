@@ -7,18 +7,16 @@ none is subtracted. The mean absolute error is in no such record.
 Shapes: F features of the model, O targets.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from linreg.errors import listed
 from linreg.metrics import Float, mean_r2, r2_of
 from linreg.model import LinearModel
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.subset import subset
-
-_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,10 @@ def scores(model: LinearModel, test: MomentsWithGaps) -> Scores:
 def mismatch(model: LinearModel, test: MomentsWithGaps) -> str:
     """Why a model cannot be judged on a record's rows, in words; empty where it can."""
     if set(model.targets) != set(test.moments.targets):
-        return f"it predicts {_names(model.targets)}, and the rows hold {_names(test.moments.targets)}"
+        return f"it predicts {listed(model.targets)}, and the rows hold {listed(test.moments.targets)}"
     missing = [f for f in model.features if f not in test.features]
     if missing:
-        return f"it needs the columns {_names(missing)}, which are not in the record of the rows"
+        return f"it needs the columns {listed(missing)}, which are not in the record of the rows"
     if model.fill_F is None and set(test.gaps) & set(model.features):
         return "it takes no missing values, and the rows have some"
     return ""
@@ -83,8 +81,3 @@ def _filled(model: LinearModel, test: MomentsWithGaps) -> Moments:
         fills = dict(zip(model.features, model.fill_F, strict=True))
         fill_F = np.array([fills.get(name, default) for name, default in zip(test.features, fill_F, strict=True)])
     return test.filled(fill_F)
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from linreg.errors import UserError
-from linreg.evaluation.predict import Float, predict, values
-from linreg.evaluation.unscorable import may_be_unscorable, refuse
+from linreg.evaluation.predict import predict, values
+from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.stream import Stream
 from linreg.files.writer import check_output, open_writer
 from linreg.least_squares.inference import HalfWidths
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.threads import one_thread, read_ahead, write_behind
 
@@ -63,43 +64,43 @@ def score(
     """
     check_output(output)
     streams = stream.find(path, model.features)
-    _check_apart(path, streams, output)
+    _check_outside(path, streams, output)
     features = stream.common_schema(streams)
-    schema = _written(model, features, half_widths)
-    advance = watch(_total(streams))
+    schema = _output_schema(model, features, half_widths)
+    advance = watch(_count_rows(streams))
     rows = 0
-    scored = _scored(model, streams, half_widths)
+    scored = _score_batches(model, streams, half_widths)
     with open_writer(output, schema) as write, write_behind(write) as hand_over, one_thread(), closing(scored):
-        for one, batch, added in scored:
-            read = stream.fitted(one, batch, features).columns
+        for source, batch, added in scored:
+            read = stream.fitted(source, batch, features).columns
             hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
             advance(len(batch))
             rows += len(batch)
     return rows
 
 
-def _check_apart(path: str, streams: Sequence[Stream], output: Path) -> None:
+def _check_outside(path: str, streams: Sequence[Stream], output: Path) -> None:
     """Refuse an output that the next run would take for rows; a single file may be replaced by what is made of it."""
     place = Path(os.path.realpath(output))
     inside = Path(path).is_dir() and place.is_relative_to(os.path.realpath(path))
-    among = any(place == Path(os.path.realpath(one.file.path)) for one in streams) and str(path) != str(output)
+    among = any(place == Path(os.path.realpath(s.file.path)) for s in streams) and str(path) != str(output)
     if inside or (among and len(streams) > 1):
         what = f"output {output} lies among the files of {path}"
         raise UserError(f"{what}, so that the next run would score it too: write it elsewhere")
 
 
-def _scored(
+def _score_batches(
     model: LinearModel, streams: Sequence[Stream], half_widths: HalfWidths | None
 ) -> Generator[tuple[Stream, pa.RecordBatch, list[pa.Array]], None, None]:
     """Each batch of each file, read ahead, and its new columns; a value that cannot be scored is refused."""
-    missing = _missing(model, half_widths)
-    for one in streams:
-        with read_ahead(one.batches(model.features, threads=0)) as coming:
+    missing = _missing_remedy(model, half_widths)
+    for source in streams:
+        with read_ahead(source.batches(model.features, threads=0)) as coming:
             for batch in coming:
                 y_ON = predict(model, batch)
                 if may_be_unscorable(batch, y_ON, gaps=missing is None):
-                    refuse(one, batch, missing=missing)
-                yield one, batch, _columns(y_ON, batch, half_widths)
+                    refuse(source, batch, missing=missing)
+                yield source, batch, _columns(y_ON, batch, half_widths)
 
 
 def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
@@ -115,17 +116,17 @@ def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None)
     ]
 
 
-def _missing(model: LinearModel, half_widths: HalfWidths | None) -> str | None:
+def _missing_remedy(model: LinearModel, half_widths: HalfWidths | None) -> str | None:
     """What to do about a missing value; None where the model fills it."""
     if model.fill_F is None:
         return 'fill it, or leave the row out (a model trained with data.missing = "mean" fills it)'
     return None if half_widths is None else "an interval needs all of a row's values: fill it, or ask for none"
 
 
-def _written(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | None) -> pa.Schema:
+def _output_schema(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | None) -> pa.Schema:
     """What the output holds; what cannot be missing is declared so, which saves a quarter of writing Parquet."""
     kinds = ("predicted",) if half_widths is None else ("predicted", "low", "high")
-    gaps = _missing(model, half_widths) is None
+    gaps = _missing_remedy(model, half_widths) is None
     added = [f"{kind}_{target}" for target in model.targets for kind in kinds]
     twice = [name for name in added if name in features.names]
     if twice:
@@ -137,6 +138,6 @@ def _written(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | 
     return pa.schema([*read, *(pa.field(name, pa.float64(), nullable=False) for name in added)])
 
 
-def _total(streams: Sequence[Stream]) -> int | None:
+def _count_rows(streams: Sequence[Stream]) -> int | None:
     known = [s.rows for s in streams if s.rows is not None]
     return sum(known) if len(known) == len(streams) else None

@@ -28,9 +28,9 @@ from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
 from linreg.ingest import checks
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
-from linreg.moments import from_rows as leaves
-from linreg.moments.missing import MomentsWithGaps
-from linreg.moments.moments import merge
+from linreg.moments import from_rows
+from linreg.moments.merge import merge_gapped
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
@@ -181,7 +181,7 @@ def _method(file: _File, role: int, start: int, table: pa.Table) -> str:
         mask = _roles(file, start, len(table), file.keys_of(table)) == role
         return file.numbers(table), row_numbers(mask) if mask.any() else None
 
-    return leaves.way_of(file.reading.header, file.stream.about_rows, first)
+    return from_rows.choose_method(file.reading.header, file.stream.about_rows, first)
 
 
 def _part(
@@ -190,13 +190,13 @@ def _part(
     """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
     kept = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
     merged = {
-        group: _merged(methods[group], records)
+        group: merge_gapped(records)
         for group in methods
         if (records := [leaf.records[group] for leaf in kept if group in leaf.records])
     }
-    poor = [group for group, record in merged.items() if not leaves.holds(methods[group], record.moments)]
+    poor = [group for group, record in merged.items() if not from_rows.is_accurate(methods[group], record.moments)]
     if poor:
-        better = {**methods, **dict.fromkeys(poor, leaves.FACTOR)}
+        better = {**methods, **dict.fromkeys(poor, from_rows.FACTOR)}
         return _part(file, better, _blocks(file.stream, threads), threads)
     incomplete = set().union(*(leaf.incomplete for leaf in kept))
     return PartitionRows(
@@ -232,16 +232,10 @@ def _record(reading: Reading, method: str, table: pa.Table, mask: Mask) -> Momen
     """The record of some rows of a block, gaps still open."""
     header, rows = reading.header, row_numbers(mask)
     if reading.config.missing != "mean" or not _has_gaps(table, header.features):
-        return MomentsWithGaps(leaves.leaf(header, method, (table, rows)), (), 0)
+        return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
     values = block(table, rows, (*header.features, *header.targets))
     return MomentsWithGaps.of([values], header.features, header.targets, weights=weights)
-
-
-def _merged(method: str, records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:
-    if any(record.gaps for record in records):
-        return merge(records)
-    return MomentsWithGaps(leaves.merged(method, [record.moments for record in records]), (), 0)
 
 
 def _has_gaps(table: pa.Table, names: Sequence[str]) -> bool:

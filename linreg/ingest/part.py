@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.files.partitions import Partition
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
 from linreg.rows import split
 from linreg.rows.rows import RowNumbers

@@ -25,12 +25,12 @@ from linreg.ingest.cache_file import Records
 from linreg.ingest.checks import extras
 from linreg.ingest.dataset import Dataset, assemble, rows_of, sorted_by_name
 from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from linreg.moments.training_record import Record, gapped_by, joined
+from linreg.moments.training_record import TrainingRecord, merge_partitions, record_partition
 from linreg.rows import split
 from linreg.threads import cores, in_threads, one_thread
 
@@ -50,7 +50,7 @@ class RecordedDataset:
     """
 
     dataset: Dataset
-    record: Record
+    record: TrainingRecord
     validation: Moments | None
     test: MomentsWithGaps
     extents: tuple[Ranges, ...]
@@ -116,7 +116,7 @@ def _read(
 def _on_device(partition: Partition, *, reading: Reading, device: torch.device, **options: Any) -> PartitionRows:
     """One file of which a device makes the records."""
     part = read_partition(partition, replace(reading, held=ALL, recorded=False), **options)
-    records = {r: gapped_by(rows_of(reading.config, [part], r), device) for r in ALL if part.counts[r]}
+    records = {r: record_partition(rows_of(reading.config, [part], r), device) for r in ALL if part.counts[r]}
     kept = among(part.role, reading.held)
     return replace(part, records=records, table=picked(part.table, kept), role=part.role[kept])
 
@@ -129,8 +129,8 @@ def _merged(
     parts = {group: [record[group] for record in records if group in record] for group in groups}
     merged = {group: merge_gapped([record for record, _ in some]) for group, some in parts.items() if some}
     training = [record for record, _ in parts[split.TRAIN]]
-    plain = sum(method == leaves.PLAIN for _, method in parts[split.TRAIN])
-    record = joined(training, plain=plain, whole=merged[split.TRAIN])
+    plain = sum(method == from_rows.PLAIN for _, method in parts[split.TRAIN])
+    record = merge_partitions(training, plain=plain, merged=merged[split.TRAIN])
     rows = dataset.train
     nothing = Moments.leaf(np.empty((0, len(rows.features) + len(rows.targets))), rows.features, rows.targets)
     return RecordedDataset(

@@ -3,11 +3,12 @@
 Every number of the JSON is finite or None, and none is rounded. Nothing is computed here but sums and ratios.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from statistics import NormalDist
 from typing import Any, Literal
+
+from linreg.metrics import finite
 
 Unit = Literal["difference", "estimate"]
 
@@ -62,11 +63,11 @@ class CoefficientChange:
     @property
     def effect(self) -> float | None:
         """What the change does to the prediction of a row one spread above the mean, in the target's units."""
-        return None if self.spread is None else _finite(self.change * self.spread)
+        return None if self.spread is None else finite(self.change * self.spread)
 
     def in_errors(self, change: float) -> float | None:
         """The change, or what one cause has in it, in standard errors."""
-        return _finite(change / self.standard_error) if self.standard_error else None
+        return finite(change / self.standard_error) if self.standard_error else None
 
     def to_json(self) -> dict[str, Any]:
         """``{"before","after","move","data","columns","penalty","optimiser","effect","standard_error"}``, and
@@ -141,7 +142,3 @@ class Difference:
         """Whether chance alone may have moved the optimum as far as the data did."""
         sizes = [change.in_errors(change.causes.data) for _, _, change in self if change.causes]
         return max((abs(size) for size in sizes if size is not None), default=0.0) < self.largest_by_chance[1]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

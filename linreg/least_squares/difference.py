@@ -20,20 +20,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from linreg.errors import listed
 from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference, TargetChanges, Unit
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.standard_errors import Shared, StandardErrors, difference_errors, distance
 from linreg.least_squares.validity import caller_reasons, optimum_reasons
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 from linreg.moments.subset import subset
 from linreg.threads import one_thread
-
-Float = npt.NDArray[np.float64]
-
-_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def difference(before: Fitted, after: Fitted, *, shared: Shared = None, reasons:
     with one_thread():  # small factors: a second thread only waits, and moves the bits
         causes, unexplained = _causes(pair, same=shared == "same")
         error_DO, no_errors = _errors(pair, shared, reasons)
-        stopped = _stopped(before), _stopped(after)
+        stopped = _distance_of(before), _distance_of(after)
     targets = {name: _changes(pair, o, causes, error_DO) for o, name in enumerate(pair.targets)}
     unit: Unit | None = "estimate" if shared in (None, "same") else "difference"
     unit = None if error_DO is None or not np.isfinite(error_DO).any() else unit
@@ -180,16 +176,15 @@ def _causes(pair: _Pair, *, same: bool) -> tuple[list[list[Causes | None]], tupl
     names = {name for stage in stages for name in stage.open}
     open_D = {0, *(1 + i for i, f in enumerate(pair.features) if f in names)} if names else set()
     rows = enumerate(np.stack([data, columns, penalty, optimiser], axis=-1))
-    return [[None if d in open_D else Causes(*map(float, four)) for four in row] for d, row in rows], _words(names)
+    return [[None if d in open_D else Causes(*map(float, four)) for four in row] for d, row in rows], _why_open(names)
 
 
-def _words(names: set[str]) -> tuple[str, ...]:
+def _why_open(names: set[str]) -> tuple[str, ...]:
     """What is said of coefficients that are left open."""
     if not names:
         return ()
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    listed = ", ".join(sorted(names)[:_MOST_NAMES]) + more
-    return (f"{listed}: constant, or determined by each other, so that many optima are as good (the intercept's too)",)
+    words = "constant, or determined by each other, so that many optima are as good (the intercept's too)"
+    return (f"{listed(sorted(names))}: {words}",)
 
 
 def _errors(pair: _Pair, shared: Shared, reasons: Sequence[str]) -> tuple[Float | None, tuple[str, ...]]:
@@ -216,7 +211,7 @@ def _regularised(side: Fitted) -> tuple[str, ...]:
     return caller_reasons(weight_decay=side.penalty.weight_decay, l1=side.penalty.l1) if side.penalty else ()
 
 
-def _stopped(side: Fitted) -> float | None:
+def _distance_of(side: Fitted) -> float | None:
     """How far an optimiser stopped from its optimum, in standard errors."""
     if side.moments is None or side.penalty is None or side.penalty.active or optimum_reasons(side.moments):
         return None

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
-Float = npt.NDArray[np.float64]
+from linreg.metrics import Float
 
 _SWEEPS = 50  # of coordinate descent, for the first guess
 _ROUNDING = 64 * float(np.finfo(float).eps)

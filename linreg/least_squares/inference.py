@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import fdtrc, stdtr
 
 from linreg.errors import UserError
@@ -27,12 +26,11 @@ from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
 from linreg.least_squares.standard_errors import StandardErrors, excess_O
 from linreg.least_squares.validity import NEARER, record_reasons
-from linreg.metrics import r2_of
+from linreg.metrics import finite, r2_of
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 from linreg.sampling import FEWEST_PARTITIONS, quantile
 
-Float = npt.NDArray[np.float64]
 Kind = Literal["confidence", "prediction"]
 
 LEVEL = 0.95
@@ -80,11 +78,11 @@ def infer(
         rows=moments.rows,
         degrees_of_freedom=StandardErrors(moments).degrees if enough else None,
         partitions=0 if all_reasons else len(clusters),
-        condition_number=_number(Objective.of(moments).condition_number),
-        variance_inflation={n: _number(v) for n, v in zip(moments.features, inflation_F, strict=True)},
+        condition_number=finite(Objective.of(moments).condition_number),
+        variance_inflation={n: finite(v) for n, v in zip(moments.features, inflation_F, strict=True)},
         deficient=moments.solve().deficient,
         assumptions=() if all_reasons else _assumptions(moments, clustered=bool(clusters)),
-        targets=_estimates(model, moments) if all_reasons else _targets(model, moments, clusters, level),
+        targets=_targets(model, moments, clusters, level, valid=not all_reasons),
     )
 
 
@@ -171,31 +169,24 @@ def _clusters(model: LinearModel, moments: Moments, partitions: Sequence[Moments
     return filled if len(filled) >= FEWEST_PARTITIONS else []
 
 
-def _estimates(model: LinearModel, moments: Moments) -> dict[str, TargetInference]:
-    """The estimates and R2 of the model as it is; nothing about their errors."""
-    r2_O, intercept_O = _r2(model, moments), model.intercept_O
-    out = {}
-    for o, target in enumerate(model.targets):
-        slopes = {f: Coefficient(float(w)) for f, w in zip(model.features, model.weight_OF[o], strict=True)}
-        out[target] = TargetInference(Quality(_number(r2_O[o])), Coefficient(float(intercept_O[o])), slopes)
-    return out
-
-
 def _targets(
-    model: LinearModel, moments: Moments, clusters: Sequence[Moments], level: float
+    model: LinearModel, moments: Moments, clusters: Sequence[Moments], level: float, *, valid: bool
 ) -> dict[str, TargetInference]:
-    """The estimates with their errors, and the quality of the fit."""
-    errors = StandardErrors(moments)
+    """The estimates and R2; with their errors and the quality of the fit where inference is valid."""
     estimate_DO = np.vstack([model.intercept_O, model.weight_OF.T])
-    classical = _errors(estimate_DO, errors.error_DO, errors.degrees, level)
-    clustered = _errors(estimate_DO, errors.clustered_DO(clusters), len(clusters) - 1, level) if clusters else None
-    quality = _quality(model, moments)
+    targets = len(model.targets)
+    classical = [[Errors()] * targets] * len(estimate_DO)
+    clustered: Sequence[Sequence[Errors | None]] = [[None] * targets] * len(estimate_DO)
+    quality = [Quality(finite(r2)) for r2 in _r2(model, moments)]
+    if valid:
+        errors = StandardErrors(moments)
+        classical, quality = _errors(estimate_DO, errors.error_DO, errors.degrees, level), _quality(model, moments)
+        if clusters:
+            clustered = _errors(estimate_DO, errors.clustered_DO(clusters), len(clusters) - 1, level)
     out = {}
     for o, target in enumerate(model.targets):
-        intercept, *slopes = (
-            Coefficient(float(estimate_DO[d, o]), classical[d][o], clustered[d][o] if clustered else None)
-            for d in range(len(estimate_DO))
-        )
+        rows = zip(estimate_DO[:, o].tolist(), classical, clustered, strict=True)
+        intercept, *slopes = (Coefficient(estimate, own[o], by_partition[o]) for estimate, own, by_partition in rows)
         out[target] = TargetInference(quality[o], intercept, dict(zip(model.features, slopes, strict=True)))
     return out
 
@@ -205,7 +196,7 @@ def _errors(estimate_DO: Float, error_DO: Float, degrees: int, level: float) -> 
     t_DO = np.divide(estimate_DO, error_DO, out=np.full_like(error_DO, np.nan), where=error_DO > 0)
     half_DO = quantile(level, degrees) * error_DO
     columns = (error_DO, t_DO, 2 * stdtr(degrees, -np.abs(t_DO)), estimate_DO - half_DO, estimate_DO + half_DO)
-    return [[Errors(*map(_number, five)) for five in row] for row in np.stack(columns, axis=-1)]
+    return [[Errors(*map(finite, five)) for five in row] for row in np.stack(columns, axis=-1)]
 
 
 def _r2(model: LinearModel, moments: Moments) -> Float:
@@ -226,7 +217,7 @@ def _quality(model: LinearModel, moments: Moments) -> list[Quality]:
     adjusted_O, p_O = 1 - (1 - r2_O) * (n - 1) / degrees, fdtrc(f, degrees, f_O)
     aic_O, bic_O = (cost * (f + 1) - 2 * likelihood_O for cost in (2, math.log(n)))
     columns = np.column_stack([r2_O, adjusted_O, s_O, f_O, p_O, likelihood_O, aic_O, bic_O])
-    return [Quality(*map(_number, row)) for row in columns]
+    return [Quality(*map(finite, row)) for row in columns]
 
 
 def _assumptions(moments: Moments, *, clustered: bool) -> tuple[str, ...]:
@@ -241,8 +232,3 @@ def _assumptions(moments: Moments, *, clustered: bool) -> tuple[str, ...]:
     if clustered:
         lines.append("the clustered errors take only the partitions to be independent of each other")
     return tuple(lines)
-
-
-def _number(value: float | None) -> float | None:
-    """The number for a strict JSON: None for what is beyond float64."""
-    return float(value) if value is not None and math.isfinite(value) else None

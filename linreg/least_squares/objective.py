@@ -84,13 +84,13 @@ class Objective:
         solution, unit = moments.solve(), 1 / (moments.weight * o)
         mse = float(solution.residual_O.sum()) * unit
         if weight_decay > 0:
-            smooth, factor, loss = _decayed(root, f, o, math.sqrt(weight_decay / (2 * unit)), unit)
+            smooth, factor, loss = _ridge_optimum(root, f, o, math.sqrt(weight_decay / (2 * unit)), unit)
             rank = f + 1
         else:
             bias = solution.bias_O - solution.weight_OF @ (solution.mean_F - centre)
             smooth = np.vstack([bias, (solution.weight_OF * scale).T])
             factor, loss, rank = root[: f + 1, : f + 1], mse, solution.rank + 1
-        optimum = _penalised(factor, smooth, l1 / unit) if l1 > 0 else smooth
+        optimum = _lasso_optimum(factor, smooth, l1 / unit) if l1 > 0 else smooth
         if l1 > 0:
             loss += float(((factor @ (optimum - smooth)) ** 2).sum()) * unit + l1 * float(np.abs(optimum[1:]).sum())
         return cls(factor, optimum, smooth, loss, mse, unit, rank, centre, scale, moments, weight_decay, l1)
@@ -137,12 +137,9 @@ class Objective:
 
     def excess_mse(self, theta_DO: Float) -> float:
         """The mean squared error at ``theta`` minus that of exact least squares; no penalty in either."""
-        plain = Objective.of(self.moments) if self.penalised else self
-        if plain is self:
-            return self.excess_loss(theta_DO)
-        weight = theta_DO[1:].T / self.scale_F
-        bias = theta_DO[0] - weight @ self.centre_F
-        return plain.excess_loss(np.vstack([bias, weight.T]))
+        if self.penalised:
+            return Objective.of(self.moments).excess_loss(self.own_units(theta_DO))
+        return self.excess_loss(theta_DO)
 
     @cached_property
     def _svd(self) -> tuple[Float, Float, Float]:
@@ -218,7 +215,7 @@ def largest_stable_rate(
     return 2 * (1 + momentum) / (damped * eigenvalue)
 
 
-def _decayed(root_KK: Float, f: int, o: int, strength: float, unit: float) -> tuple[Float, Float, float]:
+def _ridge_optimum(root_KK: Float, f: int, o: int, strength: float, unit: float) -> tuple[Float, Float, float]:
     """Optimum, factor and optimum loss with ``strength`` times the identity as F more rows for the weights."""
     rows = np.hstack([np.zeros((f, 1)), strength * np.eye(f), np.zeros((f, o))])
     r = np.triu(np.linalg.qr(np.vstack([root_KK, rows]), mode="r"))
@@ -226,7 +223,7 @@ def _decayed(root_KK: Float, f: int, o: int, strength: float, unit: float) -> tu
     return solve_triangular(factor, response), factor, float((corner**2).sum()) * unit
 
 
-def _penalised(factor_DD: Float, smooth_DO: Float, strength: float) -> Float:
+def _lasso_optimum(factor_DD: Float, smooth_DO: Float, strength: float) -> Float:
     """The optimum with L1: the weights by themselves, then the bias that makes the factor's first row zero."""
     weight_FO = l1_optimum(factor_DD[1:, 1:], smooth_DO[1:], strength)
     bias_O = smooth_DO[0] - factor_DD[0, 1:] @ (weight_FO - smooth_DO[1:]) / factor_DD[0, 0]

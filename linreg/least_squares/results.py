@@ -134,10 +134,9 @@ class Inference:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "targets"}
-        lists = {name: list(plain[name]) for name in ("deficient", "assumptions")}
+        lists = {"deficient": list(self.deficient), "assumptions": list(self.assumptions)}
         targets = {name: t.to_json() for name, t in self.targets.items()}
-        return {**plain, **lists, "variance_inflation": dict(self.variance_inflation), "targets": targets}
+        return vars(self) | lists | {"variance_inflation": dict(self.variance_inflation), "targets": targets}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Inference":

@@ -23,13 +23,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.moments import Float, Moments
 
-Float = npt.NDArray[np.float64]
 Shared = Literal["nested", "apart", "same"] | float | None
 
 
@@ -90,12 +88,12 @@ class StandardErrors:
         ``V = G / (G - 1) (n - 1) / (n - D) B (sum_g s_g s_g') B`` with B the inverse of ``X'WX`` and s_g the
         score ``X_g' W (y_g - x_g theta)`` of a partition; G - 1 degrees of freedom.
         """
-        change_GDO = np.stack([self._change(p) for p in partitions])
+        change_GDO = np.stack([self._score_effect(p) for p in partitions])
         g, n = len(partitions), self.moments.rows
         scale = g / (g - 1) * (n - 1) / self.degrees
         return np.asarray(np.sqrt(scale * (change_GDO**2).sum(axis=0)))
 
-    def _change(self, partition: Moments) -> Float:
+    def _score_effect(self, partition: Moments) -> Float:
         """What a partition's score does to the parameters, shape (D, O): ``B s_g``, from the partition's own factor."""
         f, solution = self.features, self.moments.solve()
         root_KK = partition.at(np.concatenate([solution.mean_F, solution.bias_O]))

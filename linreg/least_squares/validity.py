@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from linreg.config import TrainConfig
+from linreg.errors import listed
 from linreg.least_squares.standard_errors import distance
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
@@ -19,7 +20,6 @@ NEARER = "more epochs, train.standardize = true or trainer = 'exact'"
 REGULARISED = "regularised"
 FILLED = "filled in as if measured"
 _EPS = float(np.finfo(float).eps)
-_MOST_NAMES = 10
 
 
 def caller_reasons(
@@ -126,9 +126,9 @@ def _deficient(moments: Moments) -> Iterable[str]:
     constant = [n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0]
     tied = [n for n in solution.deficient if n not in constant]
     if constant:
-        yield f"{_names(constant)} {_is(constant)} constant: leave out what does not vary"
+        yield f"{listed(constant)} {_is(constant)} constant: leave out what does not vary"
     if solution.rank < min(f - len(constant), moments.rows - 1):
-        yield f"rank {solution.rank} of {f}: {_names(tied)} determine each other: leave out one of them"
+        yield f"rank {solution.rank} of {f}: {listed(tied)} determine each other: leave out one of them"
 
 
 def _exact_targets(moments: Moments) -> Iterable[str]:
@@ -141,10 +141,10 @@ def _exact_targets(moments: Moments) -> Iterable[str]:
     constant = [t for t, spread in zip(moments.targets, moments.spread_P[f:], strict=True) if spread == 0]
     names = [t for t, zero in zip(moments.targets, is_exact_O, strict=True) if zero and t not in constant]
     if constant:
-        yield f"{_names(constant)} {_is(constant)} constant, so there is nothing to explain: leave out the target"
+        yield f"{listed(constant)} {_is(constant)} constant, so there is nothing to explain: leave out the target"
     if names:
         yield (
-            f"the residuals of {_names(names)} are zero to rounding, so there is no noise to tell errors from: "
+            f"the residuals of {listed(names)} are zero to rounding, so there is no noise to tell errors from: "
             "leave out the feature that holds the answer, or the target"
         )
 
@@ -158,8 +158,3 @@ def _far_parameters(model: LinearModel, moments: Moments, remedy: str) -> Iterab
 
 def _is(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"

@@ -1,7 +1,7 @@
 """The moments of many rows, from their columns as they lie in memory: compiled, leaf by leaf, on every core.
 
 A partition's leaves are fixed blocks of rows, each is computed by one thread, and they are merged as a tree of
-neighbours: the same bits for any number of threads. Four ways to a leaf's factor:
+neighbours: the same bits for any number of threads. Four methods make a leaf's factor:
 
     R        Householder reflections (``kernels.record.householder``): as good as LAPACK on the rows themselves
     plain    sums of products about a shift, and their Cholesky factor: half the work, and as many digits lost as the
@@ -10,15 +10,16 @@ neighbours: the same bits for any number of threads. Four ways to a leaf's facto
     numpy    LAPACK's reflections, as ``Moments.of``: for few rows, where a compiler does not pay
     device   reflections by torch (``on_device``), where a device is named
 
-Which way is taken is a question of the partition alone, so that the bits are too. It reads no file.
+The method hangs on the partition alone, so that the bits do too. It reads no file.
 
-    way = way_of(header, table_rows, first)
-    found = merged(way, [leaf(header, way, piece) for piece in pieces])      # R instead unless ``holds(way, found)``
+    method = choose_method(header, table_rows, first)
+    record = merge_moments([record_leaf(header, method, block) for block in blocks])
+                                                           # by R instead unless ``is_accurate(method, record)``
 
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.moments.moments import Float, Moments, merge, upright
+from linreg.moments.merge import merge_moments
+from linreg.moments.moments import Float, Moments, upright
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, block, float64
 from linreg.threads import in_threads
 
@@ -34,11 +36,10 @@ if TYPE_CHECKING:  # what reads no rows loads no torch
     import torch
 
 PAYS = 5.5e7  # rows times K^1.5, 4 ns each by numpy, from which compiled code is faster, loading it included
-BRANCH = 64  # leaves that are merged in one call: a power of two, so that the tree is the same
 LONG = 8e9  # rows times K squared from which R takes about 0.2 s
 UNLIKE = 300.0  # the largest condition number of the scaled columns for plain sums
 
-FACTOR, PLAIN, NUMPY, DEVICE = "R", "plain", "numpy", "device"  # the ways
+FACTOR, PLAIN, NUMPY, DEVICE = "R", "plain", "numpy", "device"  # the methods
 
 _ALL = np.empty(0, np.uint32)
 
@@ -61,26 +62,27 @@ class _Leaf(NamedTuple):
 
 
 def moments(
-    rows: Rows, *, way: str = "", threads: int = 0, device: "torch.device | None" = None
+    rows: Rows, *, method: str = "", threads: int = 0, device: "torch.device | None" = None
 ) -> tuple[Moments, str]:
-    """The moments of one partition without gaps, and the way they were computed.
+    """The moments of one partition without gaps, and the method that made them.
 
     Args:
-        way: to be taken; empty: as the module says.
+        method: to be taken; empty: as the module says.
         threads: how many; 0: one a core. The bits do not depend on it.
         device: makes the factors of the leaves; None: the CPU's compiled code and numpy do.
     """
     if device:
-        record = partial(_recorded, rows, partial(_on_device, device=device))
-        return merge(in_threads(record, rows.table_blocks(), threads=threads)), DEVICE
-    taken = way or way_of(rows, rows.table_rows, lambda: next(rows.table_blocks()))
-    count = 1 if taken == NUMPY else threads
-    found = merged(taken, in_threads(lambda piece: leaf(rows, taken, piece), rows.table_blocks(), threads=count))
-    return (found, taken) if way or holds(taken, found) else moments(rows, way=FACTOR, threads=threads)
+        on_device = partial(_record, rows, partial(_on_device, device=device))
+        return merge_moments(in_threads(on_device, rows.table_blocks(), threads=threads)), DEVICE
+    chosen = method or choose_method(rows, rows.table_rows, lambda: next(rows.table_blocks()))
+    count = 1 if chosen == NUMPY else threads
+    leaves = in_threads(lambda block: record_leaf(rows, chosen, block), rows.table_blocks(), threads=count)
+    record = merge_moments(leaves)
+    return (record, chosen) if method or is_accurate(chosen, record) else moments(rows, method=FACTOR, threads=threads)
 
 
-def way_of(header: Rows, table_rows: int, first: Callable[[], TableBlock]) -> str:
-    """The way to take for a partition.
+def choose_method(header: Rows, table_rows: int, first: Callable[[], TableBlock]) -> str:
+    """The method for a partition.
 
     Args:
         header: says which columns there are.
@@ -90,58 +92,48 @@ def way_of(header: Rows, table_rows: int, first: Callable[[], TableBlock]) -> st
     k = 1.0 + len(header.features) + len(header.targets)
     if table_rows * k**1.5 < PAYS:
         return NUMPY
-    if table_rows * k**2 < LONG or _condition(leaf(header, FACTOR, first())) > UNLIKE:
+    if table_rows * k**2 < LONG or _condition(record_leaf(header, FACTOR, first())) > UNLIKE:
         return FACTOR
     return PLAIN
 
 
-def holds(way: str, found: Moments) -> bool:
-    """Whether what was found could be found that way; plain sums only serve columns that are unlike each other."""
-    return way != PLAIN or _condition(found) <= UNLIKE
+def is_accurate(method: str, record: Moments) -> bool:
+    """Whether the method serves such a record; plain sums only serve columns that are unlike each other."""
+    return method != PLAIN or _condition(record) <= UNLIKE
 
 
-def leaf(header: Rows, way: str, piece: TableBlock) -> Moments:
+def record_leaf(header: Rows, method: str, piece: TableBlock) -> Moments:
     """The moments of one leaf."""
-    if way == NUMPY:
+    if method == NUMPY:
         weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
         names = header.features, header.targets
         return Moments.leaf(block(*piece, [*header.features, *header.targets]), *names, weight_N)
-    return _recorded(header, _factor if way == FACTOR else _plain, piece)
-
-
-def merged(way: str, records: Sequence[Moments]) -> Moments:
-    """The moments of all leaves, in their order."""
-    if way == NUMPY:
-        return merge(records)
-    records = [r for r in records if r.rows] or records[:1]
-    while len(records) > 1:  # whole subtrees of the one tree
-        records = [_joined(records[i : i + BRANCH]) for i in range(0, len(records), BRANCH)]
-    return records[0]
+    return _record(header, _factor if method == FACTOR else _plain, piece)
 
 
 def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
     """The columns of a leaf: views of what is there, float64 copies of integers and booleans."""
-    table, some = piece
+    table, numbers = piece
     weight_N = float64(table[rows.weight]) if rows.weight else None
-    weight_N = weight_N if weight_N is None or some is None else weight_N[some]
+    weight_N = weight_N if weight_N is None or numbers is None else weight_N[numbers]
     columns = [_values(table[name]) for name in (*rows.features, *rows.targets)]
-    return _Leaf(columns, _ALL if some is None else some, weight_N)
+    return _Leaf(columns, _ALL if numbers is None else numbers, weight_N)
 
 
 def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     floats = column.type in (pa.float32(), pa.float64())
-    as_it_lies = floats and column.num_chunks == 1 and not column.null_count
-    return np.asarray(column.chunk(0)) if as_it_lies else float64(column)
+    can_be_viewed = floats and column.num_chunks == 1 and not column.null_count
+    return np.asarray(column.chunk(0)) if can_be_viewed else float64(column)
 
 
-def _recorded(rows: Rows, way: Callable[[_Leaf, Float | None], tuple[Float, Float]], piece: TableBlock) -> Moments:
+def _record(rows: Rows, factor: Callable[[_Leaf, Float | None], tuple[Float, Float]], piece: TableBlock) -> Moments:
     leaf_rows, names = _columns(rows, piece), (rows.features, rows.targets)
     n, weight_N = len(leaf_rows), leaf_rows.weight_N
     if weight_N is None:
-        root, shift = way(leaf_rows, None)
+        root, shift = factor(leaf_rows, None)
         return Moments(*names, n, float(n), shift, root, 0.0, float(n))
     counts = int(np.count_nonzero(weight_N)), float(weight_N.sum())
-    root, shift = way(leaf_rows, np.sqrt(weight_N))
+    root, shift = factor(leaf_rows, np.sqrt(weight_N))
     logs = float(np.log(weight_N[weight_N > 0]).sum())
     return Moments(*names, *counts, shift, root, logs, float(weight_N @ weight_N))
 
@@ -156,11 +148,11 @@ def _factor(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Float, Float]:
 
 def _plain(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Float, Float]:
     """The same from sums of products; by reflections where they have no factor."""
-    from linreg.kernels.record import gram as products
+    from linreg.kernels.record import gram
 
-    gram, shift = products.leaf(*_compiled_arguments(leaf_rows, root_N))
+    product_KK, shift = gram.leaf(*_compiled_arguments(leaf_rows, root_N))
     try:
-        return np.linalg.cholesky(gram, upper=True), shift
+        return np.linalg.cholesky(product_KK, upper=True), shift
     except np.linalg.LinAlgError:
         return _factor(leaf_rows, root_N)
 
@@ -180,23 +172,9 @@ def _compiled_arguments(leaf_rows: _Leaf, root_N: Float | None) -> tuple[Any, ..
     return addresses, single, leaf_rows.chosen_N, np.empty(0) if root_N is None else root_N, len(leaf_rows)
 
 
-def _joined(records: Sequence[Moments]) -> Moments:
-    """Their sum, compiled."""
-    from linreg.kernels.record import householder
-
-    root, shift = householder.tree(np.stack([m.root_KK for m in records]), np.stack([m.shift_P for m in records]))
-    sums_n3 = np.array([[m.weight, m.log_weight, m.square_weight] for m in records])
-    while len(sums_n3) > 1:  # in the order of the tree
-        n = len(sums_n3) & ~1
-        sums_n3 = np.concatenate([sums_n3[0:n:2] + sums_n3[1:n:2], sums_n3[n:]])
-    weight, logs, squares = map(float, sums_n3[0])
-    names, rows = (records[0].features, records[0].targets), sum(m.rows for m in records)
-    return Moments(*names, rows, weight, shift, root, logs, squares)
-
-
-def _condition(found: Moments) -> float:
+def _condition(record: Moments) -> float:
     """The condition number of the centred columns, each at norm 1; infinite where one is constant."""
-    if not found.rows or not (found.spread_P > 0).all():
+    if not record.rows or not (record.spread_P > 0).all():
         return float("inf")
-    values = np.linalg.svd(found.centred_PP / np.linalg.norm(found.centred_PP, axis=0), compute_uv=False)
+    values = np.linalg.svd(record.centred_PP / np.linalg.norm(record.centred_PP, axis=0), compute_uv=False)
     return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from linreg.metrics import finite
 from linreg.moments.ranges import Ranges
 
 
@@ -42,7 +43,7 @@ class Lineage:
         ends = zip(self.columns, self.ranges.low_P.tolist(), self.ranges.high_P.tolist(), strict=True)
         return {
             "partitions": [[*p, weight] for p, weight in zip(self.partitions, self.weights, strict=True)],
-            "range": {name: [_finite(low), _finite(high)] for name, low, high in ends},
+            "range": {name: [finite(low), finite(high)] for name, low, high in ends},
         }
 
     @classmethod
@@ -53,10 +54,6 @@ class Lineage:
         partitions = tuple((str(name), str(digest)) for name, digest, _ in document["partitions"])
         weights = tuple(float(weight) for *_, weight in document["partitions"])
         return cls(partitions, weights, tuple(document["range"]), Ranges(low_P, high_P))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _ends(low: float | None, high: float | None) -> Sequence[float]:

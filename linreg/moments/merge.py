@@ -1,7 +1,7 @@
-"""Many records of the same columns merged at once: the bits of one addition after the other, a call of LAPACK a level.
+"""Many records merged at once, a call of LAPACK a level: hundreds of small partitions cost what a few did.
 
 The tree is that of ``moments.merge``: neighbours in pairs, level by level, an odd last one left for the next level. All
-pairs of a level are one stack of matrices, so hundreds of small partitions cost what a few did.
+pairs of a level are one stack of matrices.
 
 Shapes: n records, P columns, K = 1 + P.
 """
@@ -10,25 +10,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
 
 NARROW = 128  # K from which a stack of factors saves no time, and takes memory
+STACK = 1024  # records in one stack: a power of two, so that the tree is the same
 
 _Level = tuple[Float, Float, Float]  # rows and sums (n, 4), shifts (n, P), factors (n, K, K)
 
 
 def merge_gapped(records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:
-    """``merge`` of them, to the bit."""
-    first = records[0].moments
-    alike = all(not r.gaps and r.moments.rows and r.moments.features == first.features for r in records)
-    if not alike or len(first.root_KK) >= NARROW:
-        return merge(list(records))
-    return MomentsWithGaps(merge_alike([r.moments for r in records]), (), 0)
+    """``merge`` of records of which some may have gaps."""
+    if any(r.gaps for r in records):
+        return merge(records)
+    return MomentsWithGaps(merge_moments([r.moments for r in records]), (), 0)
 
 
-def merge_alike(records: Sequence[Moments]) -> Moments:
-    """``merge`` of records of the same columns, none of which is empty."""
+def merge_moments(records: Sequence[Moments]) -> Moments:
+    """``merge`` of records without gaps; those without rows are left out."""
+    records = [r for r in records if r.rows] or records[:1]
+    alike = len({(r.features, r.targets) for r in records}) == 1
+    if not alike or len(records[0].root_KK) >= NARROW:
+        return merge(records)
+    while len(records) > 1:  # whole subtrees of the one tree
+        records = [_merge_stack(records[i : i + STACK]) for i in range(0, len(records), STACK)]
+    return records[0]
+
+
+def _merge_stack(records: Sequence[Moments]) -> Moments:
     sums_n4 = np.array([[m.rows, m.weight, m.log_weight, m.square_weight] for m in records], dtype=np.float64)
     level = sums_n4, np.stack([m.shift_P for m in records]), np.stack([m.root_KK for m in records])
     while len(level[0]) > 1:

@@ -11,7 +11,6 @@ LeVeque 1983 (merging centred sums).
 """
 
 import json
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +30,8 @@ Float = npt.NDArray[np.float64]
 Mergeable = TypeVar("Mergeable", bound="_Adds")
 
 PANEL = 4096  # rows a first QR: small enough to stay in the cache
+# Ulps of a column's norm that a factor may be off by: the compiled one takes up to 512 chunks of a leaf in turn, and
+ROUNDING = 32  # about sqrt(512) add up (up to 17 were measured); leaves and merges add next to nothing
 
 
 class _Adds(Protocol):
@@ -112,13 +113,7 @@ class Moments:
             UserError: there is no row.
         """
         names = tuple(features), tuple(targets)
-        pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
-        # one thread: narrow panels lose time to a second, and the bits must not hang on how many there are
-        with one_thread():
-            leaves = [cls.leaf(block, *names, weight_N) for block, weight_N in pairs if len(block)]
-        if not leaves:
-            raise UserError("there are no rows to learn from: check data.path and the split")
-        return merge(leaves)
+        return record_blocks(lambda z_NP, weight_N: cls.leaf(z_NP, *names, weight_N), blocks, weights)
 
     @classmethod
     def leaf(
@@ -237,14 +232,14 @@ class Moments:
     def _directions(self) -> tuple[Float, Float, Float, npt.NDArray[np.bool_]]:
         """The SVD of the centred features with every column at norm 1, and which singular values are not nothing.
 
-        Nothing is what the input's own rounding lets through along that direction: an ulp of each value in it,
-        relative to the column's spread.
+        Nothing is what rounding lets through along that direction: of the factor ``ROUNDING`` ulps, of the input an ulp
+        of each value in it, relative to the column's spread.
         """
         f = len(self.features)
         constant = self.spread_P[:f] == 0
         u, s, vt = np.linalg.svd(np.where(constant, 0.0, self.centred_PP[:f, :f] / self._scale()))
         size = np.abs(self.mean_P[:f]) / np.where(constant, np.inf, self.spread_P[:f])
-        tolerance = np.finfo(float).eps * (max(f, 4) + 4 * np.linalg.norm(vt * size, axis=1))
+        tolerance = np.finfo(float).eps * (max(f, ROUNDING) + 4 * np.linalg.norm(vt * size, axis=1))
         return u, s, vt, np.asarray(s > tolerance)
 
     def save(self, path: str | Path, **metadata: str) -> None:
@@ -277,16 +272,23 @@ class Moments:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 
 
+def record_blocks(
+    record: Callable[[Float, Float | None], Mergeable], blocks: Iterable[Float], weights: Iterable[Float] | None
+) -> Mergeable:
+    """``record`` of each block of rows and its weights, merged; raises ``UserError`` where there is no row."""
+    pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
+    with one_thread():  # narrow panels lose time to a second, and the bits must not hang on how many there are
+        records = [record(z_NP, weight_N) for z_NP, weight_N in pairs if len(z_NP)]
+        if not records:
+            raise UserError("there are no rows to learn from: check data.path and the split")
+        return merge(records)
+
+
 def merge(records: Sequence[Mergeable]) -> Mergeable:
     """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits."""
-    return merge_by(operator.add, records)
-
-
-def merge_by(add: Callable[[Mergeable, Mergeable], Mergeable], records: Sequence[Mergeable]) -> Mergeable:
-    """The same with another way to add two."""
     while len(records) > 1:
         pairs = zip(records[::2], records[1::2], strict=False)
-        records = [add(a, b) for a, b in pairs] + [*records[len(records) & ~1 :]]
+        records = [a + b for a, b in pairs] + [*records[len(records) & ~1 :]]
     return records[0]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Float = npt.NDArray[np.float64]
+from linreg.metrics import Float
 
 
 @dataclass(frozen=True)

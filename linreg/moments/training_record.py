@@ -1,6 +1,7 @@
 """From rows to their record: the moments of all of them, and of each partition, gaps filled in.
 
-The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and ``missing``.
+The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and
+``missing_values``.
 
 Shapes: N rows, F features.
 """
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linreg.errors import UserError
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.merge import merge_gapped
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingRecord:
     """What is kept of the training rows.
 
     Args:
@@ -43,7 +44,7 @@ class Record:
         return self.moments.mean_P[: len(self.moments.features)]
 
 
-def record(rows: Rows, device: "torch.device | None" = None) -> Record:
+def record_rows(rows: Rows, device: "torch.device | None" = None) -> TrainingRecord:
     """Record the training rows, a partition at a time, the partitions merged in their order.
 
     Args:
@@ -52,52 +53,49 @@ def record(rows: Rows, device: "torch.device | None" = None) -> Record:
     Raises:
         UserError: there is no row, or a column has no value at all.
     """
-    found = [gapped_by(part, device) for part in rows.partitions()]
-    return joined([part for part, _ in found], plain=sum(way == leaves.PLAIN for _, way in found))
+    records = [record_partition(part, device) for part in rows.partitions()]
+    plain = sum(method == from_rows.PLAIN for _, method in records)
+    return merge_partitions([record for record, _ in records], plain=plain)
 
 
-def joined(parts: Sequence[MomentsWithGaps], *, plain: int = 0, whole: MomentsWithGaps | None = None) -> Record:
+def merge_partitions(
+    partitions: Sequence[MomentsWithGaps], *, plain: int = 0, merged: MomentsWithGaps | None = None
+) -> TrainingRecord:
     """The record of several partitions' rows, gaps filled with the means over all of them.
 
     Args:
         plain: how many were recorded by plain sums.
-        whole: all of them merged, where that is at hand.
+        merged: all of them merged, where that is at hand.
 
     Raises:
         UserError: there is no row, or a column has no value at all.
     """
-    if not parts:
+    if not partitions:
         raise UserError("there are no rows to learn from: check data.path and the split")
     with one_thread():  # the bits must not hang on how many threads there are
-        whole = whole or merge_gapped(parts)
-        if not whole.gaps:
-            return Record(whole.moments, tuple(p.moments for p in parts), 0, plain)
-        fill_F = whole.mean_F()
-        return Record(whole.filled(fill_F), tuple(p.filled(fill_F) for p in parts), whole.missing, plain)
+        merged = merged or merge_gapped(partitions)
+        if not merged.gaps:
+            return TrainingRecord(merged.moments, tuple(p.moments for p in partitions), 0, plain)
+        fill_F = merged.mean_F()
+        filled = tuple(p.filled(fill_F) for p in partitions)
+        return TrainingRecord(merged.filled(fill_F), filled, merged.missing, plain)
 
 
-def gapped(rows: Rows) -> MomentsWithGaps:
+def record_with_gaps(rows: Rows) -> MomentsWithGaps:
     """The record of some rows, a partition at a time, their gaps still open."""
     with one_thread():
-        return merge_gapped([gapped_by(part)[0] for part in rows.partitions()])
+        return merge_gapped([record_partition(part)[0] for part in rows.partitions()])
 
 
-def gapped_by(rows: Rows, device: "torch.device | None" = None) -> tuple[MomentsWithGaps, str]:
-    """The record of some rows of one partition, their gaps still open, and the way it was computed; see ``leaves``.
+def record_partition(rows: Rows, device: "torch.device | None" = None) -> tuple[MomentsWithGaps, str]:
+    """The record of some rows of one partition, their gaps still open, and the method that made it (``from_rows``).
 
     Args:
         device: makes it where no value is missing; None: the CPU does.
     """
     with one_thread():  # the bits must not hang on how many threads there are
         if not rows.complete():
-            named = rows.features, rows.targets
-            return MomentsWithGaps.of(rows.blocks(), *named, weights=rows.block_weights()), leaves.NUMPY
-        found, way = leaves.moments(rows, device=device)
-        return MomentsWithGaps(found, (), 0), way
-
-
-def moments_of(rows: Rows, fill_F: Float | None = None) -> Moments:
-    """The moments of rows, gaps filled with ``fill_F``, shape (F,): of validation rows, with the training means."""
-    if fill_F is None:
-        return record(rows).moments
-    return gapped(rows).filled(fill_F)
+            names = rows.features, rows.targets
+            return MomentsWithGaps.of(rows.blocks(), *names, weights=rows.block_weights()), from_rows.NUMPY
+        moments, method = from_rows.moments(rows, device=device)
+        return MomentsWithGaps(moments, (), 0), method

@@ -66,7 +66,7 @@ def parabolas(
     columns = d if d * o <= _MOST_PANELS and d <= 6 else min(4, len(drawn))
     figure, panels = _grid(len(drawn), columns)
     for axes, k in zip(panels, drawn, strict=True):
-        _walked(axes, curves[k], walks[k], labels[k])
+        _draw_walk(axes, curves[k], walks[k], labels[k])
     most_loss = f"; the {len(drawn)} of {d * o} parameters that it moved through the most loss"
     selection = most_loss if len(drawn) < d * o else ""
     others = f"where epoch {epochs_T[-1]:,} left them" if len(epochs_T) > 1 else "as they are"
@@ -75,7 +75,7 @@ def parabolas(
         title += "\nThe penalties are left out here: the optimum of the penalised loss lies beside these minima"
     figure.suptitle(title)
     figure.supylabel("mean squared error", fontsize="medium")
-    _key(figure, panels[0], epochs_T)
+    _add_legend(figure, panels[0], epochs_T)
     return figure
 
 
@@ -109,7 +109,7 @@ class _Parabola:
         return (self.loss - self(self.minimum)) / self.loss if self.loss > 0 else 0.0
 
 
-def _walked(axes: Any, curve: _Parabola, walk_T: Float, label: str) -> None:
+def _draw_walk(axes: Any, curve: _Parabola, walk_T: Float, label: str) -> None:
     """One panel: the parabola, the walk on it, where it began and ended, and the parabola's own minimum."""
     lowest = curve.minimum
     left, right = min(lowest, float(walk_T.min())), max(lowest, float(walk_T.max()))
@@ -123,10 +123,10 @@ def _walked(axes: Any, curve: _Parabola, walk_T: Float, label: str) -> None:
         axes.plot(walk_T[:1], curve(walk_T[:1]), "o", **_START)
     axes.plot(walk_T[-1:], curve(walk_T[-1:]), "D", **_END)
     axes.plot([lowest], [curve(lowest)], "x", **_LOWEST)
-    _say(axes, curve, label)
+    _label(axes, curve, label)
 
 
-def _say(axes: Any, curve: _Parabola, label: str) -> None:
+def _label(axes: Any, curve: _Parabola, label: str) -> None:
     """Title, ticks, and in the parabola's mouth whether the parameter has anything left to gain by itself."""
     rests = curve.gain <= _AT_REST
     verdict = "within 1% of its minimum" if rests else f"on the slope:\n{100 * curve.gain:.1f}% of the loss to gain"
@@ -135,11 +135,11 @@ def _say(axes: Any, curve: _Parabola, label: str) -> None:
     axes.set_title(label, fontsize="medium")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=4))
-        axis.set_major_formatter(_plain)
+        axis.set_major_formatter(_format_number)
     axes.tick_params(labelsize="small")
 
 
-def _plain(value: float, _position: int) -> str:
+def _format_number(value: float, _position: int) -> str:
     return f"{value:,.6g}"
 
 
@@ -155,7 +155,7 @@ def _grid(panels: int, columns: int) -> tuple[Figure, list[Any]]:
     return figure, grid[:panels]
 
 
-def _key(figure: Figure, axes: Any, epochs_T: Sequence[int]) -> None:
+def _add_legend(figure: Figure, axes: Any, epochs_T: Sequence[int]) -> None:
     """What the marks mean, once for the whole grid, under it."""
     dots = tuple(axes.plot([], [], "o", color=_WALK(shade), markersize=5)[0] for shade in (0.0, 0.5, 1.0))
     handles = [axes.plot([], [], mark, **style)[0] for mark, style in (("o", _START), ("D", _END), ("x", _LOWEST))]

@@ -35,7 +35,7 @@ def loss_curve(
         title=f"Loss {train_loss[-1]:.4g}, best possible {optimum:.4g}",
     )
     if len(train_loss) == 1 and len(validation_loss) <= 1:
-        _computed(axes, train_loss[0], optimum, validation_loss)
+        _mark_loss(axes, train_loss[0], optimum, validation_loss)
         return figure
     axes.plot(*thinned(train_loss), color=INK, linewidth=2, label="train loss", zorder=3)
     if validation_loss:  # broader and behind: the two are often one line
@@ -54,21 +54,21 @@ def loss_curve(
     return figure
 
 
-def _computed(axes: Axes, loss: float, optimum: float, validation_loss: Sequence[float]) -> None:
+def _mark_loss(axes: Axes, loss: float, optimum: float, validation_loss: Sequence[float]) -> None:
     """One mark for the only loss there is, its value and the optimum's in words; with 0 in view, height means size."""
     top = max(loss, optimum, *validation_loss) or 1.0
     axes.axhline(optimum, color=LINE, linestyle="--", linewidth=1)
-    _beside(axes, f"best possible: {optimum:.4g}", optimum, color=LINE, offset=(-12, -14))
+    _annotate(axes, f"best possible: {optimum:.4g}", optimum, color=LINE, offset=(-12, -14))
     for values, color, name in [([loss], INK, "this model"), (validation_loss, VALID, "on the validation rows")]:
         for value in values:
             axes.plot([0], [value], "o", color=color, markersize=9)
-            _beside(axes, f"{name}: {value:.4g}", value, color=color, offset=(12, 12))
+            _annotate(axes, f"{name}: {value:.4g}", value, color=color, offset=(12, 12))
     axes.set(xlim=(-1, 1), xticks=[], xlabel="no epochs: the optimum was computed in one go")
     if 0 < top < 1e250:
         axes.set_ylim(0, 1.4 * top)
 
 
-def _beside(axes: Axes, text: str, height: float, *, color: str, offset: tuple[int, int]) -> None:
+def _annotate(axes: Axes, text: str, height: float, *, color: str, offset: tuple[int, int]) -> None:
     """A text beside the mark at a height, so many points to the right and up; to the left and down where negative."""
     side: Literal["left", "right"] = "left" if offset[0] > 0 else "right"
     axes.annotate(text, (0, height), xytext=offset, textcoords="offset points", color=color, va="center", ha=side)
@@ -135,13 +135,13 @@ def coefficients(
         axes.axvline(0, color=SHADE, linewidth=1)
         axes.set(title=literal(target), xlabel="change per standard deviation of the feature")
     if half_OF is None:
-        figure.suptitle(_without(why_not, figure), fontsize="medium")
+        figure.suptitle(_title_without_intervals(why_not, figure), fontsize="medium")
     else:
         figure.suptitle("Coefficients and their 95% intervals")
     return figure
 
 
-def _without(why_not: str, figure: Figure) -> str:
+def _title_without_intervals(why_not: str, figure: Figure) -> str:
     """That there are no whiskers and why, in lines that fit."""
     words = f"Coefficients without intervals: {why_not}" if why_not else "Coefficients"
     return literal(

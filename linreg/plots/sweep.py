@@ -43,9 +43,9 @@ def sweep(
     """
     figure, (left, right) = new_figure(columns=2)
     figure.set_size_inches(11, 4.6)
-    _curves(left, curves, best, curves_of)
-    _ranked(right, losses, values, best, errors)
-    right.set(ylabel=ranked_by, title=f"Best: {_named(values[best])}, {losses[best]:.4g}")
+    _draw_curves(left, curves, best, curves_of)
+    _draw_losses(right, losses, values, best, errors)
+    right.set(ylabel=ranked_by, title=f"Best: {_label(values[best])}, {losses[best]:.4g}")
     failed = sum(loss is None for loss in losses)
     figure.suptitle(f"{len(losses):,} models" + (f", {failed:,} of them failed" if failed else ""))
     return figure
@@ -56,15 +56,15 @@ def _shade(i: int, count: int) -> Any:
     return _SHADES(i / (count - 1) if count > 1 else 1.0)
 
 
-def _named(values: Mapping[str, Any]) -> str:
-    return literal(", ".join(f"{key.rpartition('.')[2]} {_text(value)}" for key, value in values.items()), 60)
+def _label(values: Mapping[str, Any]) -> str:
+    return literal(", ".join(f"{key.rpartition('.')[2]} {_format_value(value)}" for key, value in values.items()), 60)
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _curves(axes: Axes, curves: Sequence[Sequence[float]], best: int, curves_of: str) -> None:
+def _draw_curves(axes: Axes, curves: Sequence[Sequence[float]], best: int, curves_of: str) -> None:
     """All curves in the grid's order, light to dark, the best on top; those of one point as a dot."""
     for i, curve in enumerate(curves):
         style: dict[str, Any] = {"color": _shade(i, len(curves)), "linewidth": 1.2, "zorder": 2}
@@ -78,7 +78,7 @@ def _curves(axes: Axes, curves: Sequence[Sequence[float]], best: int, curves_of:
     axes.legend(frameon=False)
 
 
-def _ranked(
+def _draw_losses(
     axes: Axes,
     losses: Sequence[float | None],
     values: Sequence[Mapping[str, Any]],
@@ -86,13 +86,13 @@ def _ranked(
     errors: Sequence[float | None],
 ) -> None:
     """The losses along the key with the most values; a line a combination of the others, where they are few."""
-    key = _along(values)
+    key = _longest_key(values)
     place, ticks = _places(axes, [v[key] for v in values])
     top = _FAR * float(losses[best] or 0)
     lines: dict[str, list[int]] = {}
     for i, swept in enumerate(values):
         others = {k: v for k, v in swept.items() if k != key}
-        lines.setdefault(_named(others) if others else "", []).append(i)
+        lines.setdefault(_label(others) if others else "", []).append(i)
     for n, (name, members) in enumerate(lines.items()):
         drawn = sorted((i for i in members if losses[i] is not None), key=lambda i: place[i])
         drawn = [i for i in drawn if not 0 < top < float(losses[i] or 0)]
@@ -112,7 +112,7 @@ def _ranked(
         markeredgewidth=2,
         zorder=4,
     )
-    _off(axes, losses, place, top)
+    _mark_failed(axes, losses, place, top)
     axes.set_xlabel(literal(key))
     if ticks:
         axes.set_xticks(list(ticks), [literal(t, 16) for t in ticks.values()])
@@ -122,7 +122,7 @@ def _ranked(
     _log_where_it_helps(axes, np.array(shown_losses))
 
 
-def _off(axes: Axes, losses: Sequence[float | None], place: Float, top: float) -> None:
+def _mark_failed(axes: Axes, losses: Sequence[float | None], place: Float, top: float) -> None:
     """Models without a loss, or with one far off the picture, as crosses along its upper edge."""
     failed = [place[i] for i, loss in enumerate(losses) if loss is None or 0 < top < loss]
     if failed:
@@ -131,7 +131,7 @@ def _off(axes: Axes, losses: Sequence[float | None], place: Float, top: float) -
         axes.legend(frameon=False, fontsize="small")
 
 
-def _along(values: Sequence[Mapping[str, Any]]) -> str:
+def _longest_key(values: Sequence[Mapping[str, Any]]) -> str:
     """The key with the most values; of equal ones the first."""
     counts = {key: len({repr(v[key]) for v in values}) for key in values[0]}
     return max(counts, key=lambda key: counts[key])
@@ -140,9 +140,9 @@ def _along(values: Sequence[Mapping[str, Any]]) -> str:
 def _places(axes: Axes, swept: Sequence[Any]) -> tuple[Float, dict[float, str]]:
     """Where each value stands: numbers as numbers, on a log scale where they span a decade; words side by side."""
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in swept)
-    names = list(dict.fromkeys(_text(v) for v in swept))
+    names = list(dict.fromkeys(_format_value(v) for v in swept))
     if not numeric:
-        place = np.array([names.index(_text(v)) for v in swept], dtype=float)
+        place = np.array([names.index(_format_value(v)) for v in swept], dtype=float)
         return place, dict(enumerate(names)) if len(names) <= _MOST_NAMED else {}
     place = np.array(swept, dtype=float)
     positive = place[place > 0]

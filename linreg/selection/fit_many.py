@@ -15,7 +15,7 @@ from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
 from linreg.training.fit import Fit, finish, run
@@ -56,7 +56,7 @@ def fit_many(
     >>> [round(float(fitted.train_loss[-1]), 2) for fitted in linreg.fit_many(rows, rates)]
     [2.22, 0.91]
     """
-    moments = record(rows).moments if moments is None else moments
+    moments = record_rows(rows).moments if moments is None else moments
     results: dict[int, Result] = {}
     for k, result in _results(rows, configs, moments, validation, start, on_epoch):
         results[k] = result

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from linreg.errors import UserError
 from linreg.metrics import mean_r2, r2_of
 from linreg.model import LinearModel
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 
 Float = npt.NDArray[np.float64]

@@ -18,7 +18,7 @@ from linreg.config import LARGEST, TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.selection.folds import FOLDS, FoldErrors, Pair, closed, enough, fold_mean, parts, test_error, why_not
 from linreg.selection.ridge_path import RidgePath, eigenvalues, grid, path_of, ridge_path

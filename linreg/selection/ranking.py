@@ -15,7 +15,7 @@ import numpy as np
 from linreg.config import Config, TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
 from linreg.selection.folds import FoldErrors, Pair, test_error
 from linreg.selection.kfold import closed_parts, optimum

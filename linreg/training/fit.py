@@ -15,7 +15,7 @@ from linreg.errors import UserError
 from linreg.least_squares.objective import Float, Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
 from linreg.training.choose import State
@@ -94,7 +94,7 @@ def fit(
     (200, 0.9094)
     """
     choice = prepare(config, validation=validation, start=start)
-    moments = record(rows).moments if moments is None else moments
+    moments = record_rows(rows).moments if moments is None else moments
     with one_thread():
         training = choice.on(Objective.trained(moments, config), start)
     if choice.trainer.needs_rows:

@@ -3,7 +3,7 @@
     python -m linreg.tutorial      prints every reproducible number of the tutorial beside ours
 
 ``by_hand`` is its first half (autograd and updates written out), ``built_in`` its second (``torch.nn`` and
-``torch.optim``), ``printed`` the numbers it prints, ``check`` the comparison. The trainers ``manual`` and ``builtin``
+``torch.optim``), ``printed_numbers`` what it prints, ``check`` the comparison. The trainers ``manual`` and ``builtin``
 use the same model, loss and epoch; nothing here imports them. ``docs/tutorial.ipynb`` walks through all of it.
 
 Source: "Gradient Descent and Linear Regression with PyTorch", after jovian.ai ``aakashns/02-linear-regression``.

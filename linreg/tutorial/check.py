@@ -15,16 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import lsq_linear
 from torch.func import grad, jacrev
 
+from linreg.metrics import Float
 from linreg.rows.rows import Rows
-from linreg.tutorial import printed
+from linreg.tutorial import printed_numbers
 from linreg.tutorial.by_hand import gradients, mse, regression_model, tensors, update, zero_gradients
-
-Float = npt.NDArray[np.float64]
 
 _HALF_UNIT = 0.5e-4  # of the fourth decimal
 _EPS = 2.0**-24  # relative rounding of float32
@@ -59,13 +57,14 @@ def table(first: Rows, second: Rows) -> list[Line]:
         first: the 5 rows of the descent by hand.
         second: the 15 rows of the built-ins.
     """
-    theta_P = parameters(printed.WEIGHT_OF, printed.BIAS_O)
+    theta_P = parameters(printed_numbers.WEIGHT_OF, printed_numbers.BIAS_O)
     allowed_Q = _allowed(_numbers(*first.arrays()), theta_P)
-    ours_Q, zeros_P = _by_hand(*first.arrays())
-    numbers = zip(_names(first), printed_numbers(), ours_Q, allowed_Q, strict=True)
+    ours_Q, zeros_P = _step_by_hand(*first.arrays())
+    numbers = zip(_names(first), printed_in_order(), ours_Q, allowed_Q, strict=True)
     lines = [Line(name, *map(float, values)) for name, *values in numbers]
-    zeros = [Line(f"{name}, zeroed", 0.0, float(z), 0.0) for name, z in zip(_of_each(first), zeros_P, strict=True)]
-    return [*lines[:-1], *zeros, lines[-1], _linear(second)]
+    names = _gradient_names(first)
+    zeros = [Line(f"{name}, zeroed", 0.0, float(z), 0.0) for name, z in zip(names, zeros_P, strict=True)]
+    return [*lines[:-1], *zeros, lines[-1], _linear_layer(second)]
 
 
 def text(lines: Sequence[Line]) -> str:
@@ -89,12 +88,12 @@ def restored(first: Rows) -> tuple[Float, Float]:
     Least squares in units of each number's own rounding, within the box, by Gauss and Newton's iteration; the numbers
     are so nearly linear in the box that three rounds are enough.
     """
-    numbers, start_P = _numbers(*first.arrays()), parameters(printed.WEIGHT_OF, printed.BIAS_O)
-    unit_Q = np.maximum(_HALF_UNIT, 4 * _EPS * np.abs(printed_numbers()))
+    numbers, start_P = _numbers(*first.arrays()), parameters(printed_numbers.WEIGHT_OF, printed_numbers.BIAS_O)
+    unit_Q = np.maximum(_HALF_UNIT, 4 * _EPS * np.abs(printed_in_order()))
     theta_P = start_P
     for _ in range(3):
         jacobian_QP = jacrev(numbers)(theta_P).numpy() / unit_Q[:, None]
-        residual_Q = (printed_numbers() - numbers(theta_P).numpy()) / unit_Q
+        residual_Q = (printed_in_order() - numbers(theta_P).numpy()) / unit_Q
         low_P, high_P = ((start_P - theta_P).numpy() + side * _HALF_UNIT for side in (-1, 1))
         theta_P = theta_P + torch.from_numpy(lsq_linear(jacobian_QP, residual_Q, (low_P, high_P)).x)
     return theta_P.numpy(), numbers(theta_P).numpy()
@@ -105,9 +104,9 @@ def parameters(weight_OF: Float, bias_O: Float) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([weight_OF.ravel(), bias_O]))
 
 
-def printed_numbers() -> Float:
+def printed_in_order() -> Float:
     """The twenty printed numbers in the order of the table: predictions, loss, gradients, loss after the update."""
-    p = printed
+    p = printed_numbers
     parts = (p.PREDICTIONS_NO, p.LOSS, p.WEIGHT_GRADIENT_OF, p.BIAS_GRADIENT_O, p.NEXT_LOSS)
     return np.concatenate([np.ravel(part) for part in parts])
 
@@ -119,18 +118,18 @@ def _numbers(x_NF: Float, y_NO: Float) -> Callable[[torch.Tensor], torch.Tensor]
 
     def numbers(theta_P: torch.Tensor) -> torch.Tensor:
         slope_P = grad(loss)(theta_P)
-        after = loss(theta_P - printed.LEARNING_RATE * slope_P)
-        prediction_NO = regression_model(x, *_apart(theta_P, y.shape[1]))
+        after = loss(theta_P - printed_numbers.LEARNING_RATE * slope_P)
+        prediction_NO = regression_model(x, *_split(theta_P, y.shape[1]))
         return torch.cat([prediction_NO.ravel(), loss(theta_P)[None], slope_P, after[None]])
 
     return numbers
 
 
 def _loss(x_NF: torch.Tensor, y_NO: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda theta_P: mse(regression_model(x_NF, *_apart(theta_P, y_NO.shape[1])), y_NO)
+    return lambda theta_P: mse(regression_model(x_NF, *_split(theta_P, y_NO.shape[1])), y_NO)
 
 
-def _apart(theta_P: torch.Tensor, targets: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _split(theta_P: torch.Tensor, targets: int) -> tuple[torch.Tensor, torch.Tensor]:
     """``weight_OF`` and ``bias_O``."""
     return theta_P[:-targets].reshape(targets, -1), theta_P[-targets:]
 
@@ -142,43 +141,44 @@ def _allowed(numbers: Callable[[torch.Tensor], torch.Tensor], theta_P: torch.Ten
     return np.asarray(moved_Q.numpy() + _HALF_UNIT)
 
 
-def _by_hand(x_NF: Float, y_NO: Float) -> tuple[Float, Float]:
+def _step_by_hand(x_NF: Float, y_NO: Float) -> tuple[Float, Float]:
     """One step of the tutorial with the library's functions: the twenty numbers, and the gradients once zeroed."""
     x, y = tensors(x_NF, y_NO)
-    weight, bias = (torch.from_numpy(p).float().requires_grad_() for p in (printed.WEIGHT_OF, printed.BIAS_O))
+    start = printed_numbers.WEIGHT_OF, printed_numbers.BIAS_O
+    weight, bias = (torch.from_numpy(p).float().requires_grad_() for p in start)
     prediction = regression_model(x, weight, bias)
     loss = mse(prediction, y)
     slopes = gradients(loss, weight, bias)
-    update(weight, bias, learning_rate=printed.LEARNING_RATE)
+    update(weight, bias, learning_rate=printed_numbers.LEARNING_RATE)
     zero_gradients(weight, bias)
     after = mse(regression_model(x, weight, bias), y)
-    return _flat(prediction, loss, *slopes, after), _flat(weight.grad, bias.grad)
+    return _concatenate(prediction, loss, *slopes, after), _concatenate(weight.grad, bias.grad)
 
 
-def _flat(*parts: torch.Tensor | None) -> Float:
+def _concatenate(*parts: torch.Tensor | None) -> Float:
     return np.concatenate([p.detach().double().numpy().ravel() for p in parts if p is not None])
 
 
-def _linear(second: Rows) -> Line:
+def _linear_layer(second: Rows) -> Line:
     """The loss of the printed ``nn.Linear`` on the second table."""
     x_NF, y_NO = second.arrays()
-    weight, bias = printed.LINEAR_WEIGHT_OF, printed.LINEAR_BIAS_O
+    weight, bias = printed_numbers.LINEAR_WEIGHT_OF, printed_numbers.LINEAR_BIAS_O
     loss = _loss(torch.from_numpy(x_NF), torch.from_numpy(y_NO))
     allowed = _allowed(lambda theta_P: loss(theta_P)[None], parameters(weight, bias))
     x, y = tensors(x_NF, y_NO)
     model = torch.nn.Linear(x.shape[1], y.shape[1])
     model.load_state_dict({"weight": torch.from_numpy(weight).float(), "bias": torch.from_numpy(bias).float()})
     ours = torch.nn.functional.mse_loss(model(x), y).item()
-    return Line("loss of nn.Linear, 15 rows", printed.LINEAR_LOSS, ours, float(allowed[0]))
+    return Line("loss of nn.Linear, 15 rows", printed_numbers.LINEAR_LOSS, ours, float(allowed[0]))
 
 
 def _names(first: Rows) -> list[str]:
     rows = range(1, len(first) + 1)
     predictions = [f"prediction, row {n}, {t}" for n in rows for t in first.targets]
-    return [*predictions, "loss", *_of_each(first), "loss after one update"]
+    return [*predictions, "loss", *_gradient_names(first), "loss after one update"]
 
 
-def _of_each(first: Rows) -> list[str]:
+def _gradient_names(first: Rows) -> list[str]:
     """The gradient's elements in the order of ``theta_P``."""
     weights = [f"{t}, weight of {f}" for t in first.targets for f in first.features]
     return [f"gradient, {name}" for name in [*weights, *(f"{t}, bias" for t in first.targets)]]

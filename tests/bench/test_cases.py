@@ -28,13 +28,13 @@ def small(shape, rows=2000):
 @pytest.mark.long  # compiles a kernel a shape
 def test_minibatch_runs_all_contenders_at_every_shape(monkeypatch):
     ordered(monkeypatch)
-    found = minibatch.run(rows=5000, rounds=1, read_bytes=TINY)
-    assert [r.case.partition("B=")[2] for r in found] == ["5 shuffled", "64 shuffled", "64 in order", "1024 shuffled"]
-    for r in found:
+    results = minibatch.run(rows=5000, rounds=1, read_bytes=TINY)
+    assert [r.case.partition("B=")[2] for r in results] == ["5 shuffled", "64 shuffled", "64 in order", "1024 shuffled"]
+    for r in results:
         assert set(r.against) == LOOP_AND_SGD | {minibatch.READ} == set(r.ratio)
         assert r.unit == "M rows/s"
-    assert [set(r.target) for r in found[::3]] == [LOOP_AND_SGD] * 2
-    assert [r.target[minibatch.READ] for r in found[1:3]] == [0.25, 0.5]
+    assert [set(r.target) for r in results[::3]] == [LOOP_AND_SGD] * 2
+    assert [r.target[minibatch.READ] for r in results[1:3]] == [0.25, 0.5]
 
 
 def test_minibatch_measures_the_trainer_shuffled_and_in_order():
@@ -64,9 +64,9 @@ def test_an_sgd_regressor_that_learns_nothing_stops_minibatch(monkeypatch):
 def test_minibatch_runs_without_scikit_learn(monkeypatch):
     monkeypatch.setattr(minibatch, "peer", lambda _: None)
     monkeypatch.setattr(minibatch, "SHAPES", minibatch.SHAPES[:1])
-    (found,) = minibatch.run(rows=500, rounds=1, read_bytes=TINY)
-    assert set(found.target) == {minibatch.LOOP}
-    assert "SGDRegressor is not installed" in found.note
+    (result,) = minibatch.run(rows=500, rounds=1, read_bytes=TINY)
+    assert set(result.target) == {minibatch.LOOP}
+    assert "SGDRegressor is not installed" in result.note
 
 
 def test_the_torch_threads_are_as_before_after_minibatch():
@@ -78,9 +78,9 @@ def test_the_torch_threads_are_as_before_after_minibatch():
 
 def test_exact_runs_all_contenders_for_every_kind_and_width():
     pytest.importorskip("sklearnex")
-    found = exact.run(rows=600, rounds=1, read_bytes=TINY)
-    assert [r.case for r in found] == [f"exact F={f} {kind}" for f in (3, 32, 256) for kind in exact.KINDS]
-    for r in found:
+    results = exact.run(rows=600, rounds=1, read_bytes=TINY)
+    assert [r.case for r in results] == [f"exact F={f} {kind}" for f in (3, 32, 256) for kind in exact.KINDS]
+    for r in results:
         assert set(r.against) == {exact.ONEDAL, exact.SKLEARN, exact.READ}
         assert exact.ONEDAL in r.target
 
@@ -90,9 +90,9 @@ def test_exact_leaves_out_a_peer_that_is_not_there(monkeypatch):
     monkeypatch.setattr(exact, "ROWS", {3: 600})
     real = exact.peer
     monkeypatch.setattr(exact, "peer", lambda name: None if name.startswith("sklearnex") else real(name))
-    for found in exact.run(rounds=1, read_bytes=TINY):
-        assert set(found.against) == {exact.SKLEARN, exact.READ}
-        assert "oneDAL is not installed" in found.note
+    for result in exact.run(rounds=1, read_bytes=TINY):
+        assert set(result.against) == {exact.SKLEARN, exact.READ}
+        assert "oneDAL is not installed" in result.note
 
 
 def test_each_kind_of_record_is_ours_in_a_result_of_its_own(monkeypatch):
@@ -111,23 +111,23 @@ def test_coefficients_that_differ_stop_exact():
 
 def test_ingest_runs_all_contenders_in_every_layout():
     pytest.importorskip("polars")
-    found = ingest.run(rows=2000, rounds=1)
-    assert [r.case for r in found] == [
+    results = ingest.run(rows=2000, rounds=1)
+    assert [r.case for r in results] == [
         "ingest Parquet to row-major",
         "ingest Parquet to columns",
         "ingest CSV to columns",
     ]
-    assert [r.target[ingest.POLARS] for r in found] == [1, 0.7, 0.8]
-    assert all(set(r.against) == {ingest.POLARS, ingest.DECODE} for r in found)
+    assert [r.target[ingest.POLARS] for r in results] == [1, 0.7, 0.8]
+    assert all(set(r.against) == {ingest.POLARS, ingest.DECODE} for r in results)
 
 
 def test_ingest_and_file_to_model_run_without_polars(monkeypatch):
     for case in (ingest, file_to_model):
         monkeypatch.setattr(case, "peer", lambda _: None)
-    found = [*ingest.run(rows=2000, rounds=1), *file_to_model.run(rows=2000, rounds=1)]
-    assert all("polars is not installed" in r.note for r in found)
-    assert found[0].target == {}
-    assert found[-1].target == {file_to_model.LIMIT: 0.6}
+    results = [*ingest.run(rows=2000, rounds=1), *file_to_model.run(rows=2000, rounds=1)]
+    assert all("polars is not installed" in r.note for r in results)
+    assert results[0].target == {}
+    assert results[-1].target == {file_to_model.LIMIT: 0.6}
 
 
 def test_values_that_differ_stop_ingest(tmp_path):
@@ -145,8 +145,8 @@ def test_matrices_in_another_layout_stop_ingest():
 
 def test_file_to_model_runs_all_contenders():
     pytest.importorskip("polars")
-    (found,) = file_to_model.run(rows=20_000, rounds=1)
-    assert set(found.against) == {file_to_model.PEER, file_to_model.LIMIT} == set(found.target)
+    (result,) = file_to_model.run(rows=20_000, rounds=1)
+    assert set(result.against) == {file_to_model.PEER, file_to_model.LIMIT} == set(result.target)
 
 
 @pytest.mark.parametrize("wrong", [{"r2": 0.1}, {"test_rows": 400_000}, {"weight_F": np.ones(32)}])
@@ -159,13 +159,13 @@ def test_another_model_stops_file_to_model(wrong):
 
 @pytest.mark.long  # a process a size
 def test_growth_measures_every_size_and_its_chart_can_be_drawn(tmp_path):
-    found = growth.run(rows=200, rounds=1, widths=(8, 16))
+    results = growth.run(rows=200, rounds=1, widths=(8, 16))
     sizes = ("rows x1", "rows x10", "rows x100", "F=8", "F=16")
     names = [f"growth {work}, {size}" for work in ("record", "predict") for size in sizes]
-    assert [(r.case, r.unit) for r in found] == [(name, unit) for name in names for unit in ("s", growth.MEGABYTES)]
-    assert [dict(r.target) for r in found[2:4]] == [{"10 times x1": growth.LINEAR}, {"x1": growth.FLAT}]
+    assert [(r.case, r.unit) for r in results] == [(name, unit) for name in names for unit in ("s", growth.MEGABYTES)]
+    assert [dict(r.target) for r in results[2:4]] == [{"10 times x1": growth.LINEAR}, {"x1": growth.FLAT}]
     (tmp_path / "growth.json").write_text(
-        json.dumps([{**r.to_json(), "note": r.note, "machine": "here"} for r in found])
+        json.dumps([{**r.to_json(), "note": r.note, "machine": "here"} for r in results])
     )
     assert [p.name for p in chart.draw(tmp_path, tmp_path, ["growth", "nosuch"])] == ["bench.png", "growth.png"]
 
@@ -207,9 +207,9 @@ def test_the_rows_of_every_seed_are_of_one_linear_model():
 
 @pytest.mark.long
 def test_sweep_measures_sixteen_models_beside_one():
-    found = sweep.run(rows=4000, rounds=1)
-    assert [r.case for r in found] == ["sweep F=3 O=2 B=5", "sweep F=32 O=1 B=64"]
-    for r in found:
+    results = sweep.run(rows=4000, rounds=1)
+    assert [r.case for r in results] == ["sweep F=3 O=2 B=5", "sweep F=32 O=1 B=64"]
+    for r in results:
         assert set(r.against) == {sweep.ONE, sweep.SGD} == set(r.ratio) == set(r.target)
 
 

@@ -28,10 +28,10 @@ def results() -> dict[str, Result]:
     return {r.case: r for r in digits.run()}
 
 
-def half_a_unit(found: Decimal, certified: Decimal) -> bool:
-    """Whether rounding ``found`` to the published digits gives the published value."""
+def half_a_unit(exact: Decimal, certified: Decimal) -> bool:
+    """Whether rounding ``exact`` to the published digits gives the published value."""
     unit = Fraction(10) ** int(certified.as_tuple().exponent)
-    return abs(Fraction(found) - Fraction(certified)) <= unit / 2
+    return abs(Fraction(exact) - Fraction(certified)) <= unit / 2
 
 
 def test_all_eleven_sets_are_there_with_as_many_rows_as_nist_says():
@@ -41,13 +41,13 @@ def test_all_eleven_sets_are_there_with_as_many_rows_as_nist_says():
 
 @pytest.mark.parametrize("name", SETS)
 def test_exact_arithmetic_gives_the_certified_values_to_the_last_digit(name):
-    found, certified = rational.of_reference(SETS[name]), SETS[name].certified
+    exact, certified = rational.of_reference(SETS[name]), SETS[name].certified
     for ours, published in (
-        *zip(found.parameters_P, certified.parameters_P, strict=True),
-        *zip(found.deviations_P, certified.deviations_P, strict=True),
-        (found.residual_deviation, certified.residual_deviation),
-        (found.r2, certified.r2),
-        (found.residual_squares, certified.residual_squares),
+        *zip(exact.parameters_P, certified.parameters_P, strict=True),
+        *zip(exact.deviations_P, certified.deviations_P, strict=True),
+        (exact.residual_deviation, certified.residual_deviation),
+        (exact.r2, certified.r2),
+        (exact.residual_squares, certified.residual_squares),
     ):
         assert half_a_unit(ours, published), (ours, published)
 
@@ -56,8 +56,8 @@ def test_a_wrong_digit_in_an_observation_would_be_noticed():
     longley = SETS["Longley"]
     first = longley.y_N[0] + Decimal("0.1")
     tampered = strd.Reference(**{**vars(longley), "y_N": (first, *longley.y_N[1:])})
-    found = rational.of_reference(tampered)
-    assert not any(map(half_a_unit, found.parameters_P, longley.certified.parameters_P))
+    exact = rational.of_reference(tampered)
+    assert not any(map(half_a_unit, exact.parameters_P, longley.certified.parameters_P))
 
 
 def test_digits_count_the_worst_and_stop_at_none_and_at_fifteen():
@@ -70,23 +70,23 @@ def test_digits_count_the_worst_and_stop_at_none_and_at_fifteen():
 @pytest.mark.parametrize("quantity", digits.QUANTITIES)
 @pytest.mark.parametrize("name", [r.name for r in digits.references()])
 def test_ours_is_within_a_digit_of_the_best_that_lapack_does_on_the_rows(name, quantity, results):
-    found = results[f"{name}, {quantity}"]
-    assert found.ours >= max(found.against[peer] for peer in digits.PEERS) - 1
-    assert found.against["ours, standardized"] >= found.ours - 1
-    assert found.against["ours, compiled"] >= max(found.against[peer] for peer in digits.PEERS) - 1
+    result = results[f"{name}, {quantity}"]
+    assert result.ours >= max(result.against[peer] for peer in digits.PEERS) - 1
+    assert result.against["ours, standardized"] >= result.ours - 1
+    assert result.against["ours, compiled"] >= max(result.against[peer] for peer in digits.PEERS) - 1
 
 
 def test_ours_is_at_least_as_good_as_numpys_on_most_sets(results):
-    found = [results[f"{r.name}, parameters"] for r in digits.references()]
-    assert sum(r.ours >= r.against["numpy"] - 0.1 for r in found) > 0.8 * len(found)
-    assert sum(r.ours >= r.against["numpy"] + 2 for r in found) >= 4
+    slopes = [results[f"{r.name}, parameters"] for r in digits.references()]
+    assert sum(r.ours >= r.against["numpy"] - 0.1 for r in slopes) > 0.8 * len(slopes)
+    assert sum(r.ours >= r.against["numpy"] + 2 for r in slopes) >= 4
 
 
 @pytest.mark.parametrize("name", [r.name for r in digits.references()])
 def test_leaves_cost_less_than_a_digit(name, results):
     for quantity in digits.QUANTITIES:
-        found = results[f"{name}, {quantity}"]
-        assert found.against["ours, 3 leaves"] >= found.ours - 1
+        result = results[f"{name}, {quantity}"]
+        assert result.against["ours, 3 leaves"] >= result.ours - 1
 
 
 def slopes_digits(record: Moments, reference: strd.Reference) -> float:
@@ -134,16 +134,16 @@ def test_through_the_origin_a_constant_column_is_no_deficiency_and_a_sum_of_colu
         x[:, 3] = 2.0
         assert moments_of(x, y).solve(intercept=False).rank == 4
         total = np.column_stack([x, x[:, 0] + x[:, 2]])
-        found = moments_of(total, y).solve(intercept=False)
-        assert found.rank == 4
-        assert set(found.deficient) == {"x0", "x2", "x4"}
+        solution = moments_of(total, y).solve(intercept=False)
+        assert solution.rank == 4
+        assert set(solution.deficient) == {"x0", "x2", "x4"}
 
 
 def test_weights_count_through_the_origin():
     x, y = np.array([[4.0], [5], [6]]), np.array([[3.0], [4], [4]])
     z, w = np.hstack([x, y]), np.array([1.0, 3.0, 0.5])
-    found = Moments.leaf(z, ("x",), ("y",), w).solve(intercept=False)
-    assert found.weight_OF[0, 0] == pytest.approx((w * x[:, 0]) @ y[:, 0] / ((w * x[:, 0]) @ x[:, 0]), rel=1e-15)
+    solution = Moments.leaf(z, ("x",), ("y",), w).solve(intercept=False)
+    assert solution.weight_OF[0, 0] == pytest.approx((w * x[:, 0]) @ y[:, 0] / ((w * x[:, 0]) @ x[:, 0]), rel=1e-15)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -187,9 +187,9 @@ print(hashlib.sha256(bits).hexdigest())
 
 
 def test_three_leaves_give_the_same_bits_for_any_thread_count():
-    found = {_record_with(threads) for threads in ("1", "2", "4")}
-    assert len(found) == 1
-    assert len(found.pop()) == len(hashlib.sha256().hexdigest())
+    digests = {_record_with(threads) for threads in ("1", "2", "4")}
+    assert len(digests) == 1
+    assert len(digests.pop()) == len(hashlib.sha256().hexdigest())
 
 
 def _record_with(threads: str) -> str:
@@ -199,23 +199,23 @@ def _record_with(threads: str) -> str:
 
 
 def test_the_ratio_is_their_error_over_ours_and_a_tenth_is_within_a_digit(results):
-    found = results["Longley, parameters"]
-    assert found.ratio["numpy"] == pytest.approx(10 ** (found.ours - found.against["numpy"]))
-    assert found.target == dict.fromkeys(digits.PEERS, 0.1)
-    assert set(found.to_json()) == {"case", "unit", "ours", "against", "ratio", "target"}
+    result = results["Longley, parameters"]
+    assert result.ratio["numpy"] == pytest.approx(10 ** (result.ours - result.against["numpy"]))
+    assert result.target == dict.fromkeys(digits.PEERS, 0.1)
+    assert set(result.to_json()) == {"case", "unit", "ours", "against", "ratio", "target"}
     assert (command.CASES["digits"], command.TABLES["digits"]) == (digits.run, digits.table)
 
 
 def tables(text: str) -> dict[tuple[str, str, str], float]:
     """Figures by quantity, data set and column."""
-    found: dict[tuple[str, str, str], float] = {}
+    figures: dict[tuple[str, str, str], float] = {}
     for block in text.split("\n\n"):
         lines = [[c.strip() for c in line.strip("|").split("|")] for line in block.splitlines() if line.startswith("|")]
         if lines and lines[0][0] in digits.QUANTITIES:
             quantity, *columns = lines[0]
             for name, *cells in lines[2:]:
-                found |= {(quantity, name, c): float(v) for c, v in zip(columns, cells, strict=True)}
-    return found
+                figures |= {(quantity, name, c): float(v) for c, v in zip(columns, cells, strict=True)}
+    return figures
 
 
 def test_the_documents_tables_are_what_the_command_computes_today(results):

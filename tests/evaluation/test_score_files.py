@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,9 +24,7 @@ from tests.support.processes import PATIENCE, run, started, wait_for
 
 WEIGHT = np.array([[0.3, -2.0, 1e-3], [4.0, 0.5, 2.0]])
 MODEL = LinearModel(WEIGHT, np.array([1.5, -3.0]), np.array([10.0, -1e4, 0.5]), ("a", "b", "c"), ("y", "z"))
-FILLED = LinearModel(
-    WEIGHT, MODEL.bias_O, MODEL.mean_F, MODEL.features, MODEL.targets, fill_F=np.array([1.0, 2.0, 3.0])
-)
+FILLED = replace(MODEL, fill_F=np.array([1.0, 2.0, 3.0]))
 ADDED = ["predicted_y", "predicted_z"]
 READ = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 
@@ -54,15 +53,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("to", READ)
-@pytest.mark.parametrize("given", READ)
-def test_rows_keep_their_order_and_get_the_models_predictions(tmp_path: Path, given: str, to: str) -> None:
+@pytest.mark.parametrize("source", READ)
+def test_rows_keep_their_order_and_get_the_models_predictions(tmp_path: Path, source: str, to: str) -> None:
     rows = frame(1234)
     output = tmp_path / f"out{to}"
-    assert score(MODEL, put(rows, tmp_path / f"in{given}"), output) == 1234
-    found = READ[to](output)
-    assert list(found.columns) == ["a", "b", "c", *ADDED]
-    np.testing.assert_allclose(found[["a", "b", "c"]], rows[["a", "b", "c"]], rtol=1e-15)
-    np.testing.assert_allclose(found[ADDED], MODEL.predict(rows[["a", "b", "c"]]), rtol=1e-13)
+    assert score(MODEL, put(rows, tmp_path / f"in{source}"), output) == 1234
+    scored = READ[to](output)
+    assert list(scored.columns) == ["a", "b", "c", *ADDED]
+    np.testing.assert_allclose(scored[["a", "b", "c"]], rows[["a", "b", "c"]], rtol=1e-15)
+    np.testing.assert_allclose(scored[ADDED], MODEL.predict(rows[["a", "b", "c"]]), rtol=1e-13)
 
 
 def test_a_row_has_the_same_bits_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,11 +87,11 @@ def test_numbers_of_every_kind_are_scored_and_keep_their_types(tmp_path: Path) -
     for name, values in kinds.items():
         pq.write_table(pa.table({"a": values, "b": [1, 2, 3], "c": [0.5, 1.5, 2.5]}), tmp_path / "in.parquet")
         score(MODEL, str(tmp_path / "in.parquet"), tmp_path / "out.parquet")
-        found = pq.read_table(tmp_path / "out.parquet")
+        scored = pq.read_table(tmp_path / "out.parquet")
         expected = values.type if name in ("int8", "uint64", "bool", "float") else None
-        assert expected in (None, found["a"].type), name
+        assert expected in (None, scored["a"].type), name
         x_NF = np.column_stack([[float(v) for v in values.to_pylist()], [1, 2, 3], [0.5, 1.5, 2.5]])
-        np.testing.assert_allclose(np.column_stack([found[c] for c in ADDED]), MODEL.predict(x_NF), rtol=1e-13)
+        np.testing.assert_allclose(np.column_stack([scored[c] for c in ADDED]), MODEL.predict(x_NF), rtol=1e-13)
 
 
 def test_a_folder_is_scored_file_after_file_with_types_for_all(tmp_path: Path) -> None:
@@ -103,20 +102,20 @@ def test_a_folder_is_scored_file_after_file_with_types_for_all(tmp_path: Path) -
     put(rows[10:20], folder / "2.csv")
     put(rows[20:].astype({"b": np.float32}), folder / "3.parquet")
     assert score(MODEL, str(folder), tmp_path / "out.parquet") == 30
-    found = pd.read_parquet(tmp_path / "out.parquet")
-    assert (found["b"].dtype, found["a"].dtype) == (np.float64, np.float64)
+    scored = pd.read_parquet(tmp_path / "out.parquet")
+    assert (scored["b"].dtype, scored["a"].dtype) == (np.float64, np.float64)
     expected = rows[["a", "b", "c"]].to_numpy().copy()
     expected[:10, 0] = np.trunc(expected[:10, 0])
-    np.testing.assert_allclose(found[ADDED], MODEL.predict(expected), rtol=1e-6)
+    np.testing.assert_allclose(scored[ADDED], MODEL.predict(expected), rtol=1e-6)
 
 
 def test_gaps_are_filled_where_the_model_fills_them_and_stay_gaps_in_the_output(tmp_path: Path) -> None:
     rows = frame(500).mask(np.random.default_rng(1).uniform(size=(500, 4)) < 0.1)
     for name in ("in.csv", "in.parquet"):
         score(FILLED, put(rows, tmp_path / name), tmp_path / "out.parquet")
-        found = pd.read_parquet(tmp_path / "out.parquet")
-        np.testing.assert_allclose(found[ADDED], FILLED.predict(rows[["a", "b", "c"]]), rtol=1e-13)
-        assert (found["a"].isna() == rows["a"].isna()).all()
+        scored = pd.read_parquet(tmp_path / "out.parquet")
+        np.testing.assert_allclose(scored[ADDED], FILLED.predict(rows[["a", "b", "c"]]), rtol=1e-13)
+        assert (scored["a"].isna() == rows["a"].isna()).all()
 
 
 FAULTS = {
@@ -186,19 +185,17 @@ def test_intervals_are_those_of_inference(tmp_path: Path, record, kind, level: f
     rows = frame(333)
     half_widths = HalfWidths.of(model, moments, kind=kind, level=level)
     score(model, put(rows, tmp_path / "in.parquet"), tmp_path / "out.csv", half_widths=half_widths)
-    found = pd.read_csv(tmp_path / "out.csv")
+    scored = pd.read_csv(tmp_path / "out.csv")
     ends = [f"{k}_{t}" for t in "yz" for k in ("predicted", "low", "high")]
-    assert list(found.columns) == ["a", "b", "c", *ends]
+    assert list(scored.columns) == ["a", "b", "c", *ends]
     low_NO, high_NO = intervals(model, moments, rows[["a", "b", "c"]].to_numpy(), kind=kind, level=level)
-    np.testing.assert_allclose(found[["low_y", "low_z"]], low_NO, rtol=1e-12)
-    np.testing.assert_allclose(found[["high_y", "high_z"]], high_NO, rtol=1e-12)
+    np.testing.assert_allclose(scored[["low_y", "low_z"]], low_NO, rtol=1e-12)
+    np.testing.assert_allclose(scored[["high_y", "high_z"]], high_NO, rtol=1e-12)
 
 
 def test_a_row_with_a_gap_has_no_interval(tmp_path: Path, record) -> None:  # type: ignore[no-untyped-def]
     model, moments = record
-    filled = LinearModel(
-        model.weight_OF, model.bias_O, model.mean_F, model.features, model.targets, fill_F=model.mean_F
-    )
+    filled = replace(model, fill_F=model.mean_F)
     half_widths = HalfWidths.of(filled, moments, kind="prediction")
     path = put(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, np.nan], "c": [1.0, 2.0]}), tmp_path / "in.parquet")
     with pytest.raises(UserError, match="row 2, column 'b': the value is missing: an interval needs all of a row's"):
@@ -206,15 +203,15 @@ def test_a_row_with_a_gap_has_no_interval(tmp_path: Path, record) -> None:  # ty
 
 
 def test_progress_is_told_of_all_rows(tmp_path: Path) -> None:
-    told: list[int | None] = []
+    progress: list[int | None] = []
 
     def watch(total: int | None):  # type: ignore[no-untyped-def]
-        told.append(total)
-        return told.append
+        progress.append(total)
+        return progress.append
 
     put(frame(200_000), tmp_path / "in.parquet")
     score(MODEL, str(tmp_path / "in.parquet"), tmp_path / "out.parquet", watch=watch)
-    assert told[0] == sum(told[1:]) == 200_000  # type: ignore[arg-type]
+    assert progress[0] == sum(progress[1:]) == 200_000  # type: ignore[arg-type]
 
 
 def test_an_output_may_be_the_input(tmp_path: Path) -> None:
@@ -247,18 +244,18 @@ def test_a_level_without_an_end_is_refused(record) -> None:  # type: ignore[no-u
 
 def test_a_feature_and_a_prediction_of_one_name_are_refused(tmp_path: Path) -> None:
     stacked = LinearModel(np.ones((1, 1)), np.zeros(1), np.zeros(1), ("predicted_y",), ("y",))
-    given = put(pd.DataFrame({"predicted_y": [1.0, 2.0]}), tmp_path / "in.csv")
+    source = put(pd.DataFrame({"predicted_y": [1.0, 2.0]}), tmp_path / "in.csv")
     with pytest.raises(UserError, match="two columns 'predicted_y'"):
-        score(stacked, given, tmp_path / "out.csv")
+        score(stacked, source, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_link_stays_a_link_and_a_replaced_file_keeps_who_may_read_it(tmp_path: Path) -> None:
-    given, real, link = put(frame(5), tmp_path / "in.csv"), tmp_path / "real.csv", tmp_path / "link.csv"
+    source, real, link = put(frame(5), tmp_path / "in.csv"), tmp_path / "real.csv", tmp_path / "link.csv"
     real.write_text("old")
     real.chmod(0o600)
     link.symlink_to(real)
-    score(MODEL, given, link)
+    score(MODEL, source, link)
     assert link.is_symlink()
     assert len(pd.read_csv(real)) == 5
     assert real.stat().st_mode & 0o777 == 0o600
@@ -320,8 +317,8 @@ def test_memory_stays_flat_from_end_to_end(tmp_path: Path) -> None:
     peaks = []
     for rows in (500_000, 5_000_000):
         source = large(tmp_path / "in.parquet", rows)
-        found, peak = map(int, run(command(RUN, source, tmp_path / "out.parquet"), check=True).stdout.split())
-        assert found == rows
+        scored, peak = map(int, run(command(RUN, source, tmp_path / "out.parquet"), check=True).stdout.split())
+        assert scored == rows
         peaks.append(peak / 1024)
     assert peaks[1] < peaks[0] + 60, peaks  # MiB; the larger file is 120 MB, and its output 200 MB
 

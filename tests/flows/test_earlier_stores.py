@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.flows.cli.test_main import document
+from tests.support.command import document
 from tests.support.processes import ROOT
 
 STORE = ROOT / "tests/flows/stores/2026-11-27.zip"

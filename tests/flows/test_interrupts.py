@@ -29,14 +29,7 @@ def listening():
     for n, handler in before.items():
         signal.signal(n, handler)
     sys.unraisablehook = hook
-    interrupts._asked.clear()
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return new_store(tmp_path / "work")
+    interrupts._stop_requested.clear()
 
 
 def wait() -> None:
@@ -51,27 +44,27 @@ def wait_for_one_from_elsewhere(number: int) -> None:
 
 @BOTH
 def test_a_signal_raises_and_is_known_afterwards(number: int) -> None:
-    assert not interrupts.asked()
+    assert not interrupts.stop_requested()
     with pytest.raises(KeyboardInterrupt):
         wait_for_one_from_elsewhere(number)
-    assert interrupts.asked()
+    assert interrupts.stop_requested()
 
 
 @BOTH
 def test_a_block_that_is_held_is_done_whole_and_the_signal_follows(number: int) -> None:
-    done = []
+    finished = []
 
     def both() -> None:
-        with interrupts.held():
-            with interrupts.held():
+        with interrupts.deferred():
+            with interrupts.deferred():
                 os.kill(os.getpid(), number)  # noticed before the call returns
-                done.append("inner")
-            done.append("outer")
-        done.append("never")
+                finished.append("inner")
+            finished.append("outer")
+        finished.append("never")
 
     with pytest.raises(KeyboardInterrupt):
         both()
-    assert done == ["inner", "outer"]
+    assert finished == ["inner", "outer"]
 
 
 def test_an_error_of_another_thread_is_raised_in_the_main_one_and_is_no_wish_to_stop() -> None:
@@ -82,7 +75,7 @@ def test_an_error_of_another_thread_is_raised_in_the_main_one_and_is_no_wish_to_
 
     with pytest.raises(RuntimeError, match="from elsewhere"):
         wait_for_it()
-    assert not interrupts.asked()
+    assert not interrupts.stop_requested()
 
 
 def test_an_error_of_another_thread_is_not_raised_where_nobody_listens() -> None:
@@ -93,7 +86,7 @@ def test_an_error_of_another_thread_is_not_raised_where_nobody_listens() -> None
 
 def test_an_error_in_the_block_gives_way_to_the_signal() -> None:
     def block() -> None:
-        with interrupts.held():
+        with interrupts.deferred():
             os.kill(os.getpid(), signal.SIGINT)
             raise ValueError("of the block")
 
@@ -103,14 +96,14 @@ def test_an_error_in_the_block_gives_way_to_the_signal() -> None:
 
 def test_without_a_signal_nothing_happens_and_the_handlers_are_back() -> None:
     before = [signal.getsignal(n) for n in interrupts.SIGNALS]
-    with interrupts.held():
+    with interrupts.deferred():
         pass
     assert [signal.getsignal(n) for n in interrupts.SIGNALS] == before
-    found = []
-    other = threading.Thread(target=lambda: [found.append(1) for _ in [0] if not interrupts.held().__enter__()])
+    entered = []
+    other = threading.Thread(target=lambda: [entered.append(1) for _ in [0] if not interrupts.deferred().__enter__()])
     other.start()
     other.join()
-    assert found == [1]
+    assert entered == [1]
 
 
 @BOTH
@@ -137,7 +130,8 @@ def test_an_ignored_signal_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_a_write_that_is_interrupted_leaves_no_lock_and_a_run_that_is_begun_is_killed(store, monkeypatch) -> None:
+def test_a_write_that_is_interrupted_leaves_no_lock_and_a_run_that_is_begun_is_killed(folder, monkeypatch) -> None:
+    store = new_store(folder)
     monkeypatch.setattr(store.client, "create_run", interrupted(store.client.create_run))
     with pytest.raises(KeyboardInterrupt):
         TrackedRun.start(store, experiment="e", name="r", tags={"a": "b"})
@@ -174,5 +168,5 @@ raise SystemExit(main.main(["models"]))
 
 
 def test_what_a_library_makes_of_an_interrupt_is_an_interrupt() -> None:
-    done = run([sys.executable, "-c", SLIPPED])
-    assert (done.returncode, done.stderr, done.stdout) == (130, "stopped\n", "")
+    process = run([sys.executable, "-c", SLIPPED])
+    assert (process.returncode, process.stderr, process.stdout) == (130, "stopped\n", "")

@@ -57,8 +57,8 @@ def served(env, log, name, *, interval, train=WEAK):
 def runs(env, name):
     """All runs of the deployment that are due, the earliest first."""
     url = env["PREFECT_API_URL"] + "/flow_runs/filter"
-    found = asked(url, {"deployments": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_ASC"})
-    return [run for run in found if time_of(run, "expected_start_time") <= datetime.now(UTC)]
+    all_runs = asked(url, {"deployments": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_ASC"})
+    return [run for run in all_runs if time_of(run, "expected_start_time") <= datetime.now(UTC)]
 
 
 def time_of(run, which):
@@ -73,51 +73,57 @@ def waiting(env, name):
     return [run for run in runs(env, name) if run["state_type"] == "SCHEDULED"]
 
 
+def deployment_id(env, name):
+    return asked(f"{env['PREFECT_API_URL']}/deployments/name/linreg/{name}")["id"]
+
+
 def by_hand(env, name):
     """The id of a run that is started as in Prefect's UI."""
-    api = env["PREFECT_API_URL"]
-    found = asked(f"{api}/deployments/name/linreg/{name}")
-    return asked(f"{api}/deployments/{found['id']}/create_flow_run", {})["id"]
+    return asked(f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, name)}/create_flow_run", {})["id"]
 
 
 def lock_of(env, name):
     """What a scheduled run of the deployment holds while it works."""
-    number = asked(f"{env['PREFECT_API_URL']}/deployments/name/linreg/{name}")["id"]
-    return FileLock(Path(env["XDG_CACHE_HOME"]) / "linreg" / "schedules" / f"{number}.lock")
+    return FileLock(Path(env["XDG_CACHE_HOME"]) / "linreg" / "schedules" / f"{deployment_id(env, name)}.lock")
 
 
-def overlaps(found):
+def stop(process):
+    """As Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+
+
+def overlaps(all_runs):
     """Pairs of scheduled runs that worked at the same time."""
-    worked = [r for r in found if r["start_time"] and r["state_name"] != "Skipped" and r["auto_scheduled"]]
+    worked = [r for r in all_runs if r["start_time"] and r["state_name"] != "Skipped" and r["auto_scheduled"]]
     worked.sort(key=lambda run: run["start_time"])
     return [
         (a["name"], b["name"]) for a, b in pairwise(worked) if a["end_time"] is None or a["end_time"] > b["start_time"]
     ]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
-def test_serving_again_catches_up_with_one_run(env, tmp_path, how):
-    name, log = f"again-{how}", tmp_path / "first.log"
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_serving_again_catches_up_with_one_run(env, tmp_path, number):
+    name, log = f"again-{number}", tmp_path / "first.log"
     with served(env, log, name, interval=10, train=ENDLESS) as process:
         wait_for(lambda: named(env, name, "Running"), process, log)
-        if how == signal.SIGTERM:
-            process.send_signal(how)
+        if number == signal.SIGTERM:
+            process.send_signal(number)
             assert process.wait(PATIENCE) == 130
         else:
-            os.killpg(process.pid, how)  # the run too
+            os.killpg(process.pid, number)  # the run too
             process.wait(PATIENCE)
     wait_for(lambda: len(waiting(env, name)) >= 2)
     log = tmp_path / "second.log"
     with served(env, log, name, interval=3600) as process:
         wait_for(lambda: named(env, name, "Completed"), process, log)
         wait_for_polls(3, process, log)  # in which others would follow
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        stop(process)
     assert len(named(env, name, "Crashed")) == 1
-    (last,) = named(env, name, "Completed")
-    assert "catch-up" in last["tags"]
-    assert last["parameters"]["train"]["epochs"] == WEAK["epochs"]
-    missed = [run for run in named(env, name, "Skipped") if last["id"] in run["state"]["message"]]
+    (catching_up,) = named(env, name, "Completed")
+    assert "catch-up" in catching_up["tags"]
+    assert catching_up["parameters"]["train"]["epochs"] == WEAK["epochs"]
+    missed = [run for run in named(env, name, "Skipped") if catching_up["id"] in run["state"]["message"]]
     assert len(missed) >= 2
     assert waiting(env, name) == []
     assert f"catches up on {len(missed) + 1} that were missed or cut off" in log.read_text()
@@ -141,52 +147,48 @@ def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_p
         back = datetime.now(UTC)
         with serving(env, tmp_path / "server-2.log"):
 
-            def done():
+            def completed_since():
                 return [r for r in named(env, name, "Completed") if time_of(r, "start_time") > back]
 
-            first = wait_for(done, process, log)[0]
+            catching_up = wait_for(completed_since, process, log)[0]
             missed = [r for r in runs(env, name) if gone < time_of(r, "expected_start_time") <= back]
-            process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 130
-            found = runs(env, name)
+            stop(process)
+            all_runs = runs(env, name)
     assert "the Prefect server answers again" in log.read_text()
     assert len(missed) >= 2
-    assert {r["state_name"] for r in missed if r["id"] != first["id"]} == {"Skipped"}
-    assert overlaps(found) == []
+    assert {r["state_name"] for r in missed if r["id"] != catching_up["id"]} == {"Skipped"}
+    assert overlaps(all_runs) == []
 
 
 def test_a_run_that_takes_longer_than_its_interval_is_followed_by_one(env, tmp_path):
     name, log = "long", tmp_path / "serve.log"
     with served(env, log, name, interval=5) as process:
         wait_for(lambda: named(env, name, "Completed"), process, log)
-        with lock_of(env, name).acquire(
-            timeout=PATIENCE
-        ):  # a run that works, and that outlived the process that served it
-            held = datetime.now(UTC)
+        with lock_of(env, name).acquire(timeout=PATIENCE):  # by a run that outlived the process that served it
+            locked_at = datetime.now(UTC)
             wait_for(lambda: len(named(env, name, "Late")) >= 2, process, log)
             number = by_hand(env, name)
             wait_for(lambda: number in [r["id"] for r in named(env, name, "Completed")], process, log)
             began = [r for r in runs(env, name) if r["state_name"] == "Completed" and r["auto_scheduled"]]
-            assert all(time_of(r, "start_time") < held for r in began)
+            assert all(time_of(r, "start_time") < locked_at for r in began)
             late = [r["id"] for r in named(env, name, "Late")]
         wait_for(lambda: len(named(env, name, "Completed")) >= len(began) + 2, process, log)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
-    found = runs(env, name)
-    assert sum(r["state_name"] == "Completed" for r in found if r["id"] in late) <= 1
-    assert overlaps(found) == []
+        stop(process)
+    all_runs = runs(env, name)
+    assert sum(r["state_name"] == "Completed" for r in all_runs if r["id"] in late) <= 1
+    assert overlaps(all_runs) == []
 
 
 def test_the_work_pool_of_prefect_yaml_works(env, folder, tmp_path):
     log = tmp_path / "worker.log"
     (folder / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text())
-    at = {**env, "PWD": str(folder)}
-    typed = re.findall(r"^    prefect (.+)$", (ROOT / "docs/schedules.md").read_text(), re.M)
-    *first, start = ([BIN / "prefect", *line.split()] for line in typed)
+    here = {**env, "PWD": str(folder)}
+    commands = re.findall(r"^    prefect (.+)$", (ROOT / "docs/schedules.md").read_text(), re.M)
+    *first, start = ([BIN / "prefect", *line.split()] for line in commands)
     for command in first:
-        done = run(command, env=at)
-        assert done.returncode == 0, done.stdout + done.stderr
-    with started(start, env=at, log=log) as worker:
+        process = run(command, env=here)
+        assert process.returncode == 0, process.stdout + process.stderr
+    with started(start, env=here, log=log) as worker:
         by_hand(env, "crops")
         wait_for(lambda: named(env, "crops", "Completed"), worker, log)
         with lock_of(env, "crops").acquire(timeout=PATIENCE):
@@ -202,10 +204,8 @@ def test_the_work_pool_of_prefect_yaml_works(env, folder, tmp_path):
 
 def missed_yesterday(env, name):
     """A scheduled run that is due since a day, as a worker finds it that was away."""
-    api = env["PREFECT_API_URL"]
-    number = asked(f"{api}/deployments/name/linreg/{name}")["id"]
     now = time.time()
     start, end = (datetime.fromtimestamp(now - hours * 3600, UTC).isoformat() for hours in (24, 0))
     body = {"start_time": start, "end_time": end, "min_time": 0, "min_runs": 1, "max_runs": 1}
-    asked(f"{api}/deployments/{number}/schedule", body)
+    asked(f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, name)}/schedule", body)
     return next(run for run in runs(env, name) if run["auto_scheduled"])

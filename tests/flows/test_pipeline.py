@@ -1,8 +1,6 @@
 """The flow, whole: real runs through Prefect and MLflow, from a file to what the registry says afterwards."""
 
-import copy
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,15 +17,11 @@ from flows.pipeline import linreg_flow, parameters, run_flow
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg import config_file
-from linreg.errors import UserError
 from linreg.ingest.dataset import read_dataset
 from linreg.least_squares.inference import infer
 from linreg.training.fit import fit
-from tests.support.flows import OPTIMUM, PICTURES, TARGETS, WEAK, crops, crops_table, flow_runs, make_folder, wide_csv
+from tests.support.flows import OPTIMUM, TARGETS, WEAK, crops, crops_table, flow_runs, make_folder
 from tests.support.tracked import new_store
-
-# mlflow.pyfunc warns of its own types while it is first imported; nothing of ours is said by it
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 
 
 def snapshot(store, outcome):
@@ -181,14 +175,6 @@ def test_the_dataset_carries_the_digest(first):
     assert len(entry.dataset.digest) >= 32
 
 
-def test_pictures_are_png_files(work, pictures, tmp_path):  # noqa: ARG001 - they are drawn
-    outcome = run_flow(FIRST)
-    for name in PICTURES:
-        path = open_store(create=False).client.download_artifacts(outcome.run_id, name, str(tmp_path))
-        with open(path, "rb") as f:
-            assert f.read(8) == b"\x89PNG\r\n\x1a\n"
-
-
 def inference_of(first, run_id, tmp_path):
     """What a run's artifact says, and its tag."""
     path = first.store.client.download_artifacts(run_id, "inference.json", str(tmp_path))
@@ -196,8 +182,8 @@ def inference_of(first, run_id, tmp_path):
 
 
 def test_a_run_far_from_the_optimum_says_why_there_are_no_intervals(first, tmp_path):
-    found, tag = inference_of(first, first.outcome.run_id, tmp_path)
-    assert found["inference"] == tag
+    inference, tag = inference_of(first, first.outcome.run_id, tmp_path)
+    assert inference["inference"] == tag
     assert "standard errors from the optimum" in tag
     names = {name.partition(".")[0] for name in first.outcome.metrics}
     assert {"train_r2", "variance_inflation"} <= names
@@ -206,26 +192,18 @@ def test_a_run_far_from_the_optimum_says_why_there_are_no_intervals(first, tmp_p
 
 def test_a_run_at_the_optimum_logs_its_inference_with_run_and_version(first, nights, tmp_path):
     outcome = nights.of["better"].outcome
-    found, tag = inference_of(first, outcome.run_id, tmp_path)
-    assert found["inference"] == tag == "valid"
+    inference, tag = inference_of(first, outcome.run_id, tmp_path)
+    assert inference["inference"] == tag == "valid"
     logged = first.store.client.get_run(outcome.run_id).data.metrics
     for target in TARGETS:
-        quality = found["targets"][target]
+        quality = inference["targets"][target]
         for name in ("residual_standard_error", "f_statistic", "f_p_value", "aic", "bic"):
             assert logged[f"{name}.{target}"] == outcome.metrics[f"{name}.{target}"] == quality[name]
         assert logged[f"train_adjusted_r2.{target}"] == quality["adjusted_r2"]
-    held = registry.contents(first.store, registry.lookup(first.store, "crop-yield/2"))
-    assert held.inference.to_json() == found
-    assert (held.moments.rows, held.moments.targets) == (15, tuple(TARGETS))
-    assert infer(held.model, held.moments) == held.inference
-
-
-def test_a_penalised_run_is_not_given_intervals(work):  # noqa: ARG001
-    outcome = run_flow(crops(train={"trainer": "exact", "weight_decay": 0.5}))
-    version = registry.lookup(open_store(create=False), "crop-yield")
-    held = registry.contents(open_store(create=False), version)
-    assert held.inference.inference.startswith("regularised (train.weight_decay = 0.5)")
-    assert outcome.decision == "promoted"
+    contents = registry.contents(first.store, registry.lookup(first.store, "crop-yield/2"))
+    assert contents.inference.to_json() == inference
+    assert (contents.moments.rows, contents.moments.targets) == (15, tuple(TARGETS))
+    assert infer(contents.model, contents.moments) == contents.inference
 
 
 def test_tags_and_names_lead_from_mlflow_to_prefect_and_back(first):
@@ -249,8 +227,8 @@ def test_tags_and_names_lead_from_mlflow_to_prefect_and_back(first):
 
 def test_the_summary_is_a_prefect_artifact_that_names_the_run(first):
     with get_client(sync_client=True) as client:
-        found = [a for a in client.read_artifacts() if str(a.flow_run_id) == first.outcome.flow_run_id]
-    (artifact,) = found
+        artifacts = [a for a in client.read_artifacts() if str(a.flow_run_id) == first.outcome.flow_run_id]
+    (artifact,) = artifacts
     assert "crop-yield: promoted" in artifact.data
     assert first.outcome.run_id in artifact.data
 
@@ -279,18 +257,9 @@ def test_a_limit_of_the_gate_registers_nothing_and_keeps_the_model_in_the_run(wo
     assert model.predict(pd.read_csv("data/crops-15.csv")).shape == (15, 2)
 
 
-REFUSED_IN_TRAINING = {
-    "refused rate": ({**WEAK, "learning_rate": 1e-2}, "cannot converge"),
-    "full batch": ({**WEAK, "learning_rate": 1e-2, "force": True}, "training diverged"),
-    "mini batches": ({**WEAK, "learning_rate": 10.0, "batch_size": 4}, "training diverged"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED_IN_TRAINING)
-def test_a_training_that_cannot_end_well_fails_its_run_with_the_line(work, case):  # noqa: ARG001
-    train, words = REFUSED_IN_TRAINING[case]
-    line, flow_run_id = failed_line(crops(train=train))
-    assert words in line
+def test_a_training_that_diverges_fails_its_run_with_the_line(work):  # noqa: ARG001
+    line, flow_run_id = failed_line(crops(train={**WEAK, "learning_rate": 10.0, "batch_size": 4}))
+    assert "training diverged" in line
     assert "learning_rate" in line
     (run,) = registry.runs(open_store(create=False))
     assert run["status"] == "FAILED"
@@ -314,11 +283,6 @@ def test_bad_data_fails_the_flow_run_with_the_line_and_is_not_retried(work):
     assert nothing_registered()
 
 
-def test_the_callers_of_the_flow_get_the_error_in_their_own_terms(work):  # noqa: ARG001
-    with pytest.raises(UserError, match=r"no-such-file\.csv"):
-        run_flow(crops(data={"path": "data/no-such-file.csv"}))
-
-
 def test_the_form_shows_every_key_of_the_config():
     schema = parameter_schema(linreg_flow)
     assert set(schema.properties) == {"model", "data", "experiment", "train", "gate", "drift", "engine"}
@@ -329,84 +293,21 @@ def test_the_form_shows_every_key_of_the_config():
     assert set(schema.definitions["DataConfig"]["required"]) == {"path", "features", "targets"}
 
 
-WRONG = {
-    "value": ({"train": {"epochs": -1}}, "train.epochs must be at least 1"),
-    "type": ({"train": {"epochs": "many"}}, "valid integer"),
-    "key": ({"train": {"epoch": 5}}, "epoch"),
-    "section key": ({"data": {"columns": ["a"]}}, "columns"),
-    "choice": ({"train": {"trainer": "magic"}}, "'auto', 'manual'"),
-}
+WRONG = [
+    ({"train": {"epochs": -1}}, "train.epochs must be at least 1"),
+    ({"train": {"epochs": "many"}}, "valid integer"),
+    ({"train": {"epoch": 5}}, "epoch"),
+    ({"data": {"columns": ["a"]}}, "columns"),
+    ({"train": {"trainer": "magic"}}, "'auto', 'manual'"),
+]
 
 
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_parameter_is_refused_before_anything_begins(work, case):  # noqa: ARG001
-    sections, words = WRONG[case]
-    given = crops_table(**sections)
-    with pytest.raises(ParameterTypeError, match=words):
-        linreg_flow.validate_parameters(copy.deepcopy(given))
-    state = linreg_flow(**given, return_state=True)
+def test_a_wrong_parameter_is_refused_before_anything_begins(work):  # noqa: ARG001
+    for sections, words in WRONG:
+        with pytest.raises(ParameterTypeError, match=words):
+            linreg_flow.validate_parameters(crops_table(**sections))
+    state = linreg_flow(**crops_table(**sections), return_state=True)
     assert state.is_failed()
     assert words in state.message
     assert flow_runs(str(state.state_details.flow_run_id)) == []
     assert registry.runs(open_store(create=False)) == []
-
-
-def wide(path, *, features=("a", "b", "c"), seed=0, fraction=0.4, **train):
-    data = {"path": str(path), "features": list(features), "targets": ["y"]}
-    data |= {"test_fraction": fraction, "split_seed": seed}
-    return replace(crops(data=data, train={"trainer": "exact", **train}), model="wide", experiment="wide")
-
-
-def test_held_out_rows_give_an_interval_and_other_features_compare(work):
-    """Features of the champion that the new config lacks are read for the comparison."""
-    path = wide_csv(work / "wide.csv")
-    small = run_flow(wide(path, features=("a", "b")))
-    full = run_flow(wide(path))
-    assert (small.decision, full.decision) == ("promoted", "promoted")
-    tests = small.data["test_rows"]
-    assert 60 < tests < 180
-    assert small.data["train_rows"] + tests == small.data["rows"] == 300
-    assert f"on {tests} test rows" in full.reason
-    assert "95% interval" in full.reason
-    back = run_flow(wide(path, features=("a",)))
-    assert back.decision == "kept"
-    assert "95% interval" in back.reason
-    assert "times the loss" in back.reason
-
-
-def test_a_champion_of_another_split_is_not_compared(work):
-    path = wide_csv(work / "wide.csv")
-    assert run_flow(wide(path, features=("a",))).decision == "promoted"
-    other = run_flow(wide(path, seed=1))
-    assert other.decision == "kept"
-    assert other.aliases == ("challenger",)
-    told = "version 1 was split with data.split_seed 0, today's with 1: it may know today's test rows"
-    assert other.reason == f"kept version 1, not compared: {told}; `linreg promote` decides by hand"
-    assert "baseline.champion.test_mse" not in other.metrics
-
-
-def test_a_champion_whose_columns_are_gone_is_not_compared(work):
-    path = wide_csv(work / "wide.csv")
-    assert run_flow(wide(path)).decision == "promoted"
-    pd.read_csv(path).drop(columns="c").to_csv(path, index=False)
-    lacking = run_flow(wide(path, features=("a", "b")))
-    assert lacking.decision == "kept"
-    assert "needs the columns c" in lacking.reason
-
-
-def test_grown_data_are_trained_on_and_judged_against_the_champion(work):
-    path = wide_csv(work / "wide.csv")
-    first = run_flow(wide(path))
-    with path.open("a") as f:
-        f.write("0.5,0.25,1,7\n")
-    grown = run_flow(wide(path))
-    assert grown.decision in ("promoted", "kept")
-    assert grown.data["rows"] == first.data["rows"] + 1
-    assert grown.data["digest"] != first.data["digest"]
-    assert grown.version == 2
-
-
-def test_the_gate_and_the_experiment_are_no_content(work):  # noqa: ARG001
-    assert run_flow(crops()).version == 1
-    again = run_flow(replace(crops(gate={"max_rmse": 1e-9}), experiment="another"))
-    assert (again.decision, again.version) == ("unchanged", 1)

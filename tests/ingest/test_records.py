@@ -13,9 +13,9 @@ from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.dataset import Dataset, read_dataset
 from linreg.ingest.part import ALL, HELD_OUT, PartitionRows
 from linreg.ingest.records import RecordedDataset, record_dataset
-from linreg.moments import from_rows as leaves
+from linreg.moments import from_rows
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import moments_of, record
+from linreg.moments.training_record import record_rows, record_with_gaps
 from linreg.rows import split
 from linreg.rows.rows import LEAF
 from tests.support.files import write
@@ -52,7 +52,7 @@ def same_record(record: Moments, expected: Moments) -> None:
 def same_rows(recorded: RecordedDataset, data: DataConfig) -> None:
     """The records are those of all rows held and recorded at once."""
     dataset = read_dataset(data)
-    expected = record(dataset.train)
+    expected = record_rows(dataset.train)
     same_record(recorded.record.moments, expected.moments)
     assert (recorded.record.filled, recorded.record.plain) == (expected.filled, expected.plain)
     assert len(recorded.record.partitions) == len(expected.partitions)
@@ -60,10 +60,10 @@ def same_rows(recorded: RecordedDataset, data: DataConfig) -> None:
     assert [getattr(recorded.dataset, c) for c in counts] == [getattr(dataset, c) for c in counts]
     if data.validation_fraction:
         assert recorded.validation is not None
-        same_record(recorded.validation, moments_of(dataset.validation, expected.fill_F))
+        same_record(recorded.validation, record_with_gaps(dataset.validation).filled(expected.fill_F))
     columns = [*data.features, *data.targets]
     np.testing.assert_array_equal(recorded.dataset.test.select(columns), dataset.test.select(columns))
-    same_record(recorded.test.filled(expected.fill_F), moments_of(dataset.test, expected.fill_F))
+    same_record(recorded.test.filled(expected.fill_F), record_with_gaps(dataset.test).filled(expected.fill_F))
     assert [len(rows) for rows in dataset.test.partitions()] == [n for n in recorded.dataset.judges if n]
     same_ranges(recorded, dataset, columns)
 
@@ -80,8 +80,8 @@ def same_ranges(recorded: RecordedDataset, dataset: Dataset, columns: list[str])
 
 def prefer(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Have a method taken whatever the size of the file."""
-    monkeypatch.setattr(leaves, "PAYS", np.inf if method == "numpy" else 0)
-    monkeypatch.setattr(leaves, "LONG", 0 if method == "plain" else np.inf)
+    monkeypatch.setattr(from_rows, "PAYS", np.inf if method == "numpy" else 0)
+    monkeypatch.setattr(from_rows, "LONG", 0 if method == "plain" else np.inf)
 
 
 @pytest.mark.parametrize("method", ["numpy", "R", "plain"])

@@ -43,8 +43,8 @@ def factor_of(x: np.ndarray) -> np.ndarray:
 def test_the_optimality_conditions_hold_on_hard_problems(seed: int) -> None:
     x, y, strength = hard(seed)
     smooth = np.linalg.lstsq(x, y, rcond=None)[0]
-    found = l1_optimum(factor_of(x), smooth[:, None], strength)[:, 0]
-    assert violation(x, y, found, strength) < 1e-8
+    weight = l1_optimum(factor_of(x), smooth[:, None], strength)[:, 0]
+    assert violation(x, y, weight, strength) < 1e-8
 
 
 def test_weights_are_zero_to_the_bit_and_all_of_them_above_the_largest_correlation() -> None:
@@ -57,9 +57,9 @@ def test_weights_are_zero_to_the_bit_and_all_of_them_above_the_largest_correlati
 
 def test_a_constant_column_gets_no_weight() -> None:
     x = np.column_stack([np.arange(6.0) - 2.5, np.zeros(6)])
-    found = l1_optimum(factor_of(x), np.array([[2.0], [0.0]]), 0.1)
-    assert found[1, 0] == 0
-    assert found[0, 0] == pytest.approx(2.0 - 0.05 / (x[:, 0] @ x[:, 0]), rel=1e-12)
+    weight = l1_optimum(factor_of(x), np.array([[2.0], [0.0]]), 0.1)
+    assert weight[1, 0] == 0
+    assert weight[0, 0] == pytest.approx(2.0 - 0.05 / (x[:, 0] @ x[:, 0]), rel=1e-12)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
@@ -82,9 +82,9 @@ def test_exact_is_scikit_learns_lasso_and_elastic_net(l1: float, weight_decay: f
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_proximal_descent_goes_to_the_optimum_and_its_excess_to_zero(weight_decay: float, standardize: bool) -> None:
     x = X15 / 50 - 1.5
-    how = {"standardize": standardize, "l1": 0.4, "weight_decay": weight_decay, "dtype": "float64"}
-    exact = fit(rows_of(x, Y15), TrainConfig(trainer="exact", **how))
-    walked = fit(rows_of(x, Y15), TrainConfig(trainer="gram", learning_rate=0.3, epochs=40_000, **how))
+    options = {"standardize": standardize, "l1": 0.4, "weight_decay": weight_decay, "dtype": "float64"}
+    exact = fit(rows_of(x, Y15), TrainConfig(trainer="exact", **options))
+    walked = fit(rows_of(x, Y15), TrainConfig(trainer="gram", learning_rate=0.3, epochs=40_000, **options))
     assert walked.excess_loss[-1] < 1e-20 * walked.train_loss[-1]
     assert walked.model.weight_OF == pytest.approx(exact.model.weight_OF, rel=1e-9, abs=1e-12)
     assert ((walked.model.weight_OF == 0) == (exact.model.weight_OF == 0)).all()

@@ -43,6 +43,12 @@ def optimum(moments):
     return objective.model(objective.optimum_DO)
 
 
+def inferred(x_NF, y_NO, weight_N=None, **options):
+    """What is inferred of the optimum of rows."""
+    moments = record(x_NF, y_NO, weight_N)
+    return infer(optimum(moments), moments, **options)
+
+
 def problems():
     rng = np.random.default_rng(11)
 
@@ -94,8 +100,8 @@ def own_units(x_NF, judge):
     shift, scale_F = coordinates(x_NF)
     back = np.diag([1.0, *1 / scale_F])
     back[0, 1:] = -shift / scale_F
-    found = judge.t_test(back)
-    return found.effect, found.sd.ravel(), found.tvalue.ravel(), found.pvalue.ravel(), found.conf_int()
+    test = judge.t_test(back)
+    return test.effect, test.sd.ravel(), test.tvalue.ravel(), test.pvalue.ravel(), test.conf_int()
 
 
 def column(target, name, of="errors"):
@@ -103,29 +109,25 @@ def column(target, name, of="errors"):
     return np.array([c.estimate if name == "estimate" else getattr(getattr(c, of), name) for c in coefficients])
 
 
-@pytest.mark.parametrize("case", PROBLEMS)
-def test_errors_tests_and_intervals_are_statsmodels(case: str) -> None:
-    x, y, w = PROBLEMS[case]
-    moments = record(x, y, w)
-    found = infer(optimum(moments), moments)
-    assert found.inference == "valid"
-    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
-        params, bse, tvalues, pvalues, conf_int = own_units(x, judge)
-        assert column(target, "estimate") == pytest.approx(params, rel=REL)
-        assert column(target, "standard_error") == pytest.approx(bse, rel=REL)
-        assert column(target, "t") == pytest.approx(tvalues, rel=REL)
-        assert column(target, "p") == pytest.approx(pvalues, rel=REL, abs=1e-300)
-        ends = np.column_stack([column(target, "low"), column(target, "high")])
-        assert ends == pytest.approx(conf_int, rel=REL)
-        assert found.degrees_of_freedom == judge.df_resid
+def assert_errors(x_NF, target, judge, of="errors"):
+    """The judge's estimates, errors, t, p and intervals."""
+    params, bse, tvalues, pvalues, conf_int = own_units(x_NF, judge)
+    assert column(target, "estimate") == pytest.approx(params, rel=REL)
+    assert column(target, "standard_error", of) == pytest.approx(bse, rel=REL)
+    assert column(target, "t", of) == pytest.approx(tvalues, rel=REL)
+    assert column(target, "p", of) == pytest.approx(pvalues, rel=REL, abs=1e-300)
+    ends = np.column_stack([column(target, end, of) for end in ("low", "high")])
+    assert ends == pytest.approx(conf_int, rel=REL)
 
 
 @pytest.mark.parametrize("case", PROBLEMS)
-def test_the_quality_of_each_target_is_statsmodels(case: str) -> None:
+def test_errors_intervals_and_the_quality_of_each_target_are_statsmodels(case: str) -> None:
     x, y, w = PROBLEMS[case]
-    moments = record(x, y, w)
-    found = infer(optimum(moments), moments)
-    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
+    inference = inferred(x, y, w)
+    assert inference.inference == "valid"
+    for target, judge in zip(inference.targets.values(), judges(x, y, w), strict=True):
+        assert_errors(x, target, judge)
+        assert inference.degrees_of_freedom == judge.df_resid
         q = target.quality
         assert (q.r2, q.adjusted_r2) == pytest.approx((judge.rsquared, judge.rsquared_adj), rel=REL)
         assert q.residual_standard_error**2 == pytest.approx(judge.mse_resid, rel=REL)
@@ -150,18 +152,16 @@ def test_intervals_of_new_rows_are_statsmodels(case: str, level: float) -> None:
 @pytest.mark.parametrize("case", [c for c in PROBLEMS if PROBLEMS[c][2] is None])
 def test_variance_inflation_is_statsmodels(case: str) -> None:
     x, y, _ = PROBLEMS[case]
-    moments = record(x, y)
     design = design_of(x, x)
     expected = [variance_inflation_factor(design, i + 1) for i in range(x.shape[1])]
-    assert list(infer(optimum(moments), moments).variance_inflation.values()) == pytest.approx(expected, rel=REL)
+    assert list(inferred(x, y).variance_inflation.values()) == pytest.approx(expected, rel=REL)
 
 
 def test_variance_inflation_of_weighted_rows_is_that_of_a_feature_on_the_others() -> None:
     x, y, w = PROBLEMS["weights spread over a million"]
-    moments = record(x, y, w)
     others = [sm.WLS(x[:, i], sm.add_constant(np.delete(x, i, axis=1)), weights=w).fit().rsquared for i in range(4)]
     expected = [1 / (1 - r2) for r2 in others]
-    assert list(infer(optimum(moments), moments).variance_inflation.values()) == pytest.approx(expected, rel=REL)
+    assert list(inferred(x, y, w).variance_inflation.values()) == pytest.approx(expected, rel=REL)
 
 
 @pytest.mark.parametrize("case", [c for c in PROBLEMS if len(PROBLEMS[c][0]) >= 100])
@@ -170,19 +170,13 @@ def test_errors_clustered_by_partition_are_statsmodels(case: str) -> None:
     parts = np.array_split(np.arange(len(x)), 31)
     records = [record(x[r], y[r], None if w is None else w[r]) for r in parts]
     moments = merge(records)
-    found = infer(optimum(moments), moments, partitions=records)
-    assert found.partitions == 31
+    inference = infer(optimum(moments), moments, partitions=records)
+    assert inference.partitions == 31
     groups = np.concatenate([np.full(len(r), g) for g, r in enumerate(parts)])
     groups = groups if w is None else groups[w > 0]
-    for target, judge in zip(found.targets.values(), judges(x, y, w), strict=True):
-        robust = judge.get_robustcov_results("cluster", groups=groups, use_t=True)
-        _, bse, tvalues, pvalues, conf_int = own_units(x, robust)
-        assert column(target, "standard_error") == pytest.approx(own_units(x, judge)[1], rel=REL)
-        assert column(target, "standard_error", "clustered") == pytest.approx(bse, rel=REL)
-        assert column(target, "t", "clustered") == pytest.approx(tvalues, rel=REL)
-        assert column(target, "p", "clustered") == pytest.approx(pvalues, rel=REL, abs=1e-300)
-        ends = np.column_stack([column(target, end, "clustered") for end in ("low", "high")])
-        assert ends == pytest.approx(conf_int, rel=REL)
+    for target, judge in zip(inference.targets.values(), judges(x, y, w), strict=True):
+        assert_errors(x, target, judge)
+        assert_errors(x, target, judge.get_robustcov_results("cluster", groups=groups, use_t=True), "clustered")
 
 
 def test_fewer_than_thirty_partitions_are_not_clustered_by() -> None:
@@ -190,9 +184,9 @@ def test_fewer_than_thirty_partitions_are_not_clustered_by() -> None:
     empty = Moments.leaf(np.empty((0, 5)), *names(x, y))
     records = [record(p, q) for p, q in zip(np.array_split(x, 29), np.array_split(y, 29), strict=True)]
     moments = merge(records)
-    found = infer(optimum(moments), moments, partitions=[*records, empty, empty])
-    assert found.partitions == 0
-    assert "clustered" not in json.dumps(found.to_json())
+    inference = infer(optimum(moments), moments, partitions=[*records, empty, empty])
+    assert inference.partitions == 0
+    assert "clustered" not in json.dumps(inference.to_json())
 
 
 def test_partitions_of_other_rows_or_columns_are_a_fault() -> None:
@@ -208,11 +202,9 @@ def test_partitions_of_other_rows_or_columns_are_a_fault() -> None:
 
 @pytest.mark.parametrize("name", DIGITS)
 def test_nists_problems_have_the_certified_errors(name: str) -> None:
-    reference = NIST[name]
-    x, y = reference.arrays()
-    certified, rel = reference.certified, 10.0 ** -DIGITS[name]
-    found = infer(optimum(moments := moments_of(x, y.reshape(-1, 1))), moments)
-    (target,) = found.targets.values()
+    x, y = NIST[name].arrays()
+    certified, rel = NIST[name].certified, 10.0 ** -DIGITS[name]
+    (target,) = inferred(x, y[:, None]).targets.values()
     assert column(target, "standard_error") == pytest.approx([float(d) for d in certified.deviations_P], rel=rel)
     assert column(target, "estimate") == pytest.approx([float(d) for d in certified.parameters_P], rel=1e-5)
     assert target.quality.residual_standard_error == pytest.approx(float(certified.residual_deviation), rel=rel)
@@ -222,23 +214,22 @@ def test_nists_problems_have_the_certified_errors(name: str) -> None:
 @pytest.mark.parametrize("name", ["Wampler1", "Wampler2"])
 def test_nists_problems_without_noise_have_no_errors_to_tell(name: str) -> None:
     x, y = NIST[name].arrays()
-    moments = moments_of(x, y.reshape(-1, 1))
-    assert "zero to rounding" in infer(optimum(moments), moments).inference
+    assert "zero to rounding" in inferred(x, y[:, None]).inference
 
 
 def test_longley_is_told_to_be_collinear() -> None:
     moments = moments_of(*(a.reshape(16, -1) for a in NIST["Longley"].arrays()))
-    found = infer(optimum(moments), moments)
-    assert found.targets["y0"].quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
-    assert found.condition_number == Objective.of(moments).condition_number
-    assert max(found.variance_inflation.values()) > 1000
+    inference = infer(optimum(moments), moments)
+    assert inference.targets["y0"].quality.f_statistic == pytest.approx(330.285339234588, rel=1e-11)
+    assert inference.condition_number == Objective.of(moments).condition_number
+    assert max(inference.variance_inflation.values()) > 1000
 
 
 @pytest.mark.parametrize("parts", [2, 7, 61])
 def test_how_the_rows_were_cut_into_leaves_changes_nothing(parts: int) -> None:
     x, y, w = PROBLEMS["weights with zeros"]
-    one, many = record(x, y, w), record(x, y, w, parts)
-    first, second = (infer(optimum(m), m) for m in (one, many))
+    leaves = record(x, y, w, parts)
+    first, second = inferred(x, y, w), infer(optimum(leaves), leaves)
     for a, b in zip(first.targets.values(), second.targets.values(), strict=True):
         for name in ("standard_error", "t", "p", "low"):
             assert column(a, name) == pytest.approx(column(b, name), rel=1e-10)
@@ -248,12 +239,12 @@ def test_how_the_rows_were_cut_into_leaves_changes_nothing(parts: int) -> None:
 # --- when it is not valid
 
 
-def refused(reason: str, found: Inference) -> None:
+def refused(reason: str, inference: Inference) -> None:
     """Only estimates and R2 are there, and the reason says why."""
-    assert reason in found.inference
-    assert "\n" not in found.inference
-    assert not found.valid
-    for target in found.targets.values():
+    assert reason in inference.inference
+    assert "\n" not in inference.inference
+    assert not inference.valid
+    for target in inference.targets.values():
         quality = target.to_json()
         slopes = [quality.pop("intercept"), *quality.pop("coefficients").values()]
         assert quality.pop("r2") <= 1
@@ -261,40 +252,38 @@ def refused(reason: str, found: Inference) -> None:
         for c in slopes:
             assert np.isfinite(c.pop("estimate"))
             assert set(c.values()) == {None}
-    json.dumps(found.to_json(), allow_nan=False)
-    assert Inference.from_json(json.loads(json.dumps(found.to_json()))) == found
+    json.dumps(inference.to_json(), allow_nan=False)
+    assert Inference.from_json(json.loads(json.dumps(inference.to_json()))) == inference
 
 
 def test_a_dependent_column_is_named() -> None:
     x, y, _ = PROBLEMS["hardly any signal"]
     both = np.column_stack([x, x[:, 0] - 2 * x[:, 2]])
     moments = record(both, y)
-    found = infer(optimum(moments), moments)
-    refused("rank 3 of 4: x0, x2, x3 determine each other: leave out one of them", found)
-    assert found.deficient == ("x0", "x2", "x3")
-    assert (found.condition_number, set(found.variance_inflation.values())) == (None, {None})
+    inference = infer(optimum(moments), moments)
+    refused("rank 3 of 4: x0, x2, x3 determine each other: leave out one of them", inference)
+    assert inference.deficient == ("x0", "x2", "x3")
+    assert (inference.condition_number, set(inference.variance_inflation.values())) == (None, {None})
     with pytest.raises(UserError, match="no intervals: rank 3 of 4"):
         intervals(optimum(moments), moments, both)
 
 
 def test_a_constant_column_is_named() -> None:
     x, y, _ = PROBLEMS["hardly any signal"]
-    moments = record(np.column_stack([x, np.full(len(x), 3.3)]), y)
-    found = infer(optimum(moments), moments)
-    refused("x3 is constant: leave out what does not vary", found)
-    assert "rank" not in found.inference
+    inference = inferred(np.column_stack([x, np.full(len(x), 3.3)]), y)
+    refused("x3 is constant: leave out what does not vary", inference)
+    assert "rank" not in inference.inference
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 5])
 def test_too_few_rows_are_told(rows: int) -> None:
     x, y = np.random.default_rng(3).normal(size=(rows, 4)), np.ones((rows, 1))
-    moments = record(x, y + x[:, :1] ** 2)
-    found = infer(optimum(moments), moments)
-    assert "too few for 5 parameters a target: more than 5 are needed" in found.inference
-    assert "rank" not in found.inference
-    assert rows == 1 or "constant" not in found.inference
-    refused("too few", found)
-    assert found.degrees_of_freedom is None
+    inference = inferred(x, y + x[:, :1] ** 2)
+    assert "too few for 5 parameters a target: more than 5 are needed" in inference.inference
+    assert "rank" not in inference.inference
+    assert rows == 1 or "constant" not in inference.inference
+    refused("too few", inference)
+    assert inference.degrees_of_freedom is None
 
 
 @pytest.mark.parametrize("weight", [None, np.full(20, 1e-6)])
@@ -302,30 +291,27 @@ def test_a_target_that_is_met_exactly_has_no_noise(weight) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, 2)) + 1e5
     y = np.column_stack([rng.normal(size=20), x @ [2.0, -3.0] + 1, np.full(20, 7.0)])
-    moments = record(x, y, weight)
-    found = infer(optimum(moments), moments)
-    refused("the residuals of y1 are zero to rounding", found)
-    refused("y2 is constant, so there is nothing to explain: leave out the target", found)
-    assert found.targets["y2"].quality.r2 == 0
-    assert found.targets["y1"].quality.r2 == pytest.approx(1, abs=1e-9)
+    inference = inferred(x, y, weight)
+    refused("the residuals of y1 are zero to rounding", inference)
+    refused("y2 is constant, so there is nothing to explain: leave out the target", inference)
+    assert inference.targets["y2"].quality.r2 == 0
+    assert inference.targets["y1"].quality.r2 == pytest.approx(1, abs=1e-9)
 
 
 def test_noise_a_hundred_millionth_of_the_signal_is_noise() -> None:
     rng = np.random.default_rng(5)
     x = rng.normal(size=(50, 2))
     y = (x @ [1.0, -1.0] + 1e-8 * rng.normal(size=50))[:, None]
-    moments = record(x, y)
-    found = infer(optimum(moments), moments)
-    assert found.inference == "valid"
+    inference = inferred(x, y)
+    assert inference.inference == "valid"
     (judge,) = judges(x, y, None)
-    assert column(found.targets["y0"], "standard_error") == pytest.approx(judge.bse, rel=1e-6)
+    assert column(inference.targets["y0"], "standard_error") == pytest.approx(judge.bse, rel=1e-6)
 
 
 def test_a_column_that_hardly_varies_leaves_the_noise_what_it_is() -> None:
     rng = np.random.default_rng(5)
     x = 1e9 + 1e-5 * rng.normal(size=(50, 1))  # some 100 values that differ
-    moments = record(x, rng.normal(size=(50, 1)))
-    assert infer(optimum(moments), moments).inference == "valid"
+    assert inferred(x, rng.normal(size=(50, 1))).inference == "valid"
 
 
 @pytest.mark.parametrize("parameter", ["x0", "x1", "bias"])
@@ -334,24 +320,24 @@ def test_parameters_are_within_a_hundredth_of_a_standard_error_or_refused(case: 
     x, y, w = PROBLEMS[case]
     moments = record(x, y, w)
     best = optimum(moments)
-    found = infer(best, moments)
+    inference = infer(best, moments)
 
     def away(standard_errors: float) -> LinearModel:
         """Move one slope with the prediction at the mean fixed, or that prediction with the slopes fixed."""
         weight, bias = best.weight_OF.copy(), best.bias_O.copy()
         if parameter == "bias":
-            s = found.targets["y1"].quality.residual_standard_error
+            s = inference.targets["y1"].quality.residual_standard_error
             bias[1] += standard_errors * s / np.sqrt(moments.weight)
         else:
             i = moments.features.index(parameter)
-            slope = found.targets["y1"].coefficients[parameter].errors
-            weight[1, i] += standard_errors * slope.standard_error / np.sqrt(found.variance_inflation[parameter])
+            slope = inference.targets["y1"].coefficients[parameter].errors
+            weight[1, i] += standard_errors * slope.standard_error / np.sqrt(inference.variance_inflation[parameter])
         return LinearModel(weight, bias, best.mean_F, best.features, best.targets)
 
     assert infer(away(0.009), moments).inference == "valid"
-    told = infer(away(0.011), moments)
-    refused("the parameters are up to 0.011 standard errors from the optimum", told)
-    assert "more epochs, train.standardize = true or trainer = 'exact'" in told.inference
+    too_far = infer(away(0.011), moments)
+    refused("the parameters are up to 0.011 standard errors from the optimum", too_far)
+    assert "more epochs, train.standardize = true or trainer = 'exact'" in too_far.inference
     with pytest.raises(UserError, match="standard errors from the optimum"):
         intervals(away(0.011), moments, x)
 
@@ -360,10 +346,10 @@ def test_the_r2_of_a_model_away_from_the_optimum_is_its_own() -> None:
     x, y, _ = PROBLEMS["the tutorial's fifteen rows"]
     moments = record(x, y)
     model = LinearModel(np.array([[0.1, 0.6, 0.2], [-0.3, 0.9, 0.7]]), np.ones(2), np.zeros(3), *names(x, y))
-    found = infer(model, moments)
-    refused("standard errors from the optimum", found)
+    inference = infer(model, moments)
+    refused("standard errors from the optimum", inference)
     residual, total = ((y - model.predict(x)) ** 2).sum(axis=0), ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-    assert [t.quality.r2 for t in found.targets.values()] == pytest.approx(1 - residual / total, rel=1e-12)
+    assert [t.quality.r2 for t in inference.targets.values()] == pytest.approx(1 - residual / total, rel=1e-12)
 
 
 KNOWN = {
@@ -378,54 +364,40 @@ KNOWN = {
 
 @pytest.mark.parametrize("reason", KNOWN)
 def test_what_only_the_caller_knows_is_told(reason: str) -> None:
-    moments = record(X15, Y15)
-    refused(reason, infer(optimum(moments), moments, reasons=caller_reasons(**KNOWN[reason])))
-
-
-CLOSER = {
-    "more epochs, train.standardize = true or trainer = 'exact'": {"standardize": False},
-    "more epochs or trainer = 'exact'": {},
-    "train.batch_size = 0 or trainer = 'exact'": {"batch_size": 5},
-    "leave out columns that others nearly determine": {"trainer": "exact"},
-}
-
-
-@pytest.mark.parametrize("words", CLOSER)
-def test_only_what_is_not_done_yet_is_advised(words: str) -> None:
-    assert remedy(TrainConfig(**{"trainer": "gram", **CLOSER[words]})) == words
-
-
-def test_more_epochs_are_not_advised_where_something_else_ended_the_training() -> None:
-    assert remedy(TrainConfig(trainer="gram", patience=5), ran_all=False) == "trainer = 'exact'"
-    stopped = remedy(TrainConfig(trainer="gram", tolerance=0.1), ran_all=False)
-    assert stopped == "a smaller train.tolerance or trainer = 'exact'"
-    assert remedy(TrainConfig(batch_size=5, schedule="cosine")) == "more epochs or trainer = 'exact'"
-
-
-def test_the_advice_given_is_the_one_told() -> None:
-    moments = record(X15, Y15)
-    model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
-    assert "is allowed): do this" in infer(model, moments, remedy="do this").inference
-
-
-def test_nothing_known_is_no_reason() -> None:
     assert caller_reasons() == ()
+    refused(reason, inferred(X15, Y15, reasons=caller_reasons(**KNOWN[reason])))
+
+
+@pytest.mark.parametrize(
+    ("config", "ran_all", "words"),
+    [
+        ({"standardize": False}, True, "more epochs, train.standardize = true or trainer = 'exact'"),
+        ({}, True, "more epochs or trainer = 'exact'"),
+        ({"batch_size": 5}, True, "train.batch_size = 0 or trainer = 'exact'"),
+        ({"batch_size": 5, "schedule": "cosine"}, True, "more epochs or trainer = 'exact'"),
+        ({"trainer": "exact"}, True, "leave out columns that others nearly determine"),
+        ({"patience": 5}, False, "trainer = 'exact'"),  # which ended the training: more epochs would not be run
+        ({"tolerance": 0.1}, False, "a smaller train.tolerance or trainer = 'exact'"),
+    ],
+)
+def test_only_what_is_not_done_yet_and_would_help_is_advised(config: dict, ran_all: bool, words: str) -> None:
+    assert remedy(TrainConfig(**{"trainer": "gram"} | config), ran_all=ran_all) == words
 
 
 def test_all_reasons_are_joined_in_one_line() -> None:
     moments = record(X15, Y15)
     model = LinearModel(np.zeros((2, 3)), np.zeros(2), np.zeros(3), *names(X15, Y15))
-    found = infer(model, moments, reasons=caller_reasons(filled=1, warm_start="a/1"))
-    for reason in ("1 missing value was filled in", "started from a/1", "standard errors from the optimum"):
-        refused(reason, found)
+    inference = infer(model, moments, reasons=caller_reasons(filled=1, warm_start="a/1"), remedy="do this")
+    for reason in ("1 missing value was filled in", "started from a/1", "is allowed): do this"):
+        refused(reason, inference)
 
 
 def test_a_penalised_model_is_not_told_to_train_on() -> None:
     moments = record(X15, Y15)
     objective = Objective.of(moments, weight_decay=10.0)
-    found = infer(objective.model(objective.optimum_DO), moments, reasons=caller_reasons(weight_decay=10.0))
-    refused("set it to 0", found)
-    assert "epochs" not in found.inference
+    inference = infer(objective.model(objective.optimum_DO), moments, reasons=caller_reasons(weight_decay=10.0))
+    refused("set it to 0", inference)
+    assert "epochs" not in inference.inference
 
 
 # --- the record of it
@@ -433,16 +405,14 @@ def test_a_penalised_model_is_not_told_to_train_on() -> None:
 
 @pytest.mark.parametrize("case", PROBLEMS)
 def test_json_is_strict_and_comes_back_as_it_was(case: str) -> None:
-    moments = record(*PROBLEMS[case])
-    found = infer(optimum(moments), moments)
-    assert Inference.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    inference = inferred(*PROBLEMS[case])
+    assert Inference.from_json(json.loads(json.dumps(inference.to_json(), allow_nan=False))) == inference
 
 
 def test_metrics_name_the_target_and_the_feature() -> None:
-    moments = record(X15, Y15)
-    found = infer(optimum(moments), moments)
-    metrics = found.metrics()
-    apples = found.targets["apples"].quality
+    inference = inferred(X15, Y15)
+    metrics = inference.metrics()
+    apples = inference.targets["apples"].quality
     assert metrics["train_r2.apples"] == apples.r2
     assert metrics["train_adjusted_r2.apples"] == apples.adjusted_r2
     assert {"residual_standard_error.oranges", "f_statistic.oranges", "f_p_value.oranges"} <= set(metrics)
@@ -451,25 +421,22 @@ def test_metrics_name_the_target_and_the_feature() -> None:
 
 
 def test_metrics_of_what_is_not_valid_are_r2_and_inflation_alone() -> None:
-    moments = record(X15, Y15)
-    found = infer(optimum(moments), moments, reasons=["because"])
-    assert {name.partition(".")[0] for name in found.metrics()} == {"train_r2", "variance_inflation"}
+    inference = inferred(X15, Y15, reasons=["because"])
+    assert {name.partition(".")[0] for name in inference.metrics()} == {"train_r2", "variance_inflation"}
 
 
 def test_metrics_hold_the_hundred_largest_inflations() -> None:
     x = np.random.default_rng(2).normal(size=(150, 120))
-    moments = record(x, x[:, :1] + np.random.default_rng(3).normal(size=(150, 1)))
-    found = infer(optimum(moments), moments)
-    told = {k.partition(".")[2]: v for k, v in found.metrics().items() if k.startswith("variance_inflation")}
-    assert len(told) == 100
-    assert min(told.values()) >= max(v for k, v in found.variance_inflation.items() if k not in told)
+    inference = inferred(x, x[:, :1] + np.random.default_rng(3).normal(size=(150, 1)))
+    inflations = {k.partition(".")[2]: v for k, v in inference.metrics().items() if k.startswith("variance_inflation")}
+    assert len(inflations) == 100
+    assert min(inflations.values()) >= max(v for k, v in inference.variance_inflation.items() if k not in inflations)
 
 
 def test_the_assumptions_say_what_the_weights_mean() -> None:
     x, y, w = PROBLEMS["weights with zeros"]
-    plain, weighted = (record(x, y, v) for v in (None, w))
-    assert "errors are independent, with one variance a target" in infer(optimum(plain), plain).assumptions
-    assert any("weight" in line for line in infer(optimum(weighted), weighted).assumptions)
+    assert "errors are independent, with one variance a target" in inferred(x, y).assumptions
+    assert any("weight" in line for line in inferred(x, y, w).assumptions)
 
 
 # --- coverage

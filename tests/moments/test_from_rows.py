@@ -11,13 +11,13 @@ import pytest
 
 from flows.results import outcome
 from linreg.moments import from_rows
-from linreg.moments.missing import MomentsWithGaps
-from linreg.moments.moments import Moments, merge_by
-from linreg.moments.training_record import gapped_by, record
+from linreg.moments.missing_values import MomentsWithGaps
+from linreg.moments.moments import Moments
+from linreg.moments.training_record import record_partition, record_rows
 from linreg.rows.rows import LEAF, Rows
 from tests.support.processes import ROOT, environment, run
 
-WAYS = ("R", "plain")
+METHODS = ("R", "plain")
 
 
 def rows_of(n: int, f: int, o: int = 1, *, weighted: bool = False, seed: int = 0, dtype: str = "float64") -> Rows:
@@ -48,22 +48,30 @@ def close(a: Moments, b: Moments, rel: float) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("n", "f", "o"), [(1, 2, 1), (7, 2, 1), (128, 3, 2), (129, 4, 1), (1000, 6, 1), (3001, 34, 2), (500, 131, 1)]
 )
-def test_the_record_is_that_of_numpy_s_qr_on_the_rows(n: int, f: int, o: int, way: str, weighted: bool) -> None:
+def test_the_record_is_that_of_numpy_s_qr_on_the_rows(n: int, f: int, o: int, method: str, weighted: bool) -> None:
     rows = rows_of(n, f, o, weighted=weighted)
-    found, taken = from_rows.moments(rows, way=way)
-    assert taken == way
-    close(found, by_numpy(rows), 1e-12 if way == "R" else 1e-10)
+    record, taken = from_rows.moments(rows, method=method)
+    assert taken == method
+    assert not np.tril(record.root_KK, -1).any()
+    assert (np.diag(record.root_KK) >= 0).all()
+    close(record, by_numpy(rows), 1e-12 if method == "R" else 1e-10)
 
 
-def test_the_factor_is_upper_triangular_and_its_diagonal_is_never_negative() -> None:
-    for way in WAYS:
-        root = from_rows.moments(rows_of(300, 9), way=way)[0].root_KK
-        assert (np.tril(root, -1) == 0).all()
-        assert (np.diag(root) >= 0).all()
+@pytest.mark.parametrize("method", ["R", "numpy"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sum_of_columns_is_found_among_more_rows_than_a_leaf_has_and_nearly_a_sum_is_none(
+    seed: int, method: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, noise = rng.normal(size=(LEAF + 5000, 3)), rng.normal(size=LEAF + 5000)
+    for near, rank in ((0.0, 2), (1e-6, 3)):
+        columns = {"a": x[:, 0], "b": x[:, 0] + 2 * x[:, 2] + near * noise, "c": x[:, 2], "y": noise}
+        solution = from_rows.moments(Rows([pa.table(columns)], ("a", "b", "c"), ("y",)), method=method)[0].solve()
+        assert (solution.rank, solution.deficient) == (rank, ("a", "b", "c") if rank == 2 else ())
 
 
 def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None:
@@ -75,25 +83,25 @@ def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None
         "y": rng.normal(size=5000),
     }
     rows = Rows([pa.table(columns)], ("a", "b", "c"), ("y",))
-    close(from_rows.moments(rows, way="R")[0], by_numpy(rows), 1e-13)
+    close(from_rows.moments(rows, method="R")[0], by_numpy(rows), 1e-13)
 
 
 def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
-    whole = rows_of(2000, 3)
-    table = table_of(whole)
+    all_rows = rows_of(2000, 3)
+    table = table_of(all_rows)
     pieces = pa.concat_tables([table.slice(0, 700), table.slice(700, 1), table.slice(701)])
-    parted = Rows([pieces], whole.features, whole.targets)
+    parted = Rows([pieces], all_rows.features, all_rows.targets)
     offset = Rows(
-        [pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)], whole.features, whole.targets
+        [pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)], all_rows.features, all_rows.targets
     )
-    expected = from_rows.moments(whole)[0].root_KK.tobytes()
+    expected = from_rows.moments(all_rows)[0].root_KK.tobytes()
     assert from_rows.moments(parted)[0].root_KK.tobytes() == expected
     assert from_rows.moments(offset)[0].root_KK.tobytes() == expected
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
-@pytest.mark.parametrize("way", WAYS)
-def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weighted: bool) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(method: str, weighted: bool) -> None:
     rows = rows_of(LEAF + 9000, 3, weighted=weighted)
     table, names = table_of(rows), (rows.features, rows.targets)
     chosen = np.flatnonzero(np.random.default_rng(1).uniform(size=len(table)) < 0.95).astype(np.uint32)
@@ -101,7 +109,7 @@ def test_chosen_rows_give_the_bits_of_tables_that_have_no_others(way: str, weigh
     cut = [table.take(chosen[chosen < LEAF]), table.take(chosen[chosen >= LEAF]), table]
     alone = Rows(cut, *names, weight=rows.weight)
     assert len(some) == len(alone)
-    a, b = (from_rows.moments(r, way=way)[0] for r in (some, alone))
+    a, b = (from_rows.moments(r, method=method)[0] for r in (some, alone))
     assert a.root_KK.tobytes() == b.root_KK.tobytes()
     assert a.shift_P.tobytes() == b.shift_P.tobytes()
 
@@ -117,52 +125,36 @@ def test_a_leaf_begins_at_the_same_row_of_the_table_whatever_rows_are_chosen() -
 def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None:
     first, second = table_of(rows_of(500, 3)), table_of(rows_of(500, 3, seed=1))
     both = Rows([first, second], *(lambda r: (r.features, r.targets))(rows_of(5, 3)))
-    assert record(both).plain == 0
+    assert record_rows(both).plain == 0
     monkeypatch.setattr(from_rows, "PAYS", 0)
     monkeypatch.setattr(from_rows, "LONG", 0)
-    found = record(both)
-    assert found.plain == 2
-    assert outcome._plainly(SimpleNamespace(record=found)).startswith("moments by plain sums")
-    assert "of 1 of 2 files by plain sums" in outcome._plainly(SimpleNamespace(record=replace(found, plain=1)))
-    assert outcome._plainly(SimpleNamespace(record=replace(found, plain=0))) == ""
+    record = record_rows(both)
+    assert record.plain == 2
+    assert outcome._plain_sums_note(SimpleNamespace(record=record)).startswith("moments by plain sums")
+    assert "of 1 of 2 files by plain sums" in outcome._plain_sums_note(SimpleNamespace(record=replace(record, plain=1)))
+    assert outcome._plain_sums_note(SimpleNamespace(record=replace(record, plain=0))) == ""
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("lightest", [0.0, 1e-12])
-def test_rows_that_weigh_next_to_nothing_do_not_shift_the_others(way: str, lightest: float) -> None:
+def test_rows_that_weigh_next_to_nothing_do_not_shift_the_others(method: str, lightest: float) -> None:
     table = table_of(rows_of(9000, 3, weighted=True))
     far = np.arange(9000) < 2000
     columns = {name: np.where(far, 1e9, table[name].to_numpy()) for name in ("x0", "x1", "x2")}
     columns |= {"y0": table["y0"].to_numpy(), "w": np.where(far, lightest, 1.0)}
     rows = Rows([pa.table(columns)], ("x0", "x1", "x2"), ("y0",), weight="w")
-    found, expected = from_rows.moments(rows, way=way)[0], by_numpy(rows)
-    np.testing.assert_allclose(found.solution.weight_OF, expected.solution.weight_OF, rtol=1e-6 if lightest else 1e-10)
+    record, expected = from_rows.moments(rows, method=method)[0], by_numpy(rows)
+    np.testing.assert_allclose(record.solution.weight_OF, expected.solution.weight_OF, rtol=1e-6 if lightest else 1e-10)
     none = Rows([pa.table(columns | {"w": np.zeros(9000)})], ("x0", "x1", "x2"), ("y0",), weight="w")
-    assert from_rows.moments(none, way=way)[0].weight == 0
+    assert from_rows.moments(none, method=method)[0].weight == 0
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_any_number_of_threads_gives_the_same_bits(way: str) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_any_number_of_threads_gives_the_same_bits(method: str) -> None:
     rows = rows_of(3 * LEAF + 77, 3)
-    first, *others = (from_rows.moments(rows, way=way, threads=n)[0] for n in (1, 2, 5))
+    first, *others = (from_rows.moments(rows, method=method, threads=n)[0] for n in (1, 2, 5))
     close(first, by_numpy(rows), 1e-12)
     assert all(first.root_KK.tobytes() == m.root_KK.tobytes() for m in others)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 67, 130, 200])
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
-def test_leaves_are_merged_as_one_tree_of_neighbours_however_many_a_call_takes(count: int, weighted: bool) -> None:
-    parts = [rows_of(20, 3, weighted=weighted, seed=i) for i in range(count)]
-    records = [from_rows.leaf(part, "R", next(part.table_blocks())) for part in parts]
-    found = from_rows.merged("R", records)
-    by_pairs = merge_by(lambda a, b: from_rows.merged("R", [a, b]), records)
-    assert found.root_KK.tobytes() == by_pairs.root_KK.tobytes()
-    assert found.shift_P.tobytes() == by_pairs.shift_P.tobytes()
-    sums = ("rows", "weight", "log_weight", "square_weight")
-    assert [getattr(found, s) for s in sums] == [getattr(by_pairs, s) for s in sums]
-    table = pa.concat_tables([table_of(part) for part in parts])
-    close(found, by_numpy(Rows([table], parts[0].features, parts[0].targets, weight=parts[0].weight)), 1e-12)
-    assert (np.diag(found.root_KK) >= 0).all()
 
 
 def test_leaves_that_weigh_nothing_are_left_out(monkeypatch) -> None:
@@ -171,7 +163,7 @@ def test_leaves_that_weigh_nothing_are_left_out(monkeypatch) -> None:
     weights = table["w"].to_numpy().copy()
     weights[:200] = 0
     rows = Rows([table.set_column(3, "w", pa.array(weights))], ("x0", "x1"), ("y0",), weight="w")
-    close(from_rows.moments(rows, way="R")[0], by_numpy(rows), 1e-12)
+    close(from_rows.moments(rows, method="R")[0], by_numpy(rows), 1e-12)
 
 
 BITS = """
@@ -179,14 +171,14 @@ import sys; sys.path[:0] = ["."]
 from linreg.moments import from_rows
 from tests.moments.test_from_rows import rows_of
 for f in (3, 40):
-    print(from_rows.moments(rows_of(3000, f), way="R")[0].root_KK.tobytes().hex())
+    print(from_rows.moments(rows_of(3000, f), method="R")[0].root_KK.tobytes().hex())
 """
 
 
 @pytest.mark.long
 def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
     plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
-    found = [
+    bits = [
         run(
             [sys.executable, "-c", BITS],
             env=environment(NUMBA_CACHE_DIR=str(tmp_path), **machine),
@@ -195,8 +187,8 @@ def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
         ).stdout
         for machine in ({}, plain)
     ]
-    assert found[0]
-    assert found[0] == found[1]
+    assert bits[0]
+    assert bits[0] == bits[1]
 
 
 def test_no_value_behind_a_column_is_read() -> None:
@@ -204,8 +196,8 @@ def test_no_value_behind_a_column_is_read() -> None:
     values = np.full(1003, np.nan)
     values[:1001] = np.random.default_rng(0).normal(size=1001)
     table = pa.table({"x": values, "y": values[::-1].copy()[::-1]}).slice(0, 1001)
-    found, _ = from_rows.moments(Rows([table], ("x",), ("y",)))
-    assert np.isfinite(found.root_KK).all()
+    record, _ = from_rows.moments(Rows([table], ("x",), ("y",)))
+    assert np.isfinite(record.root_KK).all()
 
 
 def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch) -> None:
@@ -213,19 +205,19 @@ def test_plain_sums_are_for_long_partitions_of_unlike_columns_alone(monkeypatch)
     x = rng.normal(size=(4000, 3))
     y = x @ [1.0, 2.0, 3.0]
 
-    def way(**columns: np.ndarray) -> str:
+    def method(**columns: np.ndarray) -> str:
         names = tuple(n for n in columns if n != "y")
         return from_rows.moments(Rows([pa.table(columns)], names, ("y",)))[1]
 
     noisy = {"a": x[:, 0], "b": x[:, 1], "y": y + rng.normal(size=4000)}
-    assert way(**noisy) == "numpy"
+    assert method(**noisy) == "numpy"
     monkeypatch.setattr(from_rows, "PAYS", 0)
-    assert way(**noisy) == "R"
+    assert method(**noisy) == "R"
     monkeypatch.setattr(from_rows, "LONG", 0)
-    assert way(**noisy) == "plain"
-    assert way(**noisy, near=x[:, 0] + 1e-4 * x[:, 1]) == "R"
-    assert way(a=x[:, 0], b=x[:, 1], c=x[:, 2], y=y + 1e-6 * rng.normal(size=4000)) == "R"
-    assert way(**noisy, same=np.full(4000, 0.1)) == "R"
+    assert method(**noisy) == "plain"
+    assert method(**noisy, near=x[:, 0] + 1e-4 * x[:, 1]) == "R"
+    assert method(a=x[:, 0], b=x[:, 1], c=x[:, 2], y=y + 1e-6 * rng.normal(size=4000)) == "R"
+    assert method(**noisy, same=np.full(4000, 0.1)) == "R"
 
 
 def test_columns_that_become_alike_after_the_first_leaf_are_recorded_again_by_reflections(monkeypatch) -> None:
@@ -236,25 +228,25 @@ def test_columns_that_become_alike_after_the_first_leaf_are_recorded_again_by_re
     a[LEAF:] *= 1e6
     b[LEAF:] = a[LEAF:] * (1 + 1e-7 * b[LEAF:])
     rows = Rows([pa.table({"a": a, "b": b, "y": rng.normal(size=2 * LEAF)})], ("a", "b"), ("y",))
-    found, way = from_rows.moments(rows)
-    assert way == "R"
-    close(found, by_numpy(rows), 1e-12)
+    record, method = from_rows.moments(rows)
+    assert method == "R"
+    close(record, by_numpy(rows), 1e-12)
 
 
 def test_the_record_takes_the_compiled_way_for_many_rows_and_numpy_s_for_few_and_for_gaps(monkeypatch) -> None:
     rows, gappy = rows_of(3000, 5), rows_of(3000, 5, seed=1)
-    assert gapped_by(rows)[1] == "numpy"
-    small = record(rows)
+    assert record_partition(rows)[1] == "numpy"
+    small = record_rows(rows)
     monkeypatch.setattr(from_rows, "PAYS", 0)
-    assert gapped_by(rows)[1] == "R"
-    close(record(rows).moments, small.moments, 1e-12)
+    assert record_partition(rows)[1] == "R"
+    close(record_rows(rows).moments, small.moments, 1e-12)
     table = table_of(gappy)
     holes = pa.array(np.where(np.arange(3000) == 7, np.nan, table["x2"].to_numpy()))
     table = table.set_column(table.column_names.index("x2"), "x2", holes)
     gappy = Rows([table], rows.features, rows.targets, gaps=True)
-    found, way = gapped_by(gappy)
-    assert way == "numpy"
+    record, method = record_partition(gappy)
+    assert method == "numpy"
     expected = MomentsWithGaps.of(gappy.blocks(), rows.features, rows.targets)
-    assert found.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
+    assert record.moments.root_KK.tobytes() == expected.moments.root_KK.tobytes()
     others = Rows([table], rows.features, rows.targets, gaps=True, row_numbers=[np.arange(8, 3000, dtype=np.uint32)])
-    assert gapped_by(others)[1] == "R"
+    assert record_partition(others)[1] == "R"

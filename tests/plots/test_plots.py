@@ -7,6 +7,7 @@ from linreg import plots
 from linreg.plots.parabolas import _WALK
 
 PNG = b"\x89PNG\r\n\x1a\n"
+NAMES = ("bias", "f0", "f1", "f2")
 ODD = ["y" * 41, "$\\foo$", "cost ($) of $", "価格", "a_b^c", "_hidden", "x" * 80, "50% off"]
 
 
@@ -21,12 +22,18 @@ def test_the_loss_curve_shows_every_epoch_and_the_optimum_as_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("losses", "optimum"), [([1.0, 0.0], 0.0), ([1e300, 1e-300], 0.0), ([3.0] * 4, 3.0), ([1e-30, 1e-31], 1e-31)]
+    ("losses", "optimum"),
+    [
+        *(([1.0, 0.0], 0.0), ([1e300, 1e-300], 0.0), ([3.0] * 4, 3.0), ([1e-30, 1e-31], 1e-31), ([1e299, 1.0], 1.0)),
+        *(([0.0], 0.0), ([1e-30], 1e-31), ([1e300], 1.0), ([1.0], 0.5), ([3.7], 3.7)),  # without epochs
+    ],
 )
 def test_a_loss_curve_is_drawn_for_any_losses(losses: list[float], optimum: float) -> None:
-    figure = plots.loss_curve(losses, optimum)
-    assert plots.png(figure).startswith(PNG)
-    assert (figure.axes[0].get_yscale() == "log") == (0 < min([*losses, optimum]) < max([*losses, optimum]))
+    for validation in ([], losses):
+        figure = plots.loss_curve(losses, optimum, validation)
+        assert plots.png(figure).startswith(PNG)
+        is_log = figure.axes[0].get_yscale() == "log"
+        assert is_log == (len(losses) > 1 and 0 < min([*losses, optimum]) < max([*losses, optimum]) < 1e250)
 
 
 @pytest.mark.parametrize("validation", [[], [1.7]])
@@ -43,11 +50,6 @@ def test_a_loss_without_epochs_is_a_mark_with_its_value_and_no_epochs_are_counte
     assert (list(axes.get_xticks()), axes.get_xlabel()[:9]) == ([], "no epochs")
     assert axes.get_ylim() == (0, pytest.approx(1.4 * max([0.9094, *validation])))
     assert plots.png(figure).startswith(PNG)
-
-
-@pytest.mark.parametrize(("loss", "optimum"), [(0.0, 0.0), (1e-30, 1e-31), (1e300, 1.0), (1.0, 0.5)])
-def test_any_loss_without_epochs_is_drawn(loss: float, optimum: float) -> None:
-    assert plots.png(plots.loss_curve([loss], optimum)).startswith(PNG)
 
 
 def test_a_start_that_stayed_the_best_is_still_a_curve_of_epochs() -> None:
@@ -171,10 +173,11 @@ def verdicts(figure) -> list[str]:
     return [axes.texts[0].get_text() for axes in figure.axes if axes.axison]
 
 
-def test_each_parabola_is_the_loss_in_one_parameter_with_the_others_where_the_descent_ended() -> None:
+def test_each_parabola_is_named_and_the_loss_in_one_parameter_with_the_others_where_the_descent_ended() -> None:
     made = quadratic(3, 2)
     figure = parabolas(**made["pieces"])
-    assert len(figure.axes) == 8
+    assert [axes.get_title() for axes in figure.axes] == [f"{x} → {y}" for y in ("t0", "t1") for x in NAMES]
+    assert "epoch 5" in figure.get_suptitle()
     path = made["pieces"]["path_TDO"]
     for k, axes in enumerate(figure.axes):
         i, j = k % 4, k // 4
@@ -199,13 +202,6 @@ def test_the_dots_are_the_walk_light_to_dark_with_its_start_its_end_and_the_mini
     assert list(dots.get_array()) == sorted(dots.get_array())
     brightness = _WALK(np.linspace(0, 1, 9))[:, :3].sum(axis=1)
     assert (np.diff(brightness) < 0).all()
-
-
-def test_the_panels_are_named_a_row_a_target() -> None:
-    figure = parabolas(**quadratic(2, 2)["pieces"])
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["bias → t0", "f0 → t0", "f1 → t0", "bias → t1", "f0 → t1", "f1 → t1"]
-    assert "epoch 5" in figure.get_suptitle()
 
 
 def test_a_parameter_at_its_own_minimum_is_told_from_one_on_the_slope() -> None:
@@ -278,11 +274,6 @@ def test_drawing_leaves_no_figure_behind() -> None:
     before = pyplot.get_fignums()
     plots.png(plots.loss_curve([2.0, 1.0], 0.5))
     assert pyplot.get_fignums() == before
-
-
-@pytest.mark.parametrize("loss", [[1.0], [1.0, 1.0], [1e299, 1.0], [1e-300, 1e-301], [0.0], [3.7]])
-def test_a_loss_of_any_size_is_drawn_where_it_is_the_optimum_too(loss: list[float]) -> None:
-    assert plots.png(plots.loss_curve(loss, loss[-1], loss)).startswith(PNG)
 
 
 def swept(losses, values, **more):

@@ -12,7 +12,7 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
-from linreg.moments.training_record import record
+from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.selection import fit_many as sweep
 from linreg.selection.fit_many import fit_many
@@ -90,7 +90,7 @@ def test_a_chunk_of_epochs_has_the_numbers_of_one_epoch_after_the_other(kind: st
     for config in [config for config in configs if config.trainer == "gram"]:
         in_chunks = fit(ROWS, config, validation=validation)
         choice = prepare(config, validation=validation, start=None)
-        training = choice.on(Objective.trained(record(ROWS).moments, config), None)
+        training = choice.on(Objective.trained(record_rows(ROWS).moments, config), None)
         assert same(finish(training, *loop(training, validation, None), gaps=False), in_chunks)
 
 
@@ -168,9 +168,9 @@ def test_every_epoch_of_every_model_is_told_with_its_loss() -> None:
 
 def test_models_of_one_loss_share_its_decompositions_and_one_record(monkeypatch) -> None:
     made: list[object] = []
-    trained, recorded = Objective.trained, sweep.record
+    trained, recorded = Objective.trained, sweep.record_rows
     monkeypatch.setattr(Objective, "trained", lambda moments, config: made.append(config) or trained(moments, config))
-    monkeypatch.setattr(sweep, "record", lambda rows: made.append("record") or recorded(rows))
+    monkeypatch.setattr(sweep, "record_rows", lambda rows: made.append("record") or recorded(rows))
     fit_many(ROWS, [replace(GRAM, learning_rate=r, weight_decay=w) for r in (0.1, 0.2, 0.3) for w in (0.0, 0.1)])
     assert made.count("record") == 1
     assert len(made) == 3

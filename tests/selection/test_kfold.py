@@ -17,7 +17,7 @@ from linreg.errors import UserError
 from linreg.ingest.records import record_dataset
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 from linreg.selection import folds
 from linreg.selection import kfold as crossval

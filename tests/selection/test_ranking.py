@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.moments.training_record import gapped
+from linreg.moments.training_record import record_with_gaps
 from linreg.rows.rows import Rows
 from linreg.selection.fit_many import fit_many
 from linreg.selection.folds import Pair
@@ -41,7 +41,7 @@ GRAM = TrainConfig(trainer="gram", learning_rate=0.2, epochs=60, device="cpu")
 
 
 def pairs_of(folds: Sequence[Rows]) -> list[Pair]:
-    return fold_pairs([gapped(rows) for rows in folds])
+    return fold_pairs([record_with_gaps(rows) for rows in folds])
 
 
 def by_hand(config: TrainConfig) -> tuple[float, np.ndarray]:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from linreg.config import Config
+from linreg.config import Config, DataConfig, TrainConfig
 from linreg.config_file import from_dict
 from tests.support.processes import ROOT
 
@@ -22,6 +23,7 @@ FEATURES, TARGETS = ["temp", "rainfall", "humidity"], ["apples", "oranges"]
 OPTIMUM = {"trainer": "gram", "learning_rate": 0.5, "epochs": 400, "standardize": True, "dtype": "float64"}
 PICTURES = ("loss.png", "predicted.png", "parabolas.png", "coefficients.png")
 _drawing = {}  # what draws them
+EXACT = TrainConfig(trainer="exact", device="cpu")
 WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize": False}
 
 
@@ -90,13 +92,25 @@ def crops_table(**sections: object) -> dict[str, object]:
     return table
 
 
-def wide_csv(path: Path, rows: int = 300, seed: int = 0) -> Path:
-    """A CSV of three features and one target, the third feature mattering, the noise 1."""
-    random = np.random.default_rng(seed)
-    x_NF = random.normal(size=(rows, 3))
-    y_N = x_NF @ [1.0, -2.0, 3.0] + 4 + random.normal(size=rows)
-    np.savetxt(path, np.column_stack([x_NF, y_N]), delimiter=",", header="a,b,c,y", comments="")
-    return path
+def noisy(path: Path | str, rows: int = 200, *, gaps: bool = False, seed: int = 0) -> pd.DataFrame:
+    """Three features, a target with noise, weights of which some are 0; on request with gaps in two features."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)) * [1, 10, 0.1] + [0, 50, 3]
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    frame["y"] = 2 * frame["a"] - 0.3 * frame["b"] + 4 + rng.normal(size=rows)
+    frame["w"] = rng.integers(0, 4, size=rows).astype(float)
+    if gaps:
+        for name in ("a", "b"):
+            frame.loc[rng.random(rows) < 0.2, name] = np.nan
+        frame.loc[3, "y"] = np.nan
+    frame.to_csv(path, index=False)
+    return frame
+
+
+def noisy_config(path: Path | str = "noisy.csv", train: TrainConfig = EXACT, **data: object) -> Config:
+    """A config on such a file."""
+    columns = {"features": ("a", "b", "c"), "targets": ("y",)}
+    return Config(model="noisy", data=DataConfig(path=str(path), **columns | data), train=train)
 
 
 def flow_runs(flow_run_id: str) -> list[tuple[str, int]]:
@@ -105,5 +119,5 @@ def flow_runs(flow_run_id: str) -> list[tuple[str, int]]:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     with get_client(sync_client=True) as client:
-        found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
-    return sorted((run.name.rsplit("-", 1)[0], run.run_count) for run in found)
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+    return sorted((run.name.rsplit("-", 1)[0], run.run_count) for run in runs)

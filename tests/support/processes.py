@@ -1,7 +1,7 @@
 """What a test needs of its surroundings, set instead of inherited; processes, and waiting for facts.
 
     settle()                          # once, by conftest: the session's own environment, folder and file modes
-    done = run([sys.executable, ...]) # a process that ends by itself
+    process = run([sys.executable, ...]) # a process that ends by itself
     with started([...], log=log) as process:
         wait_for(lambda: "ready" in log.read_text(), process, log)
 
@@ -82,27 +82,27 @@ def environment(home: Path | None = None, **more: str) -> dict[str, str]:
     return _base | {"PYTHONPATH": str(ROOT)} | own | more
 
 
-def run(command: Sequence[object], *, env: Mapping[str, str] | None = None, **how: Any) -> Any:
+def run(command: Sequence[object], *, env: Mapping[str, str] | None = None, **options: Any) -> Any:
     """A process to its end; what it printed, as text unless ``text=False``."""
-    how = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": PATIENCE} | how
+    options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": PATIENCE} | options
     with default_signals():
-        return subprocess.run([str(word) for word in command], env=environment() if env is None else env, **how)
+        return subprocess.run([str(word) for word in command], env=environment() if env is None else env, **options)
 
 
 @contextmanager
 def started(
-    command: Sequence[object], *, env: Mapping[str, str] | None = None, log: Path | None = None, **how: Any
+    command: Sequence[object], *, env: Mapping[str, str] | None = None, log: Path | None = None, **options: Any
 ) -> Iterator["subprocess.Popen[str]"]:
     """A process in a group of its own, which is ended whole, whatever happens.
 
     Args:
         command, env: as for ``run``.
-        log: where it prints, unless ``how`` says so.
+        log: where it prints, unless ``options`` say so.
     """
     with _open(log) as out, default_signals():
-        how = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "text": True} | how
+        options = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "text": True} | options
         env = environment() if env is None else env
-        process = subprocess.Popen([str(word) for word in command], env=env, start_new_session=True, **how)
+        process = subprocess.Popen([str(word) for word in command], env=env, start_new_session=True, **options)
     try:
         yield process
     finally:
@@ -155,11 +155,11 @@ def wait_for(fact: Callable[[], T], process: "subprocess.Popen[str] | None" = No
     end = time.monotonic() + PATIENCE
     while True:
         ended = process is not None and process.poll() is not None  # asked first: its last deed counts
-        if came := fact():
-            return came
-        told = log.read_text() if log else ""
-        assert not ended, f"the process ended before that; {told}"
-        assert time.monotonic() < end, f"it never came; {told}"
+        if value := fact():
+            return value
+        printed = log.read_text() if log else ""
+        assert not ended, f"the process ended before that; {printed}"
+        assert time.monotonic() < end, f"it never came; {printed}"
         time.sleep(0.05)
 
 

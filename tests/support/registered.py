@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flows.tracking import registry
+from flows.tracking.model_reader import Contents
 from flows.tracking.run import TrackedRun
 from linreg.config import Config
 from linreg.config_file import from_dict
@@ -17,7 +18,7 @@ from linreg.least_squares.validity import caller_reasons
 from linreg.metrics import regression_metrics
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 
@@ -44,7 +45,6 @@ def keep(
     test: np.ndarray | None = None,
     records: bool = True,
     params: bool = True,
-    facts: Mapping[str, object] = {},
 ) -> LinearModel:
     """Train on the files' rows, judge, log and register; the model.
 
@@ -61,13 +61,10 @@ def keep(
     judges = np.vstack(list(files.values())) if test is None else test
     partitions = tuple((name, str(abs(float(z.sum())))) for name, z in files.items())
     ends = Ranges(judges.min(axis=0), judges.max(axis=0))
-    kept = {
-        "moments": moments,
-        "inference": infer(model, moments, reasons=why),
-        "test": MomentsWithGaps.of([judges], features, targets),
-        "lineage": Lineage(partitions, tuple(float(len(z)) for z in files.values()), (*features, *targets), ends),
-    }
-    told = {
+    lineage = Lineage(partitions, tuple(float(len(z)) for z in files.values()), (*features, *targets), ends)
+    judged = MomentsWithGaps.of([judges], features, targets)
+    contents = Contents(model, moments, infer(model, moments, reasons=why), judged, lineage)
+    facts = {
         "metrics": metrics(model, judges) | {"train_loss": 1.0, "excess_loss": short_of},
         "data": {"digest": "-".join(map("=".join, partitions)), "rows": moments.rows, "train_rows": moments.rows},
         "trainer": config.train.trainer,
@@ -78,11 +75,9 @@ def keep(
     with TrackedRun.start(store, experiment="e", name="a run", tags={}) as run:
         if params:
             run.log_params(config.flat())
-        logged = run.log_model(model, example_NF=judges[:2, : len(features)], **(kept if records else {}))
+        logged = run.log_model(contents if records else Contents(model), example_NF=judges[:2, : len(features)])
     key = str(len(registry.versions(store)))
-    registry.register(
-        store, config.model, logged_model=logged, run_id=run.run_id, content_key=key, facts=told | dict(facts)
-    )
+    registry.register(store, config.model, logged_model=logged, run_id=run.run_id, content_key=key, facts=facts)
     return model
 
 

@@ -56,8 +56,8 @@ def asked(url, body=None):
 
     def answer():
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as came:
-                return [json.load(came)]
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                return [json.load(response)]
         except urllib.error.HTTPError as e:
             with e:
                 if e.code != 503:

@@ -4,6 +4,7 @@ import functools
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from multiprocessing import forkserver
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import configure_mappers
 
+from flows.tracking.model_reader import Contents
 from flows.tracking.run import TrackedRun
 from flows.tracking.stores import sqlite_store
 from flows.tracking.stores.store import Store, open_store
 from linreg.model import LinearModel
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, wait_for
 
 MODEL = LinearModel(
     np.array([[0.3, 0.2, 0.1], [1.0, -2.0, 3.5]]),
@@ -69,10 +71,14 @@ def enter(folder: Path) -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
-def new_store(folder: Path) -> Store:
-    """The embedded store of a folder, which becomes the working directory (the fixtures put it back)."""
+def new_store(folder: Path, database: Path | None = None) -> Store:
+    """The embedded store of a folder, which becomes the working directory (the fixtures put it back).
+
+    Args:
+        database: that it begins as; none: an empty one.
+    """
     (folder / "mlruns").mkdir(parents=True)
-    shutil.copy(template(), folder / "mlruns" / "mlflow.db")
+    shutil.copy(database or template(), folder / "mlruns" / "mlflow.db")
     enter(folder)
     return open_store(create=True)
 
@@ -80,7 +86,7 @@ def new_store(folder: Path) -> Store:
 def logged_run(store: Store):
     """A finished run that holds MODEL; the run and the logged model."""
     with TrackedRun.start(store, experiment="crops", name="a run", tags={}) as run:
-        return run, run.log_model(MODEL, example_NF=X_NF)
+        return run, run.log_model(Contents(MODEL), example_NF=X_NF)
 
 
 @functools.cache
@@ -92,6 +98,15 @@ def forked():
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         forkserver.ensure_running()
     return context
+
+
+def killed_after_its_sign(target, folder: Path, sign: Path) -> None:
+    """Run ``target(folder, sign)``, which writes that file and waits, in a process that is then killed."""
+    process = forked().Process(target=target, args=(folder, sign), daemon=True)
+    process.start()
+    wait_for(lambda: sign.exists() and sign.read_text())
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def together(target, arguments):

@@ -1,5 +1,6 @@
 """Columns of text for a terminal."""
 
+import textwrap
 from collections.abc import Sequence
 
 WIDTH = 100  # of a page
@@ -15,6 +16,18 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
         for row in table
     )
+
+
+def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
+    """The grid, the names in its first column cut as far as the width asks for."""
+    over = max(map(len, grid(head, rows).splitlines())) - width
+    most = max(12, max(len(name) for name, *_ in rows) - max(over, 0))
+    return grid(head, [[short(name, most), *cells] for name, *cells in rows])
+
+
+def wrapped(text: str, further: str = "    ") -> str:
+    """The text as lines of a page, a little to the right; all but the first begin with ``further``."""
+    return textwrap.fill(plain(text), WIDTH, initial_indent="  ", subsequent_indent=further)
 
 
 def plain(text: str) -> str:

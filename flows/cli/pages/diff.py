@@ -3,12 +3,11 @@
 It fits 100 columns. The whole is in ``--json``.
 """
 
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from flows.cli.pages.columns import WIDTH, grid, plain, short
+from flows.cli.pages.columns import fitted, grid, plain, short, wrapped
 from flows.cli.pages.heading import at, judged_on
 from flows.tracking.registry import Version
 from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference
@@ -38,11 +37,11 @@ def verdict(difference: Difference, before: Version, after: Version, *, same_row
 def page(document: Mapping[str, Any], difference: Difference, before: Version, after: Version) -> str:
     """All of it."""
     title = f"{before.ref} {at(before)}".rstrip() + "  ->  " + f"{after.ref} {at(after)}".rstrip()
-    lines = [title, _wrapped(document["verdict"]), "", *_versions(document, before, after), "", *_table(difference)]
-    lines += ["", *map(_wrapped, [*document["notes"], *_chance(difference)])]
+    lines = [title, wrapped(document["verdict"]), "", *_versions(document, before, after), "", *_table(difference)]
+    lines += ["", *map(wrapped, [*document["notes"], *_chance(difference)])]
     for word in ("added", "removed"):
         names = [f"{n} (target)" for n in document[word]["targets"]] + document[word]["features"]
-        lines += [_wrapped(f"{word}: {', '.join(map(short, names))}")] if names else []
+        lines += [wrapped(f"{word}: {', '.join(map(short, names))}")] if names else []
     return "\n".join([*lines, *_config(document["config"])]).rstrip()
 
 
@@ -114,9 +113,7 @@ def _table(difference: Difference) -> Iterator[str]:
     own = difference.unit is None
     head = ["before", "after", "move", *([] if own else ["in se"]), *used]
     rows = [[_title(difference, t, n), *_cells(m, used, own=own)] for t, n, m in moves[:MOST]]
-    over = max(map(len, grid(["", *head], rows).splitlines())) - WIDTH
-    most = max(12, max(len(name) for name, *_ in rows) - max(over, 0))
-    yield grid(["", *head], [[short(name, most), *cells] for name, *cells in rows])
+    yield fitted(["", *head], rows)
     if len(moves) > MOST:
         yield f"and {len(moves) - MOST:,} more that moved less: --json lists them all"
     if not own:
@@ -161,7 +158,3 @@ def _title(difference: Difference, target: str, name: str) -> str:
 
 def _errors(size: float) -> str:
     return f"{size:.2g} standard errors" if size < 100 else f"{size:,.0f} standard errors"
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(plain(text), WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -3,11 +3,10 @@
 Nothing is computed here, and no file is opened.
 """
 
-import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flows.cli.pages.columns import WIDTH, plain, short
+from flows.cli.pages.columns import WIDTH, plain, short, wrapped
 from flows.tracking.registry import Version
 
 if TYPE_CHECKING:
@@ -81,4 +80,4 @@ def _by_target(version: Version) -> Iterator[str]:
         f"{plain(t)} {m[f'test_rmse.{t}']:.4g} ({word}{mean:.4g})"
         for t, mean, word in zip(names, means, words, strict=True)
     ]
-    yield textwrap.fill(f"rmse of {', '.join(errors)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    yield wrapped(f"rmse of {', '.join(errors)}")

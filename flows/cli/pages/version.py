@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flows.cli.pages.columns import WIDTH, grid, short
+from flows.cli.pages.columns import WIDTH, fitted, grid, short, wrapped
 from flows.cli.pages.heading import heading
 from flows.tracking.registry import Version
 
@@ -62,7 +62,7 @@ def _target(name: str, target: "TargetInference", inference: "Inference") -> Ite
     if inference.partitions:
         head.insert(3, "clustered")
     rows = [("intercept", target.intercept), *_chosen(target.coefficients)]
-    yield textwrap.indent(_fitted(head, [[short(n), *_cells(c)] for n, c in rows]), "  ")
+    yield textwrap.indent(fitted(head, [[short(n), *_cells(c)] for n, c in rows], WIDTH - 2), "  ")
     yield from _rest(len(target.coefficients), "with smaller t")
     q = target.quality
     yield (
@@ -71,13 +71,6 @@ def _target(name: str, target: "TargetInference", inference: "Inference") -> Ite
     )
     yield f"  F {_number(q.f_statistic, 5)} (p {_p(q.f_p_value)}); AIC {_number(q.aic, 6)}, BIC {_number(q.bic, 6)}"
     yield from _clustered(target, inference)
-
-
-def _fitted(head: list[str], rows: list[list[str]]) -> str:
-    """The grid, its names cut as far as the width asks for."""
-    over = max(len(line) for line in grid(head, rows).splitlines()) - (WIDTH - 2)
-    most = max(12, max(len(name) for name, *_ in rows) - max(over, 0))
-    return grid(head, [[short(name, most), *cells] for name, *cells in rows])
 
 
 def _clustered(target: "TargetInference", inference: "Inference") -> Iterator[str]:
@@ -89,7 +82,7 @@ def _clustered(target: "TargetInference", inference: "Inference") -> Iterator[st
             f"errors clustered by {inference.partitions:,} partitions are up to {max(ratios):.1f} times as large: rows "
             "of a partition depend on each other, so go by the clustered ones (their t, p and intervals: --json)"
         )
-        yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        yield wrapped(words, further="  ")
 
 
 def _effects(target: "TargetInference", spreads: Mapping[str, float], of: str = "it") -> Iterator[str]:
@@ -100,7 +93,7 @@ def _effects(target: "TargetInference", spreads: Mapping[str, float], of: str = 
         words = f"one standard deviation of {short(order[0])} moves {short(of)} by {sizes[order[0]]:.3g}"
         words += "".join(f", of {short(f)} by {sizes[f]:.3g}" for f in order[1:MOST_EFFECTS])
         words += f"; {len(order) - MOST_EFFECTS:,} more move it less" if len(order) > MOST_EFFECTS else ""
-        yield textwrap.fill(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield wrapped(words)
 
 
 def _bare(inference: "Inference") -> Iterator[str]:

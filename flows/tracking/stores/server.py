@@ -76,7 +76,7 @@ def answering(uri: str) -> Iterator[None]:
         UserError: the database is damaged, the disk is full, the server refuses or is none of MLflow's.
     """
     try:
-        with interrupts.held() if uri.startswith("sqlite") else nullcontext():
+        with interrupts.deferred() if uri.startswith("sqlite") else nullcontext():
             yield
     except MlflowException as e:
         advice = _advice(uri, e)

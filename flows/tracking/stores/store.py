@@ -72,8 +72,8 @@ class Store:
 
     def _new_experiment(self, name: str) -> Experiment:
         try:
-            made = self.client.create_experiment(name, artifact_location=self.artifacts, tags=_KIND)
-            return self.client.get_experiment(made)
+            number = self.client.create_experiment(name, artifact_location=self.artifacts, tags=_KIND)
+            return self.client.get_experiment(number)
         except MlflowException as e:
             raced = self.client.get_experiment_by_name(name)
             if raced is not None:  # another process was quicker

@@ -147,39 +147,3 @@ def leaf(addresses: Any, single: Any, chosen: Any, root: Any, rows: int) -> Any:
         chunk(z, addresses, single, chosen, shift, root, i, min(CHUNK, rows - i))
         absorb(r, z, k)
     return r.reshape(k, k), shift
-
-
-@compiled()
-def tree(roots: Any, shifts: Any) -> Any:
-    """``(R, shift)`` of several, (L, K, K) and (L, P), merged as a tree of neighbours; both arrays are used up.
-
-    Each R comes with a diagonal that is never negative, and so does theirs.
-    """
-    k, z = roots.shape[1], np.zeros(roots.shape[1] * CHUNK)
-    count = roots.shape[0]
-    while count > 1:
-        for i in range(count // 2):
-            r, below = roots[2 * i].copy(), roots[2 * i + 1]
-            for p in range(1, k):
-                below[0, p] += below[0, 0] * (shifts[2 * i + 1, p - 1] - shifts[2 * i, p - 1])
-            _stack_below(r.ravel(), below, z, k)
-            for j in range(k):
-                sign = -1.0 if r[j, j] < 0 else 1.0
-                for p in range(j, k):
-                    roots[i, j, p] = sign * r[j, p]
-            shifts[i] = shifts[2 * i]
-        if count % 2:
-            roots[count // 2], shifts[count // 2] = roots[count - 1], shifts[count - 1]
-        count = (count + 1) // 2
-    return roots[0].copy(), shifts[0].copy()
-
-
-@inlined
-def _stack_below(r: Any, below: Any, z: Any, k: int) -> None:
-    """Put the rows of another R into R."""
-    for first in range(0, k, CHUNK):
-        z[:] = 0.0
-        for i in range(min(CHUNK, k - first)):
-            for j in range(first + i, k):
-                z[j * CHUNK + i] = below[first + i, j]
-        absorb(r, z, k)

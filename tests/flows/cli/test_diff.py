@@ -1,6 +1,7 @@
 """``linreg diff`` on a real store: its document against the rows, its page, and what it says where little is known."""
 
-from types import SimpleNamespace
+from contextlib import chdir
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import statsmodels.api as sm
 
 from flows.cli.pages.columns import WIDTH
 from flows.tracking import registry
-from tests.flows.cli.test_main import document, error, linreg
+from tests.support.command import document, error, linreg
 from tests.support.registered import config_of, keep
 from tests.support.tracked import new_store
 
@@ -27,15 +28,13 @@ TWO = {n: DAYS[n] for n in ("1", "2")}
 EXACT = {"trainer": "exact"}
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A store with versions 1 to 10 of m, and one of another model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("diff"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        folder = tmp_path_factory.mktemp("diff") / "work"
-        store = new_store(folder)
+@pytest.fixture(scope="module", autouse=True)
+def models(tmp_path_factory):
+    """The working directory has a store with versions 1 to 10 of m, which are these, and one of another model."""
+    with chdir(tmp_path_factory.mktemp("diff")):
+        store = new_store(Path.cwd())
         config = config_of(FEATURES, TARGETS, train=EXACT)
+        keyed = config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]})
         models = [
             keep(store, config, TWO),
             keep(store, config_of(FEATURES, TARGETS, train={"trainer": "gram", "epochs": 7}), DAYS, short_of=0.01),
@@ -45,24 +44,13 @@ def made(tmp_path_factory):
             keep(store, config, TWO, params=False),
             keep(store, config_of(FEATURES, TARGETS, train=EXACT, data={"test_fraction": 0.5}), {"3": DAYS["3"]}),
             keep(store, config, {n: DAYS[n] for n in ("2", "3")}),
-            keep(store, config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]}), TWO),
-            keep(
-                store,
-                config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]}),
-                {"0": DAYS["1"], "2": DAYS["2"], "3": DAYS["3"]},
-            ),
+            keep(store, keyed, TWO),
+            keep(store, keyed, {"0": DAYS["1"], "2": DAYS["2"], "3": DAYS["3"]}),
         ]
         keep(store, config_of(("a",), ("b",), model="other"), {n: z[:, [0, 1]] for n, z in TWO.items()})
         registry.promote(store, "m", 1, why="first")
         registry.promote(store, "m", 2, why="second")
-    return SimpleNamespace(folder=folder, models=models)
-
-
-@pytest.fixture(autouse=True)
-def scene(made, monkeypatch):
-    monkeypatch.chdir(made.folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return made
+        yield models
 
 
 def least_squares(files, target):
@@ -70,45 +58,45 @@ def least_squares(files, target):
     return sm.OLS(z[:, 2 + target], sm.add_constant(z[:, :2])).fit()
 
 
-def moves(found, target):
-    t = found["targets"][target]
+def moves(document, target):
+    t = document["targets"][target]
     return [t["intercept"], *t["coefficients"].values()]
 
 
 def page(*args):
-    done = linreg("diff", *args)
-    assert done.status == 0, done.err
-    assert max(map(len, done.out.splitlines())) <= WIDTH
-    assert "nan" not in done.out.split()
-    assert "None" not in done.out
-    return " ".join(done.out.split())
+    result = linreg("diff", *args)
+    assert result.status == 0, result.err
+    assert max(map(len, result.out.splitlines())) <= WIDTH
+    assert "nan" not in result.out.split()
+    assert "None" not in result.out
+    return " ".join(result.out.split())
 
 
-def test_the_document_has_every_move_and_its_parts(scene):
-    found = document("diff", "m/1", "m")
-    assert [found[side]["version"] for side in ("before", "after")] == [1, 2]
-    assert [len(found[side]["promoted"]) for side in ("before", "after")] == [1, 1]
-    assert found["standard_error_of"] == "difference"
+def test_the_document_has_every_move_and_its_parts(models):
+    difference = document("diff", "m/1", "m")
+    assert [difference[side]["version"] for side in ("before", "after")] == [1, 2]
+    assert [len(difference[side]["promoted"]) for side in ("before", "after")] == [1, 1]
+    assert difference["standard_error_of"] == "difference"
     for o, target in enumerate(TARGETS):
         small, large = least_squares(TWO, o), least_squares(DAYS, o)
-        for d, m in enumerate(moves(found, target)):
+        for d, m in enumerate(moves(difference, target)):
             assert set(m) == MOVE | {"standard_errors"}
             assert m["move"] == m["data"] + m["columns"] + m["penalty"] + m["optimiser"]
             assert m["data"] == pytest.approx(large.params[d] - small.params[d], rel=1e-9)
             variance = large.mse_resid * (small.normalized_cov_params - large.normalized_cov_params)[d, d]
             assert m["standard_error"] == pytest.approx(np.sqrt(variance), rel=1e-8)
             assert m["standard_errors"]["data"] == pytest.approx(m["data"] / m["standard_error"], rel=1e-15)
-            before, after = (model.weight_OF[o, d - 1] for model in scene.models[:2])
+            before, after = (model.weight_OF[o, d - 1] for model in models[:2])
             if d:
                 assert (m["before"], m["after"]) == (before, after)
-    assert found["config"] == {
+    assert difference["config"] == {
         "train.trainer": {"before": "exact", "after": "gram"},
         "train.epochs": {"before": "1000", "after": "7"},
     }
-    assert found["metrics"]["test_rmse"]["before"] == found["before"]["metrics"]["test_rmse"]
-    assert found["added"] == found["removed"] == {"features": [], "targets": []}
-    assert found["stopped"]["before"] < 1e-6
-    assert found["stopped"]["after"] > 0.01
+    assert difference["metrics"]["test_rmse"]["before"] == difference["before"]["metrics"]["test_rmse"]
+    assert difference["added"] == difference["removed"] == {"features": [], "targets": []}
+    assert difference["stopped"]["before"] < 1e-6
+    assert difference["stopped"]["after"] > 0.01
 
 
 def test_the_verdict_names_the_worst_mover_and_the_page_begins_with_it():
@@ -129,21 +117,21 @@ def test_the_verdict_names_the_worst_mover_and_the_page_begins_with_it():
     assert " ".join(rows[first][:2]) == worst[1]
 
 
-def named(found):
+def named(document):
     for target in TARGETS:
-        for name, m in zip(("intercept", *FEATURES), moves(found, target), strict=True):
+        for name, m in zip(("intercept", *FEATURES), moves(document, target), strict=True):
             yield f"{name} ({target})", m
 
 
 def test_another_penalty_has_its_part_and_no_standard_errors():
-    found = document("diff", "m/3", "m/2")
-    for _, m in named(found):
+    difference = document("diff", "m/3", "m/2")
+    for _, m in named(difference):
         assert (m["data"], m["columns"], m["standard_error"]) == (0, 0, None)
         assert m["penalty"]
         assert set(m["standard_errors"].values()) == {None}
-    assert found["standard_error_of"] is None
+    assert difference["standard_error_of"] is None
     text = page("m/3", "m/2")
-    per_spread = {name: abs(m["penalty"] / m["move"] * m["effect"]) for name, m in named(found) if m["effect"]}
+    per_spread = {name: abs(m["penalty"] / m["move"] * m["effect"]) for name, m in named(difference) if m["effect"]}
     worst = max(per_spread, key=per_spread.get)
     assert f"the other penalty moved it: {worst} by {per_spread[worst]:.3g} a standard deviation of {worst[0]}" in text
     assert "the training rows are the same; " in text
@@ -153,10 +141,10 @@ def test_another_penalty_has_its_part_and_no_standard_errors():
 
 
 def test_a_column_that_went_is_named():
-    found = document("diff", "m/2", "m/4")
-    assert found["removed"] == {"features": ["b"], "targets": []}
-    assert list(found["targets"]["y"]["coefficients"]) == ["a"]
-    assert found["targets"]["y"]["intercept"]["columns"]
+    difference = document("diff", "m/2", "m/4")
+    assert difference["removed"] == {"features": ["b"], "targets": []}
+    assert list(difference["targets"]["y"]["coefficients"]) == ["a"]
+    assert difference["targets"]["y"]["intercept"]["columns"]
     text = page("m/2", "m/4")
     assert "removed: b" in text
     assert "the other columns moved it" in text
@@ -169,33 +157,34 @@ def test_a_version_and_itself():
 
 @pytest.mark.parametrize(("before", "after", "side"), [("m/5", "m/1", "before"), ("m/1", "m/5", "after")])
 def test_a_version_from_before_records_were_kept_shows_its_moves_alone(before, after, side):
-    found = document("diff", before, after)
-    assert found["verdict"] == f"what moved is listed, not why: {side}: no record of its training rows was kept"
-    for _, m in named(found):
+    difference = document("diff", before, after)
+    assert difference["verdict"] == f"what moved is listed, not why: {side}: no record of its training rows was kept"
+    for _, m in named(difference):
         assert (m["data"], m["standard_error"]) == (None, None)
         assert m["move"] == m["after"] - m["before"]
     assert "not why" in page(before, after)
 
 
 def test_a_run_that_is_gone_takes_its_config_along_and_no_more():
-    found = document("diff", "m/6", "m/2")
-    assert found["config"] is None
-    assert found["standard_error_of"] == "estimate"
+    difference = document("diff", "m/6", "m/2")
+    assert difference["config"] is None
+    assert difference["standard_error_of"] == "estimate"
     judge = least_squares(TWO, 0)
-    assert moves(found, "y")[1]["standard_error"] == pytest.approx(judge.bse[1], rel=1e-8)
-    assert moves(found, "y")[1]["data"] == pytest.approx(least_squares(DAYS, 0).params[1] - judge.params[1], rel=1e-9)
+    slope = moves(difference, "y")[1]
+    assert slope["standard_error"] == pytest.approx(judge.bse[1], rel=1e-8)
+    assert slope["data"] == pytest.approx(least_squares(DAYS, 0).params[1] - judge.params[1], rel=1e-9)
     text = page("m/6", "m/2")
     assert "standard errors are those of m/6 itself: which training rows the two share is not on record" in text
     assert "which keys differ is not known" in text
 
 
 def test_of_a_window_that_slid_the_common_files_are_counted():
-    found = document("diff", "m/1", "m/8")
-    assert found["standard_error_of"] == "difference"
+    difference = document("diff", "m/1", "m/8")
+    assert difference["standard_error_of"] == "difference"
     a, b = (least_squares(files, 0) for files in (TWO, {n: DAYS[n] for n in ("2", "3")}))
     shared = 60 / 120
     expected = np.sqrt(a.bse[1] ** 2 + b.bse[1] ** 2 - 2 * shared * a.bse[1] * b.bse[1])
-    assert moves(found, "y")[1]["standard_error"] == pytest.approx(expected, rel=1e-8)
+    assert moves(difference, "y")[1]["standard_error"] == pytest.approx(expected, rel=1e-8)
     assert "the two share 1 of 3 files, taken to be like the others" in page("m/1", "m/8")
 
 
@@ -204,13 +193,12 @@ def test_where_a_key_splits_the_rows_a_file_under_another_name_is_the_same():
 
 
 def test_rows_that_were_chosen_otherwise_are_not_taken_for_shared():
-    found = document("diff", "m/7", "m/2")
-    assert found["standard_error_of"] == "estimate"
+    difference = document("diff", "m/7", "m/2")
+    assert difference["standard_error_of"] == "estimate"
     assert "the training rows of the two were not chosen in the same way" in page("m/7", "m/2")
 
 
 def test_what_cannot_be_compared_is_one_line():
-    assert "other/1 predicts y, q" not in error("diff", "m/1", "other/1")
     line = error("diff", "m/1", "other/1")
     assert "m/1 predicts y, q and other/1 b: with no target in common there is nothing to compare" in line
     assert "has no version 99" in error("diff", "m/1", "m/99")

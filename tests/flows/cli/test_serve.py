@@ -1,31 +1,25 @@
 """Schedules: a real Prefect server, a served deployment, and the runs that it starts by itself."""
 
 import signal
-from pathlib import Path
 
 import pytest
-import tomli_w
 
 from flows.deploy import serve
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg.errors import UserError
-from tests.support.flows import WEAK, crops, crops_table
+from tests.support.command import write_config
+from tests.support.flows import WEAK, crops
 from tests.support.processes import BIN, PATIENCE, run, started, wait_for
 from tests.support.servers import asked, reaching
 from tests.support.tracked import new_store
-
-
-def config(**sections):
-    Path("crops.toml").write_text(tomli_w.dumps(crops_table(**sections)))
-    return "crops.toml"
 
 
 @pytest.mark.long  # a server and a serving process of its own: a minute
 def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
     new_store(folder)
     store, log = open_store(create=False), tmp_path / "serve.log"
-    command = [BIN / "linreg", "serve", config(train=WEAK), "--interval", "10"]
+    command = [BIN / "linreg", "serve", write_config(train=WEAK), "--interval", "10"]
     with started(command, env=server, log=log) as serving:
 
         def landed():
@@ -85,9 +79,9 @@ def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
 @pytest.mark.parametrize("case", WRONG)
 def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
     options, url, status, words = WRONG[case]
-    done = run([BIN / "linreg", "serve", config(), *options], env=reaching(tmp_path / "home", url))
-    assert (done.returncode, done.stdout) == (status, ""), done.stderr
-    (line,) = [x for x in done.stderr.splitlines() if x.startswith("error: ")]
+    process = run([BIN / "linreg", "serve", write_config(), *options], env=reaching(tmp_path / "home", url))
+    assert (process.returncode, process.stdout) == (status, ""), process.stderr
+    (line,) = [x for x in process.stderr.splitlines() if x.startswith("error: ")]
     assert words in line
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in process.stderr
     assert not (folder / "mlruns").exists()

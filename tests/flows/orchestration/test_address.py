@@ -26,9 +26,9 @@ NAMED, LOADED = True, True
 @pytest.mark.parametrize(
     ("variables", "files", "named", "loaded"),
     [
-        ({}, {}, not NAMED, not LOADED),
+        pytest.param({}, {}, not NAMED, not LOADED, marks=pytest.mark.long),
         ({"PREFECT_API_URL": ""}, {"pyproject.toml": "[tool.ruff]\n"}, not NAMED, not LOADED),
-        ({"PREFECT_API_URL": URL}, {}, NAMED, not LOADED),
+        pytest.param({"PREFECT_API_URL": URL}, {}, NAMED, not LOADED, marks=pytest.mark.long),
         ({}, {"home/.prefect/profiles.toml": PROFILE}, NAMED, LOADED),
         pytest.param({"PREFECT_HOME": "p"}, {"p/profiles.toml": PROFILE}, NAMED, LOADED, marks=pytest.mark.long),
         pytest.param({}, {".env": f"PREFECT_API_URL={URL}\n"}, NAMED, LOADED, marks=pytest.mark.long),
@@ -43,8 +43,10 @@ def test_a_server_is_named_where_prefect_finds_one(tmp_path, variables, files, n
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    done = run([sys.executable, "-c", ASK], env=environment(tmp_path / "home", **variables), cwd=tmp_path, check=True)
-    assert json.loads(done.stdout) == [named, loaded, named]
+    process = run(
+        [sys.executable, "-c", ASK], env=environment(tmp_path / "home", **variables), cwd=tmp_path, check=True
+    )
+    assert json.loads(process.stdout) == [named, loaded, named]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import tomli_w
 
 from flows import interrupts
+from flows.cli.main import main
 from flows.orchestration import local_server as module
 from flows.orchestration.local_server import local_server, loss, wait_until_ready
 from flows.tracking import registry
@@ -126,17 +127,25 @@ def test_a_block_that_is_left_before_the_server_is_needed_ends_it(nothing_named)
         os.kill(process.pid, 0)
 
 
+@pytest.mark.parametrize("command", ["run config.toml", "sweep config.toml --grid train.seed=1,2"])
+def test_a_mistake_in_the_config_starts_none(nothing_named, monkeypatch, capfd, command):  # noqa: ARG001
+    monkeypatch.setattr(module, "_Server", None)
+    Path("config.toml").write_text("epoch = 5")
+    assert main(command.split()) == 2
+    assert "unknown key 'epoch'" in capfd.readouterr().err
+
+
 def test_a_server_that_ends_before_its_time_is_missed_at_once(standing_in, monkeypatch):
-    told = []
-    monkeypatch.setattr(interrupts, "raise_in_main_thread", told.append)
+    errors = []
+    monkeypatch.setattr(interrupts, "raise_in_main_thread", errors.append)
     standing_in(SLOW)
     with local_server():
         wait_until_ready()
         assert loss() is None
         os.kill(module._server._process.pid, signal.SIGKILL)
-        assert wait_for(lambda: told) == [wait_for(loss)]
+        assert wait_for(lambda: errors) == [wait_for(loss)]
         assert os.environ["PREFECT_CLIENT_MAX_RETRIES"] == "0"
-    assert "was ended by SIGKILL in the middle of the run: run again" in str(told[0])
+    assert "was ended by SIGKILL in the middle of the run: run again" in str(errors[0])
     assert loss() is None
     assert "PREFECT_CLIENT_MAX_RETRIES" not in os.environ
 
@@ -165,8 +174,8 @@ def test_an_event_is_not_lost_with_a_server_that_is_slow_to_end(folder, tmp_path
     Path("nights.toml").write_text(tomli_w.dumps(table(drift={"stop": {"mean": 15.0}})))
     for number, moved in ((0, {}), (1, {}), (2, {"a": 1.5})):
         night(number, **moved)
-        done = run([LINREG, "run", "nights.toml", "--json"], env=env, check=True)
-    document = json.loads(done.stdout)
+        process = run([LINREG, "run", "nights.toml", "--json"], env=env, check=True)
+    document = json.loads(process.stdout)
     assert document["decision"] == "refused"
     assert document["flow_run_id"] in events(tmp_path / "home", "linreg.drift.stopped")
     assert task_runs(tmp_path / "home", document["flow_run_id"]) == {"drift": "COMPLETED", "ingest": "COMPLETED"}
@@ -190,13 +199,15 @@ def test_a_server_whose_folder_cannot_be_made_ends_the_run_with_one_line(folder,
     Path("nights.toml").write_text(tomli_w.dumps(table()))
     night(0)
     (tmp_path / "file").touch()
-    done = run([LINREG, "run", "nights.toml"], env=environment(tmp_path, PREFECT_HOME=str(tmp_path / "file" / "home")))
-    assert (done.returncode, done.stdout) == (1, "")
-    _, line = done.stderr.split("error: ")
+    process = run(
+        [LINREG, "run", "nights.toml"], env=environment(tmp_path, PREFECT_HOME=str(tmp_path / "file" / "home"))
+    )
+    assert (process.returncode, process.stdout) == (1, "")
+    _, line = process.stderr.split("error: ")
     first, *details = line.splitlines()
     assert f"{tmp_path}/file/home (PREFECT_HOME)" in first
     assert all(detail.startswith("  ") for detail in details)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in process.stderr
     assert not Path("mlruns").exists()
 
 
@@ -216,9 +227,9 @@ def test_a_run_whose_servers_port_is_taken_first_has_another_one(folder, tmp_pat
     night(0)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
-        done = run([sys.executable, "-c", ON_TAKEN, other.getsockname()[1]], env=environment(tmp_path / "home"))
-    assert done.returncode == 0, done.stderr
-    assert "promoted" in done.stdout
+        process = run([sys.executable, "-c", ON_TAKEN, other.getsockname()[1]], env=environment(tmp_path / "home"))
+    assert process.returncode == 0, process.stderr
+    assert "promoted" in process.stdout
 
 
 def servers_of(pid):

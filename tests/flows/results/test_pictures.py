@@ -14,10 +14,10 @@ from flows.results import pictures
 from flows.results.pictures import Pictures
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
-from linreg import plots
-from tests.flows.cli.test_main import write_config
-from tests.support.flows import PICTURES, WEAK, crops
-from tests.support.processes import started, wait_for
+from linreg.config import TrainConfig
+from tests.support.command import write_config
+from tests.support.flows import PICTURES, WEAK, noisy, noisy_config
+from tests.support.processes import environment, started, wait_for
 from tests.support.tracked import new_store
 
 
@@ -39,28 +39,28 @@ def fail() -> bytes:
 
 @pytest.fixture
 def not_stopped(monkeypatch):
-    monkeypatch.setattr(interrupts, "_asked", threading.Event())
+    monkeypatch.setattr(interrupts, "_stop_requested", threading.Event())
 
 
 @pytest.mark.usefixtures("not_stopped")
 def test_one_that_cannot_be_drawn_is_a_line_of_warning_and_the_others_are_drawn():
-    run, said = Run(), []
+    run, warnings = Run(), []
     figures = {"first.png": fail, "second.png": lambda: b"drawn"}
-    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], said.append)
+    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], warnings.append)
     assert run.held == {"second.png": b"drawn"}
-    assert said == ["no first.png of run run-1: no font at all", "no pictures of run run-1: no font at all"]
+    assert warnings == ["no first.png of run run-1: no font at all", "no pictures of run run-1: no font at all"]
 
 
 @pytest.mark.usefixtures("not_stopped")
 def test_whoever_stops_the_run_waits_for_no_further_picture():
-    run, said = Run(), []
+    run, warnings = Run(), []
 
     def stop() -> bytes:
-        interrupts._asked.set()
+        interrupts._stop_requested.set()
         return b"drawn"
 
-    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], said.append)
-    assert (run.held, said) == ({"first.png": b"drawn"}, [])
+    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], warnings.append)
+    assert (run.held, warnings) == ({"first.png": b"drawn"}, [])
 
 
 @pytest.mark.usefixtures("not_stopped", "pictures")
@@ -78,14 +78,17 @@ def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_en
     assert run.held == {"a.png": b"drawn"}
 
 
-def test_a_run_whose_picture_fails_is_finished_and_registered(work, pictures, monkeypatch, capfd):  # noqa: ARG001
-    monkeypatch.setattr(plots, "loss_curve", fail)
-    outcome = run_flow(crops(train=WEAK))
-    assert (outcome.decision, outcome.version) == ("promoted", 1)
+def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_path):  # noqa: ARG001 - drawn
+    noisy(work / "noisy.csv", rows=80, gaps=True)
+    train = TrainConfig(trainer="gram", learning_rate=0.3, epochs=60, l1=0.05, patience=10, schedule="cosine")
+    data = {"missing": "mean", "weight": "w", "test_fraction": 0.2, "validation_fraction": 0.2}
+    outcome = run_flow(noisy_config(work / "noisy.csv", train, **data))
     client = open_store(create=False).client
-    assert client.get_run(outcome.run_id).info.status == "FINISHED"
-    held = {f.path for f in client.list_artifacts(outcome.run_id) if f.path.endswith(".png")}
-    assert held == set(PICTURES) - {"loss.png"}
+    names = {f.path for f in client.list_artifacts(outcome.run_id) if f.path.endswith(".png")}
+    assert names == set(PICTURES)
+    for name in names:
+        path = client.download_artifacts(outcome.run_id, name, str(tmp_path))
+        assert Path(path).read_bytes().startswith(b"\x89PNG")
 
 
 WAITING = """
@@ -97,7 +100,7 @@ from flows.results import figures
 
 def wait():
     Path("drawing").touch()
-    while not interrupts.asked():
+    while not interrupts.stop_requested():
         time.sleep(0.01)
     return b"drawn"
 
@@ -106,11 +109,13 @@ sys.exit(main(["run", "crops.toml", "--json"]))
 """
 
 
-def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(folder, tmp_path):
+@pytest.mark.long  # a process of its own
+def test_ctrl_c_while_drawing_leaves_a_registered_version_and_a_finished_run(folder, prefect_api, tmp_path):
     new_store(folder)
     write_config(train=WEAK)
     log = tmp_path / "log"
-    with started([sys.executable, "-c", WAITING], log=log, cwd=folder) as process:
+    env = environment(PREFECT_API_URL=prefect_api)
+    with started([sys.executable, "-c", WAITING], env=env, log=log, cwd=folder) as process:
         wait_for(lambda: Path("drawing").exists(), process, log)
         wait_for(lambda: re.search("Flow run .* Finished in state", log.read_text()), process, log)
         process.send_signal(signal.SIGINT)

@@ -13,16 +13,14 @@ from flows.results.sweep_table import Row, as_csv, best_first, rows_of, table
 
 def row(i: int, loss: float | None, **more) -> Row:
     error = None if loss is not None else f"train.learning_rate {i} cannot converge"
-    known = {"status": "FINISHED" if loss is not None else "FAILED", "error": error}
+    ending = {"status": "FINISHED" if loss is not None else "FAILED", "error": error}
     values = {"train.learning_rate": float(i), "train.nesterov": bool(i % 2)}
-    return Row(f"{i:032x}", f"learning_rate={i}", values=values, ranked_by="5-fold loss", loss=loss, **known, **more)
+    return Row(f"{i:032x}", f"learning_rate={i}", values=values, ranked_by="5-fold loss", loss=loss, **ending, **more)
 
 
 def outcome(rows: list[Row]) -> Outcome:
-    words = {"decision": "kept", "reason": "", "run_id": "", "experiment": "", "flow_run_id": None, "model": "m"}
-    numbers = {"version": 1, "aliases": (), "trainer": "gram", "device": "cpu", "epochs": 1, "seconds": 0.0}
     swept = {"runs": tuple(rows), "ranked_on": "5-fold loss on 9 training rows"}
-    return Outcome(**words, **numbers, **swept, metrics={}, data={})
+    return Outcome("kept", reason="", run_id="", model="m", trainer="gram", device="cpu", **swept)
 
 
 def test_the_page_shows_twenty_models_and_says_how_many_more_there_are() -> None:
@@ -57,10 +55,10 @@ def test_the_spreadsheet_has_every_digit_and_every_metric() -> None:
 def test_the_log_counts_the_epochs_of_all_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_EVERY", 0.0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
-    said: list[str] = []
-    with progress.progress_of_many(2, 6, lambda words, *numbers: said.append(words % numbers)) as on_epoch:
+    lines: list[str] = []
+    with progress.progress_of_many(2, 6, lambda words, *numbers: lines.append(words % numbers)) as on_epoch:
         for model in range(2):
             for epoch in range(1, 4):
                 on_epoch(model, epoch, 0.5)
-    assert said[0] == "epoch 1 of 6 of 2 models, loss 0.5"
-    assert said[-1] == "epoch 6 of 6 of 2 models, loss 0.5"
+    assert lines[0] == "epoch 1 of 6 of 2 models, loss 0.5"
+    assert lines[-1] == "epoch 6 of 6 of 2 models, loss 0.5"

@@ -1,5 +1,6 @@
 """The model directory: three ways to ask it, one answer, and none of them needs this package or unpickles anything."""
 
+import itertools
 import json
 import os
 import pickletools
@@ -16,17 +17,18 @@ import torch
 from mlflow.exceptions import MlflowException
 
 from flows.tracking import model_reader, model_writer, registry
+from flows.tracking.model_reader import Contents
 from linreg.errors import UserError
 from linreg.least_squares.inference import infer
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
 from linreg.moments.lineage import Lineage
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
 from tests.support.servers import answers
-from tests.support.tracked import FACTS, MODEL, X_NF, logged_run, new_store
+from tests.support.tracked import FACTS, MODEL, X_NF, logged_run
 
 # mlflow.pyfunc warns of a type hint of its own (mlflow/types/responses.py) when it is first imported
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
@@ -35,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as A
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "model"
-    model_writer.write(MODEL, path, example_NF=X_NF, metadata={"trainer": "gram"})
+    model_writer.write(Contents(MODEL), path, example_NF=X_NF, metadata={"trainer": "gram"})
     return path
 
 
@@ -54,16 +56,11 @@ def frame():
 # --- mlflow.pyfunc
 
 
-def test_pyfunc_predicts_named_targets_to_the_bit(pyfunc, frame):
-    y = pyfunc.predict(frame)
-    assert list(y.columns) == ["apples", "oranges"]
-    assert (y.to_numpy() == MODEL.predict(X_NF)).all()
-
-
 def test_pyfunc_goes_by_name_in_any_order_and_keeps_the_index(pyfunc, frame):
     other = frame[["humidity", "temp", "rainfall"]].assign(station="north")
     other.index = pd.Index(["a", "b", "c"], name="day")
     y = pyfunc.predict(other)
+    assert list(y.columns) == ["apples", "oranges"]
     assert (y.to_numpy() == MODEL.predict(X_NF)).all()
     assert y.index.equals(other.index)
 
@@ -72,9 +69,8 @@ def test_pyfunc_goes_by_name_in_any_order_and_keeps_the_index(pyfunc, frame):
     "dtype", ["int64", "int8", "uint8", "float32", "float64", "Int64", "Float64", "object", "bool"]
 )
 def test_pyfunc_takes_numbers_of_any_type(pyfunc, frame, dtype):
-    whole = (frame % 2).astype(dtype)
-    expected = MODEL.predict((frame % 2).astype(bool).astype(float) if dtype == "bool" else frame % 2)
-    np.testing.assert_array_equal(pyfunc.predict(whole).to_numpy(), expected)
+    numbers = (frame % 2).astype(dtype)
+    np.testing.assert_array_equal(pyfunc.predict(numbers).to_numpy(), MODEL.predict(numbers.astype(float)))
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 1000])
@@ -138,7 +134,7 @@ def test_pytorch_keeps_the_digits_of_columns_far_from_zero(tmp_path):
     import mlflow.pytorch
 
     far = LinearModel(np.array([[3.0]]), np.array([0.5]), np.array([16_000_001.0]), ("year",), ("y",))
-    model_writer.write(far, tmp_path / "model", example_NF=[[16_000_002.0]], metadata={})
+    model_writer.write(Contents(far), tmp_path / "model", example_NF=[[16_000_002.0]], metadata={})
     x = torch.tensor([[16_000_002.0], [16_000_000.0]])
     assert mlflow.pytorch.load_model(str(tmp_path / "model"))(x).tolist() == [[3.5], [-2.5]]
 
@@ -150,14 +146,10 @@ def test_every_shape_of_model_is_served(tmp_path, features, targets):
 
     rng = np.random.default_rng(2)
     columns, names = (tuple(f"{k} {i}" for i in range(n)) for k, n in (("x", features), ("y", targets)))
-    weight_OF, bias_O, mean_F = (
-        rng.normal(size=(targets, features)),
-        rng.normal(size=targets),
-        rng.normal(size=features),
-    )
+    weight_OF, bias_O, mean_F = (rng.normal(size=size) for size in ((targets, features), targets, features))
     model = LinearModel(weight_OF, bias_O, mean_F, columns, names)
     x_NF = rng.normal(size=(7, features)).astype(np.float32)
-    model_writer.write(model, tmp_path / "model", example_NF=x_NF, metadata={})
+    model_writer.write(Contents(model), tmp_path / "model", example_NF=x_NF, metadata={})
     frame = pd.DataFrame(x_NF, columns=list(columns))
     y = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(frame)
     np.testing.assert_allclose(y.to_numpy(), model.predict(x_NF), rtol=1e-12)
@@ -199,30 +191,6 @@ def test_no_file_is_a_pickle_but_torchs_own_list_of_example_shapes(folder):
     assert set(called) <= {"torch._utils _rebuild_tensor_v2", "torch FloatStorage", "collections OrderedDict"}
 
 
-@pytest.mark.parametrize("file", [model_writer.WEIGHTS, model_writer.PROGRAM, model_writer.CODE, model_writer.MANIFEST])
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(folder, tmp_path, file, damage):
-    import mlflow.pyfunc
-
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    data = bytearray((copy / file).read_bytes())
-    if damage == "flip":
-        data[-20] ^= 1
-    (copy / file).write_bytes(data[:-1] if damage == "cut" else data)
-    if damage == "remove":
-        (copy / file).unlink()
-    manifest = model_reader.sha256(folder / model_writer.MANIFEST)
-    with pytest.raises(UserError, match=rf"{file}|no readable manifest"):
-        model_reader.read(copy, manifest=manifest)
-    with pytest.raises(Exception, match=r".+"):
-        mlflow.pyfunc.load_model(str(copy)).predict(pd.DataFrame(X_NF, columns=list(MODEL.features)))
-
-
-def test_what_was_written_is_read_back(folder):
-    model = model_reader.read(folder)
-    assert (model.predict(X_NF) == MODEL.predict(X_NF)).all()
-
-
 # --- what is kept beside the parameters
 
 
@@ -242,15 +210,16 @@ def record():
 
 
 @pytest.fixture(scope="module")
-def whole(record, tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "model"
-    kept = {"moments": record, "inference": infer(MODEL, record), "test": TEST, "lineage": LINEAGE}
-    model_writer.write(MODEL, path, example_NF=X_NF, metadata={}, **kept)
+def full(record, tmp_path_factory):
+    """The directory of a model with all that is kept beside one."""
+    path = tmp_path_factory.mktemp("full") / "model"
+    contents = Contents(MODEL, record, infer(MODEL, record), TEST, LINEAGE)
+    model_writer.write(contents, path, example_NF=X_NF, metadata={})
     return path
 
 
-def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
-    held = model_reader.read_contents(whole, manifest=model_reader.sha256(whole / model_reader.MANIFEST))
+def test_the_record_and_the_inference_come_back_as_they_were(full, record):
+    held = model_reader.read_contents(full, manifest=model_reader.sha256(full / model_reader.MANIFEST))
     assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
     assert held.inference == infer(MODEL, record)
     assert (held.moments.rows, held.moments.weight) == (record.rows, record.weight)
@@ -267,35 +236,50 @@ def test_the_record_and_the_inference_come_back_as_they_were(whole, record):
 def test_a_version_without_them_gives_the_parameters(folder):
     held = model_reader.read_contents(folder)
     assert (held.moments, held.inference, held.test, held.lineage) == (None, None, None, None)
+    assert (held.model.predict(X_NF) == model_reader.read(folder).predict(X_NF)).all()
     assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
 
 
-def test_an_inference_that_the_manifest_does_not_know_is_not_read(folder, whole, tmp_path):
+def test_an_inference_that_the_manifest_does_not_know_is_not_read(folder, full, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    shutil.copy(whole / model_reader.INFERENCE, copy / model_reader.INFERENCE)
+    shutil.copy(full / model_reader.INFERENCE, copy / model_reader.INFERENCE)
     assert model_reader.read_contents(copy).inference is None
 
 
+KEPT = ("WEIGHTS", "PROGRAM", "CODE", "MANIFEST", "MOMENTS", "INFERENCE", "TEST", "LINEAGE")
+
+
 @pytest.mark.parametrize(
-    "file", [model_reader.MOMENTS, model_reader.INFERENCE, model_reader.TEST, model_reader.LINEAGE]
+    ("kind", "damage"), [*((kind, "flip") for kind in KEPT), *itertools.product(KEPT[:4], ("cut", "remove"))]
 )
-def test_a_changed_record_or_inference_is_refused_by_us_and_by_the_pyfunc(whole, tmp_path, file):
+def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(full, tmp_path, kind, damage):
     import mlflow.pyfunc
 
-    copy = shutil.copytree(whole, tmp_path / "copy")
+    file, copy = getattr(model_reader, kind), shutil.copytree(full, tmp_path / "copy")
     data = bytearray((copy / file).read_bytes())
-    data[-20] ^= 1
-    (copy / file).write_bytes(data)
-    with pytest.raises(UserError, match=f"{file} is not the file that was logged"):
-        model_reader.read_contents(copy)
-    with pytest.raises(MlflowException, match=f"{file} of this model"):
+    if damage == "flip":
+        data[-20] ^= 1
+    (copy / file).write_bytes(data[:-1] if damage == "cut" else data)
+    if damage == "remove":
+        (copy / file).unlink()
+    manifest = model_reader.sha256(full / model_reader.MANIFEST)
+    for read in (model_reader.read, model_reader.read_contents):
+        with pytest.raises(UserError, match=rf"{file} is not the (file|one) that was logged"):
+            read(copy, manifest=manifest)
+    by_the_code = kind not in ("MANIFEST", "CODE")  # without these it cannot look
+    with pytest.raises(Exception, match=f"{file} of this model" if by_the_code else r".+"):
         mlflow.pyfunc.load_model(str(copy))
+
+
+def test_a_folder_without_a_manifest_is_no_model(tmp_path):
+    with pytest.raises(UserError, match="no readable manifest"):
+        model_reader.read(tmp_path)
 
 
 def test_an_inference_of_another_release_is_told(record, tmp_path, monkeypatch):
     monkeypatch.setattr(Inference, "to_json", lambda _: {"inference": "valid"})
     path = tmp_path / "model"
-    model_writer.write(MODEL, path, example_NF=X_NF, metadata={}, moments=record, inference=infer(MODEL, record))
+    model_writer.write(Contents(MODEL, record, infer(MODEL, record)), path, example_NF=X_NF, metadata={})
     with pytest.raises(UserError, match="another release"):
         model_reader.read_contents(path)
 
@@ -324,11 +308,8 @@ print(json.dumps({"pyfunc": by_name.to_dict("list"), "pytorch": by_tensor.tolist
 
 
 @pytest.fixture
-def registered(tmp_path, monkeypatch):
+def registered(store):
     """A champion in a store; the environment of somebody who has MLflow and that store, and nothing of ours."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    store = new_store(tmp_path / "work")
     run, model = logged_run(store)
     registry.register(store, "crop-yield", logged_model=model, run_id=run.run_id, content_key="a", facts=FACTS)
     registry.promote(store, "crop-yield", 1, why="first")
@@ -338,14 +319,14 @@ def registered(tmp_path, monkeypatch):
 
 def test_a_registered_version_answers_where_this_package_is_not_installed(registered, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    done = run([sys.executable, "-I", "-c", STRANGER], cwd=tmp_path / "elsewhere", env=registered)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    process = run([sys.executable, "-I", "-c", STRANGER], cwd=tmp_path / "elsewhere", env=registered)
+    assert process.returncode == 0, process.stderr
+    answer = json.loads(process.stdout)
     assert answer["loaded"] == []
     expected = MODEL.predict(X_NF)
     assert answer["pyfunc"] == {"apples": expected[:, 0].tolist(), "oranges": expected[:, 1].tolist()}
     np.testing.assert_array_equal(np.float32(answer["pytorch"]), np.float32(expected))
-    assert "mismatch" not in done.stderr
+    assert "mismatch" not in process.stderr
 
 
 # --- mlflow models serve

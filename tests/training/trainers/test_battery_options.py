@@ -19,7 +19,7 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
-from linreg.moments.training_record import moments_of as record_of
+from linreg.moments.training_record import record_rows, record_with_gaps
 from linreg.rows.rows import Rows
 from linreg.training.choose import TRAINERS
 from linreg.training.convergence import minibatch_rate
@@ -299,7 +299,7 @@ def test_the_record_of_validation_rows_is_filled_with_the_training_means() -> No
     x[3, 0] = np.nan
     fill = np.array([5.0, 6.0, 7.0])
     truth = moments_of(np.where(np.isnan(x), fill, x), Y15)
-    found = record_of(gappy_rows(x, Y15), fill)
+    found = record_with_gaps(gappy_rows(x, Y15)).filled(fill)
     assert found.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
 
 
@@ -316,12 +316,12 @@ def test_a_constant_gets_no_weight_however_small_the_weight_decay() -> None:
 
 
 def test_the_rate_for_mini_batches_knows_of_a_heavy_row() -> None:
-    even = minibatch_rate(Objective.of(record_of(weighted_rows(X15, Y15, np.full(15, 3.0)))), 5)
+    even = minibatch_rate(Objective.of(record_rows(weighted_rows(X15, Y15, np.full(15, 3.0))).moments), 5)
     assert even == pytest.approx(minibatch_rate(Objective.of(moments_of(X15, Y15)), 5), rel=1e-12)
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(64, 3)), np.where(np.arange(64) == 7, 1000.0, 1.0)
     y = x @ rng.normal(size=(3, 2)) + rng.normal(size=(64, 2))
-    rate = minibatch_rate(Objective.of(record_of(weighted_rows(x, y, w)), standardize=True), 8)
+    rate = minibatch_rate(Objective.of(record_rows(weighted_rows(x, y, w)).moments, standardize=True), 8)
     config = config_of("manual", "float64", batch_size=8, learning_rate=rate / 2, epochs=100)
     assert fit(weighted_rows(x, y, w), config).epochs == 100
     with pytest.raises(UserError, match="training diverged"):

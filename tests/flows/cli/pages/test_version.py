@@ -119,11 +119,11 @@ def test_columns_that_the_others_nearly_determine_are_named() -> None:
 def test_the_features_that_move_a_target_most_are_named_first() -> None:
     x, y = rows(60, 7)
     objective = Objective.of(moments := moments_of(x, y), standardize=True)
-    found = infer(objective.model(objective.optimum_DO), moments)
+    inference = infer(objective.model(objective.optimum_DO), moments)
     spreads = {f"x{i}": float(i) for i in range(7)}
-    sizes = {f: spreads[f] * c.estimate for f, c in found.targets["y0"].coefficients.items()}
+    sizes = {f: spreads[f] * c.estimate for f, c in inference.targets["y0"].coefficients.items()}
     order = sorted(sizes, key=lambda f: -abs(sizes[f]))
-    text = " ".join(page(VERSION, found, spreads=spreads).split())
+    text = " ".join(page(VERSION, inference, spreads=spreads).split())
     assert f"one standard deviation of {order[0]} moves it by {sizes[order[0]]:.3g}, of {order[1]} by " in text
     assert f"of {order[4]} by {sizes[order[4]]:.3g}; 2 more move it less" in text
 

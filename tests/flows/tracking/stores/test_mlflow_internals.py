@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sqlite3
 import sys
 from contextlib import closing
@@ -10,14 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from mlflow.entities import Experiment, ViewType
 from mlflow.store.db import utils as database
-from mlflow.tracking import MlflowClient
 from mlflow.utils import mlflow_tags
 
 from flows.tracking.names import NOTE_TAG, PARENT_TAG
 from flows.tracking.stores import mlflow_internals as internals
 from tests.support.processes import run
+from tests.support.tracked import template
 
 # MLflow in a process of its own, as look-ups import it; what they call then, and what can be imported afterwards.
 WITHOUT_DATA = """
@@ -48,10 +48,9 @@ print(json.dumps([imported, needed, open(path).read(), models, reached, pandas.D
 
 
 def test_mlflow_imports_and_serves_look_ups_where_the_data_packages_cannot_be_imported(tmp_path: Path) -> None:
-    internals.make_database(tmp_path / "mlflow.db", artifacts=str(tmp_path / "artifacts"))
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    done = run([sys.executable, "-W", "error", "-c", WITHOUT_DATA, uri], cwd=tmp_path, check=True)
-    assert json.loads(done.stdout) == [[], [], "hello", ["m"], [False, True, True], [1, 1]]
+    uri = f"sqlite:///{shutil.copy(template(), tmp_path)}"
+    process = run([sys.executable, "-W", "error", "-c", WITHOUT_DATA, uri], cwd=tmp_path, check=True)
+    assert json.loads(process.stdout) == [[], [], "hello", ["m"], [False, True, True], [1, 1]]
 
 
 def test_nothing_is_left_out_where_a_plugin_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,18 +64,14 @@ def test_nothing_is_left_out_where_a_plugin_is_installed(monkeypatch: pytest.Mon
     assert "mlflow" not in sys.modules
 
 
-def test_a_database_is_made_whole_and_closed_and_its_default_experiment_has_the_artifacts(tmp_path: Path) -> None:
-    path = tmp_path / "mlflow.db"
-    internals.make_database(path, artifacts="/elsewhere")
+def test_a_database_is_made_whole_and_closed_and_its_default_experiment_has_the_artifacts() -> None:
+    path = template()  # made in this process
     with closing(sqlite3.connect(path, timeout=0)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
-            internals.schema_revisions()[0],
-        )
-        connection.rollback()
-    (default,) = MlflowClient(f"sqlite:///{path}").search_experiments(ViewType.ALL)
-    assert isinstance(default, Experiment)
-    assert default.artifact_location == "/elsewhere/0"
+        (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        assert revision == internals.schema_revisions()[0]
+        ((location,),) = connection.execute("SELECT artifact_location FROM experiments").fetchall()
+        assert location == f"{path.parent}/0"
 
 
 def test_the_newest_revision_is_the_one_that_mlflow_itself_asks_for() -> None:

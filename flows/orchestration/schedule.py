@@ -1,8 +1,8 @@
-"""A schedule's runs take turns: no two at once, and one run for all that are due.
+"""A schedule's runs work one at a time, and one run does the work of all that are due.
 
     @flow
-    @told
-    @in_turn
+    @fail_with_message
+    @one_at_a_time
     def linreg_flow(...): ...
 
 A run that the schedule started holds a lock of its deployment while it works. The kernel gives the lock back however
@@ -37,11 +37,11 @@ SKIPPED = "Skipped"  # the state's name of a run that did nothing, because anoth
 CATCH_UP = "catch-up"  # the tag of a run that `serve` starts for those that came to nothing while it was away
 WAITING = (StateType.SCHEDULED, StateType.PENDING)
 _ENDED = (StateType.COMPLETED, StateType.FAILED)
-_LOOKED_AT = 1.0  # seconds: the lock is taken for a moment too by who only looks whether it is free
+_LOCK_SECONDS = 1.0  # the lock is taken for a moment too by who only looks whether it is free
 _PAGE = 200  # flow runs that the server gives at once
 
 
-def in_turn(function: Callable[P, R]) -> Callable[P, R]:
+def one_at_a_time(function: Callable[P, R]) -> Callable[P, R]:
     """Let a flow's scheduled runs work one after the other; one that has nothing left to do ends as ``Skipped``."""
 
     @wraps(function)
@@ -50,11 +50,12 @@ def in_turn(function: Callable[P, R]) -> Callable[P, R]:
         run = context.flow_run if context else None
         if run is None or run.deployment_id is None or not is_scheduled(run):
             return function(*args, **kwargs)
-        with turn(str(run.deployment_id), _LOOKED_AT) as mine, get_client(sync_client=True) as client:
-            why = _nothing_to_do(client, run, mine)
-            if why:  # a cancelled state would be the right one; prefect prints a traceback where a flow returns one
-                return cast(R, State[Any](type=StateType.COMPLETED, name=SKIPPED, message=why))
-            _catch_up(client, run)
+        lock = schedule_lock(str(run.deployment_id), _LOCK_SECONDS)
+        with lock as locked, get_client(sync_client=True) as client:
+            reason = _reason_to_skip(client, run) if locked else "an earlier run of this schedule is still working"
+            if reason:  # a cancelled state would be the right one; prefect prints a traceback where a flow returns one
+                return cast(R, State[Any](type=StateType.COMPLETED, name=SKIPPED, message=reason))
+            _cover_others(client, run)
             return function(*args, **kwargs)
 
     return call
@@ -66,18 +67,18 @@ def is_scheduled(run: FlowRun) -> bool:
 
 
 @contextmanager
-def turn(of: str, seconds: float = 0) -> Iterator[bool]:
+def schedule_lock(name: str, seconds: float = 0) -> Iterator[bool]:
     """Hold the lock of that name among this user's processes on this machine, and say whether it was to be had.
 
     Args:
-        of: its name.
+        name: of the lock.
         seconds: to wait for it.
 
     Raises:
         UserError: the lock's folder cannot be written.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linreg" / "schedules"
-    lock = FileLock(folder / f"{of}.lock")
+    lock = FileLock(folder / f"{name}.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock.acquire(timeout=seconds)
@@ -94,12 +95,12 @@ def turn(of: str, seconds: float = 0) -> Iterator[bool]:
 
 def is_working(deployment_id: UUID) -> bool:
     """Whether a run of the schedule is working on this machine: one that outlived its `serve`, maybe."""
-    with turn(str(deployment_id)) as free:
-        return not free
+    with schedule_lock(str(deployment_id)) as locked:
+        return not locked
 
 
-def due(
-    client: SyncPrefectClient, deployment_id: UUID, *states: StateType, began: datetime | None = None
+def due_runs(
+    client: SyncPrefectClient, deployment_id: UUID | None, *states: StateType, began: datetime | None = None
 ) -> list[FlowRun]:
     """The scheduled runs of a deployment whose time has come, the earliest first.
 
@@ -109,7 +110,7 @@ def due(
         states: in one of these.
         began: not before then; none: whenever, or not yet.
     """
-    wanted = FlowRunFilter.model_validate(
+    query = FlowRunFilter.model_validate(
         {
             "deployment_id": {"any_": [deployment_id]},
             "expected_start_time": {"before_": datetime.now(UTC)},
@@ -117,13 +118,13 @@ def due(
             "state": {"type": {"any_": states}},
         }
     )
-    found: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
-        found += page
-    return sorted(filter(is_scheduled, found), key=due_time)
+    runs: list[FlowRun] = []
+    while page := client.read_flow_runs(flow_run_filter=query, limit=_PAGE, offset=len(runs)):
+        runs += page
+    return sorted(filter(is_scheduled, runs), key=due_time)
 
 
-def skip(client: SyncPrefectClient, runs: list[FlowRun], by: FlowRun) -> None:
+def cancel_covered(client: SyncPrefectClient, runs: list[FlowRun], by: FlowRun) -> None:
     """Give up runs that have not begun: what they were to do, another one does."""
     for run in runs:
         client.set_flow_run_state(run.id, State(type=StateType.CANCELLED, name=SKIPPED, message=_caught_up(by)))
@@ -139,28 +140,26 @@ def _caught_up(by: FlowRun) -> str:
     return f"caught up by the flow run {by.id}"  # its name changes when it begins
 
 
-def _nothing_to_do(client: SyncPrefectClient, run: FlowRun, mine: bool) -> str:
-    """Why a run has nothing to do; empty where it has."""
-    if not mine:
-        return "an earlier run of this schedule is still working"
-    done = done_since(client, run)
-    return _caught_up(done) if done else ""
+def _reason_to_skip(client: SyncPrefectClient, run: FlowRun) -> str:
+    """Why a run has nothing left to do; empty where it has."""
+    later = ended_since(client, run)
+    return _caught_up(later) if later else ""
 
 
-def done_since(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
+def ended_since(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
     """A run that began when this one was due already and has come to its end: then this one has nothing left to do."""
-    ended = due(client, cast(UUID, run.deployment_id), *_ENDED, began=due_time(run))
+    ended = due_runs(client, run.deployment_id, *_ENDED, began=due_time(run))
     return next((other for other in ended if other.state_name != SKIPPED), None)
 
 
-def _catch_up(client: SyncPrefectClient, run: FlowRun) -> None:
+def _cover_others(client: SyncPrefectClient, run: FlowRun) -> None:
     """Give up all other runs that are due: this one does what they were to do."""
-    others = [r for r in due(client, cast(UUID, run.deployment_id), *WAITING) if r.id != run.id]
-    skip(client, others, run)
+    others = [other for other in due_runs(client, run.deployment_id, *WAITING) if other.id != run.id]
+    cancel_covered(client, others, run)
     if others:
-        get_run_logger().info("catches up on %d more, due since %s", len(others), told_time(others[0]))
+        get_run_logger().info("catches up on %d more, due since %s", len(others), format_time(others[0]))
 
 
-def told_time(run: FlowRun) -> str:
+def format_time(run: FlowRun) -> str:
     """When a run was due, for people."""
     return f"{due_time(run).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

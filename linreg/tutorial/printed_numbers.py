@@ -18,7 +18,6 @@ WEIGHT_GRADIENT_OF = np.array([[-2534.6836, -4315.5259, -2314.0107], [-22704.009
 BIAS_GRADIENT_O = np.array([-33.9177, -266.7258])
 
 # 1000 epochs from a second draw, which is not printed
-EPOCHS = 1000
 STARTING_LOSS, ENDING_LOSS = 31568.06640625, 54.96778106689453
 
 # nn.Linear's own draw, on the 15 rows

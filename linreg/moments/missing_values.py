@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.errors import UserError
-from linreg.moments.moments import Float, Moments, factor, merge
-from linreg.threads import one_thread
+from linreg.moments.moments import Float, Moments, factor, record_blocks
 
 _MASK = "\0present "  # in front of a mask's name: no column of a file is called that
 
@@ -52,12 +50,8 @@ class MomentsWithGaps:
         Raises:
             UserError: there is no row.
         """
-        pairs = ((block, None) for block in blocks) if weights is None else zip(blocks, weights, strict=True)
-        with one_thread():
-            leaves = [_leaf(block, tuple(features), tuple(targets), w) for block, w in pairs if len(block)]
-            if not leaves:
-                raise UserError("there are no rows to learn from: check data.path and the split")
-            return merge(leaves)
+        names = tuple(features), tuple(targets)
+        return record_blocks(lambda z_NP, weight_N: _leaf(z_NP, *names, weight_N), blocks, weights)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -79,9 +73,12 @@ class MomentsWithGaps:
         union = {*self.gaps, *other.gaps}
         gaps = tuple(f for f in self.features if f in union)
         a, b = self._with_masks(gaps), other._with_masks(gaps)
-        shift_P = np.where(_valueless(a, len(gaps)), b.shift_P, a.shift_P)
-        shifted = (_with_shift(m, shift_P, len(gaps)) for m in (a, b))
-        return MomentsWithGaps(next(shifted) + next(shifted), gaps, self.missing + other.missing)
+        columns = _columns(a, gaps)
+        valueless = [x - 1 for p, x in columns if a.root_KK[0, p] == 0]  # their masks are 0 in every row
+        shift_P = a.shift_P.copy()
+        shift_P[valueless] = b.shift_P[valueless]
+        total = _with_shift(a, shift_P, columns) + _with_shift(b, shift_P, columns)
+        return MomentsWithGaps(total, gaps, self.missing + other.missing)
 
     def mean_F(self) -> Float:
         """The weighted means of the values that are there, shape (F,).
@@ -91,7 +88,7 @@ class MomentsWithGaps:
         """
         g, f, root = len(self.gaps), len(self.features), self.moments.root_KK
         present = np.full(f, root[0, 0])
-        for p, x in self._columns():
+        for p, x in _columns(self.moments, self.gaps):
             present[x - 1 - g] = root[0, p]
             if not root[0, p] > 0:
                 name = self.moments.features[x - 1]
@@ -105,7 +102,7 @@ class MomentsWithGaps:
         if not g:
             return self.moments
         root, shift = self.moments.root_KK.copy(), self.moments.shift_P
-        for p, x in self._columns():
+        for p, x in _columns(self.moments, self.gaps):
             root[:, x] += (fill_F[x - 1 - g] - shift[x - 1]) * (root[:, 0] - root[:, p])
         without_masks = np.delete(root, np.arange(1, 1 + g), axis=1)
         return replace(self.moments, features=self.features, shift_P=shift[g:], root_KK=factor(without_masks))
@@ -123,10 +120,6 @@ class MomentsWithGaps:
         """
         moments, about = Moments.load_with(path)
         return cls(moments, tuple(json.loads(about.get("gaps", "[]"))), int(about.get("missing", 0)))
-
-    def _columns(self) -> list[tuple[int, int]]:
-        """For every gap, which column of the factor is its mask and which its values."""
-        return [(p, _values(self.moments, p)) for p in range(1, 1 + len(self.gaps))]
 
     def _with_masks(self, gaps: tuple[str, ...]) -> Moments:
         """The record with masks for all of ``gaps``: those that are new are 1 in every row, like the first column."""
@@ -159,29 +152,20 @@ def _leaf(z_NP: Float, features: tuple[str, ...], targets: tuple[str, ...], weig
     return MomentsWithGaps(moments, gaps, int(absent_NF.sum()))
 
 
-def _valueless(moments: Moments, g: int) -> npt.NDArray[np.bool_]:
-    """Which of the P columns have no value at all: their masks are 0 in every row."""
-    out = np.zeros(len(moments.shift_P), dtype=bool)
-    for p in range(1, 1 + g):
-        out[_values(moments, p) - 1] = moments.root_KK[0, p] == 0
-    return out
+def _columns(moments: Moments, gaps: Sequence[str]) -> list[tuple[int, int]]:
+    """For every gap, which column of the factor is its mask and which its values."""
+    return [(p, 1 + moments.features.index(name)) for p, name in enumerate(gaps, 1)]
 
 
-def _with_shift(moments: Moments, shift_P: Float, g: int) -> Moments:
+def _with_shift(moments: Moments, shift_P: Float, columns: Sequence[tuple[int, int]]) -> Moments:
     """The record under another shift: every column moves where it has a value, and a gap stays 0."""
-    by = moments.shift_P - shift_P
-    if not by.any():
+    by_P = moments.shift_P - shift_P
+    if not by_P.any():
         return moments
-    root = moments.root_KK.copy()
-    masked = {_values(moments, p): p for p in range(1, 1 + g)}
-    for x in np.flatnonzero(by) + 1:
-        root[:, x] += by[x - 1] * root[:, masked.get(int(x), 0)]
+    root, masks = moments.root_KK.copy(), {x: p for p, x in columns}
+    for x in np.flatnonzero(by_P) + 1:
+        root[:, x] += by_P[x - 1] * root[:, masks.get(int(x), 0)]
     return replace(moments, shift_P=shift_P, root_KK=root)
-
-
-def _values(moments: Moments, p: int) -> int:
-    """Which column of the factor holds the values that mask ``p`` belongs to."""
-    return 1 + moments.features.index(moments.features[p - 1].removeprefix(_MASK))
 
 
 def _masks(gaps: Sequence[str]) -> tuple[str, ...]:

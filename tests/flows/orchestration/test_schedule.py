@@ -1,4 +1,4 @@
-"""Turns: of a schedule's runs one works and one catches up, on a real Prefect server; runs by hand are let through."""
+"""Of a schedule's runs one works and one catches up, on a real Prefect server; runs by hand are let through."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +13,8 @@ from prefect.schedules import Interval
 from prefect.states import Scheduled
 
 from flows.deploy import deployment
-from flows.orchestration.runner import catch_up, only_here
-from flows.orchestration.turns import CATCH_UP, in_turn, turn
+from flows.orchestration.runner import catch_up, exclusive
+from flows.orchestration.schedule import CATCH_UP, one_at_a_time, schedule_lock
 from flows.pipeline import linreg_flow
 from flows.sweep_pipeline import linreg_sweep_flow
 from flows.tracking import registry
@@ -25,8 +25,8 @@ from tests.support.flows import OPTIMUM, WEAK, crops
 
 @pytest.fixture
 def client(prefect_api):  # noqa: ARG001 - the client finds the server
-    with get_client(sync_client=True) as made:
-        yield made
+    with get_client(sync_client=True) as client:
+        yield client
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def missed(client, served, count, minutes=60):
     span = {"start_time": first.isoformat(), "end_time": (first + timedelta(minutes=count)).isoformat()}
     body = {**span, "min_time": 60 * count, "min_runs": count, "max_runs": count}
     client.request("POST", "/deployments/{id}/schedule", path_params={"id": served}, json=body)
-    made = [run for run in all_runs(client, served) if run.expected_start_time >= first]
-    return sorted(made, key=lambda run: run.expected_start_time)[:count]
+    runs = [run for run in all_runs(client, served) if run.expected_start_time >= first]
+    return sorted(runs, key=lambda run: run.expected_start_time)[:count]
 
 
 def all_runs(client, served):
@@ -59,7 +59,7 @@ worked = []
 
 
 @flow(name="linreg", validate_parameters=False)
-@in_turn
+@one_at_a_time
 def quick(model, data, experiment, train, gate, drift, engine):  # noqa: ARG001 - the pipeline's
     """A flow whose work is to say that it worked."""
     worked.append(flow_run.id)
@@ -71,6 +71,15 @@ def work_on(client, run, of=quick, **parameters):
     return run_flow(of, flow_run=client.read_flow_run(run.id), parameters=parameters or None, return_type="state")
 
 
+def set_states(client, run, *kinds):
+    for kind in kinds:
+        client.set_flow_run_state(run.id, State(type=kind))
+
+
+def catching_up(client, served):
+    return [run for run in all_runs(client, served) if CATCH_UP in run.tags]
+
+
 def states(client, runs):
     return [client.read_flow_run(run.id).state for run in runs]
 
@@ -79,8 +88,8 @@ def states(client, runs):
 def test_a_scheduled_run_gives_way_to_one_that_is_working(client, served, pipeline):
     (run,) = missed(client, served, 1)
     more = run.parameters | {"grid": {"train.epochs": [10, 20]}} if pipeline is linreg_sweep_flow else {}
-    with turn(str(served)) as mine:
-        assert mine
+    with schedule_lock(str(served)) as locked:
+        assert locked
         state = work_on(client, run, pipeline, **more)
     assert (state.name, state.type) == ("Skipped", StateType.COMPLETED)
     assert state.message == "an earlier run of this schedule is still working"
@@ -88,7 +97,7 @@ def test_a_scheduled_run_gives_way_to_one_that_is_working(client, served, pipeli
 
 
 def test_a_run_by_hand_is_not_held_up(client, served):
-    with turn(str(served)):
+    with schedule_lock(str(served)):
         state = work_on(client, client.create_flow_run_from_deployment(served))
     assert state.name == "Completed"
     assert len(worked) == 1
@@ -101,9 +110,9 @@ def test_one_run_catches_up_on_all_that_are_due(client, served):
         served, tags=[CATCH_UP], state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
     )
     assert work_on(client, last).name == "Completed"
-    told = states(client, others)
-    assert [(s.name, s.type) for s in told] == [("Skipped", StateType.CANCELLED)] * 2
-    assert {s.message for s in told} == {f"caught up by the flow run {last.id}"}
+    others_states = states(client, others)
+    assert [(s.name, s.type) for s in others_states] == [("Skipped", StateType.CANCELLED)] * 2
+    assert {s.message for s in others_states} == {f"caught up by the flow run {last.id}"}
     assert [s.name for s in states(client, [by_hand, later])] == ["Scheduled", "Scheduled"]
     assert worked == [str(last.id)]
 
@@ -124,49 +133,46 @@ def test_serving_again_starts_one_run_for_those_that_were_missed_with_the_presen
     old = missed(client, served, 3)
     assert apply(client.read_deployment(served).name, train=OPTIMUM) == served
     catch_up(served)
-    (run,) = [run for run in all_runs(client, served) if CATCH_UP in run.tags]
+    (run,) = catching_up(client, served)
     assert run.state.type == StateType.SCHEDULED
     assert run.parameters["train"]["epochs"] == OPTIMUM["epochs"] != old[0].parameters["train"]["epochs"]
     assert {s.message for s in states(client, old)} == {f"caught up by the flow run {run.id}"}
     catch_up(served)  # killed before the run began, and served again: it is one run still
-    waiting = [r for r in all_runs(client, served) if CATCH_UP in r.tags and r.state.type == StateType.SCHEDULED]
+    waiting = [run for run in catching_up(client, served) if run.state.type == StateType.SCHEDULED]
     assert len(waiting) == 1
     assert waiting[0].id != run.id
 
 
 def test_a_run_that_was_cut_off_is_caught_up_once_its_process_is_gone(client, served):
     (run,) = missed(client, served, 1)
-    for kind in (StateType.PENDING, StateType.RUNNING):
-        client.set_flow_run_state(run.id, State(type=kind))
-    with turn(str(served)):  # it outlived the process that served it
+    set_states(client, run, StateType.PENDING, StateType.RUNNING)
+    with schedule_lock(str(served)):  # it outlived the process that served it
         catch_up(served)
         assert [s.type for s in states(client, [run])] == [StateType.RUNNING]
     catch_up(served)
     assert [s.type for s in states(client, [run])] == [StateType.CRASHED]
-    assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
+    assert len(catching_up(client, served)) == 1
 
 
 def test_a_run_that_crashed_when_serving_was_stopped_is_caught_up_once(client, served):
     (run,) = missed(client, served, 1)
-    for kind in (StateType.PENDING, StateType.RUNNING, StateType.CRASHED):
-        client.set_flow_run_state(run.id, State(type=kind))
+    set_states(client, run, StateType.PENDING, StateType.RUNNING, StateType.CRASHED)
     catch_up(served)
-    (again,) = [r for r in all_runs(client, served) if CATCH_UP in r.tags]
+    (again,) = catching_up(client, served)
     assert work_on(client, again).name == "Completed"
     catch_up(served)
-    assert sum(CATCH_UP in r.tags for r in all_runs(client, served)) == 1
+    assert len(catching_up(client, served)) == 1
 
 
 def test_a_run_that_was_cut_off_before_another_one_ended_is_no_longer_missed(client, served):
     (zombie,) = missed(client, served, 1, minutes=90)
-    for kind in (StateType.PENDING, StateType.RUNNING):
-        client.set_flow_run_state(zombie.id, State(type=kind))
+    set_states(client, zombie, StateType.PENDING, StateType.RUNNING)
     (late,) = missed(client, served, 1, minutes=60)
     (run,) = missed(client, served, 1, minutes=30)
     assert work_on(client, run).name == "Completed"
     catch_up(served)
     assert [s.name for s in states(client, [zombie, late])] == ["Crashed", "Skipped"]
-    assert not any(CATCH_UP in r.tags for r in all_runs(client, served))
+    assert catching_up(client, served) == []
 
 
 def test_serving_starts_nothing_early(client, served):
@@ -179,14 +185,14 @@ def test_serving_starts_nothing_early(client, served):
 
 
 def test_a_deployment_is_served_by_one_process(served):  # noqa: ARG001 - locks of its own
-    with only_here("linreg/one"), only_here("linreg/two"), pytest.raises(UserError, match="another process already"):
-        only_here("linreg/one").__enter__()
-    with only_here("linreg/one"):
+    with exclusive("linreg/one"), exclusive("linreg/two"), pytest.raises(UserError, match="another process already"):
+        exclusive("linreg/one").__enter__()
+    with exclusive("linreg/one"):
         pass
 
 
 def test_a_lock_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="set XDG_CACHE_HOME"), turn("x"):
+    with pytest.raises(UserError, match="set XDG_CACHE_HOME"), schedule_lock("x"):
         pass

@@ -1,4 +1,4 @@
-"""Prefect's private parts that ``poller`` replaces: still there, still used, still called that way."""
+"""Prefect's private parts that ``runner`` replaces: still there, still used, still called that way."""
 
 import inspect
 
@@ -6,7 +6,7 @@ from prefect._internal import observers
 from prefect.runner import _scheduled_run_poller, runner
 from prefect.utilities import services
 
-from flows.orchestration.poller import _Poller, patient
+from flows.orchestration.runner import _Poller, retrying_runner
 
 
 def test_what_is_replaced_is_what_prefects_runner_uses() -> None:
@@ -22,7 +22,7 @@ def test_what_is_replaced_is_what_prefects_runner_uses() -> None:
 
 
 def test_it_is_replaced_for_a_while() -> None:
-    with patient():
+    with retrying_runner():
         assert runner.ScheduledRunPoller is _Poller
         assert observers.critical_service_loop is not services.critical_service_loop
     assert runner.ScheduledRunPoller is not _Poller

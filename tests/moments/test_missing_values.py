@@ -1,16 +1,20 @@
 """Records of rows with gaps: against the rows filled in at once, however they are cut into blocks and files."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mpmath import mp
 from sklearn.impute import SimpleImputer
 
+from bench import rational
+from bench.digits import digits
 from linreg.errors import UserError
-from linreg.moments.missing import MomentsWithGaps
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import joined
+from linreg.moments.training_record import merge_partitions
 
 FEATURES, TARGETS = ("a", "b", "c"), ("y", "q")
 
@@ -31,11 +35,11 @@ def filled(z_NP: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
     return np.column_stack([np.where(np.isnan(x), means, x), z_NP[:, 3:]])
 
 
-def same(found: Moments, truth: Moments) -> None:
-    assert (found.features, found.targets, found.rows) == (truth.features, truth.targets, truth.rows)
+def same(moments: Moments, truth: Moments) -> None:
+    assert (moments.features, moments.targets, moments.rows) == (truth.features, truth.targets, truth.rows)
     scale = np.abs(truth.root_KK).max(axis=0)
-    assert found.at(truth.shift_P) / scale == pytest.approx(truth.root_KK / scale, rel=1e-9, abs=1e-11)
-    assert found.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
+    assert moments.at(truth.shift_P) / scale == pytest.approx(truth.root_KK / scale, rel=1e-9, abs=1e-11)
+    assert moments.solve().weight_OF == pytest.approx(truth.solve().weight_OF, rel=1e-9)
 
 
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 60), max_size=6), weighted=st.booleans())
@@ -63,7 +67,7 @@ def test_filling_file_by_file_would_be_wrong_and_is_not_what_happens() -> None:
     z[:30, 0] += 5  # the first file has another mean
     files = [z[:30], z[30:]]
     apart = np.vstack([filled(f, np.ones(30)) for f in files])
-    record = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files])
+    record = merge_partitions([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files])
     same(record.moments, Moments.of([filled(z, np.ones(60))], FEATURES, TARGETS))
     assert record.moments.solve().weight_OF != pytest.approx(
         Moments.of([apart], FEATURES, TARGETS).solve().weight_OF, rel=1e-2
@@ -111,26 +115,22 @@ def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) 
     x[:100, 0] = np.nan
     z = np.column_stack([x, y])
     files = np.split(z, 3) if first else np.split(z, 3)[::-1]
-    found = joined([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments.solve().weight_OF
-    whole = filled(z, np.ones(300))
+    ours = merge_partitions([MomentsWithGaps.of([f], FEATURES, TARGETS) for f in files]).moments
+    plain = Moments.of([filled(z, np.ones(300))], FEATURES, TARGETS)
     truth = exact_slopes(x, y)
-    ours, plain = (digits_of(w, truth) for w in (found, Moments.of([whole], FEATURES, TARGETS).solve().weight_OF))
-    assert ours >= plain - 0.5
+    ours_digits, plain_digits = (digits(m.solve().weight_OF.ravel(), truth) for m in (ours, plain))
+    assert ours_digits >= plain_digits - 0.5
 
 
-def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> np.ndarray:
-    """Least-squares slopes (O, F) in 60 digits, NaN filled with the column's mean, which no float64 has to hold."""
-    with mp.workdps(60):
-        columns = [[mp.mpf(v) for v in c if v == v] for c in x_NF.T.tolist()]
-        means = [mp.fsum(c) / len(c) for c in columns]
-        rows = [[1, *(m if v != v else mp.mpf(v) for v, m in zip(row, means, strict=True))] for row in x_NF.tolist()]
-        design, y = mp.matrix(rows), mp.matrix(y_NO.tolist())
-        solved = [mp.lu_solve(design.T * design, design.T * y[:, o]) for o in range(y_NO.shape[1])]
-        return np.array([[float(v) for v in column][1:] for column in solved])
-
-
-def digits_of(found: np.ndarray, truth: np.ndarray) -> float:
-    return float(-np.log10(np.abs(found / truth - 1).max() + 1e-16))
+def exact_slopes(x_NF: np.ndarray, y_NO: np.ndarray) -> list[Decimal]:
+    """Least-squares slopes of all targets, NaN filled with the column's mean, which no float64 has to hold."""
+    columns = [[Fraction(v) for v in c if v == v] for c in x_NF.T.tolist()]
+    means = [sum(c, Fraction(0)) / len(c) for c in columns]
+    design = [
+        [Fraction(1), *(m if v != v else Fraction(v) for v, m in zip(row, means, strict=True))] for row in x_NF.tolist()
+    ]
+    solutions = [rational.certify(design, list(map(Fraction, y_N)), centred=True) for y_N in y_NO.T.tolist()]
+    return [slope for solution in solutions for slope in solution.parameters_P[1:]]
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
@@ -141,7 +141,7 @@ def test_a_constant_with_gaps_is_constant_though_a_file_has_none_of_it(empty: in
         z = rng.normal(size=(5 * rows, 5))
         z[:, 1] = np.where(rng.random(5 * rows) < 0.3, np.nan, 0.3)
         z[empty * rows : (empty + 1) * rows, 1] = np.nan
-        record = joined([MomentsWithGaps.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
+        record = merge_partitions([MomentsWithGaps.of([part], FEATURES, TARGETS) for part in np.split(z, 5)]).moments
         assert record.spread_P[1] == 0
         assert record.solve().deficient == ("b",)
 
@@ -152,5 +152,5 @@ def test_the_mean_keeps_its_digits_where_the_gaps_have_nearly_all_the_weight(hea
     z = rng.normal(size=(200, 5)) + np.array([10, 0, 0, 0, 0])
     z[:3, 0] = np.nan
     w = np.where(np.isnan(z[:, 0]), heavy, 1.0)
-    found = MomentsWithGaps.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
-    assert found[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)
+    mean_F = MomentsWithGaps.of(np.split(z, 4), FEATURES, TARGETS, weights=np.split(w, 4)).mean_F()
+    assert mean_F[0] == pytest.approx(np.nanmean(z[:, 0]), rel=1e-12)

@@ -6,14 +6,12 @@ Shapes: N rows of a batch, O targets.
 """
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.files.faults import SQUARED, ValueFault, first_fault, out_of_range
 from linreg.files.stream import Stream
 from linreg.files.tables import float64
-
-Float = npt.NDArray[np.float64]
+from linreg.metrics import Float
 
 
 def may_be_unscorable(batch: pa.RecordBatch, y_ON: Float, *, gaps: bool) -> bool:
