@@ -5,13 +5,11 @@
     cache.add(read(fresh), partitions)
     locations = [cache.location(p) for p in partitions]
 
-It holds the partitions that were read with one config of ``[data]``, each known by the digest of its content and by
-its name (which decides the split), in a folder of files (``cache_file``), one for each run that read something. A
-damaged one is as good as none, and its partitions are read again. Files are put in place whole and never changed; once
-there are many, what is live of them is written as one, but for the large ones, which stay as long as half of their rows
-are live. A data set that would take more than half of what the whole cache may take is not kept, or no more of it than
-there is: it is read each time, and nothing is written that ``prune`` would delete.
-The folder may be deleted at any time.
+A config of ``[data]`` has a folder of files (``cache_file``), one for each run that read something, whose name hangs on
+all that the numbers do, ``FORMAT`` too. A partition is known by its digest and its name, which decides the split. Files
+are put in place whole and never changed; once there are many, what is live of them is written as one, but for large
+ones of which half is live. A data set that would take more than half of the room is read each time. What is damaged is
+read again, and the folder may be deleted at any time.
 """
 
 import contextlib

@@ -6,17 +6,11 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from linreg.files import partitions as source
+from linreg.files import partitions
 from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
+from tests.support.files import DAMAGE, write
 
-DAMAGE = {
-    "a flipped bit": lambda b: b[:-5] + bytes([b[-5] ^ 1]) + b[-4:],
-    "a flipped bit in front": lambda b: bytes([b[0] ^ 1]) + b[1:],
-    "cut off": lambda b: b[: len(b) // 2],
-    "empty": lambda b: b[:0],
-    "longer": lambda b: b + b"x",
-}
 EARLIER = {
     "of one file": struct.pack("<7Q", 1, *range(6)) + b'[["a.csv"], ["/data/a.csv"], ["00ff"]]',
     "of none": b"[]",
@@ -26,27 +20,25 @@ EARLIER = {
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of two files, which count as settled as soon as they are written."""
-    monkeypatch.setattr(source, "_SETTLED", -1)
-    folder = tmp_path / "data"
-    folder.mkdir()
+    monkeypatch.setattr(partitions, "_SETTLED", -1)
     for name in ("a.csv", "b.csv"):
-        (folder / name).write_text("x,y\n1,2\n")
-    return folder
+        write(tmp_path / "data" / name, "x,y\n1,2\n")
+    return tmp_path / "data"
 
 
 def find(data: Path, cache: Path) -> tuple[KnownFiles, list[Partition]]:
     known = KnownFiles.open(cache, str(data))
-    partitions = source.find(str(data), known=known.files)
-    known.save(partitions)
-    return known, partitions
+    hashed = partitions.find(str(data), known=known.files)
+    known.save(hashed)
+    return known, hashed
 
 
 def test_what_was_hashed_comes_back_as_it_was(data, tmp_path) -> None:
     _, hashed = find(data, tmp_path)
-    known, partitions = find(data, tmp_path)
+    known, same = find(data, tmp_path)
     assert list(known.files.values()) == hashed
     assert [p.stamp for p in known.files.values()] == [p.stamp for p in hashed]
-    assert all(known.files[p.path] is p for p in partitions)
+    assert all(known.files[p.path] is p for p in same)
 
 
 def test_a_data_set_has_a_list_of_its_own(data, tmp_path) -> None:

@@ -24,7 +24,7 @@ from linreg.ingest.cache import RecordCache, prune
 from linreg.ingest.cache_file import CacheFile
 from linreg.ingest.part import ALL, HELD_OUT
 from linreg.ingest.records import RecordedDataset, record_dataset
-from tests.support.files import write
+from tests.support.files import DAMAGE, write
 
 
 @pytest.fixture(autouse=True)
@@ -239,15 +239,6 @@ def test_an_optional_column_that_one_file_lacks_is_kept_of_the_others(data, cach
 
 
 # damage
-
-
-DAMAGE = {
-    "a flipped bit": lambda b: b[:-5] + bytes([b[-5] ^ 1]) + b[-4:],
-    "a flipped bit in front": lambda b: bytes([b[0] ^ 1]) + b[1:],
-    "cut off": lambda b: b[: len(b) // 2],
-    "empty": lambda b: b[:0],
-    "longer": lambda b: b + b"x",
-}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -10,6 +10,14 @@ import pyarrow.parquet as pq
 
 from linreg.files import partitions, stream
 
+DAMAGE = {
+    "a flipped bit": lambda b: b[:-5] + bytes([b[-5] ^ 1]) + b[-4:],
+    "a flipped bit in front": lambda b: bytes([b[0] ^ 1]) + b[1:],
+    "cut off": lambda b: b[: len(b) // 2],
+    "empty": lambda b: b[:0],
+    "longer": lambda b: b + b"x",
+}
+
 
 def write(path: str | Path, content: Any, **options: object) -> str:
     """Write text, bytes or a table (of columns, of pandas or Arrow), its folder made; the path.
