@@ -5,6 +5,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """What each package imports: packages of ours by their row's name, others by theirs."""
     targets = defaultdict(set)
@@ -49,7 +51,7 @@ def arrows() -> dict[str, set[str]]:
         own = package(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
         targets[own] |= {package(module) for module in imported(path)} - {own} - set(sys.stdlib_module_names)
     del targets[FACE]
-    return targets
+    return dict(targets)
 
 
 def table() -> dict[str, set[str]]:
