@@ -32,7 +32,7 @@ from linreg.moments.ranges import Ranges
 from linreg.threads import in_threads
 
 Name = tuple[str, str]  # a partition's digest and name
-Records = Mapping[int, tuple[MomentsWithGaps, str]]  # of each role that has rows, and the way it was computed
+Records = Mapping[int, tuple[MomentsWithGaps, str]]  # of each role that has rows, and the method that computed it
 
 _ROLE = "\0role"  # no column of a file is called that
 _PIECE = 1 << 23  # bytes that are hashed at a time: several are, side by side
@@ -134,8 +134,8 @@ class CacheFile:
 
     def _all_records(self) -> Iterator[tuple[int, int, MomentsWithGaps, str]]:
         for i, records in enumerate(self.records):
-            for role, (gapped, way) in records.items():
-                yield i, role, gapped, way
+            for role, (gapped, method) in records.items():
+                yield i, role, gapped, method
 
     def _numbers(self) -> Iterator[Float]:
         """The ranges, then the numbers of the records."""
@@ -148,10 +148,10 @@ class CacheFile:
         """What the numbers belong to; the columns of records are listed once, however many have them."""
         columns: dict[tuple[tuple[str, ...], ...], int] = {}
         records = []
-        for i, role, gapped, way in self._all_records():
+        for i, role, gapped, method in self._all_records():
             m = gapped.moments
             number = columns.setdefault((m.features, m.targets, gapped.gaps), len(columns))
-            records.append([i, role, way, number, m.rows, gapped.missing])
+            records.append([i, role, method, number, m.rows, gapped.missing])
         about: dict[str, Any] = {"names": self.names, "counts": self.counts, "starts": self.starts, "records": records}
         about |= {"columns": list(columns), "extents": sum(2 * len(e.low_P) for e in self.extents)}
         return json.dumps(about).encode("utf-8", "surrogateescape")
@@ -169,7 +169,7 @@ def _records(about: Mapping[str, Any], n: int, numbers: Float) -> list[Records]:
     columns = [tuple(map(tuple, names)) for names in about["columns"]]
     out: list[dict[int, tuple[MomentsWithGaps, str]]] = [{} for _ in range(n)]
     at = 0
-    for i, role, way, number, rows, missing in about["records"]:
+    for i, role, method, number, rows, missing in about["records"]:
         features, targets, gaps = columns[number]
         k = 1 + len(features) + len(targets)
         shift, root, stop = at + 3, at + 2 + k, at + 2 + k + k * k
@@ -177,7 +177,7 @@ def _records(about: Mapping[str, Any], n: int, numbers: Float) -> list[Records]:
         arrays = numbers[shift:root], numbers[root:stop].reshape(k, k)
         out[i][role] = (
             MomentsWithGaps(Moments(features, targets, rows, weight, *arrays, logs, squares), gaps, missing),
-            way,
+            method,
         )
         at = stop
     return list(out)

@@ -73,6 +73,8 @@ def test_truth_values_are_put_together_over_pieces_and_late_ones_go_on_as_number
     late = [*(f"{i % 2},{i}" for i in range(100)), "true,100", "FALSE,101"]
     table = read(write(tmp_path / "x.csv", "\n".join(["a,y", *late])))
     assert table.to_pydict() == {"a": [*(i % 2 for i in range(100)), 1, 0], "y": list(range(102))}
+    key = read(tmp_path / "x.csv", texts=("a",)).column(2)  # as it stands
+    assert key.to_pylist() == [line.partition(",")[0] for line in late]
 
 
 def test_a_packed_csv_is_read_as_the_plain_one(tmp_path) -> None:

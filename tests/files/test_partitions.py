@@ -72,9 +72,9 @@ def test_the_digest_depends_on_names_and_content_not_on_order(tmp_path) -> None:
             path.unlink()
         for name, text in files.items():
             write(tmp_path / f"{name}.csv", text)
-        found = find(str(tmp_path))
-        assert digest(found) == digest(found[::-1])
-        return digest(found)
+        files = find(str(tmp_path))
+        assert digest(files) == digest(files[::-1])
+        return digest(files)
 
     known = of(a=GOOD, b=GOOD + "7,8\n")
     assert of(b=GOOD + "7,8\n", a=GOOD) == known
