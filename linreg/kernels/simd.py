@@ -28,7 +28,7 @@ intrinsic: Any = numba.extending.intrinsic  # its own types count the compiler's
 
 _I32 = ir.IntType(32)
 _LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: _I32}
-_STACK = 64  # vectors a stack can hold at most
+_STACK = 144  # vectors a stack can hold at most
 
 
 class Vector(types.Type):

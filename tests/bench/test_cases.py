@@ -216,5 +216,5 @@ def test_sweep_measures_sixteen_models_beside_one():
 def test_a_model_that_is_another_one_in_company_stops_sweep(monkeypatch):
     step = sweep.step_many
     monkeypatch.setattr(sweep, "step_many", lambda t, p, s: step(t, p, s)[::-1])
-    with pytest.raises(AssertionError, match="not equal"):
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
         sweep.run(rows=4000, rounds=1)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from linreg.kernels.batch import feature_lanes, model_lanes, row_lanes
-from linreg.kernels.batch.shapes import Kernels, Model, NextBlock, Shape
+from linreg.kernels.batch.shapes import Kernels, Model, NextBlock, Shape, Stage
 from linreg.kernels.batch.staging import feeder, places
 from linreg.kernels.jit import compiled, inlined
 
@@ -36,82 +36,62 @@ def epoch(shape: Shape, *, short: bool) -> Any:
     small = row_lanes.fits(shape.features, shape.targets)
     feed = feeder(shape, by_column=small)
     kernels = row_lanes.kernels(shape, feed, short=short) if small else feature_lanes.kernels(shape, feed)
-    return _walk(shape, feed, kernels, "one", short and small)
+    return _walk(shape, feed, kernels, "one", by_column=small, short=short and small)
 
 
 @cache
-def epoch_of_many(shape: Shape, *, batch: int) -> Any:
+def epoch_of_many(shape: Shape) -> Any:
     """The same for as many models as a vector has lanes; ``model_lanes`` says what ``theta`` and ``settings`` hold."""
-    small = row_lanes.fits(shape.features, shape.targets)
-    length = batch if small and batch <= FEW else 0
-    feed = feeder(shape, by_column=small)
-    return _walk(shape, feed, model_lanes.kernels(shape, feed, batch=length), "many", length)
+    feed = feeder(shape, by_column=False)
+    return _walk(shape, feed, model_lanes.kernels(shape, feed), "many")
 
 
-def _walk(shape: Shape, feed: Any, kernels: Kernels, *key: object) -> Any:
+def _walk(
+    shape: Shape, feed: Any, kernels: Kernels, models: str, *, by_column: bool = False, short: bool = False
+) -> Any:
     """The compiled function: blocks through two stages, batches through the blocks."""
-    o, sums, dtype = shape.targets, kernels.sums, shape.dtype
-    small, in_place = row_lanes.fits(shape.features, o), _in_place(shape)
-    width, columns = (0, shape.features + o) if small else (shape.width, o)
-    columns, room_beyond = columns + shape.weighted, shape.lanes  # a vector may be read from the last row on
-    straight, through = _straight(kernels), _through(kernels)
+    o, sums, dtype, width = shape.targets, kernels.sums, shape.dtype, 0 if by_column else shape.width
+    columns = o + shape.weighted + (shape.features if by_column else 0)
+    room_beyond = shape.lanes  # a vector may be read from the last row on
+    in_place = not by_column and shape.features == shape.width and o == 1 and not shape.weighted
+    through = _through(kernels)
 
-    @compiled(shape, *key)
+    @inlined
+    def empty_stage(block: int) -> Any:
+        room = block + room_beyond
+        return Stage(np.zeros(room * width, dtype), np.zeros(room * columns, dtype), room)
+
+    @compiled(shape, models, short)
     def walk(
         source: Any, order: Any, keys: Any, tail: Any, block: int, batch: int, shuffled: bool,
         theta: Any, velocity: Any, settings: Any, first: bool,
     ) -> None:  # fmt: skip
         rows = source[1].size // o
-        model = Model(theta, velocity, np.zeros(sums, dtype))
-        if in_place and not shuffled:
-            straight(source, rows, batch, model, settings, first)
-            return
-        room = block + room_beyond
-        stage = (np.zeros(room * width, dtype), np.zeros(room * columns, dtype))
-        other = (np.zeros(room * width, dtype), np.zeros(room * columns, dtype))
-        place = np.zeros(block, np.uint32)
+        model, progress = Model(theta, velocity, np.zeros(sums, dtype), settings), (rows, 0, first)
+        stage, other, place = empty_stage(block), empty_stage(block), np.zeros(block, np.uint32)
         of_blocks = (order, keys, tail, rows, block, shuffled)
-        next_block = _next_block(source, stage, room, place, of_blocks, 0)
+        if in_place and not shuffled:  # whole vectors, read where they lie
+            nothing = _next_block(source, other, place, of_blocks, order.size)
+            through(Stage(source[0], source[1], 0), rows, batch, model, progress, nothing)
+            return
+        next_block = _next_block(source, stage, place, of_blocks, 0)
         feed(next_block, 0, next_block.rows)
-        progress = (rows, 0, first)
         for j in range(order.size):
             count = next_block.rows
-            next_block = _next_block(source, other, room, place, of_blocks, j + 1)
-            progress, staged = through(stage, room, count, batch, model, settings, progress, next_block)
+            next_block = _next_block(source, other, place, of_blocks, j + 1)
+            progress, staged = through(stage, count, batch, model, progress, next_block)
             feed(next_block, staged, next_block.rows)
             stage, other = other, stage
 
     return walk
 
 
-def _in_place(shape: Shape) -> bool:
-    """Whether rows in order need no stage: they are whole vectors, and are read where they lie."""
-    exact = shape.features == shape.width and shape.targets == 1 and not shape.weighted
-    return exact and feature_lanes.by_row(shape) and not row_lanes.fits(shape.features, shape.targets)
-
-
-def _straight(kernels: Kernels) -> Any:
-    part, finish = kernels.part, kernels.finish
-
-    @inlined
-    def straight(source: Any, rows: int, batch: int, model: Any, settings: Any, first: bool) -> None:
-        """Batches out of the rows themselves."""
-        for start in range(0, rows, batch):
-            stop = min(start + batch, rows)
-            part((source[0], source[1]), 0, start, stop, stop - start, model, settings)
-            finish(model, stop - start, settings, first)
-            first = False
-
-    return straight
-
-
 def _through(kernels: Kernels) -> Any:
     part, finish, full_batches = kernels.part, kernels.finish, kernels.full_batches
+    in_registers = full_batches is not None
 
     @inlined
-    def through(
-        stage: Any, room: int, rows: int, batch: int, model: Any, settings: Any, progress: Any, next_block: Any
-    ) -> Any:
+    def through(stage: Any, rows: int, batch: int, model: Any, progress: Any, next_block: Any) -> Any:
         """The batches and pieces of batches in a stage.
 
         ``progress`` is how many rows are left from the unfinished batch on, how many of that one are added, and whether
@@ -121,16 +101,16 @@ def _through(kernels: Kernels) -> Any:
         staged, i = 0, 0
         while i < rows:
             size = min(batch, left)
-            if filled == 0 and size == batch and rows - i >= batch:
+            if in_registers and filled == 0 and size == batch and rows - i >= batch:
                 n = (rows - i) // batch
-                staged = full_batches(stage, room, i, n, batch, model, settings, first, next_block, staged)
+                staged = full_batches(stage, i, n, batch, model, first, next_block, staged)
                 first, left, i = False, left - n * batch, i + n * batch
             else:
                 take = min(rows - i, size - filled)
-                part(stage, room, i, i + take, size, model, settings)
+                staged = part(stage, i, i + take, model, next_block, staged)
                 filled, i = filled + take, i + take
                 if filled == size:
-                    finish(model, size, settings, first)
+                    finish(model, size, first)
                     first, left, filled = False, left - size, 0
         return (left, filled, first), staged
 
@@ -138,7 +118,7 @@ def _through(kernels: Kernels) -> Any:
 
 
 @inlined
-def _next_block(source: Any, stage: Any, room: int, place: Any, of_blocks: Any, j: int) -> Any:
+def _next_block(source: Any, stage: Any, place: Any, of_blocks: Any, j: int) -> Any:
     """Block number j of the epoch, on its way into a stage; no rows where there is none."""
     order, keys, tail, rows, block, shuffled = of_blocks
     base, count, ahead = 0, 0, 0
@@ -148,4 +128,4 @@ def _next_block(source: Any, stage: Any, room: int, place: Any, of_blocks: Any, 
         places(place, keys[order[j]], tail, count, block, shuffled)
     if j + 1 < order.size and rows - order[j + 1] * block >= block:
         ahead = (order[j + 1] - order[j]) * block
-    return NextBlock(source, stage, room, place, base, count, ahead)
+    return NextBlock(source, stage, place, base, count, ahead)

@@ -12,8 +12,8 @@ sums: weights (O, C L), zero in the padding, then biases (O).
 
 from typing import Any
 
-from linreg.kernels.batch.batch_loops import in_slices, whole_batches
 from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
+from linreg.kernels.batch.staging import in_slices
 from linreg.kernels.batch.tiles import panels
 from linreg.kernels.jit import inlined
 from linreg.kernels.simd import Lanes, at, lanes, set_at
@@ -29,41 +29,27 @@ def by_row(shape: Shape) -> bool:
 
 def kernels(shape: Shape, feed: Any) -> Kernels:
     """The kernels for a shape."""
-    v, finish = lanes(numba_type(shape.dtype), shape.lanes), _finish(shape)
-    if by_row(shape):
-        part, fed = _rows(shape, v, feed)
-    else:
-        part = panels(shape, v)
-        fed = in_slices(part, feed, SLICE)
-    return Kernels(part, finish, whole_batches(fed, finish), (shape.width + 1) * shape.targets)
+    v = lanes(numba_type(shape.dtype), shape.lanes)
+    part = _rows(shape, v, feed) if by_row(shape) else in_slices(panels(shape, v), feed, SLICE)
+    return Kernels(part, _finish(shape), (shape.width + 1) * shape.targets)
 
 
-def _rows(shape: Shape, v: Lanes, feed: Any) -> tuple[Any, Any]:
-    """``part``, and ``fed``, which fills a row of the other stage after each: while one waits, the other goes on."""
+def _rows(shape: Shape, v: Lanes, feed: Any) -> Any:
+    """``part``, which fills a row of the other stage after each: while one waits, the other goes on."""
     add_row, take, leave = _add_row(shape, v), *_registers(shape, v)
     stack = v.stack
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any) -> None:
+    def part(stage: Any, start: int, stop: int, model: Any, next_block: Any, staged: int) -> int:
         w, g, bias = stack(), stack(), stack()
         take(model, w, g, bias)
         for i in range(start, stop):
-            add_row(stage, s, i, model.theta, w, g, bias)
-        leave(model, g, bias)
-
-    @inlined
-    def fed(
-        stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any, next_block: Any, staged: int
-    ) -> int:
-        w, g, bias = stack(), stack(), stack()
-        take(model, w, g, bias)
-        for i in range(start, stop):
-            add_row(stage, s, i, model.theta, w, g, bias)
+            add_row(stage, i, model.theta, w, g, bias)
             staged = feed(next_block, staged, 1)
         leave(model, g, bias)
         return staged
 
-    return part, fed
+    return part
 
 
 def _add_row(shape: Shape, v: Lanes) -> Any:
@@ -72,9 +58,9 @@ def _add_row(shape: Shape, v: Lanes) -> Any:
     biases = o * width
 
     @inlined
-    def add_row(stage: Any, s: int, i: int, theta: Any, w: Any, g: Any, bias: Any) -> None:
+    def add_row(stage: Any, i: int, theta: Any, w: Any, g: Any, bias: Any) -> None:
         """Add a row's products of residual and features to ``g``, and the residual to ``bias``."""
-        rows, columns = stage
+        rows, columns, s = stage
         for t in range(o):
             dot = mul(get(w, t * chunks), load(rows, i * width))
             for c in range(1, chunks):
@@ -121,7 +107,8 @@ def _finish(shape: Shape) -> Any:
     o, biases, momentum = shape.targets, shape.targets * shape.width, shape.momentum
 
     @inlined
-    def weights(model: Any, scale: Any, settings: Any, first: bool) -> None:
+    def weights(model: Any, scale: Any, first: bool) -> None:
+        settings = model.settings
         for i in range(0, biases, count):
             w = load(model.theta, i)
             gradient = fma(splat(at(settings, 4)), w, mul(splat(scale), load(model.sums, i)))
@@ -135,9 +122,9 @@ def _finish(shape: Shape) -> Any:
             store(model.sums, i, splat(zero))
 
     @inlined
-    def finish(model: Any, size: int, settings: Any, first: bool) -> None:
-        scale = two / kind(size * o)
-        weights(model, scale, settings, first)
+    def finish(model: Any, size: int, first: bool) -> None:
+        scale, settings = two / kind(size * o), model.settings
+        weights(model, scale, first)
         for t in range(biases, biases + o):
             gradient = scale * at(model.sums, t)
             if momentum:

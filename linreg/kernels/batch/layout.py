@@ -3,6 +3,7 @@
 Shapes: F features, O targets, K models, L lanes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,33 +32,18 @@ def unpack(packed: Any, features: int, targets: int) -> tuple[Any, Any]:
     return weights[:, :features].copy(), packed[len(packed) - targets :].copy()
 
 
-def pack_many(thetas: Any, features: int, targets: int) -> Any:
-    """The parameters of up to L models, each as ``pack`` has it, in the layout of ``epoch.epoch_of_many``, flat."""
-    lanes = vector_lanes(thetas[0].dtype)
-    columns = np.stack([*thetas, *[thetas[-1]] * (lanes - len(thetas))], axis=1)
-    return np.ascontiguousarray(columns[_without_padding(len(columns), features, targets, lanes)]).ravel()
+def pack_many(models: Sequence[tuple[Any, Any]]) -> Any:
+    """The weights and biases of up to L models in the layout of ``epoch.epoch_of_many``: (O, F + 1, L), flat."""
+    return side_by_side([np.hstack([weight_OF, bias_O[:, None]]) for weight_OF, bias_O in models])
 
 
-def pack_settings(settings_K3: Any) -> Any:
-    """Rate, weight decay and 1 - rate * weight decay of up to L models, as ``epoch.epoch_of_many`` takes them, flat."""
-    lanes = vector_lanes(settings_K3.dtype)
-    return np.stack([*settings_K3, *[settings_K3[-1]] * (lanes - len(settings_K3))], axis=1).ravel()
+def unpack_many(packed: Any, features: int, targets: int, count: int) -> list[tuple[Any, Any]]:
+    """The weights (O, F) and biases (O) of the first models: copies."""
+    models = packed.reshape(targets, features + 1, -1)
+    return [(models[:, :-1, k].copy(), models[:, -1, k].copy()) for k in range(count)]
 
 
-def unpack_many(packed: Any, features: int, targets: int, count: int) -> list[Any]:
-    """The parameters of the first models, each as ``pack`` has it."""
-    lanes = vector_lanes(packed.dtype)
-    columns = packed.reshape(-1, lanes)
-    width = features + 1 if row_lanes.fits(features, targets) else -(-features // lanes) * lanes + 1
-    out = np.zeros((targets * width, lanes), packed.dtype)
-    out[_without_padding(len(out), features, targets, lanes)] = columns
-    return [np.ascontiguousarray(out[:, k]) for k in range(count)]
-
-
-def _without_padding(length: int, features: int, targets: int, lanes: int) -> Any:
-    """Which of the numbers of ``pack`` are parameters."""
-    keep = np.ones(length, dtype=bool)
-    if not row_lanes.fits(features, targets):
-        weights = keep[: length - targets].reshape(targets, -1)
-        weights[:, features:] = False
-    return keep
+def side_by_side(arrays: Sequence[Any]) -> Any:
+    """Up to L arrays of one shape with a last axis of L, flat; the last one fills the lanes that are left."""
+    spare = vector_lanes(arrays[0].dtype) - len(arrays)
+    return np.ascontiguousarray(np.stack([*arrays, *[arrays[-1]] * spare], axis=-1)).ravel()

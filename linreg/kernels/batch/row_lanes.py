@@ -31,10 +31,9 @@ def fits(features: int, targets: int) -> bool:
 def kernels(shape: Shape, feed: Any, *, short: bool) -> Kernels:
     """The kernels for a shape; ``short``: a batch has at most ``FEW`` rows."""
     v = lanes(numba_type(shape.dtype), FEW if short else shape.lanes)
-    size = (shape.features + 1) * shape.targets
-    add_rows, step, scale = _adding(shape, v), _step(shape, v), _scale(shape, v)
-    part, finish = _in_pieces(v, size, add_rows, step, scale)
-    return Kernels(part, finish, _full_batches(shape, v, feed, add_rows, step, scale, short=short), size * v.count)
+    add_rows, step, size = _adding(shape, v), _step(shape, v), (shape.features + 1) * shape.targets
+    part, finish = _in_pieces(shape, v, feed, add_rows, step)
+    return Kernels(part, finish, size * v.count, _full_batches(shape, v, feed, add_rows, step, short=short))
 
 
 def _adding(shape: Shape, v: Lanes) -> Any:
@@ -104,69 +103,76 @@ def _step(shape: Shape, v: Lanes) -> Any:
     return with_momentum if shape.momentum else plain
 
 
-def _in_pieces(v: Lanes, size: int, add_rows: Any, step: Any, scale: Any) -> tuple[Any, Any]:
-    """``part`` and ``finish`` for batches that do not lie in one stage."""
-    load, store, splat, lane0, count = v.load, v.store, v.splat, v.lane0, v.count
-    stack, get, put = v.stack, v.get, v.put
+def _registers(shape: Shape, v: Lanes) -> tuple[Any, Any]:
+    """``take``: parameters or velocities out of memory, each into all lanes of a vector; ``leave``: back into it."""
+    size, splat, lane0, get, put = (shape.features + 1) * shape.targets, v.splat, v.lane0, v.get, v.put
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size_B: int, model: Any, _settings: Any) -> None:
-        p, g = stack(), stack()
+    def take(p: Any, values: Any) -> None:
         for k in range(size):
-            put(p, k, splat(at(model.theta, k)))
+            put(p, k, splat(at(values, k)))
+
+    @inlined
+    def leave(p: Any, values: Any) -> None:
+        for k in range(size):
+            set_at(values, k, lane0(get(p, k)))
+
+    return take, leave
+
+
+def _in_pieces(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any) -> tuple[Any, Any]:
+    """``part`` and ``finish`` for batches that do not lie in one stage."""
+    size, scale, (take, leave) = (shape.features + 1) * shape.targets, _scale(shape, v), _registers(shape, v)
+    load, store, count, stack, get, put = v.load, v.store, v.count, v.stack, v.get, v.put
+
+    @inlined
+    def part(stage: Any, start: int, stop: int, model: Any, next_block: Any, staged: int) -> int:
+        p, g = stack(), stack()
+        take(p, model.theta)
+        for k in range(size):
             put(g, k, load(model.sums, k * count))
         for i in range(start, stop, count):
-            add_rows(stage[1], s, i, stop - i, p, g)
+            add_rows(stage.columns, stage.room, i, stop - i, p, g)
         for k in range(size):
             store(model.sums, k * count, get(g, k))
+        return feed(next_block, staged, stop - start)
 
     @inlined
-    def finish(model: Any, size_B: int, settings: Any, first: bool) -> None:
+    def finish(model: Any, size_B: int, first: bool) -> None:
         p, u, g = stack(), stack(), stack()
+        take(p, model.theta)
+        take(u, model.velocity)
         for k in range(size):
-            put(p, k, splat(at(model.theta, k)))
-            put(u, k, splat(at(model.velocity, k)))
             put(g, k, load(model.sums, k * count))
-        step(p, u, g, scale(settings, size_B), settings, first)
-        for k in range(size):
-            set_at(model.theta, k, lane0(get(p, k)))
-            set_at(model.velocity, k, lane0(get(u, k)))
-            store(model.sums, k * count, get(g, k))
+        step(p, u, g, scale(model.settings, size_B), model.settings, first)
+        leave(p, model.theta)
+        leave(u, model.velocity)
+        model.sums[:] = 0
 
     return part, finish
 
 
-def _full_batches(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any, scale: Any, *, short: bool) -> Any:
-    size, zero = (shape.features + 1) * shape.targets, shape.dtype.type(0)
-    splat, lane0, count, stack, get, put = v.splat, v.lane0, v.count, v.stack, v.get, v.put
+def _full_batches(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any, *, short: bool) -> Any:
+    size, scale, (take, leave) = (shape.features + 1) * shape.targets, _scale(shape, v), _registers(shape, v)
+    zero, splat, count, stack, put = shape.dtype.type(0), v.splat, v.count, v.stack, v.put
 
     @inlined
     def full_batches(
-        stage: Any,
-        s: int,
-        start: int,
-        batches: int,
-        batch: int,
-        model: Any,
-        settings: Any,
-        first: bool,
-        next_block: Any,
-        staged: int,
+        stage: Any, start: int, batches: int, batch: int, model: Any, first: bool, next_block: Any, staged: int
     ) -> int:
         p, u, g = stack(), stack(), stack()
+        take(p, model.theta)
+        take(u, model.velocity)
         for k in range(size):
-            put(p, k, splat(at(model.theta, k)))
-            put(u, k, splat(at(model.velocity, k)))
             put(g, k, splat(zero))
-        factor = scale(settings, batch)
+        factor = scale(model.settings, batch)
         for n in range(start, start + batches * batch, batch):
             for i in range(0, 1 if short else batch, count):
-                add_rows(stage[1], s, n + i, batch - i, p, g)
-            step(p, u, g, factor, settings, first)
+                add_rows(stage.columns, stage.room, n + i, batch - i, p, g)
+            step(p, u, g, factor, model.settings, first)
             first, staged = False, feed(next_block, staged, batch)
-        for k in range(size):
-            set_at(model.theta, k, lane0(get(p, k)))
-            set_at(model.velocity, k, lane0(get(u, k)))
+        leave(p, model.theta)
+        leave(u, model.velocity)
         return staged
 
     return full_batches

@@ -52,14 +52,30 @@ class Shape:
         return self.chunks * self.lanes
 
 
+class Stage(NamedTuple):
+    """Rows of a block as a kernel reads them; see ``staging``.
+
+    Args:
+        rows: padded to whole vectors, where a kernel takes them by row.
+        columns: each ``room`` long.
+        room: S.
+    """
+
+    rows: Any
+    columns: Any
+    room: int
+
+
 class Model(NamedTuple):
-    """What changes while rows are walked, flat arrays in a kernel's own layout: its sums of products are 0 between
-    batches.
+    """What changes while rows are walked, flat arrays in a kernel's own layout, and the numbers of the epoch.
+
+    Its sums of products are 0 between batches.
     """
 
     theta: Any
     velocity: Any
     sums: Any
+    settings: Any
 
 
 class NextBlock(NamedTuple):
@@ -67,9 +83,8 @@ class NextBlock(NamedTuple):
 
     Args:
         source: x, y and the weights, flat.
-        stage: padded rows, and columns.
-        room: S, rows of a column.
-        place: where each row of the block goes.
+        stage: where it goes.
+        place: where each of its rows goes there.
         base: the block's first row.
         rows: how many it has.
         ahead: how far on the rows lie that are asked for meanwhile.
@@ -77,7 +92,6 @@ class NextBlock(NamedTuple):
 
     source: Any
     stage: Any
-    room: int
     place: Any
     base: int
     rows: int
@@ -88,15 +102,16 @@ class Kernels(NamedTuple):
     """How batches are computed, inlined into a loop.
 
     Args:
-        part: ``(stage, room, start, stop, size, model, settings)`` adds the products of some rows of a batch of
-            ``size``.
-        finish: ``(model, size, settings, first)`` makes the step that the sums ask for, and leaves 0 there.
-        full_batches: ``(stage, room, start, batches, size, model, settings, first, next_block, staged)`` does batches
-            that lie in a stage as a whole, and fills the other one meanwhile; returns how many of its rows are there.
+        part: ``(stage, start, stop, model, next_block, staged)`` adds the products of some rows of a batch, and fills
+            as many of the next block's stage meanwhile; returns how many of them are there.
+        finish: ``(model, size, first)`` makes the step that the sums of a batch of ``size`` rows ask for, and leaves 0
+            there.
         sums: how many numbers ``Model.sums`` holds.
+        full_batches: ``(stage, start, batches, size, model, first, next_block, staged)`` is ``part`` and ``finish`` of
+            batches that lie in a stage as a whole, where the parameters stay in registers from one to the next.
     """
 
     part: Any
     finish: Any
-    full_batches: Any
     sums: int
+    full_batches: Any = None

@@ -44,19 +44,33 @@ def feeder(shape: Shape, *, by_column: bool) -> Any:
     def feed(block: Any, staged: int, count: int) -> Any:
         stop = min(staged + count, block.rows)
         for i in range(staged, stop):
-            stage_row(block.source, block.stage, block.room, block.base + i, np.intp(at(block.place, i)), block.ahead)
+            stage_row(block.source, block.stage, block.base + i, np.intp(at(block.place, i)), block.ahead)
         return stop
 
     return feed
+
+
+def in_slices(add: Any, feed: Any, rows: int) -> Any:
+    """``part`` of ``Kernels``: some rows at a time by ``add(stage, start, stop, model)``, and ``feed`` in between."""
+
+    @inlined
+    def part(stage: Any, start: int, stop: int, model: Any, next_block: Any, staged: int) -> int:
+        for i in range(start, stop, rows):
+            until = min(i + rows, stop)
+            add(stage, i, until, model)
+            staged = feed(next_block, staged, until - i)
+        return staged
+
+    return part
 
 
 def _by_column(shape: Shape) -> Any:
     f, o, weighted = shape.features, shape.targets, shape.weighted
 
     @inlined
-    def stage_row(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
+    def stage_row(source: Any, stage: Any, row: int, to: int, ahead: int) -> None:
         x, y, w = source
-        _, columns = stage
+        columns, s = stage.columns, stage.room
         fetch(x, (row + ahead) * f)
         fetch(y, (row + ahead) * o)
         for j in range(f):
@@ -76,9 +90,9 @@ def _by_row(shape: Shape) -> Any:
     aligned, rest = f // count * count, f % count
 
     @inlined
-    def stage_row(source: Any, stage: Any, s: int, row: int, to: int, ahead: int) -> None:
+    def stage_row(source: Any, stage: Any, row: int, to: int, ahead: int) -> None:
         x, y, w = source
-        rows, columns = stage
+        rows, columns, s = stage
         for c in range(0, aligned, count):
             store(rows, to * width + c, load(x, row * f + c))
             fetch(x, (row + ahead) * f + c)

@@ -19,22 +19,22 @@ TILE = 4  # targets of a tile, and vectors of a tile of sums
 
 
 def panels(shape: Shape, v: Lanes) -> Any:
-    """``part`` of ``Kernels``."""
+    """``add`` of ``staging.in_slices``."""
     o, biases, count, dtype = shape.targets, shape.targets * shape.width, shape.lanes, shape.dtype
     residuals, products = _residuals(shape, v), _products(shape, v)
     load, total = v.load, v.total
 
     @inlined
-    def part(stage: Any, s: int, start: int, stop: int, _size: int, model: Any, _settings: Any) -> None:
+    def add(stage: Any, start: int, stop: int, model: Any) -> None:
         r = np.zeros(o * count, dtype)
         for i in range(start, stop, count):
             rows = min(count, stop - i)
-            residuals(stage, s, i, rows, model.theta, r)
-            products(stage[0], i, rows, r, model.sums)
+            residuals(stage, i, rows, model.theta, r)
+            products(stage.rows, i, rows, r, model.sums)
             for t in range(o):
                 set_at(model.sums, biases + t, at(model.sums, biases + t) + total(load(r, t * count)))
 
-    return part
+    return add
 
 
 def _residuals(shape: Shape, v: Lanes) -> Any:
@@ -49,8 +49,8 @@ def _residuals(shape: Shape, v: Lanes) -> Any:
     dots, dots_rest = _dots(v, shape.chunks, TILE), _dots(v, shape.chunks, rest)
 
     @inlined
-    def residuals(stage: Any, s: int, start: int, size: int, theta: Any, r: Any) -> None:
-        rows, columns = stage
+    def residuals(stage: Any, start: int, size: int, theta: Any, r: Any) -> None:
+        rows, columns, s = stage
         for i in range(0, size, ROWS):
             for t in range(0, in_tiles, TILE):
                 dots(rows, start + i, theta, t, r, i)

@@ -114,7 +114,7 @@ def models_at_once(problem: Problem) -> int:
 
 
 def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[State]) -> list[State]:
-    """One epoch of several models at once: the state of each, as its own ``step`` gives it.
+    """One epoch of several models at once: the state of each, as its own ``step`` gives it, to rounding.
 
     Args:
         trainers: of models that can go ``together``, at most ``models_at_once``; the same batches in the same order.
@@ -125,16 +125,14 @@ def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[Stat
     from linreg.kernels.batch import layout
 
     x, y, w = _source(problem)
-    epoch, shape = int(states[0]["epoch"]) + 1, (x.shape[1], y.shape[1])
+    epoch = int(states[0]["epoch"]) + 1
     order = trainers[0]._order(problem, epoch)
-    walk = loops.epoch_of_many(trainers[0]._shape(problem), batch=order.batch)
-    theta = layout.pack_many([layout.pack(s["weight"].numpy(), s["bias"].numpy()) for s in states], *shape)
-    how_K6 = np.stack([t._how(x.dtype, epoch) for t in trainers])
-    how = layout.pack_settings(how_K6[:, [0, 4, 5]])
-    walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), how, epoch == 1)
-    moved = [layout.unpack(p, *shape) for p in layout.unpack_many(theta, *shape, len(states))]
-    done = torch.tensor(epoch)
-    return [{"weight": torch.from_numpy(a), "bias": torch.from_numpy(b), "epoch": done} for a, b in moved]
+    walk = loops.epoch_of_many(trainers[0]._shape(problem))
+    theta = layout.pack_many([(s["weight"].numpy(), s["bias"].numpy()) for s in states])
+    settings = layout.side_by_side([t._how(x.dtype, epoch)[[0, 5]] for t in trainers])
+    walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), settings, epoch == 1)
+    after, done = layout.unpack_many(theta, x.shape[1], y.shape[1], len(states)), torch.tensor(epoch)
+    return [{"weight": torch.from_numpy(a), "bias": torch.from_numpy(b), "epoch": done} for a, b in after]
 
 
 def _source(problem: Problem) -> tuple[Array, Array, Array]:
