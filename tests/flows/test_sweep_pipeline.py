@@ -108,7 +108,7 @@ def test_the_best_model_is_the_one_with_the_smallest_k_fold_loss_and_goes_throug
 
 
 def test_each_model_has_a_nested_run_with_its_params_and_its_whole_curve(first):
-    data = record_dataset(crops().data, dtype="float64")
+    data = record_dataset(crops().data, dtype="float64").dataset
     for row, config in zip(first.rows, models(), strict=True):
         run = first.store.client.get_run(row["run_id"])
         assert run.data.tags["mlflow.parentRunId"] == first.parent.info.run_id

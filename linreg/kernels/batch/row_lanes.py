@@ -126,7 +126,7 @@ def _in_pieces(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any) -> t
     load, store, count, stack, get, put = v.load, v.store, v.count, v.stack, v.get, v.put
 
     @inlined
-    def part(stage: Any, start: int, stop: int, model: Any, next_block: Any, staged: int) -> int:
+    def part(stage: Any, start: int, stop: int, model: Any, next_block: Any, staged: int) -> Any:
         p, g = stack(), stack()
         take(p, model.theta)
         for k in range(size):
