@@ -18,11 +18,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from linreg.errors import UserError, nearest
+from linreg.errors import UserError
 from linreg.metrics import Float
 
-if TYPE_CHECKING:  # a look-up needs neither, and they take a second to import
-    import pandas as pd
+if TYPE_CHECKING:  # a look-up does not need it, and it takes a second to import
     import torch
 
 
@@ -68,6 +67,8 @@ class LinearModel:
     def predict(self, x_NF: "npt.ArrayLike | torch.Tensor") -> Float:
         """Predict from a design array or tensor, columns in the order of ``features``; NaN is missing.
 
+        Of a frame with more columns, or in another order: ``model.predict(frame[list(model.features)])``.
+
         Returns:
             float64 of shape (N, O).
 
@@ -80,20 +81,6 @@ class LinearModel:
         if self.fill_F is not None:
             x = np.where(np.isnan(x), self.fill_F, x)
         return np.asarray((x - self.mean_F) @ self.weight_OF.T + self.bias_O)
-
-    def predict_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Predict from a frame, by column name, in any column order; the index is kept.
-
-        Raises:
-            UserError: a feature is missing, is text, or is not finite in some row; a null or NaN is taken where the
-                model was made to fill it.
-        """
-        import pandas as pd
-
-        gaps = self.fill_F is not None
-        columns = [_numbers(_column(frame, name), name, gaps=gaps) for name in self.features]
-        x_NF = np.column_stack(columns) if columns else np.empty((len(frame), 0))
-        return pd.DataFrame(self.predict(x_NF), columns=list(self.targets), index=frame.index)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: float64 ``weight``, ``bias``, ``mean``; the names as JSON in the metadata."""
@@ -129,34 +116,3 @@ def _on_cpu(x_NF: "npt.ArrayLike | torch.Tensor") -> npt.ArrayLike:
     if torch is None:  # then it is no tensor
         return x_NF
     return x_NF.detach().to("cpu", torch.float64).numpy() if isinstance(x_NF, torch.Tensor) else x_NF
-
-
-def _column(frame: "pd.DataFrame", name: str) -> "pd.Series":
-    times = int((frame.columns == name).sum())
-    if not times:
-        raise UserError(f"column '{name}' is missing{nearest(name, frame.columns)}")
-    if times > 1:
-        raise UserError(f"column '{name}' stands {times} times: keep one")
-    return frame[name]
-
-
-def _numbers(column: "pd.Series", name: str, *, gaps: bool = False) -> Float:
-    import pandas as pd
-
-    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype)
-    if not (numeric or pd.api.types.is_object_dtype(column.dtype)):
-        raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first")
-    if pd.api.types.is_object_dtype(column.dtype):
-        text = next((v for v in column if isinstance(v, str | bytes)), None)
-        if text is not None:
-            raise UserError(f"column '{name}' holds text ({str(text)[:40]!r}), not numbers: convert it first")
-    try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as e:
-        raise UserError(f"column '{name}' is {column.dtype}, not numbers: convert it first") from e
-    except OverflowError as e:
-        raise UserError(f"column '{name}' holds a number beyond float64: rescale it first") from e
-    bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
-    if bad.size:
-        raise UserError(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
-    return np.asarray(values)
