@@ -18,7 +18,7 @@ from linreg.kernels.batch.shapes import Kernels, Shape, numba_type
 from linreg.kernels.jit import inlined
 from linreg.kernels.simd import Lanes, at, lanes
 
-TOGETHER = 4  # rows whose products are added in one go, where the parameters are too many for registers
+TOGETHER = 4  # rows whose products are added in one go; of few parameters, as many as registers hold beside them
 
 
 def fits(shape: Shape) -> bool:
@@ -85,7 +85,8 @@ def _copies(size: int, v: Lanes) -> tuple[Any, Any]:
 
 def _batch(shape: Shape, v: Lanes, feed: Any) -> Any:
     """``add``: the products of some rows, and as many of the other stage's rows in between."""
-    rows = 1 if row_lanes.fits(shape.features, shape.targets) else TOGETHER
+    size, few = (shape.features + 1) * shape.targets, row_lanes.fits(shape.features, shape.targets)
+    rows = min(TOGETHER, row_lanes.MOST // size) if few else TOGETHER
     add_rows, add_row = _rows(shape, v, rows), _rows(shape, v, 1)
 
     @inlined

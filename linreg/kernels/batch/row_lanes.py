@@ -135,7 +135,8 @@ def _in_pieces(shape: Shape, v: Lanes, feed: Any, add_rows: Any, step: Any) -> t
             add_rows(stage.columns, stage.room, i, stop - i, p, g)
         for k in range(size):
             store(model.sums, k * count, get(g, k))
-        return feed(next_block, staged, stop - start)
+        filled: int = feed(next_block, staged, stop - start)
+        return filled
 
     @inlined
     def finish(model: Any, size_B: int, first: bool) -> None:
