@@ -1,19 +1,19 @@
 """The records of a run's config: what TOML, ``--set`` and the flow's parameters all become.
 
 Frozen dataclasses; every one checks itself when it is made, so a config that exists is a config that makes sense.
-Reading and writing TOML is in ``config_file``. Nothing here opens a file or knows a trainer.
+Reading and writing TOML is in ``config_file``. Nothing here opens a file, or knows more of a trainer than its name.
 """
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from linreg.errors import UserError, nearest
 
-TRAINERS = ("auto", "manual", "builtin", "gram", "fused", "exact")
-DTYPES = ("float32", "float64")
-MISSING = ("error", "drop", "mean")
-SCHEDULES = ("constant", "step", "cosine")
+TrainerName = Literal["auto", "manual", "builtin", "gram", "fused", "exact"]
+Dtype = Literal["float32", "float64"]
+MissingRule = Literal["error", "drop", "mean"]
+ScheduleName = Literal["constant", "step", "cosine"]
 MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of drift; all but range in standard errors
 WARN = {"mean": 6.0, "spread": 8.0, "correlation": 6.0, "bias": 6.0, "error": 8.0, "range": 8.0}
 LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
@@ -56,7 +56,7 @@ class DataConfig(_Section):
     test_fraction: float = 0.0
     split_seed: int = 0
     validation_fraction: float = 0.0
-    missing: Literal["error", "drop", "mean"] = "error"
+    missing: MissingRule = "error"
     weight: str = ""
     window: int = 0
     window_by: str = ""
@@ -75,7 +75,7 @@ class DataConfig(_Section):
             _require(
                 0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name)
             )
-        _choice(self.missing, MISSING, "data.missing")
+        _choice(self.missing, get_args(MissingRule), "data.missing")
         clash = bool(self.weight) and self.weight in (*self.features, *self.targets)
         _require(
             not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other"
@@ -87,7 +87,7 @@ class TrainConfig(_Section):
     """How the parameters are found.
 
     Args:
-        trainer: one of ``TRAINERS``.
+        trainer: one of ``TrainerName``.
         learning_rate: step size of gradient descent.
         epochs: passes over the training rows.
         batch_size: rows a step; 0: the whole set.
@@ -113,21 +113,21 @@ class TrainConfig(_Section):
     True
     """
 
-    trainer: Literal["auto", "manual", "builtin", "gram", "fused", "exact"] = "auto"
+    trainer: TrainerName = "auto"
     learning_rate: float = 0.01
     epochs: int = 1000
     batch_size: int = 0
     shuffle: bool = True
     standardize: bool = True
     seed: int = 0
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     device: str = "auto"
     momentum: float = 0.0
     dampening: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
     l1: float = 0.0
-    schedule: Literal["constant", "step", "cosine"] = "constant"
+    schedule: ScheduleName = "constant"
     step_size: int = 100
     gamma: float = 0.1
     eta_min: float = 0.0
@@ -137,8 +137,8 @@ class TrainConfig(_Section):
     force: bool = False
 
     def __post_init__(self) -> None:
-        _choice(self.trainer, TRAINERS, "train.trainer")
-        _choice(self.dtype, DTYPES, "train.dtype")
+        _choice(self.trainer, get_args(TrainerName), "train.trainer")
+        _choice(self.dtype, get_args(Dtype), "train.dtype")
         rate = self.learning_rate
         _require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
         _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
@@ -150,7 +150,7 @@ class TrainConfig(_Section):
         for name in ("weight_decay", "l1", "tolerance"):
             value = getattr(self, name)
             _require(0 <= value <= LARGEST, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
-        _choice(self.schedule, SCHEDULES, "train.schedule")
+        _choice(self.schedule, get_args(ScheduleName), "train.schedule")
         _require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
         _require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)
         low = self.eta_min

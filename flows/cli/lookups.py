@@ -1,12 +1,13 @@
 """``linreg runs``, ``models`` and ``show``: what was done, what is registered, what a version says."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.pages.columns import grid, plain
-from flows.cli.pages.heading import at, judged_on, trained_on
-from flows.cli.pages.version import NOT_KEPT, page
+from flows.cli.pages import models as models_page
+from flows.cli.pages import runs as runs_page
+from flows.cli.pages import show as show_page
+from flows.cli.pages.show import NOT_KEPT
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.stores.store import Store, open_store
@@ -16,8 +17,6 @@ if TYPE_CHECKING:  # a list of runs or versions needs no arrays
     from linreg.model import LinearModel
 
 _RUN = ("run_id", "name", "started", "status", "decision", "metrics")  # of the document, which is a contract
-_DRIFT = {"none": "quiet", "warn": "warn", "stop": "stop"}
-_MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")
 
 
 def runs(args: argparse.Namespace) -> tuple[object, str]:
@@ -25,35 +24,9 @@ def runs(args: argparse.Namespace) -> tuple[object, str]:
     store = open_store(create=False)
     rows = registry.runs(store, args.experiment)
     document = [{name: value for name, value in row.items() if name in _RUN} for row in rows]
-    if not rows:
-        return document, "no runs yet: linreg run CONFIG makes one"
-    head = ["run", "name", "status", "decision", "drift", *_MEASURES]
-    last = next((row for row in rows if not row["nested"]), rows[0])  # a sweep's own run may have been deleted
-    return document, "\n".join([grid(head, [_cells(r) for r in rows]), "", *_last(last), *_nothing_new(store, rows)])
-
-
-def _cells(run: dict[str, Any]) -> list[str]:
-    outcome = [run["status"].lower(), run["decision"] or "", _DRIFT.get(run["drift"], "")]
-    return [run["run_id"][:8], run["name"], *outcome, *_measures(run["metrics"]), run["judged_on"]]
-
-
-def _last(run: dict[str, Any]) -> Iterator[str]:
-    """What came of the newest run, and what of its data."""
-    decision, reason = run["decision"] or run["status"].lower(), run["reason"]
-    text = reason if reason.startswith(decision) else ": ".join(filter(None, [decision, reason]))
-    yield plain(f"The last one, {run['name']}: {text}")
-    if run["drift"] in ("none", "warn"):  # a stop is the reason itself
-        yield from (f"  drift: {plain(line)}" for line in run["drift_why"].splitlines())
-
-
-def _nothing_new(store: Store, runs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The runs that found nothing new, which are in no list: of the versions that came of these runs."""
-    listed = {r["run_id"] for r in runs}
-    for version in registry.versions(store):
-        unchanged = registry.seen_again(version)
-        if unchanged and version.run_id in listed:
-            count = "1 run" if unchanged.times == 1 else f"{unchanged.times:,} runs"
-            yield f"{count} found the data and the config of {version.ref} unchanged, the last at {unchanged.last[:19]}"
+    listed = {row["run_id"] for row in rows}
+    versions = [version for version in registry.versions(store) if version.run_id in listed] if rows else []
+    return document, runs_page.page(rows, {version.ref: registry.seen_again(version) for version in versions})
 
 
 def models(args: argparse.Namespace) -> tuple[object, str]:
@@ -61,20 +34,10 @@ def models(args: argparse.Namespace) -> tuple[object, str]:
     store = open_store(create=False)
     versions = registry.versions(store, args.name)
     document = [entry(v) for v in versions]
-    if not versions:
-        return document, "nothing is registered yet: linreg run CONFIG does it"
-    if args.rescore:
+    if args.rescore and versions:
         return _rescored(store, versions, document)
-    cells = [
-        [v.ref, at(v), v.created[:19], v.trainer or "", trained_on(v), *_measures(v.metrics), judged_on(v)]
-        for v in versions
-    ]
-    head = ["version", "aliases", "created", "trainer", "trained on", *_MEASURES]
     histories = {name: registry.history(store, name) for name in dict.fromkeys(v.name for v in versions)}
-    lines = [*(_in_use(name, history) for name, history in histories.items()), "", grid(head, cells)]
-    for name, history in histories.items():
-        lines += ["", f"Champions of {name}", *_record(history)]
-    return document, "\n".join(lines)
+    return document, models_page.page(versions, histories)
 
 
 def _rescored(store: Store, versions: Sequence[Version], document: list[dict[str, Any]]) -> tuple[object, str]:
@@ -107,7 +70,7 @@ def show(args: argparse.Namespace) -> tuple[object, str]:
     del document["created"]
     moments = contents.moments
     spreads = dict(zip(moments.features, moments.spread_P.tolist(), strict=False)) if moments else {}
-    return document, page(version, inference, lineage=contents.lineage, spreads=spreads)
+    return document, show_page.page(version, inference, lineage=contents.lineage, spreads=spreads)
 
 
 def _estimates_only(model: "LinearModel", version: Version) -> "Inference":
@@ -136,29 +99,3 @@ def entry(version: Version) -> dict[str, Any]:
         "data": dict(version.data),
         "trainer": version.trainer,
     }
-
-
-def _in_use(name: str, history: Sequence[dict[str, Any]]) -> str:
-    """Which version ``NAME`` alone means, since when and why."""
-    if not history or history[-1]["to"] is None:
-        return f"No version of {name} is in use: linreg promote {name}/VERSION chooses one"
-    last = history[-1]
-    return plain(f"In use: {name}/{last['to']}, since {last['when'][:19]}: {last['why']}")
-
-
-def _record(history: Sequence[dict[str, Any]]) -> list[str]:
-    if not history:
-        return ["  none yet"]
-    return [
-        f"  {r['when'][:19]}  {r['action']}: {_number(r['from'])} -> {_number(r['to'])}, by {r['who']}: {r['why']}"
-        for r in reversed(history)
-    ]
-
-
-def _number(version: int | None) -> str:
-    return f"version {version}" if version else "none"
-
-
-def _measures(metrics: Any) -> list[str]:
-    names = ("train_loss", "excess_loss", "test_rmse", "test_r2")
-    return [f"{metrics[n]:.5g}" if n in metrics else "" for n in names]

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from flows.cli.pages.preview import preview
-from flows.cli.pages.version import NOT_KEPT
+from flows.cli.pages.predict import preview
+from flows.cli.pages.show import NOT_KEPT
 from flows.progress import rows_progress
 from flows.tracking import registry
 from flows.tracking.registry import Version

@@ -11,7 +11,7 @@ def run(args: argparse.Namespace) -> tuple[object, str]:
     """Run the flow on a config; one with a mistake in it starts no server."""
     config = config_file.load(args.config, args.settings)
     with local_server():  # before seconds of imports
-        from flows.cli.pages.summary import summary
+        from flows.cli.pages.run import summary
         from linreg.training.choose import check
         from linreg.training.device import resolve
 

@@ -1,4 +1,7 @@
-"""The trainers by name, and how a config picks one. A new trainer is one file here and one line below."""
+"""The trainers by name, and how a config picks one.
+
+A new trainer is one file in ``trainers/``, its class below, and its name in ``config.TrainerName``.
+"""
 
 from dataclasses import fields
 from typing import Any

@@ -1,10 +1,11 @@
 """Columns of text for a terminal."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 WIDTH = 100  # of a page
 MOST_LETTERS = 28  # of a name
+MEASURES = ("train loss", "above optimum", "rmse", "R2", "judged on")  # of a run or a version
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -43,3 +44,9 @@ def short(name: str, most: int = MOST_LETTERS) -> str:
 
 def _is_number(text: str) -> bool:
     return not text or (text.lstrip("-<")[:1].isdigit() and not set(text) - set("0123456789.,e+-<"))
+
+
+def measures(metrics: Mapping[str, float]) -> list[str]:
+    """The cells of ``MEASURES`` but the last, empty where a metric was not kept."""
+    names = ("train_loss", "excess_loss", "test_rmse", "test_r2")
+    return [f"{metrics[n]:.5g}" if n in metrics else "" for n in names]

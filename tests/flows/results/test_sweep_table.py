@@ -6,7 +6,7 @@ import io
 import pytest
 
 from flows import progress
-from flows.cli.sweep import page
+from flows.cli.pages.sweep import page
 from flows.results.outcome import Outcome
 from flows.results.sweep_table import Row, as_csv, best_first, rows_of, table
 

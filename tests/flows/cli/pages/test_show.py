@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flows.cli.pages.columns import WIDTH
-from flows.cli.pages.version import MOST_FEATURES, page
+from flows.cli.pages.show import MOST_FEATURES, page
 from flows.tracking.registry import Version
 from linreg.least_squares.inference import infer
 from linreg.least_squares.objective import Objective

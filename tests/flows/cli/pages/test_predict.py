@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from flows.cli.pages.columns import WIDTH
-from flows.cli.pages.preview import MOST_ROWS, preview
+from flows.cli.pages.predict import MOST_ROWS, preview
 
 
 def shown(path: Path, frame: pd.DataFrame) -> list[str]:
