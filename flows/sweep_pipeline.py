@@ -1,4 +1,4 @@
-"""The sweep's flow: ingest -> train -> rank -> evaluate -> register, by the chain and the tasks of ``pipeline``.
+"""The sweep's flow: ingest -> train -> rank -> evaluate -> register, by the chain that a run goes by, too.
 
     from flows.sweep_pipeline import run_sweep
     outcome = run_sweep(config, {"train.learning_rate": [0.1, 0.2]})

@@ -1,4 +1,1 @@
-"""The door to Prefect: tasks, artifacts, the server, turns of a schedule.
-
-May import: flows.results.
-"""
+"""The door to Prefect: tasks, artifacts, the server, turns of a schedule."""

@@ -6,7 +6,7 @@
     unwrap(train(..., return_state=True))    # the result, or the error in the caller's own terms
 
 A user's error ends a step in a failed state that carries its line; it is not raised through Prefect, which would retry
-it and print tracebacks. What the steps do is in ``pipeline`` and ``sweep_pipeline``.
+it and print tracebacks. What the steps do is in ``flows.steps``.
 """
 
 from collections.abc import Callable

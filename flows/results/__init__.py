@@ -1,4 +1,1 @@
-"""What a run came to, and what of it is written down.
-
-May import: flows.steps, flows.tracking.
-"""
+"""What a run came to, and what of it is written down."""

@@ -1,4 +1,1 @@
-"""What each step of the flow does, without Prefect: ingest, drift, train, evaluate, rank, register.
-
-May import: linreg, flows.tracking.
-"""
+"""What each step of the flow does, without Prefect: ingest, drift, evaluate, rank, register."""

@@ -1,7 +1,7 @@
 """A sweep's own steps: reading once for all its models, what it is known by, and who is the best of them.
 
 Everything else is what a run does: the models are trained by ``selection.fit_many``, and the best one is judged and
-registered by the steps of ``pipeline``. The test rows are not looked at here.
+registered by ``orchestration.chain``. The test rows are not looked at here.
 """
 
 import hashlib

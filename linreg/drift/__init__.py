@@ -1,4 +1,1 @@
-"""New records beside known ones: is the data still what it was?
-
-May import: moments, model.
-"""
+"""New records beside known ones: is the data still what it was?"""

@@ -1,4 +1,1 @@
-"""Judging a model and scoring rows with it.
-
-May import: files, rows, moments, least_squares, model.
-"""
+"""Judging a model and scoring rows with it."""

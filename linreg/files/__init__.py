@@ -1,4 +1,1 @@
-"""Bytes of CSV and Parquet to checked columns, and back: which files a path means, their digests, their faults.
-
-May import: errors, threads.
-"""
+"""Bytes of CSV and Parquet to checked columns, and back: which files a path means, their digests, their faults."""

@@ -1,4 +1,1 @@
-"""``[data]`` to a Dataset and its records, through the cache.
-
-May import: files, rows, moments.
-"""
+"""``[data]`` to a Dataset and its records, through the cache."""

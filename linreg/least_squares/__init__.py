@@ -1,4 +1,1 @@
-"""What a record says of the optimum: loss, curvature, standard errors, what moved between two versions.
-
-May import: moments, model, metrics.
-"""
+"""What a record says of the optimum: loss, curvature, standard errors, what moved between two versions."""

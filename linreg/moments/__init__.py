@@ -1,4 +1,1 @@
-"""Rows to their record, and records to one: the factor R of ``[1 | X - c | Y - c]`` and what is kept beside it.
-
-May import: rows, kernels, model, threads.
-"""
+"""Rows to their record, and records to one: the factor R of ``[1 | X - c | Y - c]`` and what is kept beside it."""

@@ -1,6 +1,6 @@
 """From rows to their record: the moments of all of them, and of each partition, gaps filled in.
 
-The one place that knows how rows become moments. It reads no file; the arithmetic is in ``moments`` and
+Rows that are in memory; ``ingest.blocks`` records a file as it is read. The arithmetic is in ``moments`` and
 ``missing_values``.
 
 Shapes: N rows, F features.

@@ -1,4 +1,1 @@
-"""Rows in memory: which of them train and which judge, and in which order epochs walk them.
-
-May import: errors, config, threads.
-"""
+"""Rows in memory: which of them train and which judge, and in which order epochs walk them."""

@@ -1,4 +1,7 @@
-"""The one loop: it owns the iteration; a trainer owns one epoch, the history every reason to stop."""
+"""The loop over one trainer's epochs: it owns the iteration, a trainer one epoch, the history every reason to stop.
+
+``gram`` has epochs in closed form (``full_batch``), and many of ``fused`` share a pass (``mini_batch``).
+"""
 
 from linreg.moments.moments import Moments
 from linreg.training.history import Ended, OnEpoch

@@ -1,4 +1,1 @@
-"""Text that people read, from records; nothing is computed here.
-
-May import: flows.tracking, flows.results, linreg.
-"""
+"""Text that people read, from records; nothing is computed here."""

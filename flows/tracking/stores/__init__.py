@@ -1,4 +1,1 @@
-"""The store that MLflow keeps its runs and models in: embedded or on a server, how it is reached and made.
-
-May import: linreg.
-"""
+"""The store that MLflow keeps its runs and models in: embedded or on a server, how it is reached and made."""

@@ -1,4 +1,1 @@
-"""Epochs of mini-batch descent, one model or a vector of models at a time.
-
-May import: linreg.kernels.
-"""
+"""Epochs of mini-batch descent, one model or a vector of models at a time."""

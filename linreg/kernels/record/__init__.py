@@ -1,4 +1,1 @@
-"""The triangular factor of a leaf of rows.
-
-May import: linreg.kernels.
-"""
+"""The triangular factor of a leaf of rows."""

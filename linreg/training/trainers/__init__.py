@@ -1,4 +1,4 @@
-"""The trainers: each is its hyperparameters and one epoch, state in and state out.
+"""The trainers, each its hyperparameters and one epoch, state in and state out.
 
-May import: kernels, rows, least_squares, tutorial.
+What they share is in ``contract``, ``descent``, ``sgd`` and ``torch_epoch``.
 """
