@@ -1,7 +1,7 @@
 """What is leaned on here of MLflow beyond its documented interface, each part with its reason.
 
-``tests/flows/tracking/stores/test_mlflow_internals.py`` fails when another version of MLflow changes one of them. (What MLflow
-says in its errors is read in ``server``.)
+``tests/flows/tracking/stores/test_mlflow_internals.py`` fails when another version of MLflow changes one of them.
+(What MLflow says in its errors is read in ``server``.)
 """
 
 import importlib
