@@ -29,9 +29,9 @@ from linreg.files.stream import Stream
 from linreg.ingest import checks
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows
-from linreg.moments.merge import merge_gapped
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
+from linreg.moments.record_stack import merge_gapped
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
 from linreg.threads import in_order

@@ -26,10 +26,10 @@ from linreg.ingest.checks import extras
 from linreg.ingest.dataset import Dataset, assemble, rows_of, sorted_by_name
 from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
 from linreg.moments import from_rows
-from linreg.moments.merge import merge_gapped
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
+from linreg.moments.record_stack import merge_gapped
 from linreg.moments.training_record import TrainingRecord, merge_partitions, record_partition
 from linreg.rows import split
 from linreg.threads import cores, in_threads, one_thread

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from linreg.errors import UserError
 from linreg.moments import from_rows
-from linreg.moments.merge import merge_gapped
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments
+from linreg.moments.record_stack import merge_gapped
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
 

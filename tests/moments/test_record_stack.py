@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from linreg.moments.merge import merge_gapped, merge_moments
 from linreg.moments.moments import Moments, merge
+from linreg.moments.record_stack import merge_gapped, merge_moments
 from linreg.moments.training_record import record_partition
 from linreg.rows.rows import Rows
 
