@@ -2,7 +2,7 @@
 
 Of the rows ``[X | Y]`` it keeps the count, the weight, a shift ``c`` and ``root``, the upper triangular factor R of
 ``sqrt(w) * [1 | X - c | Y - c]``, in float64, so that ``R'R`` holds every sum of products. R is made by Householder QR:
-nothing is squared, so nothing cancels (``from_rows`` has the exception). Two records merge by a QR of their stacked R's.
+nothing is squared, so nothing cancels (``from_rows`` has the exception). Two records merge by a QR of their stacked Rs.
 
 Shapes: N rows, F features, O targets, P = F + O columns, K = 1 + P. It opens no data files and trains nothing.
 

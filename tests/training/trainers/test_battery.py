@@ -8,6 +8,7 @@ with momentum the same in (theta, velocity), by powers of one matrix in mpmath, 
 """
 
 from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,7 @@ from mpmath import mp
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LinearRegression, Ridge
 
-from linreg import config as config_records
-from linreg.config import TrainConfig
+from linreg.config import TrainConfig, TrainerName
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.rows.batches import epoch_order
@@ -398,7 +398,7 @@ def test_the_loss_refuses_shapes_that_would_broadcast() -> None:
 
 
 def test_the_config_knows_exactly_the_trainers_there_are() -> None:
-    assert {"auto", *TRAINERS} == set(config_records.TRAINERS)
+    assert {"auto", *TRAINERS} == set(get_args(TrainerName))
     assert all(name == trainer.name for name, trainer in TRAINERS.items())
 
 
