@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from linreg.errors import UserError
 from linreg.metrics import Float
@@ -88,7 +88,7 @@ class LinearModel:
         tensors |= {"fill": self.fill_F} if self.fill_F is not None else {}
         names = {"features": json.dumps(self.features), "targets": json.dumps(self.targets)}
         contiguous = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in tensors.items()}
-        save_file(contiguous, str(path), metadata={**self.metadata, **names})
+        Path(path).write_bytes(save(contiguous, metadata={**self.metadata, **names}))  # an OSError where it fails
 
     @classmethod
     def load(cls, path: str | Path) -> "LinearModel":

@@ -119,3 +119,13 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path) -> None:
 def test_parameters_that_do_not_fit_their_names_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit 1 features and 2 targets"):
         LinearModel(WEIGHT, BIAS, MEAN, ("a",), ("u", "v"))
+
+
+def test_a_file_that_cannot_be_written_is_the_systems_error_and_one_that_can_is_for_all_to_read(
+    model: LinearModel, tmp_path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        model.save(tmp_path / "nowhere" / "model.safetensors")
+    (tmp_path / "other").touch()
+    model.save(tmp_path / "model.safetensors")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

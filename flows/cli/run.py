@@ -8,7 +8,7 @@ from linreg import config_file
 
 
 def run(args: argparse.Namespace) -> tuple[object, str]:
-    """Run the flow on a config; one with a mistake in it starts no server."""
+    """Run the flow on a config; one that cannot be read starts no server."""
     config = config_file.load(args.config, args.settings)
     with local_server():  # before seconds of imports
         from flows.cli.pages.run import summary

@@ -12,7 +12,7 @@ from linreg.selection import grid
 
 
 def sweep(args: argparse.Namespace) -> tuple[object, str]:
-    """Run the sweep's flow on a config and a grid; a mistake in one of them starts no server."""
+    """Run the sweep's flow on a config and a grid; one of them that cannot be read starts no server."""
     swept = grid.read(args.grid, args.settings)
     config = _first(args)
     models = [model.config for model in grid.members(config, swept)]

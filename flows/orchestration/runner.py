@@ -58,10 +58,9 @@ def catch_up(deployment_id: UUID) -> None:
     """Start one run, with the deployment's present parameters, where scheduled runs were missed or cut off."""
     with get_client(sync_client=True) as client:
         waiting, cut_off = schedule.due_runs(client, deployment_id, *schedule.WAITING), _cut_off(client, deployment_id)
-        crashed = schedule.due_runs(client, deployment_id, StateType.CRASHED)[
-            -1:
-        ]  # as it said when `serve` was stopped
-        lost = [run for run in crashed if not schedule.ended_since(client, run)]
+        crashed = schedule.due_runs(client, deployment_id, StateType.CRASHED)
+        # the last one was told so when `serve` was stopped
+        lost = [run for run in crashed[-1:] if not schedule.ended_since(client, run)]
         missed = sorted({run.id: run for run in waiting + cut_off + lost}.values(), key=schedule.due_time)
         if not missed:
             return

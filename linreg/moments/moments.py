@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from linreg.errors import UserError
 from linreg.threads import one_thread
@@ -247,7 +247,7 @@ class Moments:
         own = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
         weight = np.array([self.weight, self.log_weight, self.square_weight])
         tensors = {"weight": weight, "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
-        save_file(tensors, str(path), metadata=metadata | own)
+        Path(path).write_bytes(save(tensors, metadata=metadata | own))  # an OSError where it fails
 
     @classmethod
     def load(cls, path: str | Path) -> "Moments":

@@ -14,7 +14,7 @@ from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
 
 NARROW = 128  # K from which a stack of factors saves no time, and takes memory
-STACK = 1024  # records in one stack: a power of two, so that the tree is the same
+STACK = 128  # records in one stack: a power of two, so that the tree is the same
 
 _Level = tuple[Float, Float, Float]  # rows and sums (n, 4), shifts (n, P), factors (n, K, K)
 

@@ -53,7 +53,8 @@ def _walk(
     o, sums, dtype, width = shape.targets, kernels.sums, shape.dtype, 0 if by_column else shape.width
     columns = o + shape.weighted + (shape.features if by_column else 0)
     room_beyond = shape.lanes  # a vector may be read from the last row on
-    in_place = not by_column and shape.features == shape.width and o == 1 and not shape.weighted
+    whole = shape.features == shape.width and o == 1 and not shape.weighted
+    in_place = not by_column and whole and feature_lanes.by_row(shape)  # tiles read beyond the last row
     through = _through(kernels)
 
     @inlined

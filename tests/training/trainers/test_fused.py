@@ -158,6 +158,38 @@ def bits(machine: dict[str, str], tmp_path) -> str:
     return str(printed)
 
 
+# float32, one target, rows in order, whole vectors: by rows in registers, and as tiles
+AT_A_WALL = """
+import ctypes, mmap, sys
+import numpy as np, torch
+from linreg.rows.rows import Rows
+from linreg.training.fit import fit
+from linreg.training.trainers import fused
+from tests.training.trainers.test_fused import config_of, rows_of
+
+def at_a_wall(tensor):
+    size = -(-tensor.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    room = mmap.mmap(-1, size + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + size), mmap.PAGESIZE, 0) == 0
+    values = np.frombuffer(room, np.float32, tensor.numel(), size - tensor.nbytes).reshape(tensor.shape)
+    values[:] = tensor.numpy()
+    return torch.from_numpy(values)
+
+tensors, fused.COMPILING = Rows.tensors, 0
+rows, config = rows_of(1001, int(sys.argv[1]), 1), config_of("fused", 50, dtype="float32", shuffle=False)
+plain = fit(rows, config).train_loss
+Rows.tensors = lambda *args, **options: tuple(map(at_a_wall, tensors(*args, **options)))
+assert fit(rows, config).train_loss == plain
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("features", [32, 144])
+def test_nothing_is_read_beyond_the_rows(features: int) -> None:
+    run([sys.executable, "-c", AT_A_WALL, str(features)], cwd=ROOT, check=True)
+
+
 def test_auto_takes_it_for_mini_batches_but_where_a_gpu_is_named_that_it_does_not_run_on() -> None:
     assert choose(TrainConfig(batch_size=5))[0].name == "fused"
     assert choose(TrainConfig(batch_size=5, device="mps"))[0].name == "builtin"
