@@ -11,7 +11,7 @@ from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.training.fit import Fit, fit
 from linreg.training.trainers.contract import seeded_start
-from linreg.training.trainers.manual import mse, regression_model
+from linreg.tutorial import mse, regression_model
 
 RATE = 0.1
 

@@ -22,7 +22,7 @@ from linreg.ingest.records import record_dataset
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
 from linreg.selection import grid
-from linreg.selection.kfold import FOLDS, enough
+from linreg.selection.folds import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit

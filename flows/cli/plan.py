@@ -9,7 +9,8 @@ from linreg.config import Config
 from linreg.errors import UserError
 from linreg.ingest.records import record_dataset
 from linreg.model import LinearModel
-from linreg.selection.kfold import FOLDS, CrossValidation, cross_validation, enough
+from linreg.selection.folds import FOLDS, enough
+from linreg.selection.kfold import CrossValidation, cross_validation
 from linreg.training.choose import check
 from linreg.training.device import resolve
 from linreg.training.plan import plan as make_plan

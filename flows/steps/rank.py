@@ -20,9 +20,8 @@ from linreg.files import partitions as source
 from linreg.least_squares.validity import selection_words
 from linreg.selection import ranking
 from linreg.selection.fit_many import Result
-from linreg.selection.folds import Pair
+from linreg.selection.folds import FOLDS, Pair, enough
 from linreg.selection.grid import Member
-from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss
 from linreg.training.choose import check
 from linreg.training.device import resolve

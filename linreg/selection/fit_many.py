@@ -12,7 +12,6 @@ from functools import partial
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record_rows
@@ -22,7 +21,7 @@ from linreg.training.fit import Fit, finish, run
 from linreg.training.full_batch import descend_many
 from linreg.training.history import Ended, OnModelEpoch
 from linreg.training.mini_batch import can_share_pass, train_in_one_pass
-from linreg.training.prepare import Training, design, prepare
+from linreg.training.prepare import Training, design, prepare, shared_objectives
 
 Result = Fit | UserError
 Group = dict[int, Training]  # by the model's place in the sweep
@@ -92,17 +91,14 @@ def _results(
 def _prepared(
     configs: Sequence[TrainConfig], moments: Moments, validation: Moments | None, start: LinearModel | None
 ) -> list[Training | UserError]:
-    """Every training with its checks behind it; those that train the same loss share it, decompositions and all."""
-    objectives: dict[tuple[bool, float, float], Objective] = {}
+    """Every training with its checks behind it."""
+    objective = shared_objectives(moments)
     trainings: list[Training | UserError] = []
     with one_thread():  # once: looking for the libraries takes milliseconds
         for config in configs:
-            key = config.standardize, config.weight_decay, config.l1
             try:
                 choice = prepare(config, validation=validation, start=start)
-                if key not in objectives:
-                    objectives[key] = Objective.trained(moments, config)
-                trainings.append(choice.on(objectives[key], start))
+                trainings.append(choice.on(objective(config), start))
             except UserError as e:
                 trainings.append(e)
     return trainings

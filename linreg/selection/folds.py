@@ -25,6 +25,7 @@ Float = npt.NDArray[np.float64]
 MOST_WEIGHT = 0.9  # of one fold: the others together then say little of what it says
 FOLDS = 10
 Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on
+Solver = Callable[[Moments], LinearModel]
 Record = TypeVar("Record", Moments, MomentsWithGaps)
 
 
@@ -52,11 +53,10 @@ class FoldErrors:
     variance_O: Float
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], solver: Callable[[Moments], LinearModel]) -> "FoldErrors":
-        """The errors of the models that ``solver`` makes of the training records of ``parts``."""
+    def of(cls, pairs: Sequence[Pair], error_KO: Float) -> "FoldErrors":
+        """The errors on the test records of ``parts``."""
         moments = pairs[0][0] + pairs[0][1]
         weight_K = np.array([test.weight for _, test in pairs])
-        error_KO = np.stack([test_error(solver(train), test) for train, test in pairs])
         return cls(moments.targets, weight_K, error_KO, moments.spread_P[len(moments.features) :] ** 2)
 
     @property
@@ -118,6 +118,15 @@ def fold_mean(error_K: Float, weight_K: Float) -> tuple[Float, Float]:
     return np.asarray(mean), np.asarray(np.sqrt(spread / (len(error_K) - 1)))
 
 
+def paired_gain(over_KO: Float, by_KO: Float, weight_K: Float) -> tuple[float, float]:
+    """How much smaller one model's mean squared error is than another's, and the standard error of that.
+
+    Paired fold by fold: what makes a fold hard for all models cancels.
+    """
+    mean, error = fold_mean((over_KO - by_KO).mean(axis=1), weight_K)
+    return float(mean), float(error)
+
+
 def root_error(mse: Float, standard_error: Float) -> Float:
     """The standard error of ``sqrt(mse)``, to first order; 0 where the error is 0."""
     return np.asarray(standard_error / (2 * np.sqrt(np.where(mse > 0, mse, 1.0))))
@@ -137,7 +146,7 @@ def enough(folds: Sequence[MomentsWithGaps]) -> list[MomentsWithGaps]:
     return [a + b if a.rows and b.rows else (a if a.rows else b) for a, b in pairs]
 
 
-def why_not(folds: Sequence[Moments | MomentsWithGaps]) -> str | None:
+def refusal_reason(folds: Sequence[Moments | MomentsWithGaps]) -> str | None:
     """Why these folds cannot validate, in words, and what would help; None where they can."""
     rows, count = sum(fold.rows for fold in folds), sum(fold.rows > 0 for fold in folds)
     if not rows:
@@ -166,33 +175,28 @@ def parts(folds: Sequence[Record]) -> list[tuple[Record, Record]]:
     Called under one BLAS thread, it gives the same bits on any machine's number of threads.
 
     Raises:
-        UserError: the folds cannot validate; the reason is ``why_not``'s.
+        UserError: the folds cannot validate; the reason is ``refusal_reason``'s.
     """
-    reason = why_not(folds)
+    reason = refusal_reason(folds)
     if reason:
         raise UserError(f"k-fold validation is not possible: {reason}")
     before = list(accumulate(folds[:-1]))
-    after = list(accumulate(folds[:0:-1], lambda done, fold: fold + done))[::-1]
+    after = list(accumulate(folds[:0:-1], lambda later, fold: fold + later))[::-1]
     middle: list[Record] = [a + b for a, b in zip(before[:-1], after[1:], strict=True)]
     return list(zip([after[0], *middle, before[-1]], folds, strict=True))
 
 
-def closed(train: MomentsWithGaps, test: MomentsWithGaps) -> Pair:
-    """Both records with their gaps filled with the training part's means, as the model would fill them.
-
-    Raises:
-        UserError: a column has no value in the training part.
-    """
-    fill_F = train.mean_F()
-    return train.filled(fill_F), test.filled(fill_F)
-
-
-def test_error(model: LinearModel, test: Moments) -> Float:
+def model_error(model: LinearModel, test: Moments) -> Float:
     """The mean squared error of a model on recorded rows, shape (O,), in the targets' units squared.
 
     Weighted where the record is. Valid for any model of the record's columns, however it was found.
     """
     return test.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F)
+
+
+def solver_errors(pairs: Sequence[Pair], solver: Solver) -> Float:
+    """``model_error`` (K, O) of the models that ``solver`` makes of the training records."""
+    return np.stack([model_error(solver(train), test) for train, test in pairs])
 
 
 def squared_errors(test: Moments, mean_F: Float, bias_O: Float, weight_FGO: Float) -> Float:

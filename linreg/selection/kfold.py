@@ -8,7 +8,7 @@ All of it comes from the record of each fold; no row is read again, and each mod
 Shapes: K folds, F features, O targets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,27 +20,20 @@ from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
-from linreg.selection.folds import FOLDS, FoldErrors, Pair, closed, enough, fold_mean, parts, test_error, why_not
-from linreg.selection.ridge_path import RidgePath, eigenvalues, grid, path_of, ridge_path
+from linreg.selection.folds import (
+    FoldErrors,
+    Pair,
+    Solver,
+    model_error,
+    paired_gain,
+    parts,
+    refusal_reason,
+    solver_errors,
+)
+from linreg.selection.ridge_path import RidgePath, eigenvalues, grid, path_of
 from linreg.threads import one_thread
 
 Float = npt.NDArray[np.float64]
-Solver = Callable[[Moments], LinearModel]
-
-__all__ = [
-    "FOLDS",
-    "CrossValidation",
-    "FoldErrors",
-    "RidgePath",
-    "closed_parts",
-    "cross_validation",
-    "enough",
-    "kfold_error",
-    "parts",
-    "ridge_path",
-    "test_error",
-]
-
 NOISE = 2.0  # standard errors, of a difference paired by fold, that a gain must exceed to be told as one
 
 
@@ -78,9 +71,9 @@ class CrossValidation:
         """What follows, a line each; ``findings`` says it in numbers."""
         if not self.trained.variance_O.any():
             return ("the targets do not vary: there is nothing to learn, and no weight decay to choose",)
-        beaten = _gain(self.mean, self.trained)
+        gain, error = paired_gain(self.mean.error_KO, self.trained.error_KO, self.trained.weight_K)
         lines = [] if self.l1 else [_on_weight_decay(self)]
-        if beaten[0] <= NOISE * beaten[1]:
+        if gain <= NOISE * error:
             lines.append("the config's model does not beat the mean of the targets by more than the noise of the folds")
         return tuple(lines)
 
@@ -110,19 +103,19 @@ def cross_validation(folds: Sequence[Moments | MomentsWithGaps], config: TrainCo
     '5-fold RMSE 2.724 (standard error 1.1), in-sample 0.9536, always the mean 43.13'
     """
     used = [fold for fold in folds if fold.rows]
-    reason = why_not(used)
+    reason = refusal_reason(used)
     if reason:
         return f"k-fold validation is not possible: {reason}"
     with one_thread():
         try:
-            pairs, moments = closed_parts(used), _all_folds(used)
+            pairs, moments = filled_parts(used), _all_folds(used)
         except UserError as e:
             return f"k-fold validation is not possible: in the training part of a fold, {e}"
         solve, value_F = optimum(config), eigenvalues(moments, standardize=config.standardize)
         return CrossValidation(
-            trained=FoldErrors.of(pairs, solve),
-            mean=FoldErrors.of(pairs, mean_predictor),
-            in_sample_O=test_error(solve(moments), moments),
+            trained=FoldErrors.of(pairs, solver_errors(pairs, solve)),
+            mean=FoldErrors.of(pairs, solver_errors(pairs, mean_predictor)),
+            in_sample_O=model_error(solve(moments), moments),
             path=path_of(pairs, value_F, _decays(value_F, config), config.standardize),
             weight_decay=config.weight_decay,
             l1=config.l1,
@@ -134,18 +127,20 @@ def _decays(value_F: Float, config: TrainConfig) -> list[float]:
     return [*(float(d) for d in grid(value_F) if d <= LARGEST), config.weight_decay]
 
 
-def closed_parts(folds: Sequence[Moments | MomentsWithGaps]) -> list[Pair]:
+def filled_parts(folds: Sequence[Moments | MomentsWithGaps]) -> list[Pair]:
     """Each fold's training and test record, gaps filled with the training part's means.
 
     Raises:
         UserError: the folds cannot validate, or a column has no value in a training part.
     """
-    return [closed(*pair) for pair in parts([_open(f) for f in folds])]
+    pairs = parts([_open(fold) for fold in folds])
+    means = [train.mean_F() for train, _ in pairs]
+    return [(train.filled(fill_F), test.filled(fill_F)) for (train, test), fill_F in zip(pairs, means, strict=True)]
 
 
 def _all_folds(folds: Sequence[Moments | MomentsWithGaps]) -> Moments:
     """The record of all folds."""
-    moments = merge([_open(f) for f in folds])
+    moments = merge([_open(fold) for fold in folds])
     return moments.filled(moments.mean_F())
 
 
@@ -165,7 +160,8 @@ def kfold_error(folds: Sequence[Moments], config: TrainConfig, *, solver: Solver
         UserError: the folds cannot validate.
     """
     with one_thread():  # the bits must not hang on how many threads there are
-        return FoldErrors.of(parts(folds), solver or optimum(config))
+        pairs = parts(folds)
+        return FoldErrors.of(pairs, solver_errors(pairs, solver or optimum(config)))
 
 
 def optimum(config: TrainConfig) -> Solver:
@@ -185,17 +181,11 @@ def mean_predictor(moments: Moments) -> LinearModel:
     return LinearModel(np.zeros((o, f)), mean[f:], mean[:f], moments.features, moments.targets)
 
 
-def _gain(over: FoldErrors, by: FoldErrors) -> tuple[float, float]:
-    """How much smaller one model's mean squared error is than another's, and the standard error, paired by fold."""
-    mean, error = fold_mean((over.error_KO - by.error_KO).mean(axis=1), over.weight_K)
-    return float(mean), float(error)
-
-
 def _on_weight_decay(kfold: CrossValidation) -> str:
     """Whether another weight decay is better by more than the noise."""
     path = kfold.path
     own, best = path.index(kfold.weight_decay), path.best
-    gain, error = path.gain(own, best)
+    gain, error = paired_gain(path.error_KGO[:, own], path.error_KGO[:, best], path.weight_K)
     if gain <= NOISE * error:
         if kfold.weight_decay:
             return (

@@ -14,17 +14,16 @@ import numpy as np
 
 from linreg.config import Config, TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Objective
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Float, Moments, merge
-from linreg.selection.folds import FoldErrors, Pair, test_error
-from linreg.selection.kfold import closed_parts, optimum
+from linreg.selection.folds import FoldErrors, Pair, model_error, solver_errors
+from linreg.selection.kfold import filled_parts, optimum
 from linreg.selection.ridge_path import eigenvalues, path_of
 from linreg.threads import one_thread
 from linreg.training.fit import Fit
 from linreg.training.full_batch import descend_many
 from linreg.training.history import Ended
-from linreg.training.prepare import Training, prepare
+from linreg.training.prepare import Training, prepare, shared_objectives
 
 VALIDATION, KFOLD = "validation", "kfold"
 _REMEDY = "set data.validation_fraction, such as 0.2"
@@ -74,8 +73,7 @@ def best_first(losses: Sequence[Loss | None]) -> list[int]:
 
 def validation_loss(fitted: Fit, validation: Moments) -> Loss:
     """The mean squared error of a model on the validation rows."""
-    model = fitted.model
-    return Loss(float(validation.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F).mean()))
+    return Loss(float(model_error(fitted.model, validation).mean()))
 
 
 def fold_pairs(folds: Sequence[MomentsWithGaps]) -> list[Pair]:
@@ -86,7 +84,7 @@ def fold_pairs(folds: Sequence[MomentsWithGaps]) -> list[Pair]:
     """
     with one_thread():
         try:
-            return closed_parts([fold for fold in folds if fold.rows])
+            return filled_parts([fold for fold in folds if fold.rows])
         except UserError as e:
             raise UserError(f"the models cannot be ranked: {e}; or {_REMEDY}") from e
 
@@ -110,9 +108,7 @@ def kfold_losses(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[
 def _loss(pairs: Sequence[Pair], error_KO: Float | UserError) -> Loss | UserError:
     if isinstance(error_KO, UserError):
         return error_KO
-    train, test = pairs[0]
-    variance_O = (train + test).spread_P[len(train.features) :] ** 2
-    errors = FoldErrors(train.targets, np.array([test.weight for _, test in pairs]), error_KO, variance_O)
+    errors = FoldErrors.of(pairs, error_KO)
     if not np.isfinite(errors.mse):
         return UserError("a fold's loss is beyond float64: a row is too far from the others; correct or remove it")
     return Loss(errors.mse, errors.standard_error)
@@ -125,15 +121,14 @@ def _exact(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float]
         decays = [c.weight_decay for c in configs if c.standardize == scaled and not c.l1]
         value_F = eigenvalues(merge([test for _, test in pairs]), standardize=scaled)
         paths[scaled] = path_of(pairs, value_F, decays, scaled)
-    out = []
+    errors = []
     for config in configs:
         if config.l1:
-            solve = optimum(config)
-            out.append(np.stack([test_error(solve(train), test) for train, test in pairs]))
+            errors.append(solver_errors(pairs, optimum(config)))
         else:
             path = paths[config.standardize]
-            out.append(path.error_KGO[:, path.index(config.weight_decay)])
-    return out
+            errors.append(path.error_KGO[:, path.index(config.weight_decay)])
+    return errors
 
 
 def _walked(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[Float | UserError]:
@@ -151,18 +146,12 @@ def _over_folds(pairs: Sequence[Pair], ended_K: Sequence[tuple[Training, Ended |
         if isinstance(end, UserError):
             return UserError(f"in the training part of fold {k + 1} of {len(pairs)}, {end}")
         theta_DO = training.choice.trainer.theta(training.problem, end[0])
-        errors.append(test_error(training.problem.objective.model(theta_DO), test))
+        errors.append(model_error(training.problem.objective.model(theta_DO), test))
     return np.stack(errors)
 
 
 def _on_fold(train: Moments, configs: Sequence[TrainConfig]) -> list[Training]:
     """The same trainings on the record of the other folds; whether a rate converges there is seen by walking."""
-    objectives: dict[tuple[bool, float, float], Objective] = {}
-    trainings = []
-    for config in configs:
-        key = config.standardize, config.weight_decay, config.l1
-        if key not in objectives:
-            objectives[key] = Objective.trained(train, config)
-        descent = replace(config, trainer="gram", force=True, device="cpu")
-        trainings.append(prepare(descent, validation=None, start=None).on(objectives[key], None))
-    return trainings
+    objective = shared_objectives(train)
+    descents = [replace(config, trainer="gram", force=True, device="cpu") for config in configs]
+    return [prepare(descent, validation=None, start=None).on(objective(descent), None) for descent in descents]

@@ -86,15 +86,6 @@ class RidgePath:
         """The grid point nearest to a weight decay; its own where it is on the grid."""
         return int(np.argmin(np.abs(self.weight_decay_G - weight_decay)))
 
-    def gain(self, over: int, at: int) -> tuple[float, float]:
-        """How much smaller the mean squared error is at one point than at another, and the standard error of that.
-
-        Paired fold by fold: what makes a fold hard for all models cancels.
-        """
-        saved_K = (self.error_KGO[:, over] - self.error_KGO[:, at]).mean(axis=1)
-        mean, error = fold_mean(saved_K, self.weight_K)
-        return float(mean), float(error)
-
 
 @dataclass(frozen=True)
 class _Spectrum:

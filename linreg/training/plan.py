@@ -59,23 +59,19 @@ def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None
     (0.9094, 17387479)
     """
     with one_thread():
-        return _plan(moments, config, start)
-
-
-def _plan(moments: Moments, config: TrainConfig, start: LinearModel | None) -> Plan:
-    objective = Objective.trained(moments, config)
-    epochs_to = dict(zip(SHARES, _epochs_to(objective, config, list(SHARES.values()), start), strict=True))
-    warnings = _warnings(moments)
-    return Plan(
-        largest_stable_learning_rate=stable_rate(objective, config),
-        condition_number=objective.condition_number,
-        optimum_loss=objective.optimum_loss,
-        epochs_to=epochs_to,
-        best_learning_rate=best_rate(objective),
-        deficient=moments.solve().deficient,
-        warnings=tuple(warnings),
-        advice=(*warnings, *_advice(objective, config, epochs_to, start)),
-    )
+        objective = Objective.trained(moments, config)
+        epochs_to = dict(zip(SHARES, _epochs_to(objective, config, list(SHARES.values()), start), strict=True))
+        warnings = _warnings(moments)
+        return Plan(
+            largest_stable_learning_rate=stable_rate(objective, config),
+            condition_number=objective.condition_number,
+            optimum_loss=objective.optimum_loss,
+            epochs_to=epochs_to,
+            best_learning_rate=best_rate(objective),
+            deficient=moments.solve().deficient,
+            warnings=tuple(warnings),
+            advice=(*warnings, *_advice(objective, config, epochs_to, start)),
+        )
 
 
 def best_rate(objective: Objective) -> float:

@@ -7,7 +7,9 @@ It runs no epoch: that is ``fit``'s and ``fit_many``'s.
 Shapes: N rows, F features, O targets.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -83,6 +85,12 @@ def prepare(config: TrainConfig, *, validation: Moments | None, start: LinearMod
     device = device if wanted and device.type in trainer.devices else torch.device("cpu")
     _check_given(config, validation, start)
     return TrainerChoice(config, trainer, why, device)
+
+
+def shared_objectives(moments: Moments) -> Callable[[TrainConfig], Objective]:
+    """The trained loss of any config; configs of the same loss share it, decompositions and all."""
+    objective = cache(partial(Objective.of, moments))
+    return lambda config: objective(standardize=config.standardize, weight_decay=config.weight_decay, l1=config.l1)
 
 
 def _check_given(config: TrainConfig, validation: Moments | None, start: LinearModel | None) -> None:

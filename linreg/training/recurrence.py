@@ -21,36 +21,21 @@ Source: Polyak 1964; Sutskever et al. 2013 (Nesterov as in torch); Daubechies, D
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from linreg.config import TrainConfig
 from linreg.least_squares.objective import Float, Objective
-from linreg.training.schedule import Scheduled, rate_of
+from linreg.training.schedule import rate_of
+
+if TYPE_CHECKING:  # the trainer imports this module
+    from linreg.training.trainers.gram import Gram
 
 Arrays = Mapping[str, Float]
+Settings: TypeAlias = "TrainConfig | Gram"  # the hyperparameters of a descent
 
 CHUNK = 256  # epochs that are walked at once, where it is not known how many there will be
-
-
-class Settings(Scheduled, Protocol):
-    """The hyperparameters of a descent: a config's ``[train]``, or the trainer ``gram``; as in ``TrainConfig``."""
-
-    @property
-    def momentum(self) -> float:
-        """Of plain or Nesterov's kind; 0: none."""
-
-    @property
-    def dampening(self) -> float:
-        """Which part of the gradient the velocity leaves out."""
-
-    @property
-    def nesterov(self) -> bool:
-        """The kind of momentum."""
-
-    @property
-    def l1(self) -> float:
-        """The penalty on the absolute weights; without momentum."""
 
 
 @dataclass(frozen=True)

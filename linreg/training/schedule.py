@@ -11,38 +11,15 @@ Source: Loshchilov and Hutter 2017, "SGDR: stochastic gradient descent with warm
 """
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+from linreg.config import TrainConfig
+
+if TYPE_CHECKING:  # a descent imports this module
+    from linreg.training.trainers.descent import Descent
 
 
-class Scheduled(Protocol):
-    """What holds the keys of a schedule: a config's ``[train]``, or a trainer; meanings as in ``TrainConfig``."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the first epoch."""
-
-    @property
-    def schedule(self) -> str:
-        """``constant``, ``step`` or ``cosine``."""
-
-    @property
-    def step_size(self) -> int:
-        """Epochs of a step."""
-
-    @property
-    def gamma(self) -> float:
-        """The factor of a step."""
-
-    @property
-    def eta_min(self) -> float:
-        """What the cosine goes down towards."""
-
-    @property
-    def epochs(self) -> int:
-        """How many the cosine takes."""
-
-
-def rate_of(settings: Scheduled, epoch: int) -> float:
+def rate_of(settings: "TrainConfig | Descent", epoch: int) -> float:
     """The learning rate of an epoch, counted from 1."""
     if settings.schedule == "step":
         return float(settings.learning_rate * settings.gamma ** ((epoch - 1) // settings.step_size))

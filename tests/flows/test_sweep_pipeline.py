@@ -25,8 +25,8 @@ from linreg.ingest.dataset import read_dataset
 from linreg.ingest.records import record_dataset
 from linreg.least_squares.validity import selection_words
 from linreg.moments.training_record import record_rows, record_with_gaps
+from linreg.selection.folds import FOLDS, enough
 from linreg.selection.grid import members
-from linreg.selection.kfold import FOLDS, enough
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
 from linreg.training.fit import fit
 from tests.support.command import RUN_KEYS, document, error, linreg, write_config

@@ -12,24 +12,24 @@ from tests.support.flows import crops
 
 def test_values_are_read_by_the_type_of_their_key() -> None:
     texts = ["train.learning_rate=1e-2, 1", "train.seed=0,7", "train.nesterov=true,false", "train.trainer=gram,exact"]
-    found = grid.read(texts)
-    assert found == {
+    values = grid.read(texts)
+    assert values == {
         "train.learning_rate": [0.01, 1.0],
         "train.seed": [0, 7],
         "train.nesterov": [True, False],
         "train.trainer": ["gram", "exact"],
     }
-    assert [type(v) for v in found["train.learning_rate"]] == [float, float]
+    assert [type(v) for v in values["train.learning_rate"]] == [float, float]
 
 
 def test_members_are_the_product_with_the_last_key_running_fastest() -> None:
     config = crops(train={"epochs": 5})
-    found = grid.members(config, {"train.learning_rate": [0.1, 0.2], "train.seed": [0, 1, 2]})
-    assert [(m.config.train.learning_rate, m.config.train.seed) for m in found] == [
+    models = grid.members(config, {"train.learning_rate": [0.1, 0.2], "train.seed": [0, 1, 2]})
+    assert [(m.config.train.learning_rate, m.config.train.seed) for m in models] == [
         (r, s) for r in (0.1, 0.2) for s in (0, 1, 2)
     ]
-    assert found[1].label == "learning_rate=0.1 seed=1"
-    assert all(m.config.train.epochs == 5 and m.config.data == config.data for m in found)
+    assert models[1].label == "learning_rate=0.1 seed=1"
+    assert all(m.config.train.epochs == 5 and m.config.data == config.data for m in models)
 
 
 def test_whole_numbers_of_a_form_become_the_numbers_that_a_config_holds() -> None:
@@ -96,6 +96,6 @@ def test_a_grid_whose_models_make_no_sense_is_refused(case: str) -> None:
 
 
 def test_a_thousand_models_are_taken() -> None:
-    found = grid.members(crops(), {"train.seed": list(range(100)), "train.epochs": list(range(1, 11))})
-    assert len({m.config.train for m in found}) == 1000
-    assert isinstance(found[0].config.train, TrainConfig)
+    models = grid.members(crops(), {"train.seed": list(range(100)), "train.epochs": list(range(1, 11))})
+    assert len({m.config.train for m in models}) == 1000
+    assert isinstance(models[0].config.train, TrainConfig)

@@ -1,5 +1,7 @@
 """k-fold errors and the ridge path from fold records, against scikit-learn on the rows, and brute force."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,20 +20,12 @@ from linreg.ingest.records import record_dataset
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.missing_values import MomentsWithGaps
-from linreg.moments.moments import Moments, merge
-from linreg.selection import folds
-from linreg.selection import kfold as crossval
+from linreg.moments.moments import Moments
 from linreg.selection import ridge_path as ridge
-from linreg.selection.kfold import (
-    FOLDS,
-    CrossValidation,
-    cross_validation,
-    enough,
-    kfold_error,
-    parts,
-    ridge_path,
-)
-from tests.support.tables import X15, Y15
+from linreg.selection.folds import FOLDS, enough, fold_mean, model_error, parts
+from linreg.selection.kfold import CrossValidation, cross_validation, kfold_error, mean_predictor
+from linreg.selection.ridge_path import ridge_path
+from tests.support.tables import X15, Y15, moments_of, names
 
 DECAYS = [0.0, 1e-3, 0.1, 3.0]
 
@@ -53,10 +47,10 @@ def dealt(rows: int, count: int = 5, seed: int = 1) -> np.ndarray:
 
 
 def records(x: np.ndarray, y: np.ndarray, fold: np.ndarray, weight: np.ndarray | None = None) -> list[Moments]:
-    names = [f"x{i}" for i in range(x.shape[1])], [f"y{i}" for i in range(y.shape[1])]
-    z, w = np.hstack([x, y]), np.ones(len(x)) if weight is None else weight
+    """The record of each fold."""
     inside = [fold == k for k in range(fold.max() + 1)]
-    return [Moments.of([z[i]], *names, weights=None if weight is None else [w[i]]) for i in inside]
+    z = np.hstack([x, y])
+    return [Moments.of([z[i]], *names(x, y), weights=None if weight is None else [weight[i]]) for i in inside]
 
 
 def peer(decay: float, *, standardize: bool, rows: float, targets: int) -> BaseEstimator:
@@ -69,16 +63,29 @@ def peer_errors(
     x: np.ndarray, y: np.ndarray, fold: np.ndarray, decay: float, *, standardize: bool, weight: np.ndarray | None = None
 ) -> np.ndarray:
     """The mean squared error on each fold, a target each: rows trained on and rows predicted, one fold at a time."""
-    out, w = [], np.ones(len(x)) if weight is None else weight
-    for train, test in PredefinedSplit(fold).split():
+    w = np.ones(len(x)) if weight is None else weight
+
+    def fitted(train: np.ndarray) -> BaseEstimator:
         model = peer(decay, standardize=standardize, rows=w[train].sum(), targets=y.shape[1])
-        if standardize:
-            given = {"standardscaler__sample_weight": w[train], f"{model.steps[1][0]}__sample_weight": w[train]}
-        else:
-            given = {"sample_weight": w[train]}
-        model.fit(x[train], y[train], **given)
-        out.append(np.average((model.predict(x[test]).reshape(y[test].shape) - y[test]) ** 2, axis=0, weights=w[test]))
-    return np.array(out)
+        steps = [f"{name}__sample_weight" for name, _ in model.steps] if standardize else ["sample_weight"]
+        return model.fit(x[train], y[train], **dict.fromkeys(steps, w[train]))
+
+    return errors_of(fitted, x, y, fold, w)
+
+
+def errors_of(
+    fitted: Callable[[np.ndarray], BaseEstimator],
+    x: np.ndarray,
+    y: np.ndarray,
+    fold: np.ndarray,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
+    """The same of any model, fitted to the rows of these numbers."""
+    errors = []
+    for train, test in PredefinedSplit(fold).split():
+        squares = (fitted(train).predict(x[test]).reshape(y[test].shape) - y[test]) ** 2
+        errors.append(np.average(squares, axis=0, weights=None if weight is None else weight[test]))
+    return np.array(errors)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 10])
@@ -86,10 +93,10 @@ def test_each_training_part_is_the_record_of_all_other_rows(count: int) -> None:
     x, y = data()
     fold = dealt(len(x), count)
     for k, (train, test) in enumerate(parts(records(x, y, fold))):
-        for found, rows in ((train, fold != k), (test, fold == k)):
-            direct = records(x[rows], y[rows], np.zeros(rows.sum(), int))[0]
-            assert (found.rows, found.weight) == (direct.rows, direct.weight)
-            np.testing.assert_allclose(found.at(direct.shift_P), direct.root_KK, rtol=0, atol=1e-10)
+        for record, rows in ((train, fold != k), (test, fold == k)):
+            direct = moments_of(x[rows], y[rows])
+            assert (record.rows, record.weight) == (direct.rows, direct.weight)
+            np.testing.assert_allclose(record.at(direct.shift_P), direct.root_KK, rtol=0, atol=1e-10)
 
 
 def test_the_parts_take_three_merges_a_fold_and_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,11 +125,10 @@ def test_the_error_on_a_record_is_that_on_its_rows_for_any_model(weighted: bool)
     x, y = data(40, 4, 3)
     rng = np.random.default_rng(2)
     w = rng.uniform(0, 3, 40) if weighted else np.ones(40)
-    names = tuple(f"x{i}" for i in range(4)), tuple(f"y{i}" for i in range(3))
-    model = LinearModel(rng.normal(size=(3, 4)), rng.normal(size=3), rng.normal(size=4), *names)
+    model = LinearModel(rng.normal(size=(3, 4)), rng.normal(size=3), rng.normal(size=4), *names(x, y))
     taken = records(x, y, np.zeros(40, int), w if weighted else None)[0]
     direct = np.average((model.predict(x) - y) ** 2, axis=0, weights=w)
-    np.testing.assert_allclose(crossval.test_error(model, taken), direct, rtol=1e-12)
+    np.testing.assert_allclose(model_error(model, taken), direct, rtol=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -133,12 +139,12 @@ def test_fold_errors_are_scikit_learns(decay: float, standardize: bool, weighted
     fold = dealt(len(x))
     w = np.random.default_rng(3).integers(0, 4, len(x)).astype(float) if weighted else None
     config = TrainConfig(standardize=standardize, weight_decay=decay)
-    found = kfold_error(records(x, y, fold, w), config)
+    validated = kfold_error(records(x, y, fold, w), config)
     expected = peer_errors(x, y, fold, decay, standardize=standardize, weight=w)
-    np.testing.assert_allclose(found.error_KO, expected, rtol=1e-9)
+    np.testing.assert_allclose(validated.error_KO, expected, rtol=1e-9)
     sizes = np.bincount(fold, w)
-    np.testing.assert_allclose(found.weight_K, sizes)
-    np.testing.assert_allclose(found.mse_O, np.average(expected, axis=0, weights=sizes), rtol=1e-9)
+    np.testing.assert_allclose(validated.weight_K, sizes)
+    np.testing.assert_allclose(validated.mse_O, np.average(expected, axis=0, weights=sizes), rtol=1e-9)
 
 
 @pytest.mark.parametrize("standardize", [False, True])
@@ -156,19 +162,21 @@ def test_the_error_over_all_rows_and_r2_are_those_of_the_predictions_out_of_fold
     x, y = data()
     fold = dealt(len(x))
     predicted = cross_val_predict(make_pipeline(StandardScaler(), LinearRegression()), x, y, cv=PredefinedSplit(fold))
-    found = kfold_error(records(x, y, fold), TrainConfig())
-    np.testing.assert_allclose(found.mse_O, ((predicted - y) ** 2).mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(found.rmse, np.sqrt(((predicted - y) ** 2).mean()), rtol=1e-10)
-    np.testing.assert_allclose(found.r2_O, r2_score(y, predicted, multioutput="raw_values"), rtol=1e-10)
-    assert found.r2 == pytest.approx(r2_score(y, predicted), rel=1e-10)
+    validated = kfold_error(records(x, y, fold), TrainConfig())
+    np.testing.assert_allclose(validated.mse_O, ((predicted - y) ** 2).mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(validated.rmse, np.sqrt(((predicted - y) ** 2).mean()), rtol=1e-10)
+    np.testing.assert_allclose(validated.r2_O, r2_score(y, predicted, multioutput="raw_values"), rtol=1e-10)
+    assert validated.r2 == pytest.approx(r2_score(y, predicted), rel=1e-10)
 
 
 def test_the_standard_error_of_equal_folds_is_their_spread_over_the_root_of_their_number() -> None:
     x, y = data(100)
-    found = kfold_error(records(x, y, np.arange(100) % 10), TrainConfig())
-    each = found.error_KO.mean(axis=1)
-    assert found.standard_error == pytest.approx(each.std(ddof=1) / np.sqrt(10), rel=1e-12)
-    np.testing.assert_allclose(found.standard_error_O, found.error_KO.std(axis=0, ddof=1) / np.sqrt(10), rtol=1e-12)
+    validated = kfold_error(records(x, y, np.arange(100) % 10), TrainConfig())
+    error_K = validated.error_KO.mean(axis=1)
+    assert validated.standard_error == pytest.approx(error_K.std(ddof=1) / np.sqrt(10), rel=1e-12)
+    np.testing.assert_allclose(
+        validated.standard_error_O, validated.error_KO.std(axis=0, ddof=1) / np.sqrt(10), rtol=1e-12
+    )
 
 
 def test_the_standard_error_of_a_weighted_mean_covers_the_truth_as_it_should() -> None:
@@ -176,7 +184,7 @@ def test_the_standard_error_of_a_weighted_mean_covers_the_truth_as_it_should() -
     rng, inside = np.random.default_rng(4), 0
     for _ in range(400):
         error, weight = 1 + rng.normal(size=10), rng.uniform(0.9, 1.1, 10)
-        mean, se = folds.fold_mean(error, weight)
+        mean, se = fold_mean(error, weight)
         inside += abs(mean - 1) <= 2.262 * se
     assert 0.92 < inside / 400 < 0.98
 
@@ -208,8 +216,7 @@ def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix(standardize: bool, w
     scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=w)) if standardize else 1.0
     z = np.column_stack([np.ones(40), (x - mean) / scale])
     values = ridge.eigenvalues(taken, standardize=standardize)
-    found = ridge.degrees_of_freedom(values, np.array(DECAYS))
-    for decay, degrees in zip(DECAYS, found, strict=True):
+    for decay, degrees in zip(DECAYS, ridge.degrees_of_freedom(values, np.array(DECAYS)), strict=True):
         penalty = decay * w.sum() * 2 / 2 * np.diag([0.0, 1, 1, 1, 1])
         hat = z @ np.linalg.solve(z.T @ (w[:, None] * z) + penalty, z.T * w)
         assert degrees == pytest.approx(np.trace(hat), rel=1e-10)
@@ -247,7 +254,7 @@ def test_features_that_do_not_vary_leave_the_mean_predictor() -> None:
     taken = records(np.full((40, 2), 0.1), y, dealt(40))
     path = ridge_path(taken, standardize=True)
     assert (path.weight_decay_G.tolist(), path.degrees_G.tolist()) == ([0.0], [1.0])
-    mean = kfold_error(taken, TrainConfig(), solver=crossval.mean_predictor)
+    mean = kfold_error(taken, TrainConfig(), solver=mean_predictor)
     np.testing.assert_allclose(path.error_KGO[:, 0], mean.error_KO)
 
 
@@ -264,7 +271,7 @@ def test_a_column_that_varies_in_one_fold_alone_is_no_part_of_the_others_models(
 
 def exact_errors(x: np.ndarray, y: np.ndarray, fold: np.ndarray, decay: float) -> np.ndarray:
     """Fold errors of the ridge on raw columns, in 60 digits, of one target."""
-    out = []
+    errors = []
     with mp.workdps(60):
         for train, test in PredefinedSplit(fold).split():
             a = mp.matrix(np.column_stack([np.ones(len(train)), x[train]]).tolist())
@@ -272,8 +279,8 @@ def exact_errors(x: np.ndarray, y: np.ndarray, fold: np.ndarray, decay: float) -
             penalty = mp.diag([0] + [mp.mpf(decay) * len(train) / 2] * x.shape[1])
             theta = mp.lu_solve(a.T * a + penalty, a.T * b)
             r = mp.matrix(np.column_stack([np.ones(len(test)), x[test]]).tolist()) * theta - mp.matrix(y[test].tolist())
-            out.append(float(sum(v**2 for v in r) / len(test)))
-    return np.array(out)
+            errors.append(float(sum(v**2 for v in r) / len(test)))
+    return np.array(errors)
 
 
 HARD = ["mean a million times the spread", "noise a hundred millionth", "scales from 1e-6 to 1e9", "collinear to 1e-6"]
@@ -294,18 +301,8 @@ def test_errors_keep_their_digits_where_sums_of_squares_would_lose_them(case: st
     y = x @ (rng.normal(size=(3, 1)) / x.std(axis=0)[:, None]) + noise * rng.normal(size=(30, 1))
     fold = np.arange(30) % 5
     expected = exact_errors(x, y, fold, decay)
-    found = ridge_path(records(x, y, fold), standardize=False, weight_decays=[decay]).error_KGO[:, 0, 0]
-    np.testing.assert_allclose(found, expected, rtol=1e-7 if noise == 1e-8 else 1e-8)
-
-
-def test_the_path_goes_through_the_configs_own_optimum() -> None:
-    x, y = data()
-    taken = records(x, y, dealt(90))
-    for standardize in (False, True):
-        path = ridge_path(taken, standardize=standardize, weight_decays=DECAYS)
-        for g, decay in enumerate(DECAYS):
-            own = kfold_error(taken, TrainConfig(standardize=standardize, weight_decay=decay))
-            np.testing.assert_allclose(path.error_KGO[:, g], own.error_KO, rtol=1e-10)
+    errors = ridge_path(records(x, y, fold), standardize=False, weight_decays=[decay]).error_KGO[:, 0, 0]
+    np.testing.assert_allclose(errors, expected, rtol=1e-7 if noise == 1e-8 else 1e-8)
 
 
 def test_another_solver_can_be_handed_in() -> None:
@@ -316,34 +313,32 @@ def test_another_solver_can_be_handed_in() -> None:
         objective = Objective.of(moments, weight_decay=0.1)
         return objective.model(objective.optimum_DO)
 
-    found = kfold_error(records(x, y, fold), TrainConfig(), solver=raw)
-    np.testing.assert_allclose(found.error_KO, peer_errors(x, y, fold, 0.1, standardize=False), rtol=1e-9)
+    validated = kfold_error(records(x, y, fold), TrainConfig(), solver=raw)
+    np.testing.assert_allclose(validated.error_KO, peer_errors(x, y, fold, 0.1, standardize=False), rtol=1e-9)
 
 
 def test_one_decomposition_a_fold_serves_every_weight_decay(monkeypatch) -> None:
     """So that five hundred features and ten folds take seconds."""
-    made: list[int] = []
+    sizes: list[int] = []
     svd = ridge._graded_svd
-    monkeypatch.setattr(ridge, "_graded_svd", lambda r_FF: made.append(len(r_FF)) or svd(r_FF))
+    monkeypatch.setattr(ridge, "_graded_svd", lambda r_FF: sizes.append(len(r_FF)) or svd(r_FF))
     rng = np.random.default_rng(8)
     x = rng.normal(size=(600, 51))
     taken = records(x, x[:, :1] + rng.normal(size=(600, 1)), np.arange(600) % 10)
     assert len(ridge_path(taken, standardize=True).weight_decay_G) == 31
-    assert made == [51] * 11  # each fold's training rows, and all of them for the grid
+    assert sizes == [51] * 11  # each fold's training rows, and all of them for the grid
 
 
 def test_a_hundred_rows_take_ten_folds_and_fewer_take_five() -> None:
     for rows, count in ((5, 5), (99, 5), (100, 10)):
-        x, y = data(rows)
-        folds = enough([MomentsWithGaps(fold, (), 0) for fold in fold_rows(x, y, np.arange(rows) % 10)])
+        folds = enough([MomentsWithGaps(fold, (), 0) for fold in ten_folds(*data(rows), np.arange(rows) % 10)])
         assert len(folds) == count
         assert sum(fold.rows for fold in folds) == rows
 
 
-def fold_rows(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> list[Moments]:
+def ten_folds(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> list[Moments]:
     """As a data set hands them out: a record a fold, empty ones too."""
-    names = [f"x{i}" for i in range(x.shape[1])], [f"y{i}" for i in range(y.shape[1])]
-    return [Moments.leaf(np.hstack([x, y])[fold == k], *map(tuple, names)) for k in range(10)]
+    return [Moments.leaf(np.hstack([x, y])[fold == k], *names(x, y)) for k in range(10)]
 
 
 IMPOSSIBLE = {
@@ -357,58 +352,62 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("case", IMPOSSIBLE)
 def test_where_it_is_not_possible_the_reason_is_told_in_words(case: str) -> None:
     fold, reason = IMPOSSIBLE[case]
-    taken = fold_rows(X15[: len(fold)], Y15[: len(fold)], fold)
-    found = cross_validation(taken, TrainConfig())
-    assert isinstance(found, str)
-    assert reason in found
+    taken = ten_folds(X15[: len(fold)], Y15[: len(fold)], fold)
+    assert reason in refusal(taken)
     with pytest.raises(UserError, match="k-fold validation is not possible"):
         kfold_error(taken, TrainConfig())
 
 
 def test_an_empty_fold_is_left_out_by_cross_validation_and_an_error_elsewhere() -> None:
-    taken = fold_rows(X15, Y15, np.arange(15) % 3 * 2)
-    found = cross_validation(taken, TrainConfig())
-    assert isinstance(found, crossval.CrossValidation)
-    assert found.folds == 3
+    taken = ten_folds(X15, Y15, np.arange(15) % 3 * 2)
+    assert validation_of(taken).folds == 3
     with pytest.raises(UserError, match="7 of 10 folds hold no row"):
         parts(taken)
 
 
 def test_a_weight_decay_below_zero_is_refused() -> None:
     with pytest.raises(UserError, match="weight decay -1 is below 0"):
-        ridge_path(fold_rows(X15, Y15, np.arange(15) % 5)[:5], standardize=True, weight_decays=[-1.0])
+        ridge_path(ten_folds(X15, Y15, np.arange(15) % 5)[:5], standardize=True, weight_decays=[-1.0])
 
 
-def validated(x: np.ndarray, y: np.ndarray, **settings: object) -> crossval.CrossValidation:
-    found = cross_validation(records(x, y, np.arange(len(x)) % 10), TrainConfig(**settings))
-    assert isinstance(found, crossval.CrossValidation)
-    return found
+def validation_of(folds: Sequence[Moments | MomentsWithGaps], **settings: object) -> CrossValidation:
+    validation = cross_validation(folds, TrainConfig(**settings))
+    assert isinstance(validation, CrossValidation)
+    return validation
+
+
+def refusal(folds: Sequence[Moments | MomentsWithGaps]) -> str:
+    reason = cross_validation(folds, TrainConfig())
+    assert isinstance(reason, str)
+    return reason
+
+
+def in_ten_folds(x: np.ndarray, y: np.ndarray, **settings: object) -> CrossValidation:
+    return validation_of(records(x, y, np.arange(len(x)) % 10), **settings)
 
 
 def test_a_config_is_seen_in_sample_out_of_sample_and_beside_the_mean() -> None:
     x, y = data(200)
-    found = validated(x, y, weight_decay=0.05)
-    whole = merge(records(x, y, np.arange(200) % 10))
+    validation = in_ten_folds(x, y, weight_decay=0.05)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     fitted = Ridge(alpha=0.05 * 200).fit(z, y)
-    np.testing.assert_allclose(found.in_sample_O, ((fitted.predict(z) - y) ** 2).mean(axis=0), rtol=1e-9)
-    assert found.in_sample_rmse < found.trained.rmse < found.mean.rmse
-    assert found.path.weight_decay_G[found.path.index(0.05)] == 0.05
-    np.testing.assert_allclose(found.path.mse_G[found.path.index(0.05)], found.trained.mse, rtol=1e-9)
-    np.testing.assert_allclose(found.trained.variance_O, whole.spread_P[5:] ** 2)
-    assert found.findings.startswith(f"10-fold RMSE {found.trained.rmse:.4g} (standard error ")
+    np.testing.assert_allclose(validation.in_sample_O, ((fitted.predict(z) - y) ** 2).mean(axis=0), rtol=1e-9)
+    assert validation.in_sample_rmse < validation.trained.rmse < validation.mean.rmse
+    assert validation.path.weight_decay_G[validation.path.index(0.05)] == 0.05
+    np.testing.assert_allclose(validation.path.mse_G[validation.path.index(0.05)], validation.trained.mse, rtol=1e-9)
+    np.testing.assert_allclose(validation.trained.variance_O, y.var(axis=0))
+    assert validation.findings.startswith(f"10-fold RMSE {validation.trained.rmse:.4g} (standard error ")
 
 
 def test_weight_decay_is_advised_where_it_helps_by_more_than_the_noise_and_the_advice_holds() -> None:
     rng = np.random.default_rng(9)
     x = rng.normal(size=(120, 60))
     y = x[:, :1] + 2 * rng.normal(size=(120, 1))
-    found = validated(x, y)
-    line = found.advice[0]
+    line = in_ten_folds(x, y).advice[0]
     assert line.startswith("weight decay ")
     assert "lowers the 10-fold RMSE from" in line
     decay = float(line.rsplit("=", 1)[1])
-    better = validated(x, y, weight_decay=decay)
+    better = in_ten_folds(x, y, weight_decay=decay)
     assert f"to {better.trained.rmse:.3g}" in line
     assert better.advice[0].startswith(f"keep weight decay {decay:g}: no other lowers")
 
@@ -417,15 +416,15 @@ def test_no_weight_decay_is_advised_where_there_is_nothing_to_gain() -> None:
     rng = np.random.default_rng(10)
     x = rng.normal(size=(500, 3))
     for y in (x @ rng.normal(size=(3, 1)) + 0.1 * rng.normal(size=(500, 1)), x[:, :1] * 2.0):
-        assert validated(x, y).advice == (
+        assert in_ten_folds(x, y).advice == (
             "no weight decay is needed: none lowers the 10-fold error by more than the noise of the folds",
         )
 
 
 def test_features_that_say_nothing_are_told_of() -> None:
     rng = np.random.default_rng(11)
-    found = validated(rng.normal(size=(200, 5)), rng.normal(size=(200, 1)))
-    assert any("does not beat the mean of the targets" in line for line in found.advice)
+    validation = in_ten_folds(rng.normal(size=(200, 5)), rng.normal(size=(200, 1)))
+    assert any("does not beat the mean of the targets" in line for line in validation.advice)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 7.3, 1e6 + 0.1])
@@ -433,60 +432,51 @@ def test_a_target_that_does_not_vary_has_an_r2_of_zero_and_no_advice_but_that(va
     x, _ = data(150)
     folds = records(x, np.full((150, 1), value), dealt(150))
     assert kfold_error(folds, TrainConfig()).r2 == 0
-    found = cross_validation(folds, TrainConfig())
-    assert isinstance(found, CrossValidation)
-    (line,) = found.advice
+    (line,) = validation_of(folds).advice
     assert "the targets do not vary" in line
 
 
 def test_a_target_that_does_not_vary_is_left_out_of_the_mean_r2() -> None:
     x, y = data(60)
-    found = kfold_error(records(x, np.column_stack([y[:, :1], np.full(60, 0.1)]), dealt(60)), TrainConfig())
-    assert found.r2 == found.r2_O[0]
-    assert found.r2_O[1] == 0
+    errors = kfold_error(records(x, np.column_stack([y[:, :1], np.full(60, 0.1)]), dealt(60)), TrainConfig())
+    assert errors.r2 == errors.r2_O[0]
+    assert errors.r2_O[1] == 0
 
 
 def test_gaps_are_filled_with_the_means_of_each_training_part() -> None:
     x, y = data(120)
     rng = np.random.default_rng(7)
     x[rng.random(x.shape) < 0.15] = np.nan
-    fold, config = dealt(120), TrainConfig(weight_decay=0.1)
-    names = tuple(f"x{i}" for i in range(5)), ("y0", "y1")
-    taken = [MomentsWithGaps.of([np.hstack([x, y])[fold == k]], *names) for k in range(5)]
-    errors = []
-    for train, test in PredefinedSplit(fold).split():
-        model = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=0.1 * len(train), solver="svd"))
-        model.fit(x[train], y[train])
-        errors.append(((model.predict(x[test]) - y[test]) ** 2).mean(axis=0))
-    found = cross_validation(taken, config)
-    assert isinstance(found, crossval.CrossValidation)
-    np.testing.assert_allclose(found.trained.error_KO, errors, rtol=1e-9)
+    fold = dealt(120)
+    taken = [MomentsWithGaps.of([np.hstack([x, y])[fold == k]], *names(x, y)) for k in range(5)]
+
+    def fitted(train: np.ndarray) -> BaseEstimator:
+        model = peer(0.1, standardize=True, rows=len(train), targets=2)
+        return make_pipeline(SimpleImputer(), model).fit(x[train], y[train])
+
+    validation = validation_of(taken, weight_decay=0.1)
+    np.testing.assert_allclose(validation.trained.error_KO, errors_of(fitted, x, y, fold), rtol=1e-9)
 
 
 def test_a_column_without_a_value_in_a_training_part_is_a_reason() -> None:
     x, y = data(20)
     x[:, 2] = np.nan
     x[3, 2] = 1.0
-    names = tuple(f"x{i}" for i in range(5)), ("y0", "y1")
-    taken = [MomentsWithGaps.of([np.hstack([x, y])[k::2]], *names) for k in range(2)]
-    found = cross_validation(taken, TrainConfig())
-    assert isinstance(found, str)
-    assert "in the training part of a fold, column 'x2' has no value" in found
+    taken = [MomentsWithGaps.of([np.hstack([x, y])[k::2]], *names(x, y)) for k in range(2)]
+    assert "in the training part of a fold, column 'x2' has no value" in refusal(taken)
 
 
 def test_an_elastic_net_is_validated_as_such() -> None:
     x, y = data(120)
     fold = dealt(120)
-    config = TrainConfig(l1=0.3, weight_decay=0.2)
-    errors = []
-    for train, test in PredefinedSplit(fold).split():
+
+    def fitted(train: np.ndarray) -> BaseEstimator:
         net = ElasticNet(alpha=0.5, l1_ratio=0.6, tol=1e-14, max_iter=1_000_000)  # half of ours: two targets
-        model = make_pipeline(StandardScaler(), net).fit(x[train], y[train])
-        errors.append(((model.predict(x[test]) - y[test]) ** 2).mean(axis=0))
-    found = cross_validation(records(x, y, fold), config)
-    assert isinstance(found, crossval.CrossValidation)
-    np.testing.assert_allclose(found.trained.error_KO, errors, rtol=1e-6)
-    assert not any("weight decay" in line for line in found.advice)
+        return make_pipeline(StandardScaler(), net).fit(x[train], y[train])
+
+    validation = validation_of(records(x, y, fold), l1=0.3, weight_decay=0.2)
+    np.testing.assert_allclose(validation.trained.error_KO, errors_of(fitted, x, y, fold), rtol=1e-6)
+    assert not any("weight decay" in line for line in validation.advice)
 
 
 def test_rows_of_a_data_set_become_records_of_their_folds_weights_and_gaps_included(tmp_path) -> None:
@@ -494,29 +484,18 @@ def test_rows_of_a_data_set_become_records_of_their_folds_weights_and_gaps_inclu
     frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y[:, 0], "w": np.arange(60) % 4})
     frame.loc[::7, "a"] = np.nan
     frame.to_csv(tmp_path / "x.csv", index=False)
-    how = DataConfig(path=str(tmp_path / "x.csv"), features=("a", "b"), targets=("y",), weight="w", missing="mean")
-    found = record_dataset(how, held=(), folds=FOLDS)
-    taken = enough(found.folds)
+    columns = {"features": ("a", "b"), "targets": ("y",), "weight": "w"}
+    config = DataConfig(path=str(tmp_path / "x.csv"), **columns, missing="mean")
+    recorded = record_dataset(config, held=(), folds=FOLDS)
+    taken = enough(recorded.folds)
     assert len(taken) == 5
     assert all(isinstance(fold, MomentsWithGaps) for fold in taken)
-    assert sum(fold.rows for fold in taken) == found.dataset.train_rows == 45
+    assert sum(fold.rows for fold in taken) == recorded.dataset.train_rows == 45
     assert sum(fold.moments.weight for fold in taken) == pytest.approx(frame["w"].sum())
-    assert isinstance(cross_validation(taken, TrainConfig()), crossval.CrossValidation)
-
-
-def test_rows_of_one_key_are_in_one_fold(tmp_path) -> None:
-    x, y = data(200, features=1, targets=1)
-    frame = pd.DataFrame({"a": x[:, 0], "y": y[:, 0], "farm": np.arange(200) // 5})
-    frame.to_csv(tmp_path / "x.csv", index=False)
-    how = DataConfig(path=str(tmp_path / "x.csv"), features=("a",), targets=("y",), key=("farm",))
-    rows = [fold.rows for fold in record_dataset(how, held=(), folds=FOLDS).folds]
-    assert sum(rows) == 200
-    assert all(count % 5 == 0 for count in rows)
+    assert validation_of(taken)
 
 
 def test_one_row_with_nearly_all_the_weight_is_a_reason_not_to_validate() -> None:
     x, y = data(200)
     w = np.where(np.arange(200) == 3, 1e6, 1.0)
-    found = cross_validation(records(x, y, np.arange(200) % 10, w), TrainConfig())
-    assert isinstance(found, str)
-    assert "one of 10 folds has 100% of the weight" in found
+    assert "one of 10 folds has 100% of the weight" in refusal(records(x, y, np.arange(200) % 10, w))

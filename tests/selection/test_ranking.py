@@ -1,4 +1,4 @@
-"""What ranks the models of a sweep: validation rows, or folds as records, against fits and scikit-learn on the rows."""
+"""What ranks the models of a sweep: validation rows, or folds as records, against fits and k-fold errors."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,9 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
@@ -54,7 +51,7 @@ def by_hand(config: TrainConfig) -> tuple[float, np.ndarray]:
     return float(share @ errors), np.array(errors)
 
 
-HOWS = {
+OPTIONS = {
     "few epochs": {"epochs": 5},
     "many epochs": {"epochs": 400},
     "momentum": {"momentum": 0.8, "learning_rate": 0.05},
@@ -67,13 +64,13 @@ HOWS = {
 
 
 def test_a_descents_k_fold_loss_is_that_of_trainings_on_the_rows_of_the_other_folds() -> None:
-    configs = [replace(GRAM, **how) for how in HOWS.values()]
-    for config, found in zip(configs, kfold_losses(pairs_of(FOLDS), configs), strict=True):
-        assert isinstance(found, Loss)
-        loss, errors = by_hand(config)
-        assert found.value == pytest.approx(loss, rel=1e-9)
+    configs = [replace(GRAM, **options) for options in OPTIONS.values()]
+    for config, loss in zip(configs, kfold_losses(pairs_of(FOLDS), configs), strict=True):
+        assert isinstance(loss, Loss)
+        expected, errors = by_hand(config)
+        assert loss.value == pytest.approx(expected, rel=1e-9)
         share = np.bincount(FOLD) / len(FOLD)
-        assert found.standard_error == pytest.approx(np.sqrt(share @ (errors - loss) ** 2 / 4), rel=1e-7)
+        assert loss.standard_error == pytest.approx(np.sqrt(share @ (errors - expected) ** 2 / 4), rel=1e-7)
 
 
 def test_full_batches_over_the_rows_are_ranked_by_the_same_walk() -> None:
@@ -83,59 +80,19 @@ def test_full_batches_over_the_rows_are_ranked_by_the_same_walk() -> None:
     assert losses[0].value == pytest.approx(by_hand(configs[0])[0], rel=1e-9)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("weight", ["", "w"])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_exact_optima_have_scikit_learns_k_fold_losses(scaled: bool) -> None:
-    hows = [(0.0, 0.0), (0.1, 0.0), (2.0, 0.0), (0.3, 0.2)]
-    configs = [TrainConfig(trainer="exact", standardize=scaled, weight_decay=d, l1=s) for d, s in hows]
-    for (decay, l1), config, found in zip(hows, configs, kfold_losses(pairs_of(FOLDS), configs), strict=True):
-        total = 0.0
-        for k in range(5):
-            inside = k != FOLD
-            alpha = decay * inside.sum() * 2 / 2
-            peer = Ridge(alpha=alpha, solver="svd") if decay else LinearRegression()
-            if l1:
-                peer = ElasticNet(alpha=l1 + decay, l1_ratio=l1 / (l1 + decay), tol=1e-13, max_iter=10**6)
-            model = make_pipeline(StandardScaler(), peer) if scaled else peer
-            if l1:  # one target at a time: ElasticNet's penalty on several is another
-                predicted = np.column_stack([model.fit(X[inside], Y[inside, o]).predict(X[~inside]) for o in range(2)])
-            else:
-                predicted = model.fit(X[inside], Y[inside]).predict(X[~inside])
-            total += ((predicted - Y[~inside]) ** 2).sum()
-        assert isinstance(found, Loss)
-        assert found.value == pytest.approx(total / Y.size, rel=1e-6 if l1 else 1e-9)
-        assert found.value == pytest.approx(kfold_error([moments_of(*r.arrays()) for r in FOLDS], config).mse, rel=1e-9)
-
-
-def test_weights_count_in_the_k_fold_loss() -> None:
-    columns = {f"x{i}": X[:, i] for i in range(4)} | {f"y{i}": Y[:, i] for i in range(2)} | {"w": WEIGHT}
+def test_exact_optima_have_their_k_fold_errors(scaled: bool, weight: str) -> None:
+    table = pa.table({f"x{i}": X[:, i] for i in range(4)} | {f"y{i}": Y[:, i] for i in range(2)} | {"w": WEIGHT})
     names = tuple(f"x{i}" for i in range(4)), ("y0", "y1")
-    table = pa.table(columns)
-    folds = [Rows([table.filter(pa.array(k == FOLD))], *names, weight="w") for k in range(5)]
-    (found,) = kfold_losses(pairs_of(folds), [TrainConfig(trainer="exact")])
-    total = 0.0
-    for k in range(5):
-        inside = k != FOLD
-        peer = LinearRegression().fit(X[inside], Y[inside], sample_weight=WEIGHT[inside])
-        total += (WEIGHT[~inside, None] * (peer.predict(X[~inside]) - Y[~inside]) ** 2).sum()
-    assert isinstance(found, Loss)
-    assert found.value == pytest.approx(total / WEIGHT.sum() / 2, rel=1e-9)
-
-
-def test_gaps_are_filled_with_the_means_of_each_training_part() -> None:
-    x = X.copy()
-    x[RANDOM.random(X.shape) < 0.1] = np.nan
-    names = tuple(f"x{i}" for i in range(4)), ("y0", "y1")
-    table = pa.table({f"x{i}": x[:, i] for i in range(4)} | {f"y{i}": Y[:, i] for i in range(2)})
-    folds = [Rows([table.filter(pa.array(k == FOLD))], *names, gaps=True) for k in range(5)]
-    (found,) = kfold_losses(pairs_of(folds), [replace(GRAM, epochs=30)])
-    total = 0.0
-    for k in range(5):
-        fill = np.nanmean(x[k != FOLD], axis=0)
-        whole = np.where(np.isnan(x), fill, x)
-        model = fit(rows_of(whole[k != FOLD], Y[k != FOLD]), replace(GRAM, epochs=30)).model
-        total += ((model.predict(whole[k == FOLD]) - Y[k == FOLD]) ** 2).sum()
-    assert isinstance(found, Loss)
-    assert found.value == pytest.approx(total / Y.size, rel=1e-9)
+    pairs = pairs_of([Rows([table.filter(pa.array(k == FOLD))], *names, weight=weight) for k in range(5)])
+    penalties = [(0.0, 0.0), (0.1, 0.0), (2.0, 0.0), (0.3, 0.2)]
+    configs = [TrainConfig(trainer="exact", standardize=scaled, weight_decay=d, l1=s) for d, s in penalties]
+    for config, loss in zip(configs, kfold_losses(pairs, configs), strict=True):
+        assert isinstance(loss, Loss)
+        errors = kfold_error([test for _, test in pairs], config)
+        assert loss.value == pytest.approx(errors.mse, rel=1e-9)
+        assert loss.standard_error == pytest.approx(errors.standard_error, rel=1e-7)
 
 
 def test_a_descent_that_a_folds_record_makes_diverge_has_no_loss_and_stops_no_other() -> None:
@@ -148,11 +105,13 @@ def test_a_descent_that_a_folds_record_makes_diverge_has_no_loss_and_stops_no_ot
 def test_the_validation_loss_is_the_mean_squared_error_of_the_models_that_are_kept() -> None:
     validation = moments_of(X[:30], Y[:30])
     configs = [replace(GRAM, patience=3, learning_rate=r) for r in (0.1, 0.4)] + [TrainConfig(trainer="exact")]
-    for found in fit_many(rows_of(X[30:], Y[30:]), configs, validation=validation):
-        assert isinstance(found, Fit)
-        error = ((found.model.predict(X[:30]) - Y[:30]) ** 2).mean()
-        assert validation_loss(found, validation).value == pytest.approx(error, rel=1e-9)
-        assert validation_loss(found, validation).value == pytest.approx(found.validation_loss[found.epochs], rel=1e-12)
+    for result in fit_many(rows_of(X[30:], Y[30:]), configs, validation=validation):
+        assert isinstance(result, Fit)
+        error = ((result.model.predict(X[:30]) - Y[:30]) ** 2).mean()
+        assert validation_loss(result, validation).value == pytest.approx(error, rel=1e-9)
+        assert validation_loss(result, validation).value == pytest.approx(
+            result.validation_loss[result.epochs], rel=1e-12
+        )
 
 
 def test_of_equal_losses_the_earlier_comes_first_and_those_without_one_do_not_count() -> None:
@@ -167,13 +126,16 @@ def test_validation_rows_rank_where_there_are_some_and_folds_where_not() -> None
     assert way_of([crops(), crops(train={"trainer": "exact"})]) == KFOLD
 
 
-def test_what_folds_cannot_rank_is_refused_with_the_remedy() -> None:
-    mini = crops(train={"trainer": "builtin", "batch_size": 4})
-    with pytest.raises(UserError, match=r"mini-batches.*batch_size = 4.*set data\.validation_fraction"):
-        way_of([crops(), mini])
-    warm = crops(train={"warm_start": "crop-yield"})
-    with pytest.raises(UserError, match=r"warm_start.*knows the rows of every fold.*data\.validation_fraction"):
-        way_of([warm])
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({"trainer": "builtin", "batch_size": 4}, r"mini-batches.*batch_size = 4.*set data\.validation_fraction"),
+        ({"warm_start": "crop-yield"}, r"warm_start.*knows the rows of every fold.*data\.validation_fraction"),
+    ],
+)
+def test_what_folds_cannot_rank_is_refused_with_the_remedy(train: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        way_of([crops(), crops(train=train)])
 
 
 def test_too_few_rows_for_folds_are_told_with_the_remedy() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from flows.cli.pages.columns import plain
 from linreg.config import TrainConfig
-from linreg.selection.kfold import CrossValidation, RidgePath
+from linreg.selection.kfold import CrossValidation
+from linreg.selection.ridge_path import RidgePath
 from linreg.training.plan import Plan
 
 _MOST_ROWS = 9  # of the ridge path

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from linreg.rows.batches import batches
 from linreg.training.trainers.contract import Problem, State
 from linreg.training.trainers.sgd import Sgd
-from linreg.tutorial import one_epoch as fit
+from linreg.tutorial import one_epoch
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Builtin(Sgd):
     name: ClassVar[str] = "builtin"
 
     def step(self, problem: Problem, state: State) -> State:
-        """One epoch of ``fit``."""
+        """One epoch of the tutorial's ``fit``."""
         x_NF, y_NO = problem.rows()
         epoch = int(state["epoch"]) + 1
         model, optimizer = self._restore(problem, state, self.rate(epoch))
@@ -30,7 +30,7 @@ class Builtin(Sgd):
         # own it leaves the caller's random state alone.
         columns = (x_NF, y_NO) if problem.weight_N is None else (x_NF, y_NO, problem.weight_N)
         loader = DataLoader(TensorDataset(*columns), sampler=order, batch_size=None, generator=torch.Generator())
-        fit(model, mse_loss if problem.weight_N is None else weighted_mse_loss, optimizer, loader)
+        one_epoch(model, mse_loss if problem.weight_N is None else weighted_mse_loss, optimizer, loader)
         out = {"weight": model.weight.detach(), "bias": model.bias.detach(), "epoch": torch.tensor(epoch)}
         for name, parameter in (("weight", model.weight), ("bias", model.bias)):
             velocity = optimizer.state[parameter].get("momentum_buffer")

@@ -75,7 +75,7 @@ class Fused(Sgd):
         walk = loops.epoch(self._shape(problem), short=order.batch <= loops.FEW)
         theta = layout.pack(arrays["weight"], arrays["bias"])
         velocity = np.zeros_like(theta) if first else layout.pack(arrays["weight_velocity"], arrays["bias_velocity"])
-        walk((x.ravel(), y.ravel(), w), *order, theta, velocity, self._how(x.dtype, epoch), first)
+        walk((x.ravel(), y.ravel(), w), *order, theta, velocity, self._epoch_settings(x.dtype, epoch), first)
         moved = dict(zip(("weight", "bias"), layout.unpack(theta, *shape), strict=True))
         if self.momentum:
             moved |= zip(("weight_velocity", "bias_velocity"), layout.unpack(velocity, *shape), strict=True)
@@ -88,7 +88,7 @@ class Fused(Sgd):
         blocks = epoch_blocks(rows, size, seed=problem.seed, epoch=epoch) if shuffled else _in_order(rows, size)
         return _Order(blocks.order_C, blocks.keys_C3, blocks.tail_T, blocks.size, size, shuffled)
 
-    def _how(self, dtype: np.dtype[Any], epoch: int) -> Array:
+    def _epoch_settings(self, dtype: np.dtype[Any], epoch: int) -> Array:
         """The numbers of one epoch that ``kernels.batch.epoch`` takes."""
         rate = self.rate(epoch)
         keep = 1 - rate * self.weight_decay
@@ -129,10 +129,10 @@ def step_many(trainers: Sequence[Fused], problem: Problem, states: Sequence[Stat
     order = trainers[0]._order(problem, epoch)
     walk = loops.epoch_of_many(trainers[0]._shape(problem))
     theta = layout.pack_many([(s["weight"].numpy(), s["bias"].numpy()) for s in states])
-    settings = layout.side_by_side([t._how(x.dtype, epoch)[[0, 5]] for t in trainers])
+    settings = layout.side_by_side([t._epoch_settings(x.dtype, epoch)[[0, 5]] for t in trainers])
     walk((x.ravel(), y.ravel(), w), *order, theta, np.empty(0, x.dtype), settings, epoch == 1)
-    after, done = layout.unpack_many(theta, x.shape[1], y.shape[1], len(states)), torch.tensor(epoch)
-    return [{"weight": torch.from_numpy(a), "bias": torch.from_numpy(b), "epoch": done} for a, b in after]
+    parameters, done = layout.unpack_many(theta, x.shape[1], y.shape[1], len(states)), torch.tensor(epoch)
+    return [{"weight": torch.from_numpy(w), "bias": torch.from_numpy(b), "epoch": done} for w, b in parameters]
 
 
 def _source(problem: Problem) -> tuple[Array, Array, Array]:

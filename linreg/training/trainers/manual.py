@@ -10,8 +10,6 @@ from linreg.training.trainers.contract import Problem, State
 from linreg.training.trainers.sgd import Sgd
 from linreg.tutorial import mse, regression_model
 
-__all__ = ["Manual", "mse", "regression_model"]
-
 
 @dataclass(frozen=True)
 class Manual(Sgd):

@@ -49,9 +49,9 @@ def _walk(step: "_Step", order_N: torch.Tensor, size: int) -> None:
     first, *others = order_N.split(size)
     step(first)
     recorded = len(others) >= RECORDED.get(order_N.device.type, math.inf)
-    whole = _recorded(step, first) if recorded else step
+    full_step = _recorded(step, first) if recorded else step
     for rows_B in others:
-        (whole if len(rows_B) == size else step)(rows_B)
+        (full_step if len(rows_B) == size else step)(rows_B)
 
 
 @dataclass(frozen=True)
