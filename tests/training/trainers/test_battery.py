@@ -15,25 +15,19 @@ import pytest
 import torch
 from mpmath import mp
 from safetensors.torch import load_file, save_file
-from sklearn.linear_model import LinearRegression, Ridge
 
 from linreg.config import TrainConfig, TrainerName
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
-from linreg.rows.batches import epoch_order
 from linreg.training.choose import TRAINERS, Problem, choose
 from linreg.training.fit import fit
-from linreg.training.trainers.contract import seeded_start
-from linreg.training.trainers.manual import mse, regression_model
+from linreg.tutorial import mse
 from tests.support.tables import (
     PRINTED_BIAS,
-    PRINTED_BIAS_GRADIENT,
     PRINTED_DIGITS,
     PRINTED_LOSS,
     PRINTED_NEXT_LOSS,
-    PRINTED_PREDICTIONS,
     PRINTED_WEIGHT,
-    PRINTED_WEIGHT_GRADIENT,
     X5,
     X15,
     Y5,
@@ -41,9 +35,10 @@ from tests.support.tables import (
     moments_of,
     rows_of,
 )
+from tests.training.references import coordinates, relative_error, start, theta_of, torch_sgd
 
 BOUND = {"float64": 1e-10, "float32": 1e-4}
-HOW = {
+OPTIONS = {
     "plain": {},
     "momentum": {"momentum": 0.9},
     "dampening": {"momentum": 0.8, "dampening": 0.5},
@@ -54,26 +49,14 @@ HOW = {
 }
 MINI = [name for name, trainer in TRAINERS.items() if trainer.mini_batches]
 ITERATES = [name for name, trainer in TRAINERS.items() if trainer.iterates]
+BATCHED = [(name, batch_size) for name in ITERATES for batch_size in ((0, 4) if name in MINI else (0,))]
 EPOCHS, SEED = 120, 3
 
 
-def coordinates(x: np.ndarray, *, standardize: bool) -> np.ndarray:
-    if not standardize:
-        return x
-    varies = np.ptp(x, axis=0) > 0  # a constant column stays where its mean puts it, unscaled
-    return np.where(varies, (x - x.mean(axis=0)) / np.where(varies, x.std(axis=0), 1.0), 0.0)
-
-
-def start(seed: int, targets: int = 2, features: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    """The documented start: standard normals in float32 from torch's generator, weight first."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((targets, features), generator=generator), torch.randn(targets, generator=generator)
-
-
-def full_batch_rate(x_NF: np.ndarray, how: dict[str, float]) -> float:
+def full_batch_rate(x_NF: np.ndarray, options: dict[str, float]) -> float:
     """A third of what plain descent bears: stable for every kind of momentum here."""
     design = np.column_stack([np.ones(len(x_NF)), x_NF])
-    largest = np.linalg.eigvalsh(design.T @ design / len(x_NF))[-1] + how.get("weight_decay", 0.0)
+    largest = np.linalg.eigvalsh(design.T @ design / len(x_NF))[-1] + options.get("weight_decay", 0.0)
     return float(f"{2 / largest / 3:.3g}")
 
 
@@ -111,6 +94,12 @@ def closed_form(x_NF: np.ndarray, y_NO: np.ndarray, config: TrainConfig, *, fore
         return np.array((optimum + away).tolist(), dtype=float)
 
 
+def loss_of(theta_DO: np.ndarray, z_NF: np.ndarray, config: TrainConfig) -> float:
+    """The trained loss on the tutorial's second table."""
+    residual = theta_DO[0] + z_NF @ theta_DO[1:] - Y15
+    return float((residual**2).mean() + config.weight_decay / 2 * (theta_DO[1:] ** 2).sum())
+
+
 def _solve(h: object, right: object) -> object:
     out = mp.zeros(right.rows, right.cols)
     for j in range(right.cols):
@@ -118,125 +107,69 @@ def _solve(h: object, right: object) -> object:
     return out
 
 
-def torch_sgd(
-    x_NF: np.ndarray, y_NO: np.ndarray, config: TrainConfig, order: list[list[np.ndarray]]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """``nn.Linear`` under ``torch.optim.SGD`` over the given batches; theta_DO at the end, and after each epoch."""
-    dtype = torch.float64 if config.dtype == "float64" else torch.float32
-    x, y = torch.tensor(x_NF, dtype=dtype), torch.tensor(y_NO, dtype=dtype)
-    model = torch.nn.Linear(x.shape[1], y.shape[1], dtype=dtype)
-    with torch.no_grad():
-        for parameter, value in zip(
-            (model.weight, model.bias), start(config.seed, y.shape[1], x.shape[1]), strict=True
-        ):
-            parameter.copy_(value)
-    optimizer = torch.optim.SGD(
-        [{"params": [model.weight], "weight_decay": config.weight_decay}, {"params": [model.bias]}],
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        dampening=config.dampening,
-        nesterov=config.nesterov,
-    )
-    path = []
-    for epoch in order:
-        for batch in epoch:
-            optimizer.zero_grad()
-            torch.nn.functional.mse_loss(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-        path.append(torch.vstack([model.bias, model.weight.T]).detach().double().numpy())
-    return path[-1], path
-
-
-def shuffled(rows: int, batch_size: int, config: TrainConfig) -> list[list[np.ndarray]]:
-    """Every epoch's batches, cut from the documented order."""
-    orders = [epoch_order(rows, batch_size, seed=config.seed, epoch=e) for e in range(1, config.epochs + 1)]
-    return [[order[i : i + batch_size] for i in range(0, rows, batch_size)] for order in orders]
-
-
-def theta_of(model, x: np.ndarray, *, standardize: bool) -> np.ndarray:
-    """A fitted model's parameters in the trained coordinates of this file."""
-    scale = x.std(axis=0) if standardize else np.ones(x.shape[1])
-    bias = model.bias_O if standardize else model.intercept_O
-    return np.vstack([bias, (model.weight_OF * scale).T])
-
-
-def apart(found: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.abs(found - truth).max() / np.abs(truth).max())
-
-
-def configured(name: str, dtype: str, how: str, *, standardize: bool, **more: object) -> TrainConfig:
-    rate = full_batch_rate(coordinates(X15, standardize=standardize), HOW[how])
-    settings: dict = {"learning_rate": rate, "epochs": EPOCHS, "seed": SEED, **HOW[how], **more}
+def configured(name: str, dtype: str, option: str, *, standardize: bool, **more: object) -> TrainConfig:
+    rate = full_batch_rate(coordinates(X15, standardize=standardize), OPTIONS[option])
+    settings: dict = {"learning_rate": rate, "epochs": EPOCHS, "seed": SEED, **OPTIONS[option], **more}
     return TrainConfig(trainer=name, dtype=dtype, standardize=standardize, device="cpu", **settings)
 
 
 @pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("dtype", BOUND)
 @pytest.mark.parametrize("name", TRAINERS)
-def test_full_batches_agree_with_the_closed_form(name: str, dtype: str, how: str, standardize: bool) -> None:
-    config = configured(name, dtype, how, standardize=standardize)
+def test_full_batches_agree_with_the_closed_form(name: str, dtype: str, option: str, standardize: bool) -> None:
+    config, z = configured(name, dtype, option, standardize=standardize), coordinates(X15, standardize=standardize)
     result = fit(rows_of(X15, Y15), config)
-    truth = closed_form(coordinates(X15, standardize=standardize), Y15, config, forever=not TRAINERS[name].iterates)
-    assert apart(theta_of(result.model, X15, standardize=standardize), truth) <= BOUND[dtype]
-    design = np.column_stack([np.ones(15), coordinates(X15, standardize=standardize)])
-    loss = ((design @ truth - Y15) ** 2).mean() + config.weight_decay / 2 * (truth[1:] ** 2).sum()
-    assert result.train_loss[-1] == pytest.approx(loss, rel=BOUND[dtype])
+    truth = closed_form(z, Y15, config, forever=not TRAINERS[name].iterates)
+    assert relative_error(theta_of(result.model, X15, standardize=standardize), truth) <= BOUND[dtype]
+    assert result.train_loss[-1] == pytest.approx(loss_of(truth, z, config), rel=BOUND[dtype])
 
 
 @pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("dtype", BOUND)
-@pytest.mark.parametrize("name", ITERATES)
-def test_every_epoch_agrees_with_torch_sgd(name: str, dtype: str, how: str, standardize: bool) -> None:
-    config = configured(name, dtype, how, standardize=standardize, epochs=30)
-    x = coordinates(X15, standardize=standardize)
-    _, path = torch_sgd(x, Y15, config, [[np.arange(15)]] * config.epochs)
-    design = np.column_stack([np.ones(15), x])
-    losses = [((design @ t - Y15) ** 2).mean() + config.weight_decay / 2 * (t[1:] ** 2).sum() for t in path]
-    result = fit(rows_of(X15, Y15), config)
-    assert result.train_loss[1:] == pytest.approx(losses, rel=BOUND[dtype])
-    assert apart(theta_of(result.model, X15, standardize=standardize), path[-1]) <= BOUND[dtype]
-
-
-@pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("dtype", BOUND)
-@pytest.mark.parametrize("name", MINI)
-def test_mini_batches_agree_with_torch_sgd_over_the_same_batches(
-    name: str, dtype: str, how: str, standardize: bool
+@pytest.mark.parametrize(("name", "batch_size"), BATCHED)
+def test_every_epoch_agrees_with_torch_sgd_over_the_same_batches(
+    name: str, batch_size: int, dtype: str, option: str, standardize: bool
 ) -> None:
-    calm = full_batch_rate(coordinates(X15, standardize=standardize), HOW[how]) / 10
+    z = coordinates(X15, standardize=standardize)
+    calm = full_batch_rate(z, OPTIONS[option]) / (10 if batch_size else 1)
     config = configured(
-        name, dtype, how, standardize=standardize, batch_size=4, epochs=30, learning_rate=float(f"{calm:.3g}")
+        name, dtype, option, standardize=standardize, batch_size=batch_size, epochs=30, learning_rate=calm
     )
-    x = coordinates(X15, standardize=standardize)
-    truth, _ = torch_sgd(x, Y15, config, shuffled(15, 4, config))
+    path = torch_sgd(z, Y15, config)
     result = fit(rows_of(X15, Y15), config)
-    assert apart(theta_of(result.model, X15, standardize=standardize), truth) <= BOUND[dtype]
+    assert result.train_loss == pytest.approx([loss_of(theta, z, config) for theta in path], rel=BOUND[dtype])
+    assert relative_error(theta_of(result.model, X15, standardize=standardize), path[-1]) <= BOUND[dtype]
 
 
 def problem_of(config: TrainConfig) -> Problem:
     """The tutorial's rows ready to train on, made without the loop."""
-    dtype = torch.float64 if config.dtype == "float64" else torch.float32
     objective = Objective.of(moments_of(X15, Y15), standardize=config.standardize, weight_decay=config.weight_decay)
-    x = coordinates(X15, standardize=config.standardize)
-    tensors = torch.tensor(x, dtype=dtype), torch.tensor(Y15, dtype=dtype)
-    return Problem(objective, *tensors, config.seed, dtype, torch.device("cpu"))
+    return problem_on(objective, coordinates(X15, standardize=config.standardize), Y15, config)
 
 
-def states() -> list[tuple[str, str, str, int]]:
-    sizes = {name: (0, 4) if name in MINI else (0,) for name in TRAINERS}
-    return [
-        (n, d, h, b) for n in TRAINERS for d in BOUND for h in ("plain", "nesterov and weight decay") for b in sizes[n]
-    ]
+def problem_on(
+    objective: Objective, z_NF: np.ndarray, y_NO: np.ndarray, config: TrainConfig, warm_DO: np.ndarray | None = None
+) -> Problem:
+    dtype = getattr(torch, config.dtype)
+    tensors = torch.tensor(z_NF, dtype=dtype), torch.tensor(y_NO, dtype=dtype)
+    return Problem(objective, *tensors, config.seed, dtype, torch.device("cpu"), warm_DO=warm_DO)
 
 
-@pytest.mark.parametrize(("name", "dtype", "how", "batch_size"), states())
+STATES = [
+    (name, dtype, option, batch_size)
+    for name, batch_size in [*BATCHED, ("exact", 0)]
+    for dtype in BOUND
+    for option in ("plain", "nesterov and weight decay")
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "option", "batch_size"), STATES)
 def test_a_state_saved_midway_goes_on_with_the_same_bits(
-    tmp_path, name: str, dtype: str, how: str, batch_size: int
+    tmp_path, name: str, dtype: str, option: str, batch_size: int
 ) -> None:
-    config = configured(name, dtype, how, standardize=True, batch_size=batch_size, learning_rate=0.01)
+    config = configured(name, dtype, option, standardize=True, batch_size=batch_size, learning_rate=0.01)
     trainer, _ = choose(config)
     problem = problem_of(config)
     state = trainer.init(problem)
@@ -249,14 +182,15 @@ def test_a_state_saved_midway_goes_on_with_the_same_bits(
         resumed = trainer.step(problem_of(config), resumed)
     assert resumed.keys() == state.keys()
     assert all(torch.equal(resumed[k], state[k]) for k in state)
+    assert not any(tensor.requires_grad or tensor.grad is not None for tensor in state.values())
     assert trainer.theta(problem, resumed).tobytes() == trainer.theta(problem, state).tobytes()
 
 
-@pytest.mark.parametrize(("name", "dtype", "how", "batch_size"), states())
+@pytest.mark.parametrize(("name", "dtype", "option", "batch_size"), STATES)
 def test_a_step_leaves_the_state_and_the_parameters_handed_out_as_they_were(
-    name: str, dtype: str, how: str, batch_size: int
+    name: str, dtype: str, option: str, batch_size: int
 ) -> None:
-    config = configured(name, dtype, how, standardize=True, batch_size=batch_size, learning_rate=0.01)
+    config = configured(name, dtype, option, standardize=True, batch_size=batch_size, learning_rate=0.01)
     trainer, _ = choose(config)
     problem = problem_of(config)
     state = trainer.step(problem, trainer.init(problem))  # velocities are there
@@ -273,11 +207,11 @@ def test_a_step_leaves_the_state_and_the_parameters_handed_out_as_they_were(
     assert trainer.theta(problem, state).tobytes() == kept.tobytes()
 
 
-@pytest.mark.parametrize(("name", "dtype", "how", "batch_size"), states())
+@pytest.mark.parametrize(("name", "dtype", "option", "batch_size"), STATES)
 def test_the_same_config_gives_the_same_bits_and_leaves_the_callers_random_state_alone(
-    name: str, dtype: str, how: str, batch_size: int
+    name: str, dtype: str, option: str, batch_size: int
 ) -> None:
-    config = configured(name, dtype, how, standardize=True, batch_size=batch_size, epochs=5, learning_rate=0.01)
+    config = configured(name, dtype, option, standardize=True, batch_size=batch_size, epochs=5, learning_rate=0.01)
     before = torch.get_rng_state()
     first, second = (fit(rows_of(X15, Y15), config).model for _ in range(2))
     assert first.weight_OF.tobytes() == second.weight_OF.tobytes()
@@ -285,28 +219,22 @@ def test_the_same_config_gives_the_same_bits_and_leaves_the_callers_random_state
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", TRAINERS)
-def test_a_state_carries_no_gradients(name: str) -> None:
-    result = fit(rows_of(X15, Y15), configured(name, "float32", "plain", standardize=True, epochs=3))
-    assert not any(t.requires_grad or t.grad is not None for t in result.state.values())
-
-
 @pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-@pytest.mark.parametrize("how", ["plain", "nesterov", "weight decay"])
+@pytest.mark.parametrize("option", ["plain", "nesterov", "weight decay"])
 @pytest.mark.parametrize("name", ITERATES)
 def test_columns_that_are_constant_repeated_or_more_than_the_rows_change_nothing(
-    name: str, how: str, standardize: bool
+    name: str, option: str, standardize: bool
 ) -> None:
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(5, 5)) + 1, rng.normal(size=(5, 2))
     x = np.column_stack([x, x[:, 0], np.full(5, 0.1)])
     z = coordinates(x, standardize=standardize)
-    config = configured(name, "float64", how, standardize=standardize, learning_rate=full_batch_rate(z, HOW[how]))
-    truth, _ = torch_sgd(z, y, config, [[np.arange(5)]] * config.epochs)
-    result = fit(rows_of(x, y), config)
-    assert result.model.predict(x) == pytest.approx(truth[0] + z @ truth[1:], rel=1e-10)
-    scale = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0) if standardize else np.ones(7)
-    assert result.model.weight_OF * scale == pytest.approx(truth[1:].T, rel=1e-9, abs=1e-10)
+    rate = full_batch_rate(z, OPTIONS[option])
+    config = configured(name, "float64", option, standardize=standardize, learning_rate=rate)
+    truth = torch_sgd(z, y, config)[-1]
+    model = fit(rows_of(x, y), config).model
+    assert model.predict(x) == pytest.approx(truth[0] + z @ truth[1:], rel=1e-10)
+    assert theta_of(model, x, standardize=standardize)[1:] == pytest.approx(truth[1:], rel=1e-9, abs=1e-10)
 
 
 @pytest.mark.parametrize("name", ITERATES)
@@ -321,34 +249,6 @@ def test_every_trainer_starts_at_the_same_seeded_standard_normals(name: str, see
         assert trainer.theta(problem, trainer.init(problem)) == pytest.approx(theta, rel=1e-13, abs=1e-14)
 
 
-def test_starts_of_many_seeds_are_standard_normal() -> None:
-    moments = moments_of(np.random.default_rng(0).normal(size=(3, 50)), np.zeros((3, 20)))
-    weight, bias = seeded_start(moments, 0, torch.float64)
-    assert (weight.shape, bias.shape) == ((20, 50), (20,))
-    assert abs(float(weight.mean())) < 4 / 1000**0.5
-    assert abs(float(weight.std()) - 1) < 4 / 2000**0.5
-
-
-@pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-def test_exact_is_scikit_learns_linear_regression(standardize: bool) -> None:
-    for x, y in ((X5, Y5), (X15, Y15)):
-        peer = LinearRegression().fit(x, y)
-        result = fit(rows_of(x, y), TrainConfig(trainer="exact", standardize=standardize))
-        assert result.model.weight_OF == pytest.approx(peer.coef_, rel=1e-9)
-        assert result.model.intercept_O == pytest.approx(peer.intercept_, rel=1e-9)
-        assert result.excess_loss == [0.0]
-
-
-@pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-def test_exact_with_weight_decay_is_ridge_with_the_matching_alpha(standardize: bool) -> None:
-    decay = 0.3
-    z = coordinates(X15, standardize=standardize)
-    peer = Ridge(alpha=decay * Y15.size / 2, solver="svd").fit(z, Y15)
-    result = fit(rows_of(X15, Y15), TrainConfig(trainer="exact", standardize=standardize, weight_decay=decay))
-    assert result.model.predict(X15) == pytest.approx(peer.predict(z), rel=1e-10)
-    assert theta_of(result.model, X15, standardize=standardize)[1:] == pytest.approx(peer.coef_.T, rel=1e-8)
-
-
 def test_a_thousand_looped_epochs_of_the_tutorial_are_gram_to_the_thirteenth_digit() -> None:
     config = TrainConfig(
         trainer="gram", dtype="float64", standardize=False, learning_rate=1e-5, epochs=1000, seed=0, device="cpu"
@@ -359,33 +259,13 @@ def test_a_thousand_looped_epochs_of_the_tutorial_are_gram_to_the_thirteenth_dig
     assert ours.train_loss[-1] == pytest.approx(loss, rel=1e-12)
 
 
-def test_one_step_from_the_printed_weights_gives_the_printed_numbers() -> None:
-    x, y = torch.tensor(X5, dtype=torch.float32), torch.tensor(Y5, dtype=torch.float32)
-    w = torch.tensor(PRINTED_WEIGHT, dtype=torch.float32, requires_grad=True)
-    b = torch.tensor(PRINTED_BIAS, dtype=torch.float32, requires_grad=True)
-    prediction = regression_model(x, w, b)
-    assert prediction.detach().numpy() == pytest.approx(PRINTED_PREDICTIONS, rel=PRINTED_DIGITS)
-    loss = mse(prediction, y)
-    loss.backward()
-    assert loss.item() == pytest.approx(PRINTED_LOSS, rel=PRINTED_DIGITS)
-    assert w.grad.numpy() == pytest.approx(PRINTED_WEIGHT_GRADIENT, rel=5 * PRINTED_DIGITS)
-    assert b.grad.numpy() == pytest.approx(PRINTED_BIAS_GRADIENT, rel=5 * PRINTED_DIGITS)
-
-
 @pytest.mark.parametrize("dtype", BOUND)
 @pytest.mark.parametrize("name", ITERATES)
 def test_every_trainer_takes_the_tutorials_first_step(name: str, dtype: str) -> None:
     config = TrainConfig(trainer=name, dtype=dtype, standardize=False, learning_rate=1e-5, device="cpu")
     trainer, _ = choose(config)
-    kind = torch.float64 if dtype == "float64" else torch.float32
     objective = Objective.of(moments_of(X5, Y5))
-
-    class Printed(Problem):
-        def start(self) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.tensor(PRINTED_WEIGHT, dtype=kind), torch.tensor(PRINTED_BIAS, dtype=kind)
-
-    tensors = torch.tensor(X5, dtype=kind), torch.tensor(Y5, dtype=kind)
-    problem = Printed(objective, *tensors, 0, kind, torch.device("cpu"))
+    problem = problem_on(objective, X5, Y5, config, warm_DO=np.vstack([PRINTED_BIAS, PRINTED_WEIGHT.T]))
     state = trainer.init(problem)
     assert objective.loss(trainer.theta(problem, state)) == pytest.approx(PRINTED_LOSS, rel=PRINTED_DIGITS)
     after = trainer.theta(problem, trainer.step(problem, state))
@@ -413,20 +293,30 @@ def test_a_trainer_is_a_frozen_record_of_the_configs_own_hyperparameters(name: s
 
 
 def test_auto_names_the_keys_that_do_not_go_together_and_no_trainer() -> None:
-    with pytest.raises(UserError, match=r"^train\.l1 and train\.batch_size do not go together") as told:
+    with pytest.raises(UserError, match=r"^train\.l1 and train\.batch_size do not go together") as error:
         choose(TrainConfig(batch_size=5, l1=0.1))
-    assert "builtin" not in str(told.value)
+    assert "builtin" not in str(error.value)
 
 
 def test_auto_says_what_it_took_and_why() -> None:
-    for batch_size, wanted in ((0, "full batches"), (4, "mini batches")):
+    for batch_size, reason in ((0, "full batches"), (4, "mini batches")):
         trainer, why = choose(TrainConfig(batch_size=batch_size))
         assert trainer.name in TRAINERS
         assert trainer.mini_batches or not batch_size
-        assert why.startswith(f"auto: {wanted}")
+        assert why.startswith(f"auto: {reason}")
 
 
-@pytest.mark.parametrize("name", sorted(set(TRAINERS) - set(MINI)))
-def test_a_trainer_without_mini_batches_refuses_them_and_names_those_that_take_them(name: str) -> None:
-    with pytest.raises(UserError, match=rf"'{name}' takes no train\.batch_size: .* {', '.join(MINI)}"):
-        choose(TrainConfig(trainer=name, batch_size=4))
+@pytest.mark.parametrize(
+    ("name", "key", "value", "able"),
+    [
+        *((name, "batch_size", 4, MINI) for name in TRAINERS if name not in MINI),
+        ("exact", "patience", 3, ITERATES),
+        ("exact", "warm_start", "m/1", ITERATES),
+        ("exact", "schedule", "cosine", ITERATES),
+    ],
+)
+def test_a_trainer_refuses_what_it_cannot_do_and_names_those_that_can(
+    name: str, key: str, value: object, able: list[str]
+) -> None:
+    with pytest.raises(UserError, match=rf"'{name}' takes no train\.{key}: .* {', '.join(able)}"):
+        choose(TrainConfig(trainer=name, **{key: value}))

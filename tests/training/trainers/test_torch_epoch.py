@@ -1,6 +1,6 @@
 """Epochs by torch's own operations, on a GPU where there is one: the numbers of ``torch.optim.SGD``."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ import torch
 
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments
-from linreg.rows.batches import batches
 from linreg.training.choose import Problem, State
 from linreg.training.trainers import torch_epoch as module
+from linreg.training.trainers.builtin import Builtin
 from linreg.training.trainers.fused import Fused
 from linreg.training.trainers.torch_epoch import torch_epoch
 
@@ -53,24 +53,14 @@ def walk(trainer: Fused, problem: Problem, *, epochs: int = 2) -> State:
 
 
 def sgd(trainer: Fused, problem: Problem, *, epochs: int = 2) -> torch.Tensor:
-    """The parameters that torch's module, loss and optimiser come to, on the CPU."""
-    x_NF, y_NO = (t.cpu() for t in problem.rows())
-    model = torch.nn.Linear(x_NF.shape[1], y_NO.shape[1], dtype=problem.dtype)
-    model.load_state_dict(dict(zip(("weight", "bias"), problem.start(), strict=True)))
-    groups = [{"params": [model.weight], "weight_decay": trainer.weight_decay}, {"params": [model.bias]}]
-    how = {name: getattr(trainer, name) for name in ("momentum", "dampening", "nesterov")}
-    optimizer = torch.optim.SGD(groups, lr=trainer.learning_rate, **how)
-    for epoch in range(1, epochs + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = trainer.rate(epoch)
-        for i in batches(len(x_NF), trainer.batch_size, seed=problem.seed, epoch=epoch, shuffle=trainer.shuffle):
-            optimizer.zero_grad()
-            squares = (model(x_NF[i]) - y_NO[i]) ** 2
-            if problem.weight_N is not None:
-                squares = squares * problem.weight_N.cpu()[i][:, None]
-            squares.mean().backward()
-            optimizer.step()
-    return theta(model.state_dict())
+    """The parameters that ``builtin``, torch's own module, loss and optimiser, comes to on the CPU."""
+    builtin = Builtin(**{field.name: getattr(trainer, field.name) for field in fields(Builtin)})
+    x_NF, y_NO, weight_N = (t if t is None else t.cpu() for t in (*problem.rows(), problem.weight_N))
+    problem = replace(problem, x_NF=x_NF, y_NO=y_NO, weight_N=weight_N, device=torch.device("cpu"))
+    state = builtin.init(problem)
+    for _ in range(epochs):
+        state = builtin.step(problem, state)
+    return theta(state)
 
 
 def theta(state: State) -> torch.Tensor:
