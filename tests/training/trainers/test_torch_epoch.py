@@ -52,15 +52,12 @@ def walk(trainer: Fused, problem: Problem, *, epochs: int = 2) -> State:
     return state
 
 
-def sgd(trainer: Fused, problem: Problem, *, epochs: int = 2) -> torch.Tensor:
+def sgd(trainer: Fused, problem: Problem) -> torch.Tensor:
     """The parameters that ``builtin``, torch's own module, loss and optimiser, comes to on the CPU."""
     builtin = Builtin(**{field.name: getattr(trainer, field.name) for field in fields(Builtin)})
     x_NF, y_NO, weight_N = (t if t is None else t.cpu() for t in (*problem.rows(), problem.weight_N))
     problem = replace(problem, x_NF=x_NF, y_NO=y_NO, weight_N=weight_N, device=torch.device("cpu"))
-    state = builtin.init(problem)
-    for _ in range(epochs):
-        state = builtin.step(problem, state)
-    return theta(state)
+    return theta(builtin.step(problem, builtin.step(problem, builtin.init(problem))))
 
 
 def theta(state: State) -> torch.Tensor:
