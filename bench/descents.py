@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from bench import data
 from bench.data import Array
 from linreg.config import TrainConfig
-from linreg.least_squares.objective import Float, Objective
+from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.moments.moments import Moments
 from linreg.rows.batches import batches
 from linreg.rows.rows import LEAF

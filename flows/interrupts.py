@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: noticed wherever they arrive, and never in the middle of a write.
 
-    listen()               # in a command: the signals raise KeyboardInterrupt, and stop_requested() tells afterwards
-    with deferred(): ...       # what must be done whole: a signal waits until the block is left
+    listen()                      # in a command: the signals raise KeyboardInterrupt; stop_requested() tells afterwards
+    with deferred(): ...          # what must be done whole: a signal waits until the block is left
     raise_in_main_thread(error)   # from another thread, wherever the main one is
 
 Python drops an exception that is raised inside a callback of its memory management, a signal's too; one that was lost

@@ -176,10 +176,10 @@ def stopped(config: Config, run_input: RunInput, report: DriftReport, run_id: st
 def unchanged(config: Config, same: Unchanged) -> Outcome:
     """The outcome where a registered version has the same content: what that version was, and no new run."""
     version, facts = same.version, same.version.facts
-    origin = "came of the same sweep of the same data"
-    runs, ranked_on = rows_of(same.table) if same.table else (None, "")
-    if runs is None:
-        origin = "was trained on the same data with the same config"
+    if same.table is None:
+        origin, runs, ranked_on = "was trained on the same data with the same config", None, ""
+    else:
+        origin, (runs, ranked_on) = "came of the same sweep of the same data", rows_of(same.table)
     return Outcome(
         decision="unchanged",
         reason=f"version {version.version} {origin}",

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 
 ROUNDING = 4 * np.finfo(float).eps  # of a column's size: what varies less does not vary (``Moments.spread_P``)
 FEWEST_FOR_PAIRS = 4  # z has the variance 1 / (n - 3)

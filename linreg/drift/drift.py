@@ -23,8 +23,9 @@ from linreg.drift.column_stats import Scope
 from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
+from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 
 Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity

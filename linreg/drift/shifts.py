@@ -33,7 +33,8 @@ import numpy.typing as npt
 from linreg.drift.column_stats import Scope, Stats, largest_z
 from linreg.drift.differences import Differences, Shifts, choose_unit, compare_groups, enough_groups, safe_ratio
 from linreg.drift.random_effects import estimate
-from linreg.moments.moments import Float, Moments
+from linreg.metrics import Float
+from linreg.moments.moments import Moments
 from linreg.moments.record_stack import merge_moments
 from linreg.sampling import FEWEST_PARTITIONS
 

@@ -26,8 +26,9 @@ import xxhash
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
 from linreg.ingest.part import PartitionRows, Role
+from linreg.metrics import Float
 from linreg.moments.missing_values import MomentsWithGaps
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 from linreg.threads import in_threads
 

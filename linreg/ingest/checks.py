@@ -14,8 +14,9 @@ import pyarrow as pa
 from linreg.config import DataConfig
 from linreg.files.faults import SQUARED, ValueFault, largest, out_of_range
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Role
+from linreg.metrics import Float
 from linreg.moments.ranges import Ranges
-from linreg.rows.rows import Float, float64
+from linreg.rows.rows import float64
 
 
 class Suspect(Exception):

@@ -26,8 +26,9 @@ from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, 
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.standard_errors import Shared, StandardErrors, difference_errors, distance
 from linreg.least_squares.validity import caller_reasons, optimum_reasons
+from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 from linreg.moments.subset import subset
 from linreg.threads import one_thread
 

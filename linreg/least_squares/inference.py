@@ -26,9 +26,9 @@ from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
 from linreg.least_squares.standard_errors import StandardErrors, excess_O
 from linreg.least_squares.validity import NEARER, record_reasons
-from linreg.metrics import finite, r2_of
+from linreg.metrics import Float, finite, r2_of
 from linreg.model import LinearModel
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 from linreg.sampling import FEWEST_PARTITIONS, quantile
 
 Kind = Literal["confidence", "prediction"]

@@ -20,16 +20,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.elastic_net import l1_optimum
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

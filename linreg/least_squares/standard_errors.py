@@ -25,8 +25,9 @@ from typing import Literal
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 
 Shared = Literal["nested", "apart", "same"] | float | None
 

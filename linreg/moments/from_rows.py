@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.moments.moments import Float, Moments, upright
+from linreg.metrics import Float
+from linreg.moments.moments import Moments, upright
 from linreg.moments.record_stack import merge_moments
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, block, float64
 from linreg.threads import in_threads

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from linreg.errors import UserError
-from linreg.moments.moments import Float, Moments, factor, record_blocks
+from linreg.metrics import Float
+from linreg.moments.moments import Moments, factor, record_blocks
 
 _MASK = "\0present "  # in front of a mask's name: no column of a file is called that
 

@@ -23,9 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from linreg.errors import UserError
+from linreg.metrics import Float
 from linreg.threads import one_thread
-
-Float = npt.NDArray[np.float64]
 
 Mergeable = TypeVar("Mergeable", bound="_Adds")
 

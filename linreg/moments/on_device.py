@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from linreg.moments.moments import Float, upright
+from linreg.metrics import Float
+from linreg.moments.moments import upright
 
 PANEL = 256  # rows: few, so that little rounding adds up, and what cuBLAS takes as a batch
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from linreg.metrics import Float
 from linreg.moments.missing_values import MomentsWithGaps
-from linreg.moments.moments import Float, Moments, merge
+from linreg.moments.moments import Moments, merge
 
 NARROW = 128  # K from which a stack of factors saves no time, and takes memory
 STACK = 128  # records in one stack: a power of two, so that the tree is the same

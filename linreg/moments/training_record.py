@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linreg.errors import UserError
+from linreg.metrics import Float
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
-from linreg.moments.moments import Float, Moments
+from linreg.moments.moments import Moments
 from linreg.moments.record_stack import merge_gapped
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
@@ -79,12 +80,6 @@ def merge_partitions(
         fill_F = merged.mean_F()
         filled = tuple(p.filled(fill_F) for p in partitions)
         return TrainingRecord(merged.filled(fill_F), filled, merged.missing, plain)
-
-
-def record_with_gaps(rows: Rows) -> MomentsWithGaps:
-    """The record of some rows, a partition at a time, their gaps still open."""
-    with one_thread():
-        return merge_gapped([record_partition(part)[0] for part in rows.partitions()])
 
 
 def record_partition(rows: Rows, device: "torch.device | None" = None) -> tuple[MomentsWithGaps, str]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linreg.metrics import Float
 from linreg.rows.batches import place
 from linreg.threads import in_threads
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:  # scoring needs no tensors, and torch takes a second to impor
     import torch
 
 LEAF = 65_536  # rows of a table in a block, fixed: the order of additions, so the bits of a record, hang on it
-Float = npt.NDArray[np.float64]
 RowNumbers = npt.NDArray[np.uint32]  # a table has fewer than 2^32 rows
 TableBlock = tuple[pa.Table, RowNumbers | None]  # a slice of a table, and which of its rows count; None: all do
 

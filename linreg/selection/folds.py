@@ -13,15 +13,13 @@ from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.errors import UserError
-from linreg.metrics import mean_r2, r2_of
+from linreg.metrics import Float, mean_r2, r2_of
 from linreg.model import LinearModel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 
-Float = npt.NDArray[np.float64]
 MOST_WEIGHT = 0.9  # of one fold: the others together then say little of what it says
 FOLDS = 10
 Pair = tuple[Moments, Moments]  # the record to train on, and the one to test on

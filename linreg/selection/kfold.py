@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from linreg.config import LARGEST, TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
@@ -33,7 +33,6 @@ from linreg.selection.folds import (
 from linreg.selection.ridge_path import RidgePath, eigenvalues, grid, path_of
 from linreg.threads import one_thread
 
-Float = npt.NDArray[np.float64]
 NOISE = 2.0  # standard errors, of a difference paired by fold, that a gain must exceed to be told as one
 
 

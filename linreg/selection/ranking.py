@@ -14,8 +14,9 @@ import numpy as np
 
 from linreg.config import Config, TrainConfig
 from linreg.errors import UserError
+from linreg.metrics import Float
 from linreg.moments.missing_values import MomentsWithGaps
-from linreg.moments.moments import Float, Moments, merge
+from linreg.moments.moments import Moments, merge
 from linreg.selection.folds import FoldErrors, Pair, model_error, solver_errors
 from linreg.selection.kfold import filled_parts, optimum
 from linreg.selection.ridge_path import eigenvalues, path_of

@@ -23,11 +23,10 @@ from scipy.linalg import qr
 from scipy.optimize import brentq
 
 from linreg.errors import UserError
+from linreg.metrics import Float
 from linreg.moments.moments import Moments, merge
 from linreg.selection.folds import Pair, fold_mean, parts, root_error, squared_errors
 from linreg.threads import one_thread
-
-Float = npt.NDArray[np.float64]
 
 POINTS = 30  # of the grid, beside no weight decay at all
 

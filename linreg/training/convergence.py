@@ -10,7 +10,8 @@ import torch
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Float, Objective, largest_stable_rate
+from linreg.least_squares.objective import Objective, largest_stable_rate
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.training.recurrence import CHUNK, begin, deviation, factors_after, walk
 from linreg.training.trainers.contract import seeded_start, stack

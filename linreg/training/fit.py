@@ -12,7 +12,8 @@ import numpy as np
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Float, Objective
+from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record_rows

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from linreg.errors import UserError
-from linreg.least_squares.objective import Float
+from linreg.metrics import Float
 from linreg.moments.moments import Moments
 from linreg.threads import one_thread
 from linreg.training.history import Ended, OnModelEpoch

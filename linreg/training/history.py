@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Float, Objective
+from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.moments.moments import Moments
 from linreg.training.choose import State
 from linreg.training.convergence import minibatch_rate, recorded_epochs, stable_rate

@@ -16,7 +16,8 @@ import torch
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Float, Objective
+from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.rows.batches import mixes

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from linreg.config import TrainConfig
-from linreg.least_squares.objective import Float, Objective
+from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.training.schedule import rate_of
 
 if TYPE_CHECKING:  # the trainer imports this module

@@ -24,7 +24,7 @@ from linreg.config import TrainConfig
 from linreg.ingest.dataset import read_dataset
 from linreg.ingest.records import record_dataset
 from linreg.least_squares.validity import selection_words
-from linreg.moments.training_record import record_rows, record_with_gaps
+from linreg.moments.training_record import record_rows
 from linreg.selection.folds import FOLDS, enough
 from linreg.selection.grid import members
 from linreg.selection.ranking import Loss, fold_pairs, kfold_losses
@@ -32,6 +32,7 @@ from linreg.training.fit import fit
 from tests.support.command import RUN_KEYS, document, error, linreg, write_config
 from tests.support.flows import PICTURES, crops, flow_runs, make_folder, noisy, noisy_config
 from tests.support.processes import run
+from tests.support.tables import record_with_gaps
 from tests.support.tracked import new_store
 
 ROW_KEYS = {"run_id", "name", "status", "values", "ranked_by", "loss", "standard_error", "epochs", "metrics", "error"}

@@ -15,10 +15,11 @@ from linreg.ingest.part import ALL, HELD_OUT, PartitionRows
 from linreg.ingest.records import RecordedDataset, record_dataset
 from linreg.moments import from_rows
 from linreg.moments.moments import Moments, merge
-from linreg.moments.training_record import record_rows, record_with_gaps
+from linreg.moments.training_record import record_rows
 from linreg.rows import split
 from linreg.rows.rows import LEAF
 from tests.support.files import write
+from tests.support.tables import record_with_gaps
 
 FEATURES, TARGETS = ("a", "b", "c", "d"), ("y", "z")
 

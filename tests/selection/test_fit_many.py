@@ -234,6 +234,7 @@ def test_models_that_share_a_pass_are_those_trained_alone(
         assert shared.model.weight_OF.tobytes() == repeated.model.weight_OF.tobytes()
 
 
+@pytest.mark.long  # kernels of its own
 def test_models_that_share_a_pass_in_float64_are_those_trained_alone_to_twelve_digits(served: list[int]) -> None:
     plain = TrainConfig(trainer="fused", batch_size=5, epochs=3, dtype="float64")
     rows, configs = wide_rows(1500, 3, 2), [replace(plain, learning_rate=r, weight_decay=0.1) for r in (0.002, 0.01)]

@@ -9,7 +9,6 @@ import pytest
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.moments.training_record import record_with_gaps
 from linreg.rows.rows import Rows
 from linreg.selection.fit_many import fit_many
 from linreg.selection.folds import Pair
@@ -26,7 +25,7 @@ from linreg.selection.ranking import (
 )
 from linreg.training.fit import Fit, fit
 from tests.support.flows import crops
-from tests.support.tables import moments_of, rows_of
+from tests.support.tables import moments_of, record_with_gaps, rows_of
 
 RANDOM = np.random.default_rng(4)
 X = RANDOM.normal(size=(120, 4)) * [1, 5, 0.2, 2] + [0, 40, 3, -1]

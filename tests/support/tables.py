@@ -3,7 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from linreg.moments.moments import Moments
+from linreg.moments.missing_values import MomentsWithGaps
+from linreg.moments.moments import Moments, merge
+from linreg.moments.training_record import record_partition
 from linreg.rows.rows import Rows
 
 FEATURES, TARGETS = ("temp", "rainfall", "humidity"), ("apples", "oranges")
@@ -53,3 +55,8 @@ def rows_of(x_NF: np.ndarray, y_NO: np.ndarray) -> Rows:
 
 def moments_of(x_NF: np.ndarray, y_NO: np.ndarray) -> Moments:
     return Moments.of([np.hstack([x_NF, y_NO])], *names(x_NF, y_NO))
+
+
+def record_with_gaps(rows: Rows) -> MomentsWithGaps:
+    """The record of some rows, a partition at a time, their gaps still open."""
+    return merge([record_partition(part)[0] for part in rows.partitions()])

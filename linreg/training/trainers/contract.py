@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from linreg.least_squares.objective import Objective
+from linreg.metrics import Float
 from linreg.moments.moments import Moments
 
-Float = npt.NDArray[np.float64]
 State = Mapping[str, torch.Tensor]
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from linreg.least_squares.objective import Float
+from linreg.metrics import Float
 from linreg.training import recurrence
 from linreg.training.trainers.contract import Problem, State, stack
 from linreg.training.trainers.descent import Descent

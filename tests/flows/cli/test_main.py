@@ -454,6 +454,7 @@ def test_help_is_no_error(capfd):
     assert "usage: linreg" in capfd.readouterr().out
 
 
+@pytest.mark.long  # a whole run in an empty home, with the server of its own
 def test_a_strangers_first_run_prints_its_document_and_nothing_else(folder, tmp_path):
     """One with an empty home and an empty address, behind a proxy that does not lead to this machine."""
     away = dict.fromkeys(("http_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")

@@ -72,8 +72,8 @@ def check(rows: Rows, batch: int, *, dtype: str = "float64", **options: object) 
 
 # Each kernel is compiled at its first use, for seconds: one of each kind here, the others in the long run.
 FEW, PADDED = "few parameters, batch of one vector", "weights in registers, padded"
-OFTEN = {(FEW, "float32"), (FEW, "float64"), (PADDED, "float64"), ("tiles", "float64"), ("all rows", "float64")}
-OFTEN |= {(FEW, "momentum", True), (PADDED, "nesterov", False)}
+OFTEN = {(FEW, "float32"), (PADDED, "float64"), ("tiles", "float64"), ("all rows", "float64")}
+OFTEN |= {(PADDED, "nesterov", False)}
 OTHERS_IN_ORDER = [(32, 1, 0), (32, 2, 64), (33, 1, 64)]
 
 
