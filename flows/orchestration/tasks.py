@@ -88,18 +88,22 @@ def run_and_unwrap(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
     Raises:
         UserError, ServerAway: as the flow does; ServerAway also where the Prefect server does not answer.
     """
-    with local_server():
-        wait_until_ready()
-        check_server()
-        try:
-            state = flow(**parameters, return_state=True)
-        except Exception as e:
-            if away := loss():
-                raise away from e
-            if not isinstance(e, httpx.HTTPError):
-                raise
-            url = get_current_settings().api.url
-            raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e
-        result = unwrap(cast("State[R]", state))
-    pictures.wait()
-    return result
+    try:
+        with local_server():
+            wait_until_ready()
+            check_server()
+            return unwrap(_state(flow, parameters))
+    finally:
+        pictures.wait()
+
+
+def _state(flow: "Flow[..., R]", parameters: dict[str, Any]) -> "State[R]":
+    try:
+        return cast("State[R]", flow(**parameters, return_state=True))
+    except Exception as e:
+        if away := loss():
+            raise away from e
+        if not isinstance(e, httpx.HTTPError):
+            raise
+        url = get_current_settings().api.url
+        raise ServerAway(f"the Prefect server {url} went away ({type(e).__name__}): start it and run again") from e

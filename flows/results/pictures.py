@@ -8,8 +8,8 @@ imported by that thread, so only a run that draws pays for it.
 """
 
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,8 @@ from linreg.training.fit import Fit
 Warn = Callable[[str], object]
 Figures = Mapping[str, Callable[[], bytes]]  # by the file's name, what draws it as a PNG
 
-_THREAD = "pictures"
+_thread = futures.ThreadPoolExecutor(1, thread_name_prefix="pictures")
+_drawing: list[futures.Future[None]] = []
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,20 @@ def _figures() -> ModuleType:
 
 def draw(several: Sequence[Pictures], warn: Warn) -> None:
     """Draw the pictures and log each to its run, in a thread; Ctrl-C ends it after the picture that is begun."""
-    threading.Thread(target=_draw, args=(several, warn), name=_THREAD).start()
+    _drawing.append(_thread.submit(_draw, several, warn))
 
 
 def wait() -> None:
-    """Return when all pictures that were asked for are in MLflow."""
-    for thread in threading.enumerate():
-        if thread.name == _THREAD:
-            thread.join()
+    """Return when all pictures that were asked for are in MLflow; by Ctrl-C, when the one that is begun is.
+
+    An interpreter that is ending could not log it any more; and a thread whose ``join`` is interrupted counts as ended
+    (Python 3.11), so what is waited for is not the thread.
+    """
+    try:
+        futures.wait(_drawing)
+    finally:
+        futures.wait(_drawing)
+        _drawing.clear()
 
 
 def _draw(several: Sequence[Pictures], warn: Warn) -> None:

@@ -102,6 +102,7 @@ def wait():
     Path("drawing").touch()
     while not interrupts.stop_requested():
         time.sleep(0.01)
+    time.sleep(1)  # time to be gone, for a command that does not wait for the picture
     return b"drawn"
 
 figures.of_model = lambda *_: {"first.png": wait, "second.png": wait}
