@@ -47,6 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
 
 
+def pytest_configure() -> None:
+    """Thousands of modules are imported, and none of them is garbage."""
+    gc.set_threshold(50_000)
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: garbage is looked for among what the tests make, not among a million objects."""
     gc.freeze()

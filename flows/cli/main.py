@@ -137,15 +137,17 @@ def _serve(commands: Any) -> None:
     serve.add_argument("--name", default="scheduled", help="of the deployment (%(default)s)")
 
 
-def _hurry(module: str) -> None:
-    """Leave out what a process has no use for that looks something up and ends: two of three seconds."""
+def _collect_rarely() -> None:
+    """Look for garbage a hundredth as often: thousands of modules are loaded, and none of them is any."""
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)  # nor when the process ends
+
+
+def _leave_out_data() -> None:
+    """Import MLflow without what a look-up has no use for: two of three seconds."""
     from flows.tracking.stores.mlflow_internals import import_without_data
 
-    gc.disable()  # two thousand modules are loaded, and none of them is garbage
-    atexit.register(gc.freeze)  # nor in the end
     import_without_data()
-    if module == "predict":  # which may go on for long
-        gc.enable()
 
 
 def _call(args: argparse.Namespace) -> int:
@@ -190,8 +192,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupts.listen()
     try:
         args = _parser().parse_args(argv)
-        if argv is None and args.module in _LOOKUPS:
-            _hurry(args.module)
+        if argv is None:
+            _collect_rarely()
+            if args.module in _LOOKUPS:
+                _leave_out_data()
         return _call(args)
     except UserError as e:
         _say(e)

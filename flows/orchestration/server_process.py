@@ -6,6 +6,8 @@ The pipe is closed however the run ends, by ``kill -9`` too. Nothing else ends t
 reach its whole group or control group, and a server that was gone first could not be told of the stop.
 """
 
+import atexit
+import gc
 import os
 import runpy
 import signal
@@ -25,5 +27,7 @@ def _end_with_the_run() -> None:
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     threading.Thread(target=_end_with_the_run, daemon=True).start()
+    gc.set_threshold(50_000)  # of thousands of modules none is garbage,
+    atexit.register(gc.freeze)  # nor when the process ends: the run waits for that
     sys.argv[0] = "prefect"
     runpy.run_module("prefect", run_name="__main__")
