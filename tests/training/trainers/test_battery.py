@@ -310,6 +310,7 @@ def test_auto_says_what_it_took_and_why() -> None:
     ("name", "key", "value", "able"),
     [
         *((name, "batch_size", 4, MINI) for name in TRAINERS if name not in MINI),
+        *((name, "l1", 0.1, ["gram", "exact"]) for name in ("manual", "builtin", "fused")),
         ("exact", "patience", 3, ITERATES),
         ("exact", "warm_start", "m/1", ITERATES),
         ("exact", "schedule", "cosine", ITERATES),
@@ -318,5 +319,5 @@ def test_auto_says_what_it_took_and_why() -> None:
 def test_a_trainer_refuses_what_it_cannot_do_and_names_those_that_can(
     name: str, key: str, value: object, able: list[str]
 ) -> None:
-    with pytest.raises(UserError, match=rf"'{name}' takes no train\.{key}: .* {', '.join(able)}"):
-        choose(TrainConfig(trainer=name, **{key: value}))
+    with pytest.raises(UserError, match=rf"'{name}' takes no train\.{key}: .*, or choose one of {', '.join(able)}$"):
+        fit(rows_of(X15, Y15), TrainConfig(trainer=name, **{key: value}))
