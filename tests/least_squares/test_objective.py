@@ -51,9 +51,7 @@ def test_the_gradient_is_that_of_finite_differences_and_zero_at_the_optimum(stan
 
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 1e-6, 0.3, 50.0])
-def test_the_optimum_is_scikit_learns_linear_regression_or_with_decay_its_ridge(
-    decay: float, standardize: bool
-) -> None:
+def test_the_optimum_is_scikit_learns_linear_regression_or_ridge(decay: float, standardize: bool) -> None:
     objective = Objective.of(moments_of(X15, Y15), standardize=standardize, weight_decay=decay)
     z = trained(X15, standardize=standardize)
     peer = Ridge(alpha=decay * Y15.size / 2, solver="svd") if decay else LinearRegression()

@@ -86,9 +86,9 @@ def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
     table = table_of(rows_of(2000, 3))
     parted = pa.concat_tables([table.slice(0, 700), table.slice(700, 1), table.slice(701)])
     offset = pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)
-    whole, *others = (Rows([t], ("x0", "x1", "x2"), ("y0",)) for t in (table, parted, offset))
-    expected = from_rows.moments(whole)[0].root_KK.tobytes()
-    assert [from_rows.moments(rows)[0].root_KK.tobytes() == expected for rows in others] == [True, True]
+    records = (from_rows.moments(Rows([t], ("x0", "x1", "x2"), ("y0",)))[0] for t in (table, parted, offset))
+    of_whole, of_parted, of_offset = (record.root_KK.tobytes() for record in records)
+    assert of_whole == of_parted == of_offset
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])

@@ -99,11 +99,6 @@ def test_a_column_without_any_value_is_an_error_that_names_it() -> None:
         MomentsWithGaps.of(np.array_split(z, 3), FEATURES, TARGETS).mean_F()
 
 
-def test_no_rows_are_an_error() -> None:
-    with pytest.raises(UserError, match="no rows to learn from"):
-        MomentsWithGaps.of([], FEATURES, TARGETS)
-
-
 @pytest.mark.parametrize("first", [True, False], ids=["first file", "last file"])
 @pytest.mark.parametrize("far", [1.0, 1e6, 1e9, 1e12])
 def test_a_file_without_a_column_costs_no_digits_of_it(far: float, first: bool) -> None:

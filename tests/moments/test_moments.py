@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
 from linreg.errors import UserError
+from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import PANEL, Moments, merge
 from tests.support.tables import X5, X15, Y5, Y15, moments_of
 
@@ -105,9 +106,10 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there() -> None:
     assert (some + none) is some
 
 
-def test_no_rows_are_an_error_of_the_user() -> None:
+@pytest.mark.parametrize("record", [Moments, MomentsWithGaps])
+def test_no_rows_are_an_error_of_the_user(record) -> None:
     with pytest.raises(UserError, match="no rows to learn from"):
-        Moments.of([np.empty((0, 2))], ("a",), ("y",))
+        record.of([np.empty((0, 2))], ("a",), ("y",))
 
 
 def test_records_of_different_columns_do_not_add_up() -> None:

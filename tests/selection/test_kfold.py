@@ -160,9 +160,8 @@ def test_the_standard_error_of_equal_folds_is_their_spread_over_the_root_of_thei
     validated = kfold_error(records(x, y, np.arange(100) % 10), TrainConfig())
     error_K = validated.error_KO.mean(axis=1)
     assert validated.standard_error == pytest.approx(error_K.std(ddof=1) / np.sqrt(10), rel=1e-12)
-    np.testing.assert_allclose(
-        validated.standard_error_O, validated.error_KO.std(axis=0, ddof=1) / np.sqrt(10), rtol=1e-12
-    )
+    expected_O = validated.error_KO.std(axis=0, ddof=1) / np.sqrt(10)
+    np.testing.assert_allclose(validated.standard_error_O, expected_O, rtol=1e-12)
 
 
 def test_the_standard_error_of_a_weighted_mean_covers_the_truth_as_it_should() -> None:
