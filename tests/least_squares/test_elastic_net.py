@@ -111,12 +111,6 @@ def test_the_excess_is_the_difference_of_two_losses_where_that_can_be_taken() ->
     assert 0 < objective.excess_loss(near) < 1e-8
 
 
-@pytest.mark.parametrize("name", ["manual", "builtin"])
-def test_trainers_that_know_no_l1_say_so_before_they_start(name: str) -> None:
-    with pytest.raises(UserError, match=rf"'{name}' takes no train\.l1: set it to 0, or choose one of gram, exact"):
-        fit(rows_of(X15, Y15), TrainConfig(trainer=name, l1=0.1))
-
-
 def test_l1_with_momentum_is_refused() -> None:
     with pytest.raises(UserError, match=r"train\.l1 and train\.momentum do not go together"):
         fit(rows_of(X15, Y15), TrainConfig(trainer="gram", l1=0.1, momentum=0.5))

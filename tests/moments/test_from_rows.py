@@ -1,7 +1,6 @@
 """Compiled records: the factor that numpy's QR gives of the same rows, the same bits always, and plain sums only where
 they lose nothing."""
 
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +14,8 @@ from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.training_record import record_partition, record_rows
 from linreg.rows.rows import LEAF, Rows
-from tests.support.processes import ROOT, environment, run
+from tests.support import tables
+from tests.support.processes import WITHOUT_VECTORS, compiled_for
 
 METHODS = ("R", "plain")
 
@@ -24,11 +24,7 @@ def rows_of(n: int, f: int, o: int = 1, *, weighted: bool = False, seed: int = 0
     rng = np.random.default_rng(seed)
     x_NF = rng.normal(size=(n, f)) * rng.uniform(0.1, 10, f) + rng.normal(size=f) * 100
     y_NO = x_NF @ rng.normal(size=(f, o)) + rng.normal(size=(n, o))
-    names = tuple(f"x{i}" for i in range(f)), tuple(f"y{i}" for i in range(o))
-    columns = {k: v.astype(dtype) for k, v in zip(sum(names, ()), np.hstack([x_NF, y_NO]).T, strict=True)}
-    if weighted:
-        columns["w"] = rng.uniform(0.1, 4, n)
-    return Rows([pa.table(columns)], *names, weight="w" if weighted else "")
+    return tables.rows_of(x_NF.astype(dtype), y_NO.astype(dtype), rng.uniform(0.1, 4, n) if weighted else None)
 
 
 def table_of(rows: Rows) -> pa.Table:
@@ -87,16 +83,12 @@ def test_float32_integers_and_booleans_are_taken_at_their_exact_values() -> None
 
 
 def test_columns_in_pieces_and_slices_are_the_same_rows() -> None:
-    all_rows = rows_of(2000, 3)
-    table = table_of(all_rows)
-    pieces = pa.concat_tables([table.slice(0, 700), table.slice(700, 1), table.slice(701)])
-    parted = Rows([pieces], all_rows.features, all_rows.targets)
-    offset = Rows(
-        [pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)], all_rows.features, all_rows.targets
-    )
-    expected = from_rows.moments(all_rows)[0].root_KK.tobytes()
-    assert from_rows.moments(parted)[0].root_KK.tobytes() == expected
-    assert from_rows.moments(offset)[0].root_KK.tobytes() == expected
+    table = table_of(rows_of(2000, 3))
+    parted = pa.concat_tables([table.slice(0, 700), table.slice(700, 1), table.slice(701)])
+    offset = pa.concat_tables([table.slice(1990), table]).combine_chunks().slice(10)
+    records = (from_rows.moments(Rows([t], ("x0", "x1", "x2"), ("y0",)))[0] for t in (table, parted, offset))
+    of_whole, of_parted, of_offset = (record.root_KK.tobytes() for record in records)
+    assert of_whole == of_parted == of_offset
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal rows", "weights"])
@@ -124,7 +116,7 @@ def test_a_leaf_begins_at_the_same_row_of_the_table_whatever_rows_are_chosen() -
 
 def test_a_run_says_which_files_were_recorded_by_plain_sums(monkeypatch) -> None:
     first, second = table_of(rows_of(500, 3)), table_of(rows_of(500, 3, seed=1))
-    both = Rows([first, second], *(lambda r: (r.features, r.targets))(rows_of(5, 3)))
+    both = Rows([first, second], ("x0", "x1", "x2"), ("y0",))
     assert record_rows(both).plain == 0
     monkeypatch.setattr(from_rows, "PAYS", 0)
     monkeypatch.setattr(from_rows, "LONG", 0)
@@ -177,18 +169,7 @@ for f in (3, 40):
 
 @pytest.mark.long
 def test_the_bits_are_those_of_a_machine_without_vectors(tmp_path) -> None:
-    plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
-    bits = [
-        run(
-            [sys.executable, "-c", BITS],
-            env=environment(NUMBA_CACHE_DIR=str(tmp_path), **machine),
-            cwd=ROOT,
-            check=True,
-        ).stdout
-        for machine in ({}, plain)
-    ]
-    assert bits[0]
-    assert bits[0] == bits[1]
+    assert compiled_for({}, BITS, tmp_path) == compiled_for(WITHOUT_VECTORS, BITS, tmp_path)
 
 
 def test_no_value_behind_a_column_is_read() -> None:

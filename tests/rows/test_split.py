@@ -73,23 +73,12 @@ def test_a_larger_fraction_only_adds_test_rows() -> None:
     assert large[small].all()
 
 
-def test_appended_rows_move_nothing() -> None:
-    before = split.roles("a.csv", 70_000, test_fraction=0.3)
-    assert (split.roles("a.csv", 90_000, test_fraction=0.3)[:70_000] == before).all()
-
-
 def test_name_and_seed_decide_and_the_extension_does_not() -> None:
     def of(name: str, seed: int = 0) -> bytes:
         return split.roles(name, 500, test_fraction=0.5, seed=seed).tobytes()
 
     assert of("x/a.csv") == of("x/a.parquet") == of("x/a.PQ")
     assert len({of("x/a.csv"), of("y/a.csv"), of("x/b.csv"), of("x/a.b.csv"), of("x/a.csv", 1), of("x/a.csv", -1)}) == 6
-
-
-def test_a_key_decides_whatever_the_file_and_the_row() -> None:
-    ids = np.arange(1000)
-    base = split.roles("a.csv", 1000, [column(ids)], test_fraction=0.4)
-    assert (split.roles("b.csv", 1000, [column(ids[::-1])], test_fraction=0.4)[::-1] == base).all()
 
 
 def test_chunks_and_slices_of_a_key_change_nothing() -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from linreg.config import TrainConfig
@@ -20,7 +19,7 @@ from linreg.training.fit import Fit, finish, fit
 from linreg.training.loop import loop
 from linreg.training.prepare import prepare
 from linreg.training.trainers import fused
-from tests.support.tables import X15, Y15, moments_of, rows_of
+from tests.support.tables import X15, Y15, moments_of, random_rows, rows_of
 
 GRAM = TrainConfig(trainer="gram", epochs=40, learning_rate=0.3, device="cpu")
 ROWS, VALIDATION = rows_of(X15, Y15), moments_of(X15[3:9] + 1.5, Y15[3:9])
@@ -128,13 +127,9 @@ def test_one_that_cannot_converge_and_one_that_diverges_stop_no_other() -> None:
     results = fit_many(ROWS, configs, on_result=reported.__setitem__)
     for config, result, (_, words) in zip(configs, results, kinds, strict=True):
         alone = tried(ROWS, config)
-        if words:
-            assert isinstance(result, UserError)
-            assert words in str(result)
-            assert str(result) == str(alone)
-        else:
-            assert isinstance(result, Fit)
-            assert same(result, alone)
+        assert isinstance(result, UserError) == bool(words)
+        assert words in str(result)
+        assert str(result) == str(alone) if words else same(result, alone)
     assert [reported[k] for k in range(len(kinds))] == results
 
 
@@ -174,14 +169,8 @@ def test_models_that_walk_the_same_batches_share_the_rows_and_others_do_not(monk
         sweep, "_train_group", lambda rows, group, *more: groups.append(list(group)) or train(rows, group, *more)
     )
     mini = replace(GRAM, trainer="builtin", batch_size=5, learning_rate=0.05, epochs=3)
-    kinds = [
-        {},
-        {"learning_rate": 0.1},
-        {"seed": 1},
-        {"weight_decay": 0.1},
-        {"batch_size": 4},
-        {"standardize": False, "learning_rate": 1e-6},
-    ]
+    kinds = [{}, {"learning_rate": 0.1}, {"seed": 1}, {"weight_decay": 0.1}, {"batch_size": 4}]
+    kinds.append({"standardize": False, "learning_rate": 1e-6})
     results = fit_many(ROWS, [GRAM, *(replace(mini, **own) for own in kinds)])
     assert groups == [[1, 2, 4], [3], [5], [6]]
     assert all(isinstance(result, Fit) for result in results)
@@ -212,16 +201,11 @@ def test_models_that_share_a_pass_are_those_trained_alone(
 
     A sweep repeated is equal to the bit to itself; to the models alone, to rounding of float32.
     """
-    rows = wide_rows(2500, features, targets, weighted=weighted)
+    rows = random_rows(2500, features, targets, weighted=weighted)
     plain = TrainConfig(trainer="fused", batch_size=batch, learning_rate=0.002, epochs=3, standardize=True)
     configs = [replace(plain, learning_rate=0.002 * (1 + k), weight_decay=0.01 * k) for k in range(17)]
-    configs += [
-        replace(plain, learning_rate=50.0),
-        replace(plain, schedule="cosine"),
-        replace(plain, epochs=2),
-        replace(plain, seed=1),
-        replace(plain, momentum=0.5),
-    ]
+    others = [{"learning_rate": 50.0}, {"schedule": "cosine"}, {"epochs": 2}, {"seed": 1}, {"momentum": 0.5}]
+    configs += [replace(plain, **own) for own in others]
     together, again = fit_many(rows, configs), fit_many(rows, configs)
     assert served[:1] == ([] if features == 130 else [16])  # of so many parameters each walks alone
     alone = [tried(rows, config) for config in configs]
@@ -237,28 +221,19 @@ def test_models_that_share_a_pass_are_those_trained_alone(
 @pytest.mark.long  # kernels of its own
 def test_models_that_share_a_pass_in_float64_are_those_trained_alone_to_twelve_digits(served: list[int]) -> None:
     plain = TrainConfig(trainer="fused", batch_size=5, epochs=3, dtype="float64")
-    rows, configs = wide_rows(1500, 3, 2), [replace(plain, learning_rate=r, weight_decay=0.1) for r in (0.002, 0.01)]
+    rows, configs = random_rows(1500, 3, 2), [replace(plain, learning_rate=r, weight_decay=0.1) for r in (0.002, 0.01)]
     assert_trained_as_alone(rows, configs)
     assert served == [2] * 3
 
 
 def test_a_pass_serves_the_models_that_it_can(served: list[int]) -> None:
     plain = TrainConfig(trainer="fused", batch_size=5, learning_rate=0.002, epochs=1)
-    fit_many(wide_rows(2500, 3, 2), [replace(plain, learning_rate=0.001 * (1 + k)) for k in range(20)])
+    fit_many(random_rows(2500, 3, 2), [replace(plain, learning_rate=0.001 * (1 + k)) for k in range(20)])
     assert served == [16, 4]
     served.clear()
-    fit_many(wide_rows(2500, 3, 2), [replace(plain, momentum=0.1 * k) for k in range(3)])
-    fit_many(wide_rows(2500, 3, 2), [plain])
+    fit_many(random_rows(2500, 3, 2), [replace(plain, momentum=0.1 * k) for k in range(3)])
+    fit_many(random_rows(2500, 3, 2), [plain])
     assert not served
-
-
-def wide_rows(n: int, f: int, o: int, *, weighted: bool = False) -> Rows:
-    rng = np.random.default_rng(0)
-    x_NF = rng.normal(size=(n, f))
-    y_NO = x_NF @ rng.normal(size=(f, o)) + rng.normal(size=(n, o))
-    names = tuple(f"x{i}" for i in range(f)), tuple(f"y{i}" for i in range(o))
-    columns = dict(zip(sum(names, ()), np.hstack([x_NF, y_NO]).T, strict=True))
-    return Rows([pa.table(columns | {"w": rng.uniform(0.2, 3, n)})], *names, weight="w" if weighted else "")
 
 
 def tried(rows: Rows, config: TrainConfig, validation: Moments | None = None) -> Fit | UserError:

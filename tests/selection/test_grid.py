@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.selection import grid
 from tests.support.flows import crops
@@ -25,9 +24,8 @@ def test_values_are_read_by_the_type_of_their_key() -> None:
 def test_members_are_the_product_with_the_last_key_running_fastest() -> None:
     config = crops(train={"epochs": 5})
     models = grid.members(config, {"train.learning_rate": [0.1, 0.2], "train.seed": [0, 1, 2]})
-    assert [(m.config.train.learning_rate, m.config.train.seed) for m in models] == [
-        (r, s) for r in (0.1, 0.2) for s in (0, 1, 2)
-    ]
+    values = [(m.config.train.learning_rate, m.config.train.seed) for m in models]
+    assert values == [(r, s) for r in (0.1, 0.2) for s in (0, 1, 2)]
     assert models[1].label == "learning_rate=0.1 seed=1"
     assert all(m.config.train.epochs == 5 and m.config.data == config.data for m in models)
 
@@ -98,4 +96,3 @@ def test_a_grid_whose_models_make_no_sense_is_refused(case: str) -> None:
 def test_a_thousand_models_are_taken() -> None:
     models = grid.members(crops(), {"train.seed": list(range(100)), "train.epochs": list(range(1, 11))})
     assert len({m.config.train for m in models}) == 1000
-    assert isinstance(models[0].config.train, TrainConfig)

@@ -47,10 +47,20 @@ def names(x_NF: np.ndarray, y_NO: np.ndarray) -> tuple[tuple[str, ...], tuple[st
     return tuple(f"x{i}" for i in range(x_NF.shape[1])), tuple(f"y{i}" for i in range(y_NO.shape[1]))
 
 
-def rows_of(x_NF: np.ndarray, y_NO: np.ndarray) -> Rows:
+def rows_of(x_NF: np.ndarray, y_NO: np.ndarray, weight_N: np.ndarray | None = None) -> Rows:
     features, targets = names(x_NF, y_NO)
     columns = dict(zip([*features, *targets], np.hstack([x_NF, y_NO]).T.copy(), strict=True))
-    return Rows([pa.table(columns)], features, targets)
+    if weight_N is None:
+        return Rows([pa.table(columns)], features, targets)
+    return Rows([pa.table(columns | {"w": weight_N})], features, targets, weight="w")
+
+
+def random_rows(n: int, f: int, o: int, *, weighted: bool = False) -> Rows:
+    """Standard normal features, targets that follow from them up to noise, on request weights."""
+    rng = np.random.default_rng(0)
+    x_NF = rng.normal(size=(n, f))
+    y_NO = x_NF @ rng.normal(size=(f, o)) + 3 + 0.5 * rng.normal(size=(n, o))
+    return rows_of(x_NF, y_NO, rng.uniform(0.2, 3, n) if weighted else None)
 
 
 def moments_of(x_NF: np.ndarray, y_NO: np.ndarray) -> Moments:

@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from flows.steps import ingest
-from linreg.config import Config, DataConfig, TrainConfig
+from linreg.config import DataConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.ingest.records import record_dataset
 from linreg.training import device as devices
 from linreg.training.choose import TRAINERS, choose
 from linreg.training.prepare import prepare
+from tests.support.flows import crops
 from tests.support.processes import ROOT
+from tests.support.tables import FEATURES, TARGETS
 
 
 def test_auto_takes_the_first_accelerator_else_the_cpu(machine) -> None:
@@ -73,18 +75,12 @@ def test_fused_runs_on_a_cuda_device_that_is_named_and_seeks_none(machine) -> No
 
 def test_records_are_made_on_a_cuda_device_that_is_named_alone(machine) -> None:
     machine(cuda=2, mps=True)
-
-    def record_device(name: str) -> torch.device | None:
-        data = DataConfig(path="x.csv", features=("a",), targets=("y",))
-        return ingest._record_device(Config(model="m", data=data, train=TrainConfig(device=name)))
-
-    assert record_device("cuda:1") == torch.device("cuda:1")
-    assert [record_device(name) for name in ("auto", "cpu", "mps")] == [None] * 3
+    configs = [crops(train={"device": name}) for name in ("cuda:1", "auto", "cpu", "mps")]
+    assert [ingest._record_device(config) for config in configs] == [torch.device("cuda:1"), None, None, None]
 
 
 def test_records_that_a_device_makes_while_files_are_read_are_those_of_the_cpu(device) -> None:
-    features, targets = ("temp", "rainfall", "humidity"), ("apples", "oranges")
-    data = DataConfig(path=str(ROOT / "data/crops-15.csv"), features=features, targets=targets, test_fraction=0.3)
+    data = DataConfig(path=str(ROOT / "data/crops-15.csv"), features=FEATURES, targets=TARGETS, test_fraction=0.3)
     ours, theirs = record_dataset(data, device=device), record_dataset(data)
     for a, b in ((ours.record.moments, theirs.record.moments), (ours.test.moments, theirs.test.moments)):
         assert (a.rows, a.weight) == (b.rows, b.weight)

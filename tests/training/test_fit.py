@@ -9,12 +9,13 @@ from sklearn.linear_model import LinearRegression
 
 from linreg.config import TrainConfig
 from linreg.errors import UserError
-from linreg.least_squares.objective import Objective
+from linreg.least_squares.objective import Objective, largest_stable_rate
 from linreg.rows.rows import Rows
 from linreg.training.choose import TRAINERS
 from linreg.training.convergence import minibatch_rate
 from linreg.training.fit import fit
 from tests.support.tables import X5, X15, Y5, Y15, moments_of, rows_of
+from tests.training.references import coordinates
 
 ITERATES = [name for name, trainer in TRAINERS.items() if trainer.iterates]
 MINI = [name for name, trainer in TRAINERS.items() if trainer.mini_batches]
@@ -32,16 +33,12 @@ def largest_eigenvalue(x: np.ndarray, targets: int = 2) -> float:
     return float(2 * np.linalg.norm(design, 2) ** 2 / (len(x) * targets))
 
 
-def limit_of(options: dict[str, float], largest: float) -> float:
-    """The design's formulas, written again."""
-    m, kept = options.get("momentum", 0.0), 1 - options.get("dampening", 0.0)
-    return 2 * (1 + m) / ((1 + 2 * m) * largest) if "nesterov" in options else 2 * (1 + m) / (kept * largest)
-
-
 @pytest.mark.parametrize("name", ITERATES)
-def test_history_is_the_loss_at_the_end_of_every_epoch_the_start_included(name: str) -> None:
+def test_history_is_the_loss_at_the_end_of_every_epoch_the_start_included_and_told_once(name: str) -> None:
+    seen: list[tuple[int, float]] = []
     config = TrainConfig(trainer=name, dtype="float64", epochs=7, learning_rate=0.3)
-    result = fit(rows_of(X15, Y15), config)
+    result = fit(rows_of(X15, Y15), config, on_epoch=lambda e, loss: seen.append((e, loss)))
+    assert seen == list(enumerate(result.train_loss))[1:]
     assert len(result.train_loss) == len(result.excess_loss) == 8
     assert (result.epochs, result.stopped) == (7, "all epochs run")
     loss = ((result.model.predict(X15) - Y15) ** 2).mean()
@@ -70,14 +67,6 @@ def test_a_record_at_hand_gives_the_same_bits_as_one_made_here() -> None:
 
 
 @pytest.mark.parametrize("name", ITERATES)
-def test_every_epoch_is_reported_once_with_its_loss(name: str) -> None:
-    seen: list[tuple[int, float]] = []
-    config = TrainConfig(trainer=name, epochs=4, learning_rate=0.3)
-    result = fit(rows_of(X15, Y15), config, on_epoch=lambda e, loss: seen.append((e, loss)))
-    assert seen == list(enumerate(result.train_loss))[1:]
-
-
-@pytest.mark.parametrize("name", ITERATES)
 def test_training_stops_at_the_first_epoch_within_the_tolerance(name: str) -> None:
     config = TrainConfig(trainer=name, dtype="float64", learning_rate=0.3, tolerance=0.5)
     result = fit(rows_of(X15, Y15), config)
@@ -103,8 +92,8 @@ def test_exact_runs_no_epoch_and_has_the_best_loss() -> None:
 def test_a_full_batch_rate_that_cannot_converge_is_refused_before_the_first_epoch(
     name: str, standardize: bool, kind: str
 ) -> None:
-    z = (X15 - X15.mean(axis=0)) / X15.std(axis=0) if standardize else X15
-    limit = limit_of(MOMENTUM[kind], largest_eigenvalue(z))
+    z = coordinates(X15, standardize=standardize)
+    limit = largest_stable_rate(largest_eigenvalue(z), **MOMENTUM[kind])
     seen: list[int] = []
     config = TrainConfig(trainer=name, standardize=standardize, learning_rate=1.001 * limit, **MOMENTUM[kind])
     with pytest.raises(UserError, match=f"the largest stable rate is {limit:.4g}; choose one below it") as caught:
@@ -119,7 +108,7 @@ def test_a_full_batch_rate_that_cannot_converge_is_refused_before_the_first_epoc
 def test_just_below_the_largest_stable_rate_converges_and_just_above_it_diverges(name: str, kind: str) -> None:
     z = np.random.default_rng(0).normal(size=(40, 2)) * [1.0, 3.0]
     y = np.random.default_rng(1).normal(size=(40, 2))
-    limit = limit_of(MOMENTUM[kind], largest_eigenvalue(z))
+    limit = largest_stable_rate(largest_eigenvalue(z), **MOMENTUM[kind])
     settings = {"trainer": name, "dtype": "float64", "standardize": False, "epochs": 1500, **MOMENTUM[kind]}
     below = fit(rows_of(z, y), TrainConfig(learning_rate=0.995 * limit, **settings))
     assert below.excess_loss[-1] < 1e-4 * below.excess_loss[0]
@@ -129,12 +118,10 @@ def test_just_below_the_largest_stable_rate_converges_and_just_above_it_diverges
 
 @pytest.mark.parametrize("momentum", [0.9, 0.99, 0.999])
 @pytest.mark.parametrize("share", [0.99, 0.999, 0.9999])
-def test_momentum_that_overshoots_on_its_way_to_the_optimum_is_not_taken_for_lost(
-    momentum: float, share: float
-) -> None:
+def test_momentum_that_overshoots_before_it_converges_is_not_taken_for_lost(momentum: float, share: float) -> None:
     y = 1e3 * X15[:, :2]
-    z = (X15 - X15.mean(axis=0)) / X15.std(axis=0)
-    rate = share * limit_of({"momentum": momentum}, largest_eigenvalue(z))
+    largest = largest_eigenvalue(coordinates(X15, standardize=True))
+    rate = share * largest_stable_rate(largest, momentum=momentum)
     config = TrainConfig(trainer="gram", momentum=momentum, learning_rate=rate, epochs=20_000)
     result = fit(rows_of(X15, y), config)
     assert result.excess_loss[-1] < 1e-3 * result.excess_loss[0]
@@ -166,7 +153,7 @@ def test_a_loss_that_overflows_at_once_is_told_in_one_line_and_no_warning(name: 
 
 
 def test_growth_is_dated_from_the_lowest_loss() -> None:
-    limit = limit_of({}, largest_eigenvalue(X15))
+    limit = largest_stable_rate(largest_eigenvalue(X15))
     config = TrainConfig(trainer="gram", standardize=False, learning_rate=1.002 * limit, force=True, epochs=10_000)
     losses: list[float] = []
     with pytest.raises(UserError) as caught:
@@ -184,7 +171,7 @@ def test_mini_batches_that_diverge_are_caught_with_a_rate_that_then_converges(na
     x = rng.normal(size=(300, 30))
     y = x @ rng.normal(size=(30, 1)) + rng.normal(size=(300, 1))
     settings = {"trainer": name, "batch_size": 2, "epochs": 40, "dtype": "float64"}
-    rate = 0.9 * limit_of({}, largest_eigenvalue((x - x.mean(axis=0)) / x.std(axis=0), targets=1))
+    rate = 0.9 * largest_stable_rate(largest_eigenvalue(coordinates(x, standardize=True), targets=1))
     losses: list[float] = []
     with pytest.raises(UserError, match="too large for batches of 2: try one below") as caught:
         fit(rows_of(x, y), TrainConfig(learning_rate=rate, **settings), on_epoch=lambda _, v: losses.append(v))
@@ -204,7 +191,7 @@ def test_a_batch_of_all_rows_is_a_full_batch_for_the_rate_as_well(batch_size: in
 
 def test_the_mini_batch_rate_is_the_designs_estimate() -> None:
     objective = Objective.of(moments_of(X15, Y15), standardize=True)
-    z = np.column_stack([np.ones(15), (X15 - X15.mean(axis=0)) / X15.std(axis=0)])
+    z = np.column_stack([np.ones(15), coordinates(X15, standardize=True)])
     h = z.T @ z / 15
     assert minibatch_rate(objective, 4) == pytest.approx(2 / (np.linalg.eigvalsh(h)[-1] + np.trace(h) / 4), rel=1e-12)
 

@@ -1,15 +1,14 @@
 """What the eigenvalues say, against loops that are really run."""
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from linreg import config_file
-from linreg.config import Config, DataConfig, TrainConfig
+from linreg.config import TrainConfig
 from linreg.least_squares.objective import Objective
+from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit
 from linreg.training.plan import SHARES, best_rate, epochs_until, plan
 from tests.support.tables import PRINTED_BIAS, PRINTED_WEIGHT, X5, X15, Y5, Y15, moments_of, rows_of
@@ -84,16 +83,20 @@ def test_a_start_that_is_good_enough_needs_no_epoch() -> None:
     assert epochs_until(Objective.of(moments_of(X15, y)), TrainConfig(standardize=False, learning_rate=1e-5), 1e3) == 0
 
 
-def test_the_first_table_takes_ten_million_epochs_unscaled_from_the_printed_weights(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    printed = torch.tensor(PRINTED_WEIGHT), torch.tensor(PRINTED_BIAS)
-    monkeypatch.setattr(importlib.import_module("linreg.training.convergence"), "seeded_start", lambda *_: printed)
-    expected = plan(moments_of(X5, Y5), TrainConfig(standardize=False, learning_rate=1e-5))
+def test_the_first_table_takes_ten_million_epochs_unscaled_from_the_printed_weights_and_no_fewer_are_enough() -> None:
+    printed = np.vstack([PRINTED_BIAS, PRINTED_WEIGHT.T])
+    objective = Objective.of(moments_of(X5, Y5))
+    config = TrainConfig(standardize=False, learning_rate=1e-5, dtype="float64")
+    expected = plan(moments_of(X5, Y5), config, objective.model(printed))
     assert expected.largest_stable_learning_rate == pytest.approx(1.117e-4, abs=5e-8)
     assert expected.optimum_loss == pytest.approx(0.4831, abs=5e-5)
     assert expected.condition_number == pytest.approx(2.2e6, rel=0.03)
-    assert expected.epochs_to["1%"] == pytest.approx(10.6e6, abs=0.05e6)
+    needed = expected.epochs_to["1%"]
+    assert needed == pytest.approx(10.6e6, abs=0.05e6)
+    for epochs, enough in ((needed, True), (needed - 1, False)):
+        theta = parameters_after(objective, printed, learning_rate=1e-5, epochs=epochs)
+        assert (objective.excess_loss(theta) <= 0.01 * objective.optimum_loss) == enough
+    assert epochs_until(objective, config, 0.01, objective.model(objective.optimum_DO)) == 0
 
 
 NULL = {
@@ -146,12 +149,8 @@ def test_constant_and_repeated_columns_are_named_and_told_what_follows() -> None
 
 def followed(advice: str, config: TrainConfig) -> TrainConfig:
     """The config after the ``--set`` words of a line of advice, read as the command line reads them."""
-    words = [word for word in advice.split() if word.startswith("train.")]
-    data = DataConfig(path="x.csv", features=("temp", "rainfall", "humidity"), targets=("apples", "oranges"))
-    keys = config_file.to_dict(Config(model="m", data=data, train=config))
-    for word in words:
-        config_file._apply(keys, word)
-    return config_file.from_dict(keys).train
+    settings = [word.split("=") for word in advice.split() if word.startswith("train.")]
+    return replace(config, **{key.removeprefix("train."): config_file.typed(key, text) for key, text in settings})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The learning rates against ``torch.optim.lr_scheduler``'s own, and what a schedule does to every trainer."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 
@@ -32,11 +30,3 @@ def torch_rates(config: TrainConfig) -> list[float]:
 def test_every_epochs_rate_is_torchs(schedule: str) -> None:
     config = TrainConfig(learning_rate=0.05, epochs=40, **SCHEDULES[schedule])
     assert [rate_of(config, e) for e in range(1, 41)] == pytest.approx(torch_rates(config), rel=1e-12)
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_no_schedule_raises_the_rate(schedule: str) -> None:
-    config = TrainConfig(learning_rate=0.05, epochs=40, **SCHEDULES[schedule])
-    rates = [rate_of(config, e) for e in range(1, 41)]
-    assert all(a >= b for a, b in pairwise(rates))
-    assert rates[0] == config.learning_rate

@@ -24,11 +24,9 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 from docs import build
-from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective, largest_stable_rate
 from linreg.training.convergence import parameters_after, recorded_epochs
-from linreg.training.plan import epochs_until
 from linreg.training.trainers.contract import seeded_start
 from linreg.tutorial import (
     check,
@@ -46,26 +44,18 @@ from linreg.tutorial import (
     update,
     zero_gradients,
 )
+from linreg.tutorial.__main__ import main as print_table
 from tests.support import tables
 from tests.support.processes import PATIENCE, ROOT, environment, run, started
-from tests.support.tables import (
-    PRINTED_BIAS,
-    PRINTED_LOSS,
-    PRINTED_NEXT_LOSS,
-    PRINTED_WEIGHT,
-    X5,
-    X15,
-    Y5,
-    Y15,
-    moments_of,
-)
+from tests.support.tables import X5, X15, Y5, Y15, moments_of
 
 HALF_UNIT = 0.5e-4  # of the fourth decimal, to which the tutorial prints its parameters
 DESIGN5 = np.column_stack([np.ones(5), X5])
 
 
 def at_the_printed_weights() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    weight, bias = (torch.tensor(p, dtype=torch.float32, requires_grad=True) for p in (PRINTED_WEIGHT, PRINTED_BIAS))
+    printed = (tables.PRINTED_WEIGHT, tables.PRINTED_BIAS)
+    weight, bias = (torch.tensor(p, dtype=torch.float32, requires_grad=True) for p in printed)
     return *tensors(X5, Y5), weight, bias
 
 
@@ -85,13 +75,13 @@ def from_numpy(theta_DO: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-THETA = np.vstack([PRINTED_BIAS, PRINTED_WEIGHT.T])
+THETA = np.vstack([tables.PRINTED_BIAS, tables.PRINTED_WEIGHT.T])
 PRINTED = {
     "prediction": tables.PRINTED_PREDICTIONS,
-    "loss": np.array(PRINTED_LOSS),
+    "loss": np.array(tables.PRINTED_LOSS),
     "weights": tables.PRINTED_WEIGHT_GRADIENT,
     "biases": tables.PRINTED_BIAS_GRADIENT,
-    "next": np.array(PRINTED_NEXT_LOSS),
+    "next": np.array(tables.PRINTED_NEXT_LOSS),
 }
 
 
@@ -207,9 +197,9 @@ def test_steps_in_the_wrong_order_are_told_which_one_is_missing() -> None:
 
 def test_a_step_returns_the_loss_before_it_and_leaves_no_gradient() -> None:
     x, y, weight, bias = at_the_printed_weights()
-    assert step(x, y, weight, bias, learning_rate=1e-5) == pytest.approx(PRINTED_LOSS, abs=rounding("loss"))
+    assert step(x, y, weight, bias, learning_rate=1e-5) == pytest.approx(tables.PRINTED_LOSS, abs=rounding("loss"))
     assert not weight.grad.any()
-    assert step(x, y, weight, bias, learning_rate=1e-5) == pytest.approx(PRINTED_NEXT_LOSS, abs=rounding("next"))
+    assert step(x, y, weight, bias, learning_rate=1e-5) == pytest.approx(tables.PRINTED_NEXT_LOSS, abs=rounding("next"))
 
 
 def test_a_thousand_epochs_follow_the_closed_form_and_keep_the_loss_before_each_update() -> None:
@@ -289,9 +279,9 @@ def at_the_printed_linear() -> nn.Linear:
     return model
 
 
-def loader(**how) -> DataLoader:
+def loader() -> DataLoader:
     generator = torch.Generator().manual_seed(0)
-    return DataLoader(TensorDataset(*tensors(X15, Y15)), batch_size=5, shuffle=True, generator=generator, **how)
+    return DataLoader(TensorDataset(*tensors(X15, Y15)), batch_size=5, shuffle=True, generator=generator)
 
 
 def test_the_printed_linear_layer_has_the_printed_loss() -> None:
@@ -333,11 +323,9 @@ def test_a_loader_without_a_batch_is_told() -> None:
 
 
 def test_the_librarys_printed_numbers_and_tables_are_the_tutorials() -> None:
-    numbers = (tables.PRINTED_PREDICTIONS, PRINTED_LOSS, tables.PRINTED_WEIGHT_GRADIENT, tables.PRINTED_BIAS_GRADIENT)
-    expected = np.concatenate([np.ravel(n) for n in (*numbers, PRINTED_NEXT_LOSS)])
-    assert check.printed_in_order().tolist() == expected.tolist()
-    assert (printed_numbers.WEIGHT_OF == PRINTED_WEIGHT).all()
-    assert (printed_numbers.BIAS_O == PRINTED_BIAS).all()
+    assert check.printed_in_order().tolist() == np.concatenate([np.ravel(n) for n in PRINTED.values()]).tolist()
+    assert (printed_numbers.WEIGHT_OF == tables.PRINTED_WEIGHT).all()
+    assert (printed_numbers.BIAS_O == tables.PRINTED_BIAS).all()
     for rows, x, y in ((crops.first_table(), X5, Y5), (crops.second_table(), X15, Y15)):
         assert [a.tolist() for a in rows.arrays()] == [x.tolist(), y.tolist()]
 
@@ -363,7 +351,8 @@ def test_no_parameters_inside_the_rounding_break_the_bound_and_some_come_close()
 
 def test_with_the_cut_off_decimals_restored_all_twenty_numbers_are_the_printed_ones() -> None:
     theta_P, numbers = check.restored(crops.first_table())
-    assert np.abs(theta_P - np.concatenate([PRINTED_WEIGHT.ravel(), PRINTED_BIAS])).max() <= HALF_UNIT * (1 + 1e-9)
+    printed_P = np.concatenate([tables.PRINTED_WEIGHT.ravel(), tables.PRINTED_BIAS])
+    assert np.abs(theta_P - printed_P).max() <= HALF_UNIT * (1 + 1e-9)
     theta = np.vstack([theta_P[6:], theta_P[:6].reshape(2, 3).T])
     assert numbers == pytest.approx(np.concatenate([v.ravel() for v in from_numpy(theta).values()]), rel=1e-12)
     steps = np.spacing(np.abs(check.printed_in_order()).astype(np.float32))  # what float32 resolves there
@@ -380,19 +369,13 @@ def test_the_command_prints_the_table_from_any_folder(tmp_path) -> None:
 
 
 def test_the_command_refuses_an_argument(capsys) -> None:
-    from linreg.tutorial.__main__ import main
-
-    assert main(["--json"]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == "error: --json: this command takes no arguments: leave them out\n"
+    assert print_table(["--json"]) == 2
+    assert tuple(capsys.readouterr()) == ("", "error: --json: this command takes no arguments: leave them out\n")
 
 
 def test_the_command_says_where_the_data_is_missing(monkeypatch, capsys, tmp_path) -> None:
-    from linreg.tutorial.__main__ import main
-
     monkeypatch.setattr(crops, "_FOLDER", tmp_path)
-    assert main() == 2
+    assert print_table() == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
@@ -422,33 +405,12 @@ def test_the_walk_is_the_loop_taken_one_step_at_a_time() -> None:
         theta = theta - 1e-5 * 2 / Y5.size * DESIGN5.T @ (DESIGN5 @ theta - Y5)
 
 
-def test_the_epochs_needed_are_the_first_that_are_enough() -> None:
-    objective = Objective.of(moments_of(X5, Y5))
-    how = TrainConfig(learning_rate=1e-5, standardize=False, dtype="float64")
-    needed = epochs_until(objective, how, 0.01, objective.model(THETA))
-    assert needed == pytest.approx(10.6e6, rel=0.01)
-    for epochs, enough in ((needed, True), (needed - 1, False)):
-        theta = parameters_after(objective, THETA, learning_rate=1e-5, epochs=epochs)
-        assert (objective.excess_loss(theta) <= 0.01 * objective.optimum_loss) == enough
-    assert epochs_until(objective, how, 0.01, objective.model(objective.optimum_DO)) == 0
-
-
 # The page and its notebook
-
-
-def streams(page) -> str:
-    outputs = (output for cell in page.cells for output in cell.get("outputs", ()))
-    return "".join(o.text for o in outputs if o.output_type == "stream")
 
 
 @pytest.fixture(scope="module")
 def stored():
     return nbformat.read(ROOT / "docs/tutorial.ipynb", as_version=4)
-
-
-@pytest.fixture(scope="module")
-def fresh():
-    return build.notebook()
 
 
 def assert_same_text(ours: str, theirs: str) -> None:
@@ -467,11 +429,12 @@ def test_the_page_runs_as_a_script_from_anywhere_and_leaves_nothing(folder, monk
     with torch.random.fork_rng():
         page = runpy.run_path(str(ROOT / "docs/tutorial.py"))
     torch.set_printoptions(profile="default")  # the page sets them for its own process
-    assert_same_text(capsys.readouterr().out, streams(stored))
+    outputs = (output for cell in stored.cells for output in cell.get("outputs", ()))
+    assert_same_text(capsys.readouterr().out, "".join(o.text for o in outputs if o.output_type == "stream"))
     after = {p.name for f in (ROOT, ROOT / "docs", tmp_path) for p in f.iterdir() if p.name != "__pycache__"}
     assert after == before
-    assert page["loss"].item() == pytest.approx(PRINTED_LOSS, abs=rounding("loss"))
-    assert page["next_loss"].item() == pytest.approx(PRINTED_NEXT_LOSS, abs=rounding("next"))
+    assert page["loss"].item() == pytest.approx(tables.PRINTED_LOSS, abs=rounding("loss"))
+    assert page["next_loss"].item() == pytest.approx(tables.PRINTED_NEXT_LOSS, abs=rounding("next"))
 
 
 def test_the_notebook_is_the_page_with_its_picture_and_without_times_and_random_names(stored) -> None:
@@ -484,8 +447,8 @@ def test_the_notebook_is_the_page_with_its_picture_and_without_times_and_random_
 
 
 @pytest.mark.long  # runs it
-def test_the_notebook_shows_what_running_it_shows(stored, fresh) -> None:
-    for ours, theirs in zip(fresh.cells, stored.cells, strict=True):
+def test_the_notebook_shows_what_running_it_shows(stored) -> None:
+    for ours, theirs in zip(build.notebook().cells, stored.cells, strict=True):
         assert ours.get("execution_count") == theirs.get("execution_count")
         outputs = zip(ours.get("outputs", ()), theirs.get("outputs", ()), strict=True)
         for new, old in outputs:

@@ -35,18 +35,6 @@ SCHEDULES = {
 EPOCHS, SEED = 40, 3
 
 
-def weighted_rows(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> Rows:
-    table = pa.table(dict(zip([*FEATURES, *TARGETS, "w"], np.column_stack([x, y, w]).T.copy(), strict=True)))
-    return Rows([table], FEATURES, TARGETS, weight="w")
-
-
-def gappy_rows(x: np.ndarray, y: np.ndarray) -> Rows:
-    """Rows whose NaN are nulls, over two partitions."""
-    columns = dict(zip([*FEATURES, *TARGETS], np.hstack([x, y]).T.copy(), strict=True))
-    table = pa.table({k: pa.array(v, from_pandas=True) for k, v in columns.items()})
-    return Rows([table.slice(0, 6), table.slice(6)], FEATURES, TARGETS, gaps=True)
-
-
 def config_of(trainer: str, dtype: str, **more: object) -> TrainConfig:
     settings: dict = {"learning_rate": 0.05, "epochs": EPOCHS, "seed": SEED, "standardize": True, **more}
     return TrainConfig(trainer=trainer, dtype=dtype, device="cpu", **settings)
@@ -60,7 +48,7 @@ def test_weighted_rows_agree_with_a_weighted_loop_whatever_the_size_of_the_weigh
 ) -> None:
     config = config_of(name, dtype, batch_size=batch_size, weight_decay=decay)
     z = coordinates(X15, standardize=True, weight_N=WEIGHTS)
-    result = fit(weighted_rows(X15, Y15, WEIGHTS * size), config)
+    result = fit(rows_of(X15, Y15, WEIGHTS * size), config)
     truth = torch_sgd(z, Y15, config, weight_N=WEIGHTS)[-1]
     values = theta_of(result.model, X15, standardize=True, weight_N=WEIGHTS)
     assert relative_error(values, truth) <= BOUND[dtype]
@@ -76,7 +64,7 @@ def test_exact_on_weighted_rows_is_scikit_learns(decay: float, standardize: bool
     alpha = decay * 2 * WEIGHTS.sum() / 2
     peer = (Ridge(alpha=alpha, solver="svd") if decay else LinearRegression()).fit(z, Y15, sample_weight=WEIGHTS)
     config = TrainConfig(trainer="exact", standardize=standardize, weight_decay=decay)
-    model = fit(weighted_rows(X15, Y15, WEIGHTS), config).model
+    model = fit(rows_of(X15, Y15, WEIGHTS), config).model
     assert model.predict(X15) == pytest.approx(peer.predict(z), rel=1e-10)
 
 
@@ -98,7 +86,9 @@ def test_gaps_are_filled_with_the_means_of_all_training_rows(name: str, dtype: s
     x[[2, 7], 0] = np.nan
     imputer = SimpleImputer().fit(x)
     config = config_of(name, dtype) if name in ITERATES else TrainConfig(trainer=name)
-    gappy = fit(gappy_rows(x, Y15), config)
+    columns = zip([*FEATURES, *TARGETS], np.hstack([x, Y15]).T, strict=True)
+    table = pa.table({column: pa.array(values, from_pandas=True) for column, values in columns})
+    gappy = fit(Rows([table.slice(0, 6), table.slice(6)], FEATURES, TARGETS, gaps=True), config)
     full = fit(rows_of(imputer.transform(x), Y15), config)
     assert gappy.model.predict(x) == pytest.approx(full.model.predict(imputer.transform(x)), rel=BOUND[dtype])
     assert gappy.model.fill_F == pytest.approx(imputer.statistics_, rel=1e-13)
@@ -257,16 +247,16 @@ def test_a_constant_gets_no_weight_however_small_the_weight_decay() -> None:
 
 
 def test_the_rate_for_mini_batches_knows_of_a_heavy_row() -> None:
-    even = minibatch_rate(Objective.of(record_rows(weighted_rows(X15, Y15, np.full(15, 3.0))).moments), 5)
+    even = minibatch_rate(Objective.of(record_rows(rows_of(X15, Y15, np.full(15, 3.0))).moments), 5)
     assert even == pytest.approx(minibatch_rate(Objective.of(moments_of(X15, Y15)), 5), rel=1e-12)
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(64, 3)), np.where(np.arange(64) == 7, 1000.0, 1.0)
     y = x @ rng.normal(size=(3, 2)) + rng.normal(size=(64, 2))
-    rate = minibatch_rate(Objective.of(record_rows(weighted_rows(x, y, w)).moments, standardize=True), 8)
+    rate = minibatch_rate(Objective.of(record_rows(rows_of(x, y, w)).moments, standardize=True), 8)
     config = config_of("manual", "float64", batch_size=8, learning_rate=rate / 2, epochs=100)
-    assert fit(weighted_rows(x, y, w), config).epochs == 100
+    assert fit(rows_of(x, y, w), config).epochs == 100
     with pytest.raises(UserError, match="training diverged"):
-        fit(weighted_rows(x, y, w), replace(config, learning_rate=20 * rate))
+        fit(rows_of(x, y, w), replace(config, learning_rate=20 * rate))
 
 
 @pytest.mark.long  # three processes; test_digits has the record's

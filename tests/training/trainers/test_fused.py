@@ -2,9 +2,9 @@
 
 import sys
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -16,7 +16,8 @@ from linreg.rows.rows import Rows
 from linreg.training.choose import Problem, choose
 from linreg.training.fit import fit
 from linreg.training.trainers import fused
-from tests.support.processes import ROOT, environment, run
+from tests.support.processes import ROOT, WITHOUT_VECTORS, compiled_for, run
+from tests.support.tables import random_rows, rows_of
 from tests.training.references import relative_error
 
 BOUND = {"float64": 1e-11, "float32": 2e-5}
@@ -43,17 +44,6 @@ def compile_always(monkeypatch):
     monkeypatch.setattr(fused, "COMPILING", 0)
 
 
-def rows_of(n: int, f: int, o: int, *, weighted: bool = False, seed: int = 0) -> Rows:
-    rng = np.random.default_rng(seed)
-    x_NF = rng.normal(size=(n, f))
-    y_NO = x_NF @ rng.normal(size=(f, o)) + 3 + 0.5 * rng.normal(size=(n, o))
-    features, targets = tuple(f"x{i}" for i in range(f)), tuple(f"y{i}" for i in range(o))
-    columns = dict(zip((*features, *targets), np.hstack([x_NF, y_NO]).T, strict=True))
-    if weighted:
-        columns["w"] = rng.uniform(0.2, 3, n)
-    return Rows([pa.table(columns)], features, targets, weight="w" if weighted else "")
-
-
 def config_of(trainer: str, batch: int, **options: object) -> TrainConfig:
     settings: dict = {"learning_rate": 0.01, "epochs": 3, "seed": 2, "standardize": False, "device": "cpu", **options}
     return TrainConfig(trainer=trainer, batch_size=batch, **settings)
@@ -74,46 +64,36 @@ def check(rows: Rows, batch: int, *, dtype: str = "float64", **options: object) 
 FEW, PADDED = "few parameters, batch of one vector", "weights in registers, padded"
 OFTEN = {(FEW, "float32"), (PADDED, "float64"), ("tiles", "float64"), ("all rows", "float64")}
 OFTEN |= {(PADDED, "nesterov", False)}
-OTHERS_IN_ORDER = [(32, 1, 0), (32, 2, 64), (33, 1, 64)]
+OFTEN |= {(3, 2, 5), (32, 1, 64)}
 
 
-@pytest.mark.parametrize(
-    ("shape", "dtype"),
-    [
-        pytest.param(shape, dtype, marks=() if (shape, dtype) in OFTEN else pytest.mark.long)
-        for shape in SHAPES
-        for dtype in BOUND
-    ],
-)
+def mostly_long(cases):
+    return [pytest.param(*case, marks=() if case in OFTEN else pytest.mark.long) for case in cases]
+
+
+@pytest.mark.parametrize(("shape", "dtype"), mostly_long(product(SHAPES, BOUND)))
 def test_it_gives_the_numbers_of_torch_s_sgd_on_the_same_batches(shape: str, dtype: str) -> None:
     n, f, o, batch = SHAPES[shape]
-    check(rows_of(n, f, o), batch, dtype=dtype)
+    check(random_rows(n, f, o), batch, dtype=dtype)
 
 
 @pytest.mark.parametrize(
-    ("shape", "option", "weighted"),
-    [
-        pytest.param(shape, option, weighted, marks=() if (shape, option, weighted) in OFTEN else pytest.mark.long)
-        for shape in (FEW, PADDED, "tiles")
-        for option in OPTIONS
-        for weighted in (False, True)
-    ],
+    ("shape", "option", "weighted"), mostly_long(product((FEW, PADDED, "tiles"), OPTIONS, (False, True)))
 )
 def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, option: str, weighted: bool) -> None:
     n, f, o, batch = SHAPES[shape]
-    check(rows_of(n, f, o, weighted=weighted), batch, learning_rate=0.002, **OPTIONS[option])
+    check(random_rows(n, f, o, weighted=weighted), batch, learning_rate=0.002, **OPTIONS[option])
 
 
 @pytest.mark.parametrize(
-    ("features", "targets", "batch"),
-    [(3, 2, 5), (32, 1, 64), *(pytest.param(*shape, marks=pytest.mark.long) for shape in OTHERS_IN_ORDER)],
+    ("features", "targets", "batch"), mostly_long([(3, 2, 5), (32, 1, 64), (32, 1, 0), (32, 2, 64), (33, 1, 64)])
 )
 def test_in_order_it_walks_the_rows_as_they_stand(features: int, targets: int, batch: int) -> None:
-    check(rows_of(2500, features, targets), batch, shuffle=False)
+    check(random_rows(2500, features, targets), batch, shuffle=False)
 
 
 def test_a_short_training_by_torch_gives_the_same_numbers(monkeypatch) -> None:
-    rows, config = rows_of(2500, 3, 2, weighted=True), config_of("fused", 5, dtype="float64", **OPTIONS["momentum"])
+    rows, config = random_rows(2500, 3, 2, weighted=True), config_of("fused", 5, dtype="float64", **OPTIONS["momentum"])
     compiled = parameters(rows, config)
     monkeypatch.setattr(fused, "COMPILING", 10**9)
     monkeypatch.setattr(kernel, "epoch", lambda *_, **__: pytest.fail("compiled after all"))
@@ -121,7 +101,7 @@ def test_a_short_training_by_torch_gives_the_same_numbers(monkeypatch) -> None:
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_one_others() -> None:
-    rows, config = rows_of(2500, 19, 2), config_of("fused", 33, dtype="float64")
+    rows, config = random_rows(2500, 19, 2), config_of("fused", 33, dtype="float64")
     first, again, other = (parameters(rows, replace(config, seed=s)) for s in (5, 5, 6))
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
@@ -130,10 +110,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others() -> None:
 BITS = """
 import sys, numpy as np
 sys.path[:0] = ["."]
-from tests.training.trainers.test_fused import rows_of, config_of, parameters, fused
+from tests.training.trainers.test_fused import config_of, fused, parameters
+from tests.support.tables import random_rows
 fused.COMPILING = 0
 for n, f, o, b in ((2500, 3, 2, 5), (2100, 32, 1, 64), (1500, 130, 9, 100)):
-    print(parameters(rows_of(n, f, o), config_of("fused", b, momentum=0.5)).tobytes().hex())
+    print(parameters(random_rows(n, f, o), config_of("fused", b, momentum=0.5)).tobytes().hex())
 """
 
 
@@ -142,15 +123,7 @@ for n, f, o, b in ((2500, 3, 2, 5), (2100, 32, 1, 64), (1500, 130, 9, 100)):
     "machine", [{}, {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+avx"}], ids=["own", "AVX2"]
 )
 def test_the_bits_are_those_of_a_machine_without_vectors(machine: dict[str, str], tmp_path) -> None:
-    plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
-    assert bits(machine, tmp_path) == bits(plain, tmp_path)
-
-
-def bits(machine: dict[str, str], tmp_path) -> str:
-    env = environment(NUMBA_CACHE_DIR=str(tmp_path / machine.get("NUMBA_CPU_NAME", "own")), **machine)
-    printed = run([sys.executable, "-c", BITS], env=env, cwd=ROOT, check=True).stdout
-    assert printed
-    return str(printed)
+    assert compiled_for(machine, BITS, tmp_path) == compiled_for(WITHOUT_VECTORS, BITS, tmp_path)
 
 
 # float32, one target, rows in order, whole vectors: by rows in registers, and as tiles
@@ -160,7 +133,8 @@ import numpy as np, torch
 from linreg.rows.rows import Rows
 from linreg.training.fit import fit
 from linreg.training.trainers import fused
-from tests.training.trainers.test_fused import config_of, rows_of
+from tests.training.trainers.test_fused import config_of
+from tests.support.tables import random_rows
 
 def at_a_wall(tensor):
     size = -(-tensor.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -172,7 +146,7 @@ def at_a_wall(tensor):
     return torch.from_numpy(values)
 
 tensors, fused.COMPILING = Rows.tensors, 0
-rows, config = rows_of(1001, int(sys.argv[1]), 1), config_of("fused", 50, dtype="float32", shuffle=False)
+rows, config = random_rows(1001, int(sys.argv[1]), 1), config_of("fused", 50, dtype="float32", shuffle=False)
 plain = fit(rows, config).train_loss
 Rows.tensors = lambda *args, **options: tuple(map(at_a_wall, tensors(*args, **options)))
 assert fit(rows, config).train_loss == plain
@@ -212,17 +186,14 @@ def sorted_rows(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray
 @pytest.mark.parametrize("kind", ["target", "group", "time"])
 def test_the_shuffle_is_worth_a_full_one_on_ordered_data(kind: str, batch: int) -> None:
     """Mean excess loss of ten seeds within twice that of a fresh permutation of all rows every epoch."""
-    n, epochs = 40_000, 2
+    n = 40_000
     x, y = sorted_rows(kind, n, np.random.default_rng(1))
-    table = pa.table({**{f"x{i}": x[:, i] for i in range(4)}, "y": y})
-    rows = Rows([table], tuple(f"x{i}" for i in range(4)), ("y",))
+    rows = rows_of(x, y[:, None])
     assert mixes(n, batch)
     assert n > 8 * block_rows(batch)
     ours, full = [], []
     for seed in range(10):
-        config = TrainConfig(
-            trainer="fused", batch_size=batch, learning_rate=0.02, epochs=epochs, seed=seed, standardize=False
-        )
+        config = config_of("fused", batch, learning_rate=0.02, epochs=2, seed=seed)
         result = fit(rows, config)
         ours.append(result.excess_loss[-1])
         full.append(full_shuffle(x, y, result.objective, config))
