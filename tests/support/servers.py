@@ -1,6 +1,7 @@
 """What the tests of schedules share: a Prefect server of their own, how to reach it, what to ask it."""
 
 import json
+import sqlite3
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ def server(tmp_path_factory):
     env = own_server(folder / "home")
     with serving(env, folder / "log"):
         yield env
+
+
+def told_to_server(home, query, *values):
+    """Rows of the database of a server that has ended, and whose home that was."""
+    with sqlite3.connect(home / ".prefect" / "prefect.db") as database:
+        return database.execute(query, values).fetchall()
 
 
 @contextmanager
