@@ -13,24 +13,22 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import tomli_w
 from filelock import FileLock
 
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
-from tests.support.flows import WEAK, crops_table
+from tests.support.command import write_config
+from tests.support.flows import WEAK
 from tests.support.processes import BIN, PATIENCE, ROOT, run, started, wait_for
 from tests.support.servers import asked, own_server, serving
-from tests.support.tracked import new_store
 
 pytestmark = pytest.mark.long
 ENDLESS = {**WEAK, "epochs": 10**9}
 
 
 @pytest.fixture
-def env(folder, tmp_path, server):
-    """An empty store here, and an environment that leads to the server; its runners and workers ask it often."""
-    new_store(folder)
+def env(store, tmp_path, server):  # noqa: ARG001 - an empty one, here
+    """An environment that leads to the server; its runners and workers ask it often."""
     return often(server, tmp_path)
 
 
@@ -49,8 +47,7 @@ def wait_for_polls(count, process, log):
 
 def served(env, log, name, *, interval, train=WEAK):
     """`linreg serve`, a run every ``interval`` seconds."""
-    Path("crops.toml").write_text(tomli_w.dumps(crops_table(train=train)))
-    command = [BIN / "linreg", "serve", "crops.toml", "--interval", str(interval), "--name", name]
+    command = [BIN / "linreg", "serve", write_config(train=train), "--interval", str(interval), "--name", name]
     return started(command, env=env, log=log)
 
 
@@ -130,8 +127,7 @@ def test_serving_again_catches_up_with_one_run(env, tmp_path, number):
     assert "Traceback" not in log.read_text()
 
 
-def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_path):
-    new_store(folder)
+def test_a_server_that_comes_back_is_served_and_one_run_catches_up(store, tmp_path):  # noqa: ARG001
     env = often(own_server(tmp_path / "home"), tmp_path)
     name, log = "away", tmp_path / "serve.log"
     with ExitStack() as ending:

@@ -66,9 +66,9 @@ def asked(url, body=None):
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return [json.load(response)]
         except urllib.error.HTTPError as e:
-            with e:
-                if e.code != 503:
-                    raise
+            if e.code != 503:
+                raise
+            e.close()
         return None
 
     return wait_for(answer)[0]

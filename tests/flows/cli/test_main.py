@@ -23,10 +23,9 @@ from flows.tracking.run import TrackedRun
 from flows.tracking.stores.store import open_store
 from tests.support import processes
 from tests.support.command import RUN_KEYS, document, error, linreg, strict_json, write_config
-from tests.support.flows import FEATURES, OPTIMUM, TARGETS, WEAK, make_folder
+from tests.support.flows import FEATURES, OPTIMUM, TARGETS, WEAK
 from tests.support.processes import BIN, PATIENCE, ROOT, environment, started, wait_for
 from tests.support.servers import told_to_server
-from tests.support.tracked import new_store
 
 LINREG = BIN / "linreg"
 DATA_KEYS = {"rows", "train_rows", "test_rows", "digest", "partitions", "read"}
@@ -34,16 +33,13 @@ ENTRY_KEYS = {"name", "version", "aliases", "run_id", "metrics", "data", "traine
 
 
 @pytest.fixture(scope="module")
-def scene(prefect_api, tmp_path_factory):  # noqa: ARG001 - the runs find the server
+def scene(prefect_api, module_store):  # noqa: ARG001 - the runs find the server
     """The working directory, the runs that were made in it (promoted, promoted, kept), and the second one again."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = make_folder(tmp_path_factory.mktemp("cli") / "work", patch)
-        new_store(folder)
-        write_config(train=WEAK)
-        write_config("best.toml", train=OPTIMUM)
-        runs = [document("run", "crops.toml"), document("run", "best.toml")]
-        runs.append(document("run", "crops.toml", "--set", "train.epochs=40"))
-        yield SimpleNamespace(folder=folder, runs=runs, again=document("run", "best.toml"))
+    write_config(train=WEAK)
+    write_config("best.toml", train=OPTIMUM)
+    runs = [document("run", "crops.toml"), document("run", "best.toml")]
+    runs.append(document("run", "crops.toml", "--set", "train.epochs=40"))
+    return SimpleNamespace(folder=Path.cwd(), runs=runs, again=document("run", "best.toml"))
 
 
 def test_run_prints_the_contracts_object(scene):
@@ -160,9 +156,7 @@ def test_a_note_of_nights_that_other_hands_changed_is_as_good_as_none(scene):  #
     client.delete_model_version_tag("crop-yield", "1", unchanged_runs.TAG)
 
 
-def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    store = new_store(tmp_path / "work")
+def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(store):
     with TrackedRun.start(store, experiment="crops", name="sweep", tags={}) as parent:
         TrackedRun.start(store, experiment="crops", name="epochs=3", tags={}, parent=parent).finish()
     store.client.delete_run(parent.run_id)

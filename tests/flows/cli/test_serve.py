@@ -6,19 +6,16 @@ import pytest
 
 from flows.deploy import serve
 from flows.tracking import registry
-from flows.tracking.stores.store import open_store
 from linreg.errors import UserError
 from tests.support.command import write_config
 from tests.support.flows import WEAK, crops
 from tests.support.processes import BIN, PATIENCE, run, started, wait_for
 from tests.support.servers import asked, reaching
-from tests.support.tracked import new_store
 
 
 @pytest.mark.long  # a server and a serving process of its own: a minute
-def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
-    new_store(folder)
-    store, log = open_store(create=False), tmp_path / "serve.log"
+def test_a_schedule_fires_and_its_run_lands_in_mlflow(store, tmp_path, server):
+    log = tmp_path / "serve.log"
     command = [BIN / "linreg", "serve", write_config(train=WEAK), "--interval", "10"]
     with started(command, env=server, log=log) as serving:
 

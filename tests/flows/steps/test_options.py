@@ -27,12 +27,6 @@ from linreg.files import partitions
 from linreg.ingest.dataset import read_dataset
 from tests.support.flows import EXACT, crops, noisy, noisy_config
 from tests.support.steps import register_run, train
-from tests.support.tracked import new_store
-
-
-@pytest.fixture
-def store(folder):
-    return new_store(folder)
 
 
 def history(store, training, name):

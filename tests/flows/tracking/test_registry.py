@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,9 @@ NAME = "crop-yield"
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory):
+def logged(module_store):
     """A run that holds MODEL, in a store of which every test has a copy; the run and the logged model."""
-    with chdir(tmp_path_factory.mktemp("logged")):
-        return logged_run(new_store(Path.cwd()))
+    return logged_run(module_store)
 
 
 @pytest.fixture
