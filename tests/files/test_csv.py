@@ -194,9 +194,3 @@ def test_a_fault_is_named_with_its_place(tmp_path, request, content: str | bytes
     with pytest.raises(UserError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}: {line}")
-
-
-def test_a_fault_far_beyond_the_first_piece_is_named_with_its_line(tmp_path) -> None:
-    path = write(tmp_path / "x.csv", "a,y\n" + "1.25,2.5\n" * 700_000 + "oops,1")
-    with pytest.raises(UserError, match="line 700002, column 'a': 'oops'"):
-        read(path)
