@@ -183,6 +183,7 @@ LATE = {
     "late truth among numbers": ("true,1", "line 302, column 'a': 'true' is not a number"),
 }
 FAULTS |= {name: ("a,y\n" + "1.25,2.5\n" * 300 + last, line) for name, (last, line) in LATE.items()}
+FAULTS["late Latin-1"] = (b"a,y,t\n" + b"1,2,x\n" * 300 + b"3,4,\xe9\n", "line 302: byte 0xe9 (number 5 of the line)")
 
 
 @pytest.mark.parametrize("pieces", ["one piece", "many pieces"])

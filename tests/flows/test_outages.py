@@ -6,7 +6,6 @@ No two scheduled runs work at once, and after each outage one run catches up.
 import os
 import re
 import signal
-import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -188,20 +187,15 @@ def test_the_work_pool_of_prefect_yaml_works(env, folder, tmp_path):
         by_hand(env, "crops")
         wait_for(lambda: named(env, "crops", "Completed"), worker, log)
         with lock_of(env, "crops").acquire(timeout=PATIENCE):
-            yesterday = missed_yesterday(env, "crops")
+            start, end = (datetime.now(UTC) - timedelta(hours=hours) for hours in (24, 0))
+            body = {"start_time": start.isoformat(), "end_time": end.isoformat(), "min_time": 0}
+            url = f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, 'crops')}/schedule"
+            asked(url, body | {"min_runs": 1, "max_runs": 1})  # as a worker finds it that was away
+            missed = next(run for run in runs(env, "crops") if run["auto_scheduled"])
             wait_for(lambda: named(env, "crops", "Skipped"), worker, log)
     (skipped,) = named(env, "crops", "Skipped")
-    assert skipped["expected_start_time"] == yesterday["expected_start_time"]
+    assert skipped["expected_start_time"] == missed["expected_start_time"]
     store = open_store(create=False)
     (listed,) = registry.runs(store)
     (version,) = registry.versions(store)
     assert (listed["decision"], version.ref) == ("promoted", "crop-yield/1")
-
-
-def missed_yesterday(env, name):
-    """A scheduled run that is due since a day, as a worker finds it that was away."""
-    now = time.time()
-    start, end = (datetime.fromtimestamp(now - hours * 3600, UTC).isoformat() for hours in (24, 0))
-    body = {"start_time": start, "end_time": end, "min_time": 0, "min_runs": 1, "max_runs": 1}
-    asked(f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, name)}/schedule", body)
-    return next(run for run in runs(env, name) if run["auto_scheduled"])

@@ -60,41 +60,30 @@ def mlflow_run(first):
     return first.store.client.get_run(first.outcome.run_id)
 
 
-def test_the_first_version_is_promoted(nights):
-    night = nights["first"]
-    assert night.outcome.decision == "promoted"
-    assert (night.outcome.version, night.outcome.aliases) == (1, ("champion",))
-    assert night.versions == {1: ("champion",)}
-    assert [(r["from"], r["to"]) for r in night.records] == [(None, 1)]
-    assert night.records[0]["flow_run_id"] == night.outcome.flow_run_id
+@pytest.mark.parametrize(
+    ("night", "decision", "aliases", "moves", "words"),
+    [
+        ("first", "promoted", [("champion",)], [(None, 1)], ""),
+        ("better", "promoted", [(), ("champion",)], [(None, 1), (1, 2)], "judged on 15 training rows"),
+        ("worse", "kept", [(), ("champion",), ("challenger",)], [(None, 1), (1, 2)], "times the loss"),
+        ("equal", "kept", [(), ("champion",), (), ("challenger",)], [(None, 1), (1, 2)], "equally good"),
+    ],
+)
+def test_a_better_version_takes_over_and_another_is_kept_as_challenger(nights, night, decision, aliases, moves, words):
+    outcome, records = nights[night].outcome, nights[night].records
+    assert (outcome.decision, outcome.version, outcome.aliases) == (decision, len(aliases), aliases[-1])
+    assert nights[night].versions == dict(enumerate(aliases, start=1))
+    assert [(r["from"], r["to"]) for r in records] == moves
+    assert records[0]["flow_run_id"] == nights["first"].outcome.flow_run_id
+    assert words in outcome.reason
 
 
-def test_a_better_version_takes_over(nights):
-    night = nights["better"]
-    assert night.outcome.decision == "promoted"
-    assert night.versions == {1: (), 2: ("champion",)}
-    assert [(r["from"], r["to"]) for r in night.records] == [(None, 1), (1, 2)]
-    assert "judged on 15 training rows" in night.outcome.reason
-    assert night.outcome.metrics["baseline.champion.test_mse"] == nights["first"].outcome.metrics["test_mse"]
-
-
-def test_a_worse_version_is_kept_as_challenger(nights):
-    night = nights["worse"]
-    assert night.outcome.decision == "kept"
-    assert night.outcome.aliases == ("challenger",)
-    assert night.versions == {1: (), 2: ("champion",), 3: ("challenger",)}
-    assert night.records == nights["better"].records
-    assert "times the loss" in night.outcome.reason
-    assert night.outcome.metrics["test_rmse"] > night.outcome.metrics["baseline.mean.test_rmse"]
-    assert night.outcome.reason.endswith("; worse than always saying the mean")
-    assert "the mean" not in nights["better"].outcome.reason
-
-
-def test_an_equal_version_is_kept(nights):
-    night = nights["equal"]
-    assert night.outcome.decision == "kept"
-    assert night.versions == {1: (), 2: ("champion",), 3: (), 4: ("challenger",)}
-    assert "equally good" in night.outcome.reason
+def test_a_version_is_judged_beside_the_champion_and_the_mean(nights):
+    first, better, worse = (nights[night].outcome for night in ("first", "better", "worse"))
+    assert better.metrics["baseline.champion.test_mse"] == first.metrics["test_mse"]
+    assert "the mean" not in better.reason
+    assert worse.metrics["test_rmse"] > worse.metrics["baseline.mean.test_rmse"]
+    assert worse.reason.endswith("; worse than always saying the mean")
 
 
 @pytest.mark.parametrize(("night", "before"), [("again", "equal"), ("after rollback", None)])

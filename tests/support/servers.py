@@ -45,14 +45,19 @@ def told_to_server(home, query, *values):
         return database.execute(query, values).fetchall()
 
 
-@contextmanager
 def serving(env, log):
     """The Prefect server that this environment leads to."""
     url = env["PREFECT_API_URL"]
     port = url.removesuffix("/api").rpartition(":")[2]
     command = [BIN / "prefect", "server", "start", "--port", port, "--host", "127.0.0.1"]
-    with started(command, env=env, log=log) as process:
-        wait_for(lambda: answers(f"{url}/health"), process, log)
+    return listening(command, f"{url}/health", env=env, log=log)
+
+
+@contextmanager
+def listening(command, url, *, log, **options):
+    """A process that is started, and answers there."""
+    with started(command, log=log, **options) as process:
+        wait_for(lambda: answers(url), process, log)
         yield process
 
 

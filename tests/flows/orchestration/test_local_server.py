@@ -224,14 +224,6 @@ def servers_of(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def gone(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def of_group(process, number):
     os.killpg(process.pid, number)
 
@@ -265,7 +257,7 @@ def test_however_a_run_ends_its_server_ends_too(folder, tmp_path, whose, number,
         (server,) = servers_of(process.pid)
         whose(process, number)
         assert process.wait(PATIENCE) == status, log.read_text()
-        wait_for(lambda: gone(server))
+        wait_for(lambda: not Path(f"/proc/{server}").exists())
     lines = log.read_text().splitlines()
     assert ("stopped" in lines) == (status == 130)
     errors = [line for line in lines if line.startswith("error: ")]

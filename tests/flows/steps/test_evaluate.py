@@ -132,17 +132,14 @@ def test_a_row_too_far_to_be_squared_is_the_users_error(store, folder, role):
         train(store, config)
 
 
-WARM_STARTS = {
-    "other@champion": "no model 'other'",
-    "noisy/7": "has no version 7",
-    "noisy@prod": "has no alias 'prod'",
-    "a/b/c": "'a/b/c' names no model",
-}
-
-
 def test_a_warm_start_from_what_is_not_there_is_the_users_error(store):
     register_run(train(store, noisy_config()))
-    for ref, line in WARM_STARTS.items():
+    for ref, line in {
+        "other@champion": "no model 'other'",
+        "noisy/7": "has no version 7",
+        "noisy@prod": "has no alias 'prod'",
+        "a/b/c": "'a/b/c' names no model",
+    }.items():
         with pytest.raises(UserError, match=line):
             ingest(noisy_config(train=replace(GRAM, warm_start=ref)), store)
 

@@ -26,8 +26,8 @@ from linreg.moments.lineage import Lineage
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from tests.support.processes import BIN, environment, free_port, run, started, wait_for
-from tests.support.servers import answers, asked
+from tests.support.processes import BIN, environment, free_port, run
+from tests.support.servers import asked, listening
 from tests.support.tracked import FACTS, MODEL, X_NF, logged_run
 
 # mlflow.pyfunc warns of a type hint of its own (mlflow/types/responses.py) when it is first imported
@@ -322,13 +322,12 @@ def test_a_registered_version_answers_where_this_package_is_not_installed(regist
 
 
 def test_mlflow_models_serve_answers_by_name_and_refuses_with_400(registered, tmp_path):
-    port, log = free_port(), tmp_path / "log"
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/crop-yield@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     path = f"{BIN}{os.pathsep}{registered['PATH']}"
-    with started(command, cwd=tmp_path, env=registered | {"PATH": path}, log=log) as server:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping"), server, log)
-        url = f"http://127.0.0.1:{port}/invocations"
+    ping, url = (f"http://127.0.0.1:{port}/{place}" for place in ("ping", "invocations"))
+    with listening(command, ping, cwd=tmp_path, env=registered | {"PATH": path}, log=tmp_path / "log"):
         split = {"columns": ["humidity", "temp", "rainfall"], "data": [[43, 73.0, 67], [64, 91.0, 88]]}
         expected = [dict(zip(MODEL.targets, row, strict=True)) for row in MODEL.predict(X_NF[:2]).tolist()]
         assert asked(url, {"dataframe_split": split}) == {"predictions": expected}

@@ -5,7 +5,6 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from flows.tracking.registry import Ref, parse_ref
 from flows.tracking.stores import server
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
-from tests.support.processes import PATIENCE, environment, free_port, started, wait_for
-from tests.support.servers import answers
+from tests.support.processes import PATIENCE, environment, free_port
+from tests.support.servers import listening
 from tests.support.tracked import FACTS, MODEL, X_NF, enter, logged_run, new_store, together
 
 NAME = "crop-yield"
@@ -404,23 +403,17 @@ def test_promotions_at_once_form_one_chain(store, logged, tmp_path):
 # --- a server
 
 
-@contextmanager
-def _server(folder, port):
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/s.db", "--artifacts-destination", str(folder / "art")]
-    env, log = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"), folder / "server.log"
-    with started(command, env=env, log=log) as process:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), process, log)
-        yield
-
-
 @pytest.mark.long
 def test_the_same_holds_against_a_server_and_it_may_go_away(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    port = free_port()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     monkeypatch.setattr(server, "ANSWER_SECONDS", PATIENCE)
-    with _server(tmp_path, port):
+    command = [sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/s.db", "--artifacts-destination", str(tmp_path / "art")]
+    env = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    with listening(command, f"{url}/health", env=env, log=tmp_path / "server.log"):
         store = open_store(create=True)
         logged = logged_run(store)
         first, again, second = _register(store, logged, "a", "a", "b")
