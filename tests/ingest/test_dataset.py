@@ -127,15 +127,6 @@ def test_a_key_that_is_also_a_feature_decides_as_before(tmp_path, name: str, col
     np.testing.assert_array_equal(values(within.test), data[data["id"].isin(ids(within.test))][COLUMNS].astype(float))
 
 
-def test_rows_of_one_key_stay_together(tmp_path) -> None:
-    data = frame(600).assign(group=np.repeat(np.arange(60), 10))
-    path = write(tmp_path / "x.csv", data)
-    dataset = read_dataset(config(path, key=("group",), test_fraction=0.5), optional=("group",))
-    sides = [set(r.select(["group"])[:, 0]) for r in (dataset.train, dataset.test)]
-    assert not sides[0] & sides[1]
-    assert len(sides[0] | sides[1]) == 60
-
-
 def test_a_folder_s_column_can_be_the_key_of_the_split(tmp_path) -> None:
     """All rows of a day are on one side, and those of its other files too."""
     for i, day in enumerate(["01", "02", "03", "10", "12", "12"]):

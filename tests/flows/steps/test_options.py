@@ -10,7 +10,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import tomli_w
 import torch
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
@@ -25,6 +24,7 @@ from linreg.config import DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions
 from linreg.ingest.dataset import read_dataset
+from tests.support.command import document, error, write_config
 from tests.support.flows import EXACT, crops, noisy, noisy_config
 from tests.support.steps import register_run, train
 
@@ -213,11 +213,10 @@ def test_the_defaults_that_content_keys_leave_out_are_these():
     assert (KEY_FORMAT, hashlib.sha256(values.encode()).hexdigest()[:16]) == (3, "993c1121c5bf94b7")
 
 
-def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder, capfd):
+def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder):
     noisy(folder / "noisy.csv")
-    table = {"path": "noisy.csv", "features": ["a", "b", "c"], "targets": ["y"]}
-    Path("c.toml").write_text(tomli_w.dumps({"model": "noisy", "data": table, "train": {"warm_start": "noisy"}}))
-    assert main(["plan", "c.toml"]) == 0
+    data = {"path": "noisy.csv", "features": ["a", "b", "c"], "targets": ["y"]}
+    config = write_config(model="noisy", data=data, train={"warm_start": "noisy"})
+    document("plan", config)
     assert not Path("mlruns").exists()
-    assert main(["plan", "c.toml", "--set", "train.warm_start=noisy/1"]) == 2
-    assert "there is no store" in capfd.readouterr().err
+    assert "there is no store" in error("plan", config, "--set", "train.warm_start=noisy/1")

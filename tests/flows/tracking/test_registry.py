@@ -45,11 +45,6 @@ def _register(store, logged, *keys, name=NAME, facts=FACTS):
     return versions[0] if len(versions) == 1 else versions
 
 
-def _promote(store, *numbers):
-    for number in numbers:
-        registry.promote(store, NAME, number, why="better")
-
-
 # --- references
 
 
@@ -310,7 +305,8 @@ def test_a_move_by_other_means_appears_on_the_record(store, logged):
 @pytest.mark.parametrize("champions", [(1, 2, 3), (1, 2)])
 def test_a_rollback_passes_over_a_deleted_version_the_champion_too(store, logged, champions):
     _register(store, logged, "a", "b", "c")
-    _promote(store, *champions)
+    for number in champions:
+        registry.promote(store, NAME, number, why="better")
     store.client.delete_model_version(NAME, "2")
     assert (registry.champion(store, NAME) is None) == (champions[-1] == 2)
     assert registry.rollback(store, NAME)["to"] == 1
@@ -418,7 +414,8 @@ def test_the_same_holds_against_a_server_and_it_may_go_away(tmp_path, monkeypatc
         logged = logged_run(store)
         first, again, second = _register(store, logged, "a", "a", "b")
         assert (first, second.version) == (again, 2)
-        _promote(store, 1, 2)
+        for number in (1, 2):
+            registry.promote(store, NAME, number, why="better")
         assert registry.rollback(store, NAME)["to"] == 1
         assert registry.lookup(store, NAME).aliases == ("champion",)
         assert (registry.load(store, first).predict(X_NF) == MODEL.predict(X_NF)).all()
