@@ -105,11 +105,8 @@ def test_an_unchanged_run_reads_nothing_and_moves_nothing(nights, night, before)
         assert "champion" not in now.outcome.aliases
 
 
-def test_params_hold_the_whole_config(first):
+def test_params_hold_the_whole_config_and_its_artifact_reads_back_to_the_same(first, tmp_path):
     assert set(mlflow_run(first).data.params) == set(FIRST.flat())
-
-
-def test_the_config_artifact_reads_back_to_the_same_config(first, tmp_path):
     path = first.store.client.download_artifacts(first.outcome.run_id, "config.toml", str(tmp_path))
     assert config_file.load(path) == FIRST
 

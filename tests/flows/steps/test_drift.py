@@ -12,7 +12,6 @@ import tomli_w
 from prefect.client.orchestration import get_client
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 
-from flows.cli.main import main
 from flows.pipeline import run_flow
 from flows.results.outcome import Outcome
 from flows.steps.drift import compare
@@ -22,6 +21,7 @@ from flows.tracking import registry
 from linreg.config_file import from_dict
 from linreg.files import partitions
 from linreg.ingest.dataset import read_dataset
+from tests.support.command import linreg
 from tests.support.flows import flow_runs
 from tests.support.processes import wait_for
 
@@ -150,19 +150,16 @@ def event_of(name: str, outcome: Outcome) -> dict:
     return event
 
 
-def test_a_stop_is_told_on_the_page_and_in_the_list(nights, capfd):  # noqa: ARG001 - in their folder
+def test_a_stop_is_told_on_the_page_and_in_the_list(nights):  # noqa: ARG001 - in their folder
     Path("strict.toml").write_text(tomli_w.dumps(table(drift={"stop": {"mean": 15.0}})))
     night(5, a=3)
-    assert main(["run", "strict.toml"]) == 0
-    page = capfd.readouterr().out
+    page = linreg("run", "strict.toml").out
     assert "nightly: refused" in page
     assert "trained       nothing" in page
     assert "above drift.stop.mean 15" in page
     assert "Root mean squared error" not in page
-    assert main(["sweep", "strict.toml", "--grid", "train.seed=0,1"]) == 0
-    assert "no model was trained" in capfd.readouterr().out
-    assert main(["runs", "nightly"]) == 0
-    listed = capfd.readouterr().out
+    assert "no model was trained" in linreg("sweep", "strict.toml", "--grid", "train.seed=0,1").out
+    listed = linreg("runs", "nightly").out
     assert ": refused: the data moved away from" in listed
     assert [(" refused " in line, line.endswith(" stop")) for line in listed.splitlines()[1:3]] == [(True, True)] * 2
     Path("nights/005.csv").unlink()
