@@ -11,7 +11,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from tests.support.flows import folder, pictures, prefect_api, work  # noqa: E402, F401 - shared by the tests of flows
+from tests.support.flows import folder, module_store, pictures, prefect_api, store, work  # noqa: E402, F401 - shared
 from tests.support.servers import server  # noqa: E402, F401 - likewise
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

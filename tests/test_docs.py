@@ -28,7 +28,6 @@ from linreg.training.convergence import parameters_after
 from linreg.training.fit import fit
 from linreg.tutorial import crops, printed_numbers
 from tests.support.command import linreg
-from tests.support.flows import make_folder
 from tests.support.processes import ROOT, run
 
 
@@ -42,24 +41,16 @@ def keys(record, prefix=""):
             yield f"{prefix}{f.name}", f.default_factory() if made else f.default
 
 
-def documented():
-    rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (ROOT / "docs/config.md").read_text(), re.M)
-    return dict(rows)
-
-
-def test_the_table_of_keys_lists_every_key_and_no_other():
-    assert set(documented()) == {name for name, _ in keys(Config)}
-
-
-def test_the_table_of_keys_gives_the_defaults():
+def test_the_table_of_keys_lists_every_key_with_its_default_and_no_other():
+    told = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (ROOT / "docs/config.md").read_text(), re.M))
+    assert set(told) == {name for name, _ in keys(Config)}
     for name, default in keys(Config):
-        said = documented()[name]
         if default is MISSING:
-            assert said == "required", name
+            assert told[name] == "required", name
         elif default is None:
-            assert said == "none", name
+            assert told[name] == "none", name
         else:
-            value = tomllib.loads(f"v = {said.strip('`')}")["v"]
+            value = tomllib.loads(f"v = {told[name].strip('`')}")["v"]
             assert (tuple(value) if isinstance(value, list) else value) == default, name
 
 
@@ -79,8 +70,7 @@ def test_linked_files_exist(page):
 
 
 def test_files_named_in_the_architecture_exist():
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    named = [re.sub(r"^(?=[a-z_]+\.py)", "", n) for n in re.findall(r"((?:linreg|flows)/[\w/]+(?:\.py|/))", text)]
+    named = re.findall(r"((?:linreg|flows)/[\w/]+(?:\.py|/))", (ROOT / "ARCHITECTURE.md").read_text())
     assert named
     for name in named:
         assert (ROOT / name).exists(), name
@@ -132,13 +122,9 @@ def carried_out(command):
 
 
 @pytest.fixture
-def followed(prefect_api, tmp_path, monkeypatch):  # noqa: ARG001 - the runs find the server
+def followed(work):
     """What follows pages word by word in a folder with data and configs: (page, what is shown, what came)."""
-    from tests.support.tracked import new_store
-
-    folder = make_folder(tmp_path / "work", monkeypatch)
-    shutil.copytree(ROOT / "configs", folder / "configs")
-    new_store(folder)
+    shutil.copytree(ROOT / "configs", work / "configs")
 
     def follow(pages):
         told = []

@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench import chart, data, descents, exact, file_to_model, growth, ingest, limits, minibatch, sweep
+from bench import chart, data, descents, exact, file_to_model, growth, ingest, limits, minibatch, predict, sweep
 from linreg.training.trainers import builtin
 
 TINY = 1 << 20  # bytes of a read
 LOOP_AND_SGD = {minibatch.LOOP, minibatch.SGD}
-
-
-def ordered(monkeypatch):
-    """The batches of ``fused`` without its compiler."""
-    real = descents.choose
-    monkeypatch.setattr(descents, "choose", lambda c: real(replace(c, trainer="builtin")))
 
 
 def small(shape, rows=2000):
@@ -27,7 +21,8 @@ def small(shape, rows=2000):
 
 @pytest.mark.long  # compiles a kernel a shape
 def test_minibatch_runs_all_contenders_at_every_shape(monkeypatch):
-    ordered(monkeypatch)
+    real = descents.choose  # the batches of ``fused`` without its compiler
+    monkeypatch.setattr(descents, "choose", lambda c: real(replace(c, trainer="builtin")))
     results = minibatch.run(rows=5000, rounds=1, read_bytes=TINY)
     assert [r.case.partition("B=")[2] for r in results] == ["5 shuffled", "64 shuffled", "64 in order", "1024 shuffled"]
     for r in results:
@@ -121,13 +116,21 @@ def test_ingest_runs_all_contenders_in_every_layout():
     assert all(set(r.against) == {ingest.POLARS, ingest.DECODE} for r in results)
 
 
-def test_ingest_and_file_to_model_run_without_polars(monkeypatch):
-    for case in (ingest, file_to_model):
-        monkeypatch.setattr(case, "peer", lambda _: None)
-    results = [*ingest.run(rows=2000, rounds=1), *file_to_model.run(rows=2000, rounds=1)]
-    assert all("polars is not installed" in r.note for r in results)
-    assert results[0].target == {}
-    assert results[-1].target == {file_to_model.LIMIT: 0.6}
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+@pytest.mark.parametrize(
+    ("case", "target"),
+    [
+        (ingest, {}),
+        (file_to_model, {file_to_model.LIMIT: 0.6}),
+        (predict, {name: predict.TARGET[name] for name in ("pyfunc on pandas", "arrow copy")}),
+    ],
+)
+def test_a_case_runs_without_polars_and_says_so(monkeypatch, case, target):
+    monkeypatch.setattr(case, "peer", lambda _: None)
+    for result in case.run(rows=2000, rounds=1):
+        assert "polars is not installed" in result.note
+        assert result.target == target
+        assert "polars" not in result.against
 
 
 def test_values_that_differ_stop_ingest(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
@@ -44,14 +43,6 @@ def test_predict_runs_all_contenders_and_they_agree():
     pytest.importorskip("polars")
     (result,) = predict.run(rows=3000, features=4, rounds=1)
     assert set(result.against) == {"pyfunc on pandas", "polars", "arrow copy"} == set(result.target)
-
-
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
-def test_predict_without_polars_leaves_it_out_and_says_so(monkeypatch):
-    monkeypatch.setattr(predict, "peer", lambda _name: None)
-    (result,) = predict.run(rows=100, features=2, rounds=1)
-    assert set(result.against) == {"pyfunc on pandas", "arrow copy"} == set(result.target)
-    assert "polars is not installed" in result.note
 
 
 def test_the_time_of_a_process_holds_that_of_its_children(tmp_path):
@@ -151,8 +142,3 @@ def test_contenders_that_disagree_stop_the_case(monkeypatch):
     monkeypatch.setattr(fullbatch, "_loop", lambda *_: (torch.zeros(2, 3), torch.zeros(2)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         fullbatch._check_the_same(rows, 10)
-
-
-def test_the_data_are_the_same_every_time():
-    first, second = (data.arrays(10, 3)[0] for _ in range(2))
-    np.testing.assert_array_equal(first, second)

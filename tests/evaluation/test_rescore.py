@@ -43,8 +43,7 @@ def record_of(x, y, w=None, *, leaves=1):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("far", [0.0, 1e3])
 @pytest.mark.parametrize(
-    "model",
-    [model_of(), model_of(("c", "a")), model_of(("b", "c", "a"), ("q", "y")), model_of(("b",), fill=True)],
+    "model", [model_of(), model_of(("c", "a")), model_of(("b", "c", "a"), ("q", "y")), model_of(("b",), fill=True)]
 )
 def test_the_metrics_are_those_of_the_rows(model, far, weighted) -> None:
     x, y, w = rows(far=far)

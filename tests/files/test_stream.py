@@ -41,12 +41,6 @@ def test_files_that_have_no_type_in_common_are_named(tmp_path) -> None:
 
 
 @FORMATS
-def test_optional_columns_come_where_they_are_numbers(tmp_path, extension: str) -> None:
-    path = write(tmp_path / f"x.{extension}", {"a": [1, 2], "w": [3, 4], "t": ["x", "y"]})
-    assert read(path, "a", optional=("w", "t", "absent")).to_pydict() == {"a": [1, 2], "w": [3, 4]}
-
-
-@FORMATS
 def test_a_file_without_rows_has_none(tmp_path, extension: str) -> None:
     nothing = pa.array([], pa.float64())
     path = write(tmp_path / f"x.{extension}", "a,y\n \n" if extension == "csv" else {"a": nothing, "y": nothing})

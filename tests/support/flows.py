@@ -59,11 +59,25 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def work(folder, prefect_api) -> Path:  # noqa: ARG001 - flows that run here find the server
-    """A working directory with an empty store."""
+def store(folder):
+    """An empty embedded store in that directory."""
     from tests.support.tracked import new_store
 
-    new_store(folder)
+    return new_store(folder)
+
+
+@pytest.fixture(scope="module")
+def module_store(tmp_path_factory):
+    """The same, of a module: its tests work in a directory that is theirs."""
+    from tests.support.tracked import new_store
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield new_store(make_folder(tmp_path_factory.mktemp("module") / "work", patch))
+
+
+@pytest.fixture
+def work(folder, store, prefect_api) -> Path:  # noqa: ARG001 - flows that run here find the server
+    """A working directory with an empty store."""
     return folder
 
 

@@ -1,6 +1,7 @@
 """What the tests of schedules share: a Prefect server of their own, how to reach it, what to ask it."""
 
 import json
+import sqlite3
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -38,14 +39,25 @@ def server(tmp_path_factory):
         yield env
 
 
-@contextmanager
+def told_to_server(home, query, *values):
+    """Rows of the database of a server that has ended, and whose home that was."""
+    with sqlite3.connect(home / ".prefect" / "prefect.db") as database:
+        return database.execute(query, values).fetchall()
+
+
 def serving(env, log):
     """The Prefect server that this environment leads to."""
     url = env["PREFECT_API_URL"]
     port = url.removesuffix("/api").rpartition(":")[2]
     command = [BIN / "prefect", "server", "start", "--port", port, "--host", "127.0.0.1"]
-    with started(command, env=env, log=log) as process:
-        wait_for(lambda: answers(f"{url}/health"), process, log)
+    return listening(command, f"{url}/health", env=env, log=log)
+
+
+@contextmanager
+def listening(command, url, *, log, **options):
+    """A process that is started, and answers there."""
+    with started(command, log=log, **options) as process:
+        wait_for(lambda: answers(url), process, log)
         yield process
 
 
@@ -59,9 +71,9 @@ def asked(url, body=None):
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return [json.load(response)]
         except urllib.error.HTTPError as e:
-            with e:
-                if e.code != 503:
-                    raise
+            if e.code != 503:
+                raise
+            e.close()
         return None
 
     return wait_for(answer)[0]

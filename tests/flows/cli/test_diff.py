@@ -1,8 +1,5 @@
 """``linreg diff`` on a real store: its document against the rows, its page, and what it says where little is known."""
 
-from contextlib import chdir
-from pathlib import Path
-
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -11,7 +8,6 @@ from flows.cli.pages.columns import WIDTH
 from flows.tracking import registry
 from tests.support.command import document, error, linreg
 from tests.support.registered import config_of, keep
-from tests.support.tracked import new_store
 
 FEATURES, TARGETS = ("a", "b"), ("y", "q")
 MOVE = {"before", "after", "move", "data", "columns", "penalty", "optimiser", "effect", "standard_error"}
@@ -29,28 +25,26 @@ EXACT = {"trainer": "exact"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def models(tmp_path_factory):
+def models(module_store):
     """The working directory has a store with versions 1 to 10 of m, which are these, and one of another model."""
-    with chdir(tmp_path_factory.mktemp("diff")):
-        store = new_store(Path.cwd())
-        config = config_of(FEATURES, TARGETS, train=EXACT)
-        keyed = config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]})
-        models = [
-            keep(store, config, TWO),
-            keep(store, config_of(FEATURES, TARGETS, train={"trainer": "gram", "epochs": 7}), DAYS, short_of=0.01),
-            keep(store, config_of(FEATURES, TARGETS, train=EXACT | {"weight_decay": 0.5}), DAYS),
-            keep(store, config_of(("a",), TARGETS, train=EXACT), {n: z[:, [0, 2, 3]] for n, z in DAYS.items()}),
-            keep(store, config, TWO, records=False),
-            keep(store, config, TWO, params=False),
-            keep(store, config_of(FEATURES, TARGETS, train=EXACT, data={"test_fraction": 0.5}), {"3": DAYS["3"]}),
-            keep(store, config, {n: DAYS[n] for n in ("2", "3")}),
-            keep(store, keyed, TWO),
-            keep(store, keyed, {"0": DAYS["1"], "2": DAYS["2"], "3": DAYS["3"]}),
-        ]
-        keep(store, config_of(("a",), ("b",), model="other"), {n: z[:, [0, 1]] for n, z in TWO.items()})
-        registry.promote(store, "m", 1, why="first")
-        registry.promote(store, "m", 2, why="second")
-        yield models
+    config = config_of(FEATURES, TARGETS, train=EXACT)
+    keyed = config_of(FEATURES, TARGETS, train=EXACT, data={"key": ["a"]})
+    models = [
+        keep(module_store, config, TWO),
+        keep(module_store, config_of(FEATURES, TARGETS, train={"trainer": "gram", "epochs": 7}), DAYS, short_of=0.01),
+        keep(module_store, config_of(FEATURES, TARGETS, train=EXACT | {"weight_decay": 0.5}), DAYS),
+        keep(module_store, config_of(("a",), TARGETS, train=EXACT), {n: z[:, [0, 2, 3]] for n, z in DAYS.items()}),
+        keep(module_store, config, TWO, records=False),
+        keep(module_store, config, TWO, params=False),
+        keep(module_store, config_of(FEATURES, TARGETS, train=EXACT, data={"test_fraction": 0.5}), {"3": DAYS["3"]}),
+        keep(module_store, config, {n: DAYS[n] for n in ("2", "3")}),
+        keep(module_store, keyed, TWO),
+        keep(module_store, keyed, {"0": DAYS["1"], "2": DAYS["2"], "3": DAYS["3"]}),
+    ]
+    keep(module_store, config_of(("a",), ("b",), model="other"), {n: z[:, [0, 1]] for n, z in TWO.items()})
+    registry.promote(module_store, "m", 1, why="first")
+    registry.promote(module_store, "m", 2, why="second")
+    return models
 
 
 def least_squares(files, target):

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from flows.tracking import registry
 from tests.support.processes import run
 from tests.support.registered import config_of, keep
-from tests.support.tracked import new_store
 
 NEVER = {"matplotlib", "numba", "pandas", "prefect", "pyarrow", "scipy.stats", "sklearn", "torch"}
 NO_ARRAYS = NEVER | {"numpy", "safetensors", "scipy"}
@@ -25,17 +23,14 @@ sys.exit(status)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _store(tmp_path_factory):
+def _versions(module_store):
     """The working directory has a store with two versions of m."""
-    with chdir(tmp_path_factory.mktemp("lookups")):
-        store = new_store(Path.cwd())
-        config = config_of(("a", "b"), ("y",), train={"trainer": "exact"})
-        rng = np.random.default_rng(0)
-        for day in ("1", "2"):
-            keep(store, config, {day: rng.normal(size=(50, 3))})
-        registry.promote(store, "m", 2, why="first")
-        Path("rows.csv").write_text("a,b\n1,2\n")
-        yield
+    config = config_of(("a", "b"), ("y",), train={"trainer": "exact"})
+    rng = np.random.default_rng(0)
+    for day in ("1", "2"):
+        keep(module_store, config, {day: rng.normal(size=(50, 3))})
+    registry.promote(module_store, "m", 2, why="first")
+    Path("rows.csv").write_text("a,b\n1,2\n")
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,16 @@ import pytest
 
 from flows.deploy import serve
 from flows.tracking import registry
-from flows.tracking.stores.store import open_store
 from linreg.errors import UserError
 from tests.support.command import write_config
 from tests.support.flows import WEAK, crops
 from tests.support.processes import BIN, PATIENCE, run, started, wait_for
 from tests.support.servers import asked, reaching
-from tests.support.tracked import new_store
 
 
 @pytest.mark.long  # a server and a serving process of its own: a minute
-def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
-    new_store(folder)
-    store, log = open_store(create=False), tmp_path / "serve.log"
+def test_a_schedule_fires_and_its_run_lands_in_mlflow(store, tmp_path, server):
+    log = tmp_path / "serve.log"
     command = [BIN / "linreg", "serve", write_config(train=WEAK), "--interval", "10"]
     with started(command, env=server, log=log) as serving:
 
@@ -26,7 +23,8 @@ def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
             return [r for r in registry.runs(store) if r["status"] == "FINISHED"]
 
         first = wait_for(landed, serving, log)[-1]
-        wait_for(lambda: completed(server["PREFECT_API_URL"], flow_run_id(store, first)), serving, log)
+        url = f"{server['PREFECT_API_URL']}/flow_runs/{flow_run_id(store, first)}"
+        wait_for(lambda: asked(url)["state_type"] == "COMPLETED", serving, log)
         serving.send_signal(signal.SIGINT)
         assert serving.wait(PATIENCE) == 130
     assert first["decision"] == "promoted"
@@ -34,7 +32,7 @@ def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
     (version,) = registry.versions(store)
     assert "champion" in version.aliases
     assert (version.run_id, version.flow_run_id) == (first["run_id"], flow_run_id(store, first))
-    flow_run = asked(f"{server['PREFECT_API_URL']}/flow_runs/{version.flow_run_id}")
+    flow_run = asked(url)
     assert flow_run["auto_scheduled"] is True
     assert flow_run["deployment_id"]
     assert flow_run["parameters"]["train"]["epochs"] == WEAK["epochs"]
@@ -42,10 +40,6 @@ def test_a_schedule_fires_and_its_run_lands_in_mlflow(folder, tmp_path, server):
 
 def flow_run_id(store, run):
     return store.client.get_run(run["run_id"]).data.tags["flow_run_id"]
-
-
-def completed(url, number):
-    return asked(f"{url}/flow_runs/{number}")["state_type"] == "COMPLETED"
 
 
 WRONG = {

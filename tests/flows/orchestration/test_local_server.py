@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import sys
 from pathlib import Path
 
@@ -19,8 +18,10 @@ from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway
 from tests.flows.steps.test_drift import night, table
-from tests.support.flows import WEAK, crops_table
+from tests.support.command import write_config
+from tests.support.flows import WEAK
 from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
+from tests.support.servers import told_to_server
 
 # stand-ins for the server's process: started with its arguments, the port the seventh of them
 SLOW = """
@@ -177,31 +178,18 @@ def test_an_event_is_not_lost_with_a_server_that_is_slow_to_end(folder, tmp_path
         process = run([LINREG, "run", "nights.toml", "--json"], env=env, check=True)
     document = json.loads(process.stdout)
     assert document["decision"] == "refused"
-    assert document["flow_run_id"] in events(tmp_path / "home", "linreg.drift.stopped")
-    assert task_runs(tmp_path / "home", document["flow_run_id"]) == {"drift": "COMPLETED", "ingest": "COMPLETED"}
-
-
-def events(home: Path, name: str) -> str:
-    """The payloads of a name's events in the database of an ended server."""
-    with sqlite3.connect(home / ".prefect" / "prefect.db") as database:
-        return str(database.execute("SELECT payload FROM events WHERE event = ?", [name]).fetchall())
-
-
-def task_runs(home: Path, flow_run_id: str) -> dict[str, str]:
-    """How the steps of a flow run ended, as far as an ended server was told."""
-    query = "SELECT name, state_type FROM task_run WHERE flow_run_id = ?"
-    with sqlite3.connect(home / ".prefect" / "prefect.db") as database:
-        return {name.rpartition("-")[0]: state for name, state in database.execute(query, [flow_run_id])}
+    flow_run, home = document["flow_run_id"], tmp_path / "home"
+    stopped = "SELECT payload FROM events WHERE event = 'linreg.drift.stopped'"
+    assert flow_run in str(told_to_server(home, stopped))
+    steps = told_to_server(home, "SELECT name, state_type FROM task_run WHERE flow_run_id = ?", flow_run)
+    assert {name.rpartition("-")[0]: state for name, state in steps} == {"drift": "COMPLETED", "ingest": "COMPLETED"}
 
 
 @pytest.mark.long  # a run of its own
 def test_a_server_whose_folder_cannot_be_made_ends_the_run_with_one_line(folder, tmp_path):  # noqa: ARG001
-    Path("nights.toml").write_text(tomli_w.dumps(table()))
-    night(0)
     (tmp_path / "file").touch()
-    process = run(
-        [LINREG, "run", "nights.toml"], env=environment(tmp_path, PREFECT_HOME=str(tmp_path / "file" / "home"))
-    )
+    env = environment(tmp_path, PREFECT_HOME=str(tmp_path / "file" / "home"))
+    process = run([LINREG, "run", write_config()], env=env)
     assert (process.returncode, process.stdout) == (1, "")
     _, line = process.stderr.split("error: ")
     first, *details = line.splitlines()
@@ -217,14 +205,13 @@ from flows.orchestration import local_server
 from flows.cli.main import main
 ports, free = [int(sys.argv[1])], local_server._free_port
 local_server._free_port = lambda: ports.pop() if ports else free()
-sys.exit(main(["run", "nights.toml"]))
+sys.exit(main(["run", "crops.toml"]))
 """
 
 
 @pytest.mark.long  # a run of its own
 def test_a_run_whose_servers_port_is_taken_first_has_another_one(folder, tmp_path):  # noqa: ARG001
-    Path("nights.toml").write_text(tomli_w.dumps(table()))
-    night(0)
+    write_config(train=WEAK)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         process = run([sys.executable, "-c", ON_TAKEN, other.getsockname()[1]], env=environment(tmp_path / "home"))
@@ -234,16 +221,7 @@ def test_a_run_whose_servers_port_is_taken_first_has_another_one(folder, tmp_pat
 
 def servers_of(pid):
     """The processes that a process has started, where there is /proc."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()]
-
-
-def gone(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def of_group(process, number):
@@ -273,14 +251,13 @@ def of_server(process, number):
     ],
 )
 def test_however_a_run_ends_its_server_ends_too(folder, tmp_path, whose, number, status, ended):  # noqa: ARG001
-    Path("crops.toml").write_text(tomli_w.dumps(crops_table(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8})))
-    log = tmp_path / "log"
-    with started([LINREG, "run", "crops.toml"], env=environment(tmp_path / "home"), log=log) as process:
+    config, log = write_config(train={**WEAK, "learning_rate": 1e-9, "epochs": 10**8}), tmp_path / "log"
+    with started([LINREG, "run", config], env=environment(tmp_path / "home"), log=log) as process:
         wait_for(lambda: "plan: " in log.read_text(), process, log)
         (server,) = servers_of(process.pid)
         whose(process, number)
         assert process.wait(PATIENCE) == status, log.read_text()
-        wait_for(lambda: gone(server))
+        wait_for(lambda: not Path(f"/proc/{server}").exists())
     lines = log.read_text().splitlines()
     assert ("stopped" in lines) == (status == 130)
     errors = [line for line in lines if line.startswith("error: ")]

@@ -8,7 +8,6 @@ from flows.results.outcome import notes
 from flows.steps.ingest import ingest
 from linreg.config import TrainConfig
 from tests.support.flows import noisy, noisy_config
-from tests.support.tracked import new_store
 
 WEIGHED = {"features": ("a",), "weight": "w"}
 NOTES = {
@@ -36,7 +35,7 @@ NOTES = {
 
 
 @pytest.fixture
-def store(folder):
+def store(folder, store):
     for name, weights in (("one", [0, 1]), ("two", [0, 1, 0])):
         frame = noisy(folder / "noisy.csv", 20).assign(w=[*weights, *[1] * (20 - len(weights))])
         frame.to_csv(f"{name}.csv", index=False)
@@ -45,7 +44,7 @@ def store(folder):
     (folder / "twice").mkdir()
     for name in "ab":
         shutil.copy("one.csv", f"twice/{name}.csv")
-    return new_store(folder)
+    return store
 
 
 @pytest.mark.parametrize("case", NOTES)

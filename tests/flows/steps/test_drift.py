@@ -1,6 +1,7 @@
 """Drift in real runs: what is compared, what is told, what stops; in MLflow, in Prefect and on the page."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,6 @@ import tomli_w
 from prefect.client.orchestration import get_client
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 
-from flows.cli.main import main
 from flows.pipeline import run_flow
 from flows.results.outcome import Outcome
 from flows.steps.drift import compare
@@ -20,9 +20,10 @@ from flows.sweep_pipeline import run_sweep
 from flows.tracking import registry
 from linreg.config_file import from_dict
 from linreg.files import partitions
-from tests.support.flows import flow_runs, make_folder
+from linreg.ingest.dataset import read_dataset
+from tests.support.command import linreg
+from tests.support.flows import flow_runs
 from tests.support.processes import wait_for
-from tests.support.tracked import new_store
 
 
 def night(number: int, **moved: float) -> None:
@@ -44,12 +45,10 @@ CONFIG, STRICT = from_dict(table()), from_dict(table(drift={"stop": {"mean": 15.
 
 
 @pytest.fixture(scope="module")
-def nights(prefect_api, tmp_path_factory):  # noqa: ARG001 - the flows find the server
+def nights(prefect_api, module_store):  # noqa: ARG001 - the flows find the server
     """Four nights: the first, one like it, one that drifts, and that one where drift stops."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = make_folder(tmp_path_factory.mktemp("drift") / "work", patch)
         patch.setattr(partitions, "_SETTLED", -1)
-        store = new_store(folder)
         for number in range(3):
             night(number)
         outcomes = {"first": run_flow(CONFIG)}
@@ -59,12 +58,13 @@ def nights(prefect_api, tmp_path_factory):  # noqa: ARG001 - the flows find the 
         outcomes["stopped"] = run_flow(STRICT)
         outcomes["swept"] = run_sweep(STRICT, {"train.seed": [0, 1]})
         outcomes["drifted"] = run_flow(CONFIG)
-        tags = {name: store.client.get_run(o.run_id).data.tags for name, o in outcomes.items()}
-        files = {
-            n: store.client.download_artifacts(o.run_id, "drift.json") for n, o in outcomes.items() if n != "first"
-        }
-        documents = {name: json.loads(Path(path).read_text()) for name, path in files.items()}
-    return SimpleNamespace(folder=folder, of=outcomes, tags=tags, documents=documents, store=store)
+        tags, documents = {}, {}
+        for name, outcome in outcomes.items():
+            tags[name] = module_store.client.get_run(outcome.run_id).data.tags
+            if name != "first":
+                path = module_store.client.download_artifacts(outcome.run_id, "drift.json")
+                documents[name] = json.loads(Path(path).read_text())
+        yield SimpleNamespace(of=outcomes, tags=tags, documents=documents, store=module_store)
 
 
 def test_the_first_night_has_nothing_to_compare_with(nights):
@@ -86,13 +86,8 @@ def test_what_moved_is_measured_against_the_rows_themselves(nights):
     (of_a,) = [f for f in findings if f["columns"] == ["a"] and f["partition"] == "004.csv"]
     champion = registry.champion(nights.store, "nightly").version
     assert nights.documents["drifted"]["champion"] == champion
-    # the training rows of the files, by the split itself
-    from linreg.ingest.dataset import read_dataset
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(nights.folder)
-        parts = read_dataset(CONFIG.data).train.partitions()
-        names = sorted(p.name for p in Path("nights").iterdir())
+    parts = read_dataset(CONFIG.data).train.partitions()  # by the split itself
+    names = sorted(p.name for p in Path("nights").iterdir())
     values = {name: part.select(["a"])[:, 0] for name, part in zip(names, parts, strict=True)}
     known = np.concatenate([values[f"{i:03d}.csv"] for i in range(3 if champion == 1 else 4)])
     new = values["004.csv"]
@@ -155,30 +150,22 @@ def event_of(name: str, outcome: Outcome) -> dict:
     return event
 
 
-def test_a_stop_is_told_on_the_page_and_in_the_list(nights, monkeypatch, capfd):
-    monkeypatch.chdir(nights.folder)
-    monkeypatch.setattr(partitions, "_SETTLED", -1)
+def test_a_stop_is_told_on_the_page_and_in_the_list(nights):  # noqa: ARG001 - in their folder
     Path("strict.toml").write_text(tomli_w.dumps(table(drift={"stop": {"mean": 15.0}})))
     night(5, a=3)
-    assert main(["run", "strict.toml"]) == 0
-    page = capfd.readouterr().out
+    page = linreg("run", "strict.toml").out
     assert "nightly: refused" in page
     assert "trained       nothing" in page
     assert "above drift.stop.mean 15" in page
     assert "Root mean squared error" not in page
-    assert main(["sweep", "strict.toml", "--grid", "train.seed=0,1"]) == 0
-    assert "no model was trained" in capfd.readouterr().out
-    assert main(["runs", "nightly"]) == 0
-    listed = capfd.readouterr().out
+    assert "no model was trained" in linreg("sweep", "strict.toml", "--grid", "train.seed=0,1").out
+    listed = linreg("runs", "nightly").out
     assert ": refused: the data moved away from" in listed
     assert [(" refused " in line, line.endswith(" stop")) for line in listed.splitlines()[1:3]] == [(True, True)] * 2
     Path("nights/005.csv").unlink()
 
 
-def test_a_champion_without_a_lineage_is_not_compared_with(nights, monkeypatch):
-    from dataclasses import replace
-
-    monkeypatch.chdir(nights.folder)
+def test_a_champion_without_a_lineage_is_not_compared_with(nights):
     night(6)
     run_input = ingest(CONFIG, nights.store)
     assert compare(CONFIG.drift, run_input).drift is not None
@@ -190,8 +177,7 @@ def test_a_champion_without_a_lineage_is_not_compared_with(nights, monkeypatch):
     Path("nights/006.csv").unlink()
 
 
-def test_a_file_under_another_name_is_not_new(nights, monkeypatch):
-    monkeypatch.chdir(nights.folder)
+def test_a_file_under_another_name_is_not_new(nights):
     night(7)
     before = compare(CONFIG.drift, ingest(CONFIG, nights.store))
     Path("nights/000.csv").rename("nights/renamed.csv")

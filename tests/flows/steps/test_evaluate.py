@@ -11,21 +11,20 @@ from linreg.errors import UserError
 from linreg.ingest.dataset import read_dataset
 from tests.support.flows import EXACT, noisy, noisy_config
 from tests.support.steps import register_run, train
-from tests.support.tracked import new_store
 
 GRAM = TrainConfig(trainer="gram", learning_rate=0.3, epochs=50, device="cpu", dtype="float64")
 GAPS = "gaps.csv"  # the same rows, some of them with missing values
 
 
 @pytest.fixture
-def store(folder):
+def store(folder, store):
     noisy(folder / "noisy.csv")
     noisy(folder / "gaps.csv", gaps=True)
     (folder / "days").mkdir()
     for day in range(33):
         noisy(folder / "days" / f"{day}.csv", 12, seed=day)
     noisy(folder / "narrow.csv").drop(columns="c").to_csv(folder / "narrow.csv", index=False)
-    return new_store(folder)
+    return store
 
 
 def held_out(path="noisy.csv", config=EXACT, **data):
@@ -40,10 +39,7 @@ OTHER = replace(noisy_config(), model="other")  # trained on today's test rows t
 NIGHTS = {  # the configs of one night after another, and what is said of the last
     "better": ([held_out(features=("a",)), held_out()], "took over from version 1: "),
     "worse": ([held_out(), held_out(features=("a",))], "times the loss"),
-    "equal": (
-        [held_out(), held_out(config=replace(EXACT, seed=1))],
-        "the new one is equally good, 95% interval",
-    ),
+    "equal": ([held_out(), held_out(config=replace(EXACT, seed=1))], "the new one is equally good, 95% interval"),
     "better by file": ([held_out("days", features=("a",)), held_out("days")], " partitions of "),
     "another split": (
         [held_out(), held_out(split_seed=1)],
@@ -136,17 +132,14 @@ def test_a_row_too_far_to_be_squared_is_the_users_error(store, folder, role):
         train(store, config)
 
 
-WARM_STARTS = {
-    "other@champion": "no model 'other'",
-    "noisy/7": "has no version 7",
-    "noisy@prod": "has no alias 'prod'",
-    "a/b/c": "'a/b/c' names no model",
-}
-
-
 def test_a_warm_start_from_what_is_not_there_is_the_users_error(store):
     register_run(train(store, noisy_config()))
-    for ref, line in WARM_STARTS.items():
+    for ref, line in {
+        "other@champion": "no model 'other'",
+        "noisy/7": "has no version 7",
+        "noisy@prod": "has no alias 'prod'",
+        "a/b/c": "'a/b/c' names no model",
+    }.items():
         with pytest.raises(UserError, match=line):
             ingest(noisy_config(train=replace(GRAM, warm_start=ref)), store)
 

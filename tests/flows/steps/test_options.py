@@ -10,14 +10,12 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import tomli_w
 import torch
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
-from flows.cli.main import main
 from flows.results.outcome import notes
 from flows.steps.ingest import KEY_FORMAT, Unchanged, content_key, ingest
 from flows.tracking import registry
@@ -25,14 +23,9 @@ from linreg.config import DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions
 from linreg.ingest.dataset import read_dataset
+from tests.support.command import document, error, linreg, write_config
 from tests.support.flows import EXACT, crops, noisy, noisy_config
 from tests.support.steps import register_run, train
-from tests.support.tracked import new_store
-
-
-@pytest.fixture
-def store(folder):
-    return new_store(folder)
 
 
 def history(store, training, name):
@@ -69,13 +62,12 @@ def test_a_lasso_is_registered_with_its_zeros(store):
 
 
 @pytest.mark.parametrize("trainer", ["exact", "gram"])
-def test_a_target_that_does_not_vary_has_one_r2_everywhere_and_its_own_reason(store, capfd, trainer):
+def test_a_target_that_does_not_vary_has_one_r2_everywhere_and_its_own_reason(store, trainer):
     noisy("noisy.csv", 20).assign(y=7.3).to_csv("noisy.csv", index=False)
     training = train(store, noisy_config(train=replace(EXACT, trainer=trainer, learning_rate=0.5)))
     register_run(training)
     assert {value for name, value in training.evaluation.metrics.items() if "r2" in name} == {0.0}
-    assert main(["show", "noisy"]) == 0
-    page = " ".join(capfd.readouterr().out.split())
+    page = " ".join(linreg("show", "noisy").out.split())
     assert "y is constant, so there is nothing to explain: leave out the target" in page
 
 
@@ -94,16 +86,15 @@ def test_a_column_that_float32_cannot_hold_leaves_out_the_pytorch_form(store):
 
 
 @pytest.mark.parametrize("scale", [1e-155, 1e-200])
-def test_a_version_of_columns_near_the_end_of_float64_can_be_shown(store, scale, capfd):
+def test_a_version_of_columns_near_the_end_of_float64_can_be_shown(store, scale):
     frame = noisy("noisy.csv", rows=40)
     frame.assign(a=frame["a"] * scale).to_csv("noisy.csv", index=False)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         training = train(store, noisy_config(train=replace(EXACT, dtype="float64")))
         assert register_run(training).verdict.decision == "promoted"
-        assert main(["show", "noisy"]) == 0
-        assert main(["show", "noisy", "--json"]) == 0
-    json.loads(capfd.readouterr().out.splitlines()[-1], parse_constant=pytest.fail)
+        assert linreg("show", "noisy").status == 0
+        document("show", "noisy")
 
 
 def test_patience_logs_the_validation_loss_past_the_epoch_that_is_kept(store):
@@ -192,7 +183,7 @@ def test_gaps_from_the_file_to_every_way_the_version_answers(store, folder, tmp_
     for name in ("scored.csv", "scored.parquet"):
         source = folder / f"in-{name}"
         frame.to_parquet(source) if source.suffix == ".parquet" else frame.to_csv(source, index=False)
-        assert main(["predict", "noisy", str(source), "-o", name]) == 0
+        document("predict", "noisy", source, "-o", name)
         scored = pd.read_csv(name) if name.endswith("csv") else pd.read_parquet(name)
         np.testing.assert_allclose(scored["predicted_y"], expected, rtol=1e-9)
         assert scored["a"].isna().sum() == frame["a"].isna().sum()
@@ -219,11 +210,10 @@ def test_the_defaults_that_content_keys_leave_out_are_these():
     assert (KEY_FORMAT, hashlib.sha256(values.encode()).hexdigest()[:16]) == (3, "993c1121c5bf94b7")
 
 
-def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder, capfd):
+def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder):
     noisy(folder / "noisy.csv")
-    table = {"path": "noisy.csv", "features": ["a", "b", "c"], "targets": ["y"]}
-    Path("c.toml").write_text(tomli_w.dumps({"model": "noisy", "data": table, "train": {"warm_start": "noisy"}}))
-    assert main(["plan", "c.toml"]) == 0
+    data = {"path": "noisy.csv", "features": ["a", "b", "c"], "targets": ["y"]}
+    config = write_config(model="noisy", data=data, train={"warm_start": "noisy"})
+    document("plan", config)
     assert not Path("mlruns").exists()
-    assert main(["plan", "c.toml", "--set", "train.warm_start=noisy/1"]) == 2
-    assert "there is no store" in capfd.readouterr().err
+    assert "there is no store" in error("plan", config, "--set", "train.warm_start=noisy/1")

@@ -4,21 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.steps.ingest import Unchanged, ingest
+from flows.steps.ingest import ingest
 from flows.steps.register import take_up
 from flows.tracking import registry
 from linreg.errors import ServerAway
 from tests.support.flows import WEAK, crops
 from tests.support.steps import register_run, train
-from tests.support.tracked import new_store
 
 CONFIG = crops(train=WEAK)
 NAME = CONFIG.model
-
-
-@pytest.fixture
-def store(folder):
-    return new_store(folder)
 
 
 def test_the_second_of_two_overlapping_runs_of_one_content_is_unchanged(store):
@@ -83,9 +77,3 @@ def test_a_champion_whose_files_are_gone_does_not_stop_the_next_run(store):
     result = register_run(train(store, crops(train={**WEAK, "seed": 5})))
     assert result.verdict.decision == "kept"
     assert "not compared: version 1 cannot be read" in result.verdict.reason
-
-
-def test_the_device_is_not_part_of_the_content_key(store):
-    register_run(train(store, CONFIG))
-    assert isinstance(ingest(crops(train={**WEAK, "device": "auto"}), store), Unchanged)
-    assert not isinstance(ingest(crops(train={**WEAK, "seed": 9}), store), Unchanged)

@@ -6,9 +6,9 @@ import os
 import pickletools
 import shutil
 import sys
-import urllib.error
-import urllib.request
 import zipfile
+from importlib import import_module
+from urllib.error import HTTPError
 
 import numpy as np
 import pandas as pd
@@ -26,26 +26,29 @@ from linreg.moments.lineage import Lineage
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
-from tests.support.servers import answers
+from tests.support.processes import BIN, environment, free_port, run
+from tests.support.servers import asked, listening
 from tests.support.tracked import FACTS, MODEL, X_NF, logged_run
 
 # mlflow.pyfunc warns of a type hint of its own (mlflow/types/responses.py) when it is first imported
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 
 
+def load(directory, flavor="pyfunc"):
+    """What MLflow loads of a model directory; it warns as it is first imported, so this is done in a test."""
+    return import_module(f"mlflow.{flavor}").load_model(str(directory))
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "model"
     model_writer.write(Contents(MODEL), path, example_NF=X_NF, metadata={"trainer": "gram"})
     return path
 
 
 @pytest.fixture(scope="module")
-def pyfunc(folder):
-    import mlflow.pyfunc
-
-    return mlflow.pyfunc.load_model(str(folder))
+def pyfunc(directory):
+    return load(directory)
 
 
 @pytest.fixture
@@ -107,12 +110,9 @@ def test_pyfunc_names_the_column_and_the_row_of_bad_input(pyfunc, frame, change,
         pyfunc.predict(change(frame))
 
 
-def test_loading_warns_of_nothing_of_ours(folder, recwarn):
-    import mlflow.pyfunc
-    import mlflow.pytorch
-
-    mlflow.pyfunc.load_model(str(folder))
-    mlflow.pytorch.load_model(str(folder))
+def test_loading_warns_of_nothing_of_ours(directory, recwarn):
+    load(directory)
+    load(directory, "pytorch")
     assert [str(w.message) for w in recwarn if "type hint" in str(w.message).lower()] == []
 
 
@@ -120,10 +120,8 @@ def test_loading_warns_of_nothing_of_ours(folder, recwarn):
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 1000])
-def test_pytorch_takes_the_design_tensor_of_any_length(folder, rows):
-    import mlflow.pytorch
-
-    module = mlflow.pytorch.load_model(str(folder))
+def test_pytorch_takes_the_design_tensor_of_any_length(directory, rows):
+    module = load(directory, "pytorch")
     x_NF = np.random.default_rng(1).normal(70, 20, (rows, 3)).astype(np.float32)
     y_NO = module(torch.from_numpy(x_NF))
     assert (y_NO.dtype, tuple(y_NO.shape)) == (torch.float32, (rows, 2))
@@ -131,19 +129,14 @@ def test_pytorch_takes_the_design_tensor_of_any_length(folder, rows):
 
 
 def test_pytorch_keeps_the_digits_of_columns_far_from_zero(tmp_path):
-    import mlflow.pytorch
-
     far = LinearModel(np.array([[3.0]]), np.array([0.5]), np.array([16_000_001.0]), ("year",), ("y",))
     model_writer.write(Contents(far), tmp_path / "model", example_NF=[[16_000_002.0]], metadata={})
     x = torch.tensor([[16_000_002.0], [16_000_000.0]])
-    assert mlflow.pytorch.load_model(str(tmp_path / "model"))(x).tolist() == [[3.5], [-2.5]]
+    assert load(tmp_path / "model", "pytorch")(x).tolist() == [[3.5], [-2.5]]
 
 
 @pytest.mark.parametrize(("features", "targets"), [(1, 1), (1, 3), (2, 1), (40, 5)])
 def test_every_shape_of_model_is_served(tmp_path, features, targets):
-    import mlflow.pyfunc
-    import mlflow.pytorch
-
     rng = np.random.default_rng(2)
     columns, names = (tuple(f"{k} {i}" for i in range(n)) for k, n in (("x", features), ("y", targets)))
     weight_OF, bias_O, mean_F = (rng.normal(size=size) for size in ((targets, features), targets, features))
@@ -151,39 +144,37 @@ def test_every_shape_of_model_is_served(tmp_path, features, targets):
     x_NF = rng.normal(size=(7, features)).astype(np.float32)
     model_writer.write(Contents(model), tmp_path / "model", example_NF=x_NF, metadata={})
     frame = pd.DataFrame(x_NF, columns=list(columns))
-    y = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(frame)
+    y = load(tmp_path / "model").predict(frame)
     np.testing.assert_allclose(y.to_numpy(), model.predict(x_NF), rtol=1e-12)
-    module = mlflow.pytorch.load_model(str(tmp_path / "model"))
+    module = load(tmp_path / "model", "pytorch")
     np.testing.assert_allclose(module(torch.from_numpy(x_NF)).numpy(), model.predict(x_NF), rtol=1e-5, atol=1e-6)
 
 
 # --- the directory
 
 
-def test_the_directory_says_how_to_call_it(folder):
-    import mlflow.pyfunc
-
-    meta = mlflow.pyfunc.load_model(str(folder)).metadata
+def test_the_directory_says_how_to_call_it(directory):
+    meta = load(directory).metadata
     assert meta.get_input_schema().input_names() == list(MODEL.features)
     assert meta.get_output_schema().input_names() == list(MODEL.targets)
     assert meta.metadata["trainer"] == "gram"
     assert set(meta.flavors) == {"python_function", "pytorch"}
-    example = meta.load_input_example(str(folder))
+    example = meta.load_input_example(str(directory))
     np.testing.assert_array_equal(example.to_numpy(), X_NF)
-    assert "mlflow.pyfunc.load_model(MODEL).predict(frame)" in (folder / "README.md").read_text()
+    assert "mlflow.pyfunc.load_model(MODEL).predict(frame)" in (directory / "README.md").read_text()
 
 
-def test_requirements_are_pinned_to_what_is_installed_and_on_an_index(folder):
-    pins = (folder / "requirements.txt").read_text().split()
+def test_requirements_are_pinned_to_what_is_installed_and_on_an_index(directory):
+    pins = (directory / "requirements.txt").read_text().split()
     assert {pin.partition("==")[0] for pin in pins} == {"mlflow", "numpy", "pandas", "safetensors", "torch"}
     assert all("+" not in pin for pin in pins)
 
 
-def test_no_file_is_a_pickle_but_torchs_own_list_of_example_shapes(folder):
+def test_no_file_is_a_pickle_but_torchs_own_list_of_example_shapes(directory):
     """The exporter always writes its example input (two rows of ones) as a checkpoint; it holds tensors alone."""
-    for path in filter(os.path.isfile, folder.rglob("*")):
+    for path in filter(os.path.isfile, directory.rglob("*")):
         assert path.suffix not in (".pkl", ".pickle", ".pth")
-    with zipfile.ZipFile(folder / model_writer.PROGRAM) as program:
+    with zipfile.ZipFile(directory / model_writer.PROGRAM) as program:
         (inside,) = (n for n in program.namelist() if n.endswith(".pt"))
         with program.open(inside) as f, zipfile.ZipFile(f) as checkpoint:
             (stream,) = (n for n in checkpoint.namelist() if n.endswith("data.pkl"))
@@ -233,15 +224,15 @@ def test_the_record_and_the_inference_come_back_as_they_were(full, record):
     assert held.lineage.digests == {"00ff", "01"}
 
 
-def test_a_version_without_them_gives_the_parameters(folder):
-    held = model_reader.read_contents(folder)
+def test_a_version_without_them_gives_the_parameters(directory):
+    held = model_reader.read_contents(directory)
     assert (held.moments, held.inference, held.test, held.lineage) == (None, None, None, None)
-    assert (held.model.predict(X_NF) == model_reader.read(folder).predict(X_NF)).all()
+    assert (held.model.predict(X_NF) == model_reader.read(directory).predict(X_NF)).all()
     assert (held.model.predict(X_NF) == MODEL.predict(X_NF)).all()
 
 
-def test_an_inference_that_the_manifest_does_not_know_is_not_read(folder, full, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
+def test_an_inference_that_the_manifest_does_not_know_is_not_read(directory, full, tmp_path):
+    copy = shutil.copytree(directory, tmp_path / "copy")
     shutil.copy(full / model_reader.INFERENCE, copy / model_reader.INFERENCE)
     assert model_reader.read_contents(copy).inference is None
 
@@ -253,8 +244,6 @@ KEPT = ("WEIGHTS", "PROGRAM", "CODE", "MANIFEST", "MOMENTS", "INFERENCE", "TEST"
     ("kind", "damage"), [*((kind, "flip") for kind in KEPT), *itertools.product(KEPT[:4], ("cut", "remove"))]
 )
 def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(full, tmp_path, kind, damage):
-    import mlflow.pyfunc
-
     file, copy = getattr(model_reader, kind), shutil.copytree(full, tmp_path / "copy")
     data = bytearray((copy / file).read_bytes())
     if damage == "flip":
@@ -268,7 +257,7 @@ def test_a_damaged_file_is_refused_by_us_and_by_the_pyfunc(full, tmp_path, kind,
             read(copy, manifest=manifest)
     by_the_code = kind not in ("MANIFEST", "CODE")  # without these it cannot look
     with pytest.raises(Exception, match=f"{file} of this model" if by_the_code else r".+"):
-        mlflow.pyfunc.load_model(str(copy))
+        load(copy)
 
 
 def test_a_folder_without_a_manifest_is_no_model(tmp_path):
@@ -333,28 +322,16 @@ def test_a_registered_version_answers_where_this_package_is_not_installed(regist
 
 
 def test_mlflow_models_serve_answers_by_name_and_refuses_with_400(registered, tmp_path):
-    port, log = free_port(), tmp_path / "log"
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/crop-yield@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     path = f"{BIN}{os.pathsep}{registered['PATH']}"
-    with started(command, cwd=tmp_path, env=registered | {"PATH": path}, log=log) as server:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping"), server, log)
+    ping, url = (f"http://127.0.0.1:{port}/{place}" for place in ("ping", "invocations"))
+    with listening(command, ping, cwd=tmp_path, env=registered | {"PATH": path}, log=tmp_path / "log"):
         split = {"columns": ["humidity", "temp", "rainfall"], "data": [[43, 73.0, 67], [64, 91.0, 88]]}
-        answer = _post(port, {"dataframe_split": split})
         expected = [dict(zip(MODEL.targets, row, strict=True)) for row in MODEL.predict(X_NF[:2]).tolist()]
-        assert answer == (200, {"predictions": expected})
-        status, body = _post(port, {"dataframe_records": [{"temp": "hot", "rainfall": 1, "humidity": 2}]})
-        assert status == 400
-        assert "column 'temp' holds text in row 0 ('hot')" in json.dumps(body)
-
-
-def _post(port, body):
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as e:
-        with e:
-            return e.code, json.load(e)
+        assert asked(url, {"dataframe_split": split}) == {"predictions": expected}
+        with pytest.raises(HTTPError, match="400") as refused:
+            asked(url, {"dataframe_records": [{"temp": "hot", "rainfall": 1, "humidity": 2}]})
+        with refused.value as answer:
+            assert "column 'temp' holds text in row 0 ('hot')" in json.dumps(json.load(answer))

@@ -5,7 +5,6 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,17 @@ from flows.tracking.registry import Ref, parse_ref
 from flows.tracking.stores import server
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
-from tests.support.processes import PATIENCE, environment, free_port, started, wait_for
-from tests.support.servers import answers
+from tests.support.processes import PATIENCE, environment, free_port
+from tests.support.servers import listening
 from tests.support.tracked import FACTS, MODEL, X_NF, enter, logged_run, new_store, together
 
 NAME = "crop-yield"
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory):
+def logged(module_store):
     """A run that holds MODEL, in a store of which every test has a copy; the run and the logged model."""
-    with chdir(tmp_path_factory.mktemp("logged")):
-        return logged_run(new_store(Path.cwd()))
+    return logged_run(module_store)
 
 
 @pytest.fixture
@@ -45,11 +43,6 @@ def _register(store, logged, *keys, name=NAME, facts=FACTS):
         for key in keys
     ]
     return versions[0] if len(versions) == 1 else versions
-
-
-def _promote(store, *numbers):
-    for number in numbers:
-        registry.promote(store, NAME, number, why="better")
 
 
 # --- references
@@ -312,7 +305,8 @@ def test_a_move_by_other_means_appears_on_the_record(store, logged):
 @pytest.mark.parametrize("champions", [(1, 2, 3), (1, 2)])
 def test_a_rollback_passes_over_a_deleted_version_the_champion_too(store, logged, champions):
     _register(store, logged, "a", "b", "c")
-    _promote(store, *champions)
+    for number in champions:
+        registry.promote(store, NAME, number, why="better")
     store.client.delete_model_version(NAME, "2")
     assert (registry.champion(store, NAME) is None) == (champions[-1] == 2)
     assert registry.rollback(store, NAME)["to"] == 1
@@ -405,28 +399,23 @@ def test_promotions_at_once_form_one_chain(store, logged, tmp_path):
 # --- a server
 
 
-@contextmanager
-def _server(folder, port):
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/s.db", "--artifacts-destination", str(folder / "art")]
-    env, log = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"), folder / "server.log"
-    with started(command, env=env, log=log) as process:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), process, log)
-        yield
-
-
 @pytest.mark.long
 def test_the_same_holds_against_a_server_and_it_may_go_away(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    port = free_port()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     monkeypatch.setattr(server, "ANSWER_SECONDS", PATIENCE)
-    with _server(tmp_path, port):
+    command = [sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/s.db", "--artifacts-destination", str(tmp_path / "art")]
+    env = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    with listening(command, f"{url}/health", env=env, log=tmp_path / "server.log"):
         store = open_store(create=True)
         logged = logged_run(store)
         first, again, second = _register(store, logged, "a", "a", "b")
         assert (first, second.version) == (again, 2)
-        _promote(store, 1, 2)
+        for number in (1, 2):
+            registry.promote(store, NAME, number, why="better")
         assert registry.rollback(store, NAME)["to"] == 1
         assert registry.lookup(store, NAME).aliases == ("champion",)
         assert (registry.load(store, first).predict(X_NF) == MODEL.predict(X_NF)).all()

@@ -40,11 +40,6 @@ def test_a_run_is_tagged_so_that_the_ui_groups_it(run):
     assert mlflow.active_run() is None
 
 
-def test_a_nested_run_names_its_parent(run):
-    nested = TrackedRun.start(run.store, experiment="crops", name="nested", tags={}, parent=run)
-    assert held(nested).data.tags["mlflow.parentRunId"] == run.run_id
-
-
 def test_params_are_written_as_a_person_would(run):
     run.log_params(
         {
@@ -128,10 +123,7 @@ def test_the_dataset_carries_our_whole_digest(run):
     assert entry.dataset.name == "crops"
     assert '"num_rows": 15' in entry.dataset.profile
     assert "data/crops.csv" in entry.dataset.source
-    assert {t.key: t.value for t in entry.tags} == {
-        "mlflow.data.context": "training",
-        "digest": "0123456789abcdef" * 2,
-    }
+    assert {t.key: t.value for t in entry.tags} == {"mlflow.data.context": "training", "digest": "0123456789abcdef" * 2}
 
 
 def test_texts_and_folders_become_artifacts(run, tmp_path):

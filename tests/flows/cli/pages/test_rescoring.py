@@ -1,15 +1,11 @@
 """``linreg models --rescore`` on a real store: metrics of the rows themselves, and the words where there are none."""
 
-from contextlib import chdir
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from flows.tracking import registry
 from tests.support.command import document, linreg
 from tests.support.registered import config_of, keep, metrics
-from tests.support.tracked import new_store
 
 FEATURES, TARGETS = ("a", "b", "c"), ("y", "q")
 HELD = {"test_fraction": 0.3}
@@ -26,25 +22,23 @@ FILES = {"1": rows(1)}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def models(tmp_path_factory):
+def models(module_store):
     """The working directory has a store with six versions of m, which are these, and one of old.
 
     The fifth is the newest of m that keeps its test rows; old keeps none.
     """
-    with chdir(tmp_path_factory.mktemp("rescore")):
-        store = new_store(Path.cwd())
-        config = config_of(FEATURES, TARGETS, data=HELD)
-        models = [
-            keep(store, config, FILES, test=rows(11), short_of=0.2),
-            keep(store, config_of(("c", "a"), TARGETS, data=HELD), {"1": FILES["1"][:, [2, 0, 3, 4]]}),
-            keep(store, config_of(FEATURES, ("y",), data=HELD), {"1": FILES["1"][:, :4]}),
-            keep(store, config_of(FEATURES, TARGETS), FILES),
-            keep(store, config, FILES, test=TODAY),
-            keep(store, config, FILES, test=rows(12), short_of=0.1, records=False),
-        ]
-        keep(store, config_of(FEATURES, TARGETS, model="old", data=HELD), FILES, records=False)
-        registry.promote(store, "m", 1, why="first")
-        yield models
+    config = config_of(FEATURES, TARGETS, data=HELD)
+    models = [
+        keep(module_store, config, FILES, test=rows(11), short_of=0.2),
+        keep(module_store, config_of(("c", "a"), TARGETS, data=HELD), {"1": FILES["1"][:, [2, 0, 3, 4]]}),
+        keep(module_store, config_of(FEATURES, ("y",), data=HELD), {"1": FILES["1"][:, :4]}),
+        keep(module_store, config_of(FEATURES, TARGETS), FILES),
+        keep(module_store, config, FILES, test=TODAY),
+        keep(module_store, config, FILES, test=rows(12), short_of=0.1, records=False),
+    ]
+    keep(module_store, config_of(FEATURES, TARGETS, model="old", data=HELD), FILES, records=False)
+    registry.promote(module_store, "m", 1, why="first")
+    return models
 
 
 def test_every_version_has_the_metrics_of_todays_rows(models):
