@@ -5,12 +5,11 @@ Importing this loads matplotlib: only the thread that draws does it (``pictures`
 Shapes: T recorded epochs, D = 1 + F parameters a target, N rows, F features, O targets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from flows.results.pictures import Figures
 from flows.results.sweep_table import Row
 from flows.steps.evaluate import Evaluation
 from flows.steps.rank import SweepInput
@@ -21,6 +20,8 @@ from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import Coefficient
 from linreg.selection.fit_many import Result
 from linreg.training.fit import Fit
+
+Figures = Mapping[str, Callable[[], bytes]]  # by the file's name, what draws it as a PNG
 
 
 def of_model(run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> Figures:

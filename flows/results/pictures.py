@@ -8,12 +8,13 @@ imported by that thread, so only a run that draws pays for it.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from flows import interrupts
 from flows.results.sweep_table import Row
@@ -24,8 +25,10 @@ from flows.tracking.run import TrackedRun
 from linreg.selection.fit_many import Result
 from linreg.training.fit import Fit
 
+if TYPE_CHECKING:  # matplotlib
+    from flows.results.figures import Figures
+
 Warn = Callable[[str], object]
-Figures = Mapping[str, Callable[[], bytes]]  # by the file's name, what draws it as a PNG
 
 _thread = futures.ThreadPoolExecutor(1, thread_name_prefix="pictures")
 _drawing: list[futures.Future[None]] = []
@@ -36,7 +39,7 @@ class Pictures:
     """What is to be drawn of a run."""
 
     run: TrackedRun
-    figures: Callable[[], Figures]
+    figures: "Callable[[], Figures]"
 
 
 def of_run(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> Pictures:

@@ -8,9 +8,9 @@ Shapes: N rows of a batch, O targets.
 import numpy as np
 import pyarrow as pa
 
-from linreg.files.faults import SQUARED, ValueFault, first_fault, out_of_range
 from linreg.files.stream import Stream
 from linreg.files.tables import float64
+from linreg.files.value_faults import SQUARED, ValueFault, first_fault, out_of_range
 from linreg.metrics import Float
 
 

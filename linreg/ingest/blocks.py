@@ -22,10 +22,11 @@ from linreg.config import DataConfig
 from linreg.errors import UserError
 from linreg.files import stream
 from linreg.files.csv_stream import OptionalText
-from linreg.files.faults import ColumnMissing, first_fault
+from linreg.files.faults import ColumnMissing
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
+from linreg.files.value_faults import first_fault
 from linreg.ingest import checks
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows

@@ -1,7 +1,7 @@
 """What the numbers of a block must be: there, finite, within the dtype, weights not negative; which rows are left out.
 
-A block only notices that something is wrong (``Suspect``); ``faults.first_fault`` then reads the file once more and
-says what, with ``value_faults``. It computes nothing from the values.
+A block only notices that something is wrong (``Suspect``); ``first_fault`` then reads the file once more and says
+what, with ``value_faults``. It computes nothing from the values.
 
 Shapes: n rows of a block, P features and targets.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from linreg.config import DataConfig
-from linreg.files.faults import SQUARED, ValueFault, largest, out_of_range
+from linreg.files.value_faults import SQUARED, ValueFault, largest, out_of_range
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Role
 from linreg.metrics import Float
 from linreg.moments.ranges import Ranges

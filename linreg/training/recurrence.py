@@ -21,22 +21,31 @@ Source: Polyak 1964; Sutskever et al. 2013 (Nesterov as in torch); Daubechies, D
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from linreg.config import TrainConfig
 from linreg.least_squares.objective import Objective
 from linreg.metrics import Float
-from linreg.training.schedule import rate_of
-
-if TYPE_CHECKING:  # the trainer imports this module
-    from linreg.training.trainers.gram import Gram
+from linreg.training.descent import Descent, rate_of
 
 Arrays = Mapping[str, Float]
-Settings: TypeAlias = "TrainConfig | Gram"  # the hyperparameters of a descent
-
 CHUNK = 256  # epochs that are walked at once, where it is not known how many there will be
+
+
+@dataclass(frozen=True)
+class FullBatchDescent(Descent):
+    """The hyperparameters of a descent over full batches.
+
+    Args:
+        l1: the penalty on the absolute weights; without momentum.
+    """
+
+    l1: float = 0.0
+
+
+Settings = TrainConfig | FullBatchDescent
 
 
 @dataclass(frozen=True)

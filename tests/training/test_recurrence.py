@@ -11,7 +11,7 @@ from linreg.config import TrainConfig
 from linreg.least_squares.objective import Objective
 from linreg.training import recurrence
 from linreg.training.convergence import excess_after, excess_by_epoch, start_of
-from linreg.training.schedule import rate_of
+from linreg.training.descent import rate_of
 from tests.support.tables import X15, Y15, moments_of
 
 EPOCHS = 300  # more than a chunk

@@ -1,4 +1,4 @@
 """The trainers, each its hyperparameters and one epoch, state in and state out.
 
-What they share is in ``contract``, ``descent``, ``sgd`` and ``torch_epoch``.
+What they share is in ``contract``, ``sgd`` and ``torch_epoch``.
 """

@@ -11,18 +11,11 @@ import torch
 from linreg.metrics import Float
 from linreg.training import recurrence
 from linreg.training.trainers.contract import Problem, State, stack
-from linreg.training.trainers.descent import Descent
 
 
 @dataclass(frozen=True)
-class Gram(Descent):
-    """Exact full-batch gradient descent in float64; weight decay is part of the objective.
-
-    Args:
-        l1: the penalty on the absolute weights; without momentum.
-    """
-
-    l1: float = 0.0
+class Gram(recurrence.FullBatchDescent):
+    """Exact full-batch gradient descent in float64; weight decay is part of the objective."""
 
     name: ClassVar[str] = "gram"
     needs_rows: ClassVar[bool] = False

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from linreg.training.descent import Descent
 from linreg.training.trainers.contract import Problem, State, stack
-from linreg.training.trainers.descent import Descent
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from linreg.config import TrainConfig
-from linreg.training.schedule import rate_of
+from linreg.training.descent import rate_of
 from tests.training.references import scheduler_of
 
 SCHEDULES = {

@@ -1,0 +1,80 @@
+"""What is wrong with a value of a data file, in one line: what, where, what to do.
+
+    raise first_fault(stream, [ValueFault("temp", "is infinite", "correct it", np.isinf)])
+
+Shapes: n rows of a block.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linreg.errors import UserError
+from linreg.files.stream import Stream
+from linreg.files.tables import float64
+
+SQUARED = 1e150  # the sum of squares of larger values is beyond float64
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ValueFault:
+    """What a value of a column must not be.
+
+    Args:
+        what, remedy: the words for it.
+        marks: which of these values (n,) are so.
+    """
+
+    column: str
+    what: str
+    remedy: str
+    marks: Callable[[npt.NDArray[np.float64]], Mask]
+
+
+def out_of_range(column: str, dtype: str = "float64") -> tuple[ValueFault, ValueFault]:
+    """A value that is infinite, and one that the dtype or the square of which float64 does not hold."""
+    most = largest(dtype)
+    what = "is too large to be squared" if most == SQUARED else f"is beyond {dtype}"
+    remedy = "rescale the column" + ("" if most == SQUARED else ', or set train.dtype = "float64"')
+    return (
+        ValueFault(column, "is infinite or beyond float64", "correct or remove it", np.isinf),
+        ValueFault(column, what, remedy, lambda x_n: np.abs(x_n) > most),
+    )
+
+
+def largest(dtype: str) -> float:
+    """What a value of that dtype may be: it is held by the dtype, and its square by float64."""
+    return min(float(np.finfo(np.dtype(dtype)).max), SQUARED)
+
+
+def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "") -> UserError | None:
+    """Read a file once more for the first of these faults that it has, with its place and number; None: it has none.
+
+    Args:
+        weight: a column; rows in which it is 0 are not looked at.
+    """
+    first: dict[ValueFault, int] = {}
+    count = dict.fromkeys(faults, 0)
+    columns, start = list(dict.fromkeys([*(f.column for f in faults), *([weight] if weight else [])])), 0
+    for batch in stream.batches(columns):
+        values = {name: float64(batch.column(i)) for i, name in enumerate(columns)}
+        ignored = values[weight] == 0 if weight else np.zeros(len(batch), bool)
+        for fault in faults:
+            marked = fault.marks(values[fault.column]) & ~ignored
+            if marked.any():
+                first.setdefault(fault, start + int(marked.argmax()))
+                count[fault] += int(marked.sum())
+        start += len(batch)
+    return next((_value_error(stream, fault, first[fault], count[fault]) for fault in faults if fault in first), None)
+
+
+def _value_error(stream: Stream, fault: ValueFault, row: int, count: int) -> UserError:
+    where, text = stream.place(row, fault.column)
+    value = f"the value {text[:40]!r}" if text else "the value"
+    more = f" ({count} such in the column)" if count > 1 else ""
+    return UserError(
+        f"{stream.file.label}: {where}, column '{fault.column}': {value} {fault.what}{more}: {fault.remedy}"
+    )
