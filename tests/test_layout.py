@@ -21,15 +21,20 @@ MOST_FLOORS = 11  # of packages that stand on each other, linreg's and flows as 
 FILES = [path for top in PRODUCT for path in sorted((ROOT / top).rglob("*.py"))]
 
 
-def package(module: str) -> str:
+def package(name: str) -> str:
     """The row that a module belongs to: ``files`` of linreg.files.paths, ``tracking`` of flows.tracking.run."""
-    top, *rest = module.split(".")
+    top, *rest = name.split(".")
     if top not in PRODUCT:
         return top
-    name = rest[0] if rest else FACE if top == "linreg" else top
-    if name == FACE:
+    row = rest[0] if rest else FACE if top == "linreg" else top
+    if row == FACE:
         return FACE
-    return GROUND if top == "linreg" and not (ROOT / top / name).is_dir() else name
+    return GROUND if top == "linreg" and not (ROOT / top / row).is_dir() else row
+
+
+def module(path: Path) -> str:
+    """What a file is imported as."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -48,8 +53,8 @@ def arrows() -> dict[str, set[str]]:
     """What each package imports: packages of ours by their row's name, others by theirs."""
     targets = defaultdict(set)
     for path in FILES:
-        own = package(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
-        targets[own] |= {package(module) for module in imported(path)} - {own} - set(sys.stdlib_module_names)
+        own = package(module(path))
+        targets[own] |= {package(name) for name in imported(path)} - {own} - set(sys.stdlib_module_names)
     del targets[FACE]
     return dict(targets)
 
@@ -89,8 +94,17 @@ def test_packages_stand_on_each_other_without_a_circle_and_not_too_high() -> Non
     assert max(floors(library).values()) + 1 <= MOST_FLOORS
 
 
+def test_modules_stand_on_each_other_without_a_circle_not_of_types_either() -> None:
+    paths = {module(path): path for path in FILES}
+    below = {}
+    for name, path in paths.items():
+        named = {part for part in imported(path) if part.startswith(PRODUCT)}
+        below[name] = {other if other in paths else other.rpartition(".")[0] for other in named} & set(paths)
+    assert len(floors(below)) == len(paths)
+
+
 def floors(below: dict[str, set[str]]) -> dict[str, int]:
-    """The floor of each package, counted from 1; a circle has none."""
+    """The floor of each, counted from 1; a circle has none."""
     height: dict[str, int] = {}
     while len(height) < len(below):
         ready = {name for name, others in below.items() if name not in height and others <= set(height)}
