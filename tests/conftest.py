@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Thousands of modules are imported, and none of them is garbage."""
+    """Look for garbage seldom: the thousands of modules that are imported stay."""
     gc.set_threshold(50_000)
 
 

@@ -138,7 +138,7 @@ def _serve(commands: Any) -> None:
 
 
 def _collect_rarely() -> None:
-    """Look for garbage a hundredth as often: thousands of modules are loaded, and none of them is any."""
+    """Look for garbage a seventieth as often: what a command loads is thousands of modules, which stay."""
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)  # nor when the process ends
 

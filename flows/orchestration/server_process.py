@@ -27,7 +27,7 @@ def _end_with_the_run() -> None:
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     threading.Thread(target=_end_with_the_run, daemon=True).start()
-    gc.set_threshold(50_000)  # of thousands of modules none is garbage,
+    gc.set_threshold(50_000)  # of the thousands of modules that it loads none is garbage,
     atexit.register(gc.freeze)  # nor when the process ends: the run waits for that
     sys.argv[0] = "prefect"
     runpy.run_module("prefect", run_name="__main__")

@@ -83,7 +83,7 @@ def flow_run_id() -> str | None:
 
 
 def run_and_unwrap(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
-    """Run a flow once, here, and return what it came to, its pictures drawn.
+    """Run a flow once, here, and return what it came to; however it ends, its pictures are in MLflow first.
 
     Raises:
         UserError, ServerAway: as the flow does; ServerAway also where the Prefect server does not answer.
@@ -92,12 +92,12 @@ def run_and_unwrap(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
         with local_server():
             wait_until_ready()
             check_server()
-            return unwrap(_state(flow, parameters))
+            return unwrap(_final_state(flow, parameters))
     finally:
         pictures.wait()
 
 
-def _state(flow: "Flow[..., R]", parameters: dict[str, Any]) -> "State[R]":
+def _final_state(flow: "Flow[..., R]", parameters: dict[str, Any]) -> "State[R]":
     try:
         return cast("State[R]", flow(**parameters, return_state=True))
     except Exception as e:

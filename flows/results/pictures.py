@@ -8,8 +8,8 @@ imported by that thread, so only a run that draws pays for it.
 """
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,7 @@ if TYPE_CHECKING:  # matplotlib
 
 Warn = Callable[[str], object]
 
-_thread = futures.ThreadPoolExecutor(1, thread_name_prefix="pictures")
-_drawing: list[futures.Future[None]] = []
+_unfinished: list[threading.Event] = []
 
 
 @dataclass(frozen=True)
@@ -59,31 +58,41 @@ def _figures() -> ModuleType:
 
 
 def draw(several: Sequence[Pictures], warn: Warn) -> None:
-    """Draw the pictures and log each to its run, in a thread; Ctrl-C ends it after the picture that is begun."""
-    _drawing.append(_thread.submit(_draw, several, warn))
+    """Draw the pictures and log each to its run, in a thread; a command that is stopped begins no further one."""
+    done = threading.Event()
+    _unfinished.append(done)
+    threading.Thread(target=_draw, args=(several, warn, done), name="pictures").start()
 
 
 def wait() -> None:
-    """Return when all pictures that were asked for are in MLflow; by Ctrl-C, when the one that is begun is.
+    """Return when all pictures that were asked for are in MLflow; Ctrl-C leaves when the one that is begun is.
 
-    An interpreter that is ending could not log it any more; and a thread whose ``join`` is interrupted counts as ended
-    (Python 3.11), so what is waited for is not the thread.
+    An interpreter that is ending could not log it any more. What is waited for is no thread: one whose ``join`` is
+    interrupted counts as ended (Python 3.11).
     """
+    for done in list(_unfinished):
+        try:
+            done.wait()
+        finally:
+            done.wait()
+            _unfinished.remove(done)
+
+
+def _draw(several: Sequence[Pictures], warn: Warn, done: threading.Event) -> None:
     try:
-        futures.wait(_drawing)
+        for pictures in several:
+            with _warn_on_failure("no pictures", pictures.run, warn):
+                _draw_those_of(pictures, warn)
     finally:
-        futures.wait(_drawing)
-        _drawing.clear()
+        done.set()
 
 
-def _draw(several: Sequence[Pictures], warn: Warn) -> None:
-    for pictures in several:
-        with _warn_on_failure("no pictures", pictures.run, warn):
-            for name, figure in pictures.figures().items():
-                if interrupts.stop_requested():
-                    return
-                with _warn_on_failure(f"no {name}", pictures.run, warn):
-                    _log(pictures.run, name, figure)
+def _draw_those_of(pictures: Pictures, warn: Warn) -> None:
+    for name, figure in pictures.figures().items():
+        if interrupts.stop_requested():
+            return
+        with _warn_on_failure(f"no {name}", pictures.run, warn):
+            _log(pictures.run, name, figure)
 
 
 def _log(run: TrackedRun, name: str, figure: Callable[[], bytes]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -142,3 +143,8 @@ def test_contenders_that_disagree_stop_the_case(monkeypatch):
     monkeypatch.setattr(fullbatch, "_loop", lambda *_: (torch.zeros(2, 3), torch.zeros(2)))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         fullbatch._check_the_same(rows, 10)
+
+
+def test_the_data_are_the_same_every_time():
+    first, second = (data.arrays(10, 3)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)

@@ -278,10 +278,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
 
 RUN = """
-import resource, sys
+import gc, resource, sys
 from pathlib import Path
 from tests.evaluation.test_score_files import MODEL
 from linreg.evaluation.score_files import score
+gc.set_threshold(50_000)  # as the command does
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rows = score(MODEL, sys.argv[1], Path(sys.argv[2]))
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)

@@ -63,13 +63,13 @@ def mlflow_run(first):
 @pytest.mark.parametrize(
     ("night", "decision", "aliases", "moves", "words"),
     [
-        ("first", "promoted", [("champion",)], [(None, 1)], ""),
+        ("first", "promoted", [("champion",)], [(None, 1)], "the first version"),
         ("better", "promoted", [(), ("champion",)], [(None, 1), (1, 2)], "judged on 15 training rows"),
         ("worse", "kept", [(), ("champion",), ("challenger",)], [(None, 1), (1, 2)], "times the loss"),
         ("equal", "kept", [(), ("champion",), (), ("challenger",)], [(None, 1), (1, 2)], "equally good"),
     ],
 )
-def test_a_better_version_takes_over_and_another_is_kept_as_challenger(nights, night, decision, aliases, moves, words):
+def test_the_first_and_a_better_version_take_over_others_challenge(nights, night, decision, aliases, moves, words):
     outcome, records = nights[night].outcome, nights[night].records
     assert (outcome.decision, outcome.version, outcome.aliases) == (decision, len(aliases), aliases[-1])
     assert nights[night].versions == dict(enumerate(aliases, start=1))

@@ -229,11 +229,15 @@ def test_weights_are_held_beside_the_rows_and_a_row_that_weighs_nothing_is_not_t
     assert read_dataset(config(path, missing="drop")).train.weights() is None
 
 
-def test_values_at_the_ends_of_a_dtype_are_held_and_as_many_rows_as_parameters_are_enough(tmp_path) -> None:
+def test_values_at_the_ends_of_a_dtype_are_held(tmp_path) -> None:
     path = write(tmp_path / "x.csv", "a,b,y\n3.4028234663852886e38,2,3\n1,2,3\n3,2,3\n")
     assert torch.isfinite(read_dataset(config(path)).train.tensors(torch.float32)[0]).all()
     path = write(tmp_path / "x.csv", "a,b,y\n1e39,2,3\n1,2,3\n3,2,3\n")
     assert read_dataset(config(path), dtype="float64").train.arrays()[0][0, 0] == 1e39
+
+
+def test_as_many_rows_as_parameters_are_enough(tmp_path) -> None:
+    assert read_dataset(config(write(tmp_path / "x.csv", "a,b,y\n5,2,3\n1,2,3\n3,2,3\n"))).rows == 3
 
 
 GOOD = "a,b,y\n1,2,3\n4,5,6\n7,8,9\n"

@@ -126,7 +126,7 @@ def test_a_band_of_prediction_lies_around_the_line() -> None:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_any_column_name_is_drawn_as_it_stands(name: str) -> None:
+def test_any_column_name_is_drawn_and_a_long_one_is_cut_in_panels(name: str) -> None:
     one = np.ones((3, 1))
     assert plots.png(plots.predicted_against_actual(one, one, [name], "training rows")).startswith(PNG)
     assert plots.png(plots.coefficients(np.ones((1, 1)), np.ones(1), [name], [name])).startswith(PNG)

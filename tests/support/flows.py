@@ -22,7 +22,7 @@ DATA = ROOT / "data"
 FEATURES, TARGETS = ["temp", "rainfall", "humidity"], ["apples", "oranges"]
 OPTIMUM = {"trainer": "gram", "learning_rate": 0.5, "epochs": 400, "standardize": True, "dtype": "float64"}
 PICTURES = ("loss.png", "predicted.png", "parabolas.png", "coefficients.png")
-_drawing = {}  # what draws them
+_real_draw = {}  # what draws them
 EXACT = TrainConfig(trainer="exact", device="cpu")
 WEAK = {"trainer": "manual", "learning_rate": 1e-5, "epochs": 30, "standardize": False}
 
@@ -37,7 +37,7 @@ def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect-home")))
-        _drawing["draw"] = pictures.draw
+        _real_draw["draw"] = pictures.draw
         if not request.config.getoption("--pictures"):
             patch.setattr(pictures, "draw", lambda *_: None)
         with local_server():
@@ -49,7 +49,7 @@ def prefect_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 def pictures(prefect_api, monkeypatch) -> None:  # noqa: ARG001 - which leaves them out
     """Runs draw their pictures."""
-    monkeypatch.setattr("flows.results.pictures.draw", _drawing["draw"])
+    monkeypatch.setattr("flows.results.pictures.draw", _real_draw["draw"])
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ PATIENCE = 900  # seconds
 MACHINE = (  # where programs and scratch space are, which processor's and GPU's code runs
     *("PATH", "TMPDIR", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"),
 )
-WITHOUT_VECTORS = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}  # a processor for ``compiled_for``
+WITHOUT_VECTORS = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}  # a processor of no vectors
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other cores belong to the other tests
 SILENT = {  # what the dependencies would send, where a process does not import flows, which switches it off, first
     "DO_NOT_TRACK": "true",
@@ -91,7 +91,7 @@ def run(command: Sequence[object], *, env: Mapping[str, str] | None = None, **op
 
 
 def compiled_for(machine: Mapping[str, str], code: str, cache: Path) -> str:
-    """What a Python process prints whose kernels are compiled anew for that processor; none: for this one."""
+    """What a Python process prints whose kernels are compiled anew, for the processor that ``machine`` sets."""
     env = environment(NUMBA_CACHE_DIR=str(cache / machine.get("NUMBA_CPU_NAME", "own")), **machine)
     printed = str(run([sys.executable, "-c", code], env=env, cwd=ROOT, check=True).stdout)
     assert printed

@@ -1,10 +1,10 @@
-"""What the tests of schedules share: a Prefect server of their own, how to reach it, what to ask it."""
+"""Servers of the tests' own, Prefect's, MLflow's or a model's: how to start one, how to reach it, what to ask it."""
 
 import json
 import sqlite3
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -39,14 +39,14 @@ def server(tmp_path_factory):
         yield env
 
 
-def told_to_server(home, query, *values):
-    """Rows of the database of a server that has ended, and whose home that was."""
-    with sqlite3.connect(home / ".prefect" / "prefect.db") as database:
+def rows_of_ended_server(home, query, *values):
+    """What a query finds in the database of the Prefect server that had this home and has ended."""
+    with closing(sqlite3.connect(home / ".prefect" / "prefect.db")) as database:
         return database.execute(query, values).fetchall()
 
 
 def serving(env, log):
-    """The Prefect server that this environment leads to."""
+    """Start the Prefect server that this environment leads to; it answers, and ends with the block."""
     url = env["PREFECT_API_URL"]
     port = url.removesuffix("/api").rpartition(":")[2]
     command = [BIN / "prefect", "server", "start", "--port", port, "--host", "127.0.0.1"]
@@ -55,7 +55,7 @@ def serving(env, log):
 
 @contextmanager
 def listening(command, url, *, log, **options):
-    """A process that is started, and answers there."""
+    """Start a process that answers at ``url``; it ends with the block."""
     with started(command, log=log, **options) as process:
         wait_for(lambda: answers(url), process, log)
         yield process

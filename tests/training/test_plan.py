@@ -148,7 +148,7 @@ def test_constant_and_repeated_columns_are_named_and_told_what_follows() -> None
 
 
 def followed(advice: str, config: TrainConfig) -> TrainConfig:
-    """The config after the ``--set`` words of a line of advice, read as the command line reads them."""
+    """The config after the ``--set`` words of a line of advice, the values read by their keys' types."""
     settings = [word.split("=") for word in advice.split() if word.startswith("train.")]
     return replace(config, **{key.removeprefix("train."): config_file.typed(key, text) for key, text in settings})
 

@@ -24,10 +24,11 @@ from tests.support import processes
 from tests.support.command import RUN_KEYS, document, error, linreg, strict_json, write_config
 from tests.support.flows import FEATURES, OPTIMUM, TARGETS, WEAK
 from tests.support.processes import BIN, PATIENCE, ROOT, environment, started, wait_for
-from tests.support.servers import told_to_server
+from tests.support.servers import rows_of_ended_server
 
 LINREG = BIN / "linreg"
 DATA_KEYS = {"rows", "train_rows", "test_rows", "digest", "partitions", "read"}
+ALL_OF_A_COEFFICIENT = ("estimate", "standard_error", "t", "p", "low", "high")
 ENTRY_KEYS = {"name", "version", "aliases", "run_id", "metrics", "data", "trainer"}
 
 
@@ -54,6 +55,8 @@ def test_run_prints_the_contracts_object(scene):
     assert [r["model"]["version"] for r in scene.runs] == [1, 2, 3]
     assert [r["model"]["aliases"] for r in scene.runs] == [["champion"], ["champion"], ["challenger"]]
     assert [r["epochs"] for r in scene.runs] == [30, 400, 40]
+    again = scene.again
+    assert (again["decision"], again["data"]["read"], again["run_id"]) == ("unchanged", 0, scene.runs[1]["run_id"])
 
 
 def test_run_for_people_says_what_came_of_it(scene):  # noqa: ARG001
@@ -175,11 +178,16 @@ def test_show_gives_what_a_ref_names_in_the_contracts_keys(scene, ref, version):
         assert set(target) == {"r2", "residual_standard_error", "intercept", "coefficients"}
         assert list(target["coefficients"]) == FEATURES
         for c in (target["intercept"], *target["coefficients"].values()):
-            assert set(c) == {"estimate", "standard_error", "t", "p", "low", "high"}
+            assert set(c) == set(ALL_OF_A_COEFFICIENT)
             assert {value is None for name, value in c.items() if name != "estimate"} == {version != 2}
         assert (target["residual_standard_error"] is None) == (version != 2)
     if version == 2:
         assert shown["inference"] == "valid"
+        crops = pd.read_csv("data/crops-15.csv")
+        judge = sm.OLS(crops["apples"], sm.add_constant(crops[FEATURES])).fit()
+        estimates = [judge.params, judge.bse, judge.tvalues, judge.pvalues, *judge.conf_int().to_numpy().T]
+        expected = dict(zip(ALL_OF_A_COEFFICIENT, (values[1] for values in map(np.asarray, estimates)), strict=True))
+        assert shown["targets"]["apples"]["coefficients"]["temp"] == pytest.approx(expected, rel=1e-5)
     else:
         assert "standard errors from the optimum (0.01 is allowed): more epochs" in shown["inference"]
 
@@ -218,7 +226,7 @@ def test_a_version_from_before_inference_was_kept_is_shown(scene, monkeypatch): 
     shown = document("show", "crop-yield/2")
     assert shown["inference"].startswith("none were kept with this version")
     c = shown["targets"]["apples"]["coefficients"]["temp"]
-    assert set(c) == {"estimate", "standard_error", "t", "p", "low", "high"}
+    assert set(c) == set(ALL_OF_A_COEFFICIENT)
     assert (c["estimate"], c["standard_error"]) == (pytest.approx(-0.4215, abs=1e-4), None)
     assert shown["targets"]["apples"]["r2"] == pytest.approx(0.99914, abs=1e-5)
     assert "none were kept with this version" in linreg("show", "crop-yield/2").out
@@ -257,6 +265,7 @@ def test_predict_gives_the_intervals_of_statsmodels(scene, tmp_path, kind, colum
     for target in TARGETS:
         judge = sm.OLS(data[target], sm.add_constant(data[FEATURES])).fit()
         expected = judge.get_prediction(sm.add_constant(new[FEATURES])).summary_frame(alpha=0.1)
+        np.testing.assert_allclose(scored[f"predicted_{target}"], expected["mean"], rtol=1e-5)
         np.testing.assert_allclose(scored[f"low_{target}"], expected[f"{columns}_lower"], rtol=1e-5)
         np.testing.assert_allclose(scored[f"high_{target}"], expected[f"{columns}_upper"], rtol=1e-5)
 
@@ -416,7 +425,7 @@ def test_a_stopped_run_is_killed_in_mlflow_and_registers_nothing(
         assert run.wait(PATIENCE) == 130, err.read_text()
     assert out.read_text() == ""
     if own_server:  # which outlived the Ctrl-C, to be told
-        ((state,),) = told_to_server(tmp_path / "home", "SELECT state_type FROM flow_run")
+        ((state,),) = rows_of_ended_server(tmp_path / "home", "SELECT state_type FROM flow_run")
         assert state in ("CRASHED", "CANCELLED", "CANCELLING")
     (run,) = registry.runs(store)
     assert run["status"] == "KILLED"

@@ -21,7 +21,7 @@ from tests.flows.steps.test_drift import night, table
 from tests.support.command import write_config
 from tests.support.flows import WEAK
 from tests.support.processes import BIN, PATIENCE, environment, free_port, run, started, wait_for
-from tests.support.servers import told_to_server
+from tests.support.servers import rows_of_ended_server
 
 # stand-ins for the server's process: started with its arguments, the port the seventh of them
 SLOW = """
@@ -180,8 +180,8 @@ def test_an_event_is_not_lost_with_a_server_that_is_slow_to_end(folder, tmp_path
     assert document["decision"] == "refused"
     flow_run, home = document["flow_run_id"], tmp_path / "home"
     stopped = "SELECT payload FROM events WHERE event = 'linreg.drift.stopped'"
-    assert flow_run in str(told_to_server(home, stopped))
-    steps = told_to_server(home, "SELECT name, state_type FROM task_run WHERE flow_run_id = ?", flow_run)
+    assert flow_run in str(rows_of_ended_server(home, stopped))
+    steps = rows_of_ended_server(home, "SELECT name, state_type FROM task_run WHERE flow_run_id = ?", flow_run)
     assert {name.rpartition("-")[0]: state for name, state in steps} == {"drift": "COMPLETED", "ingest": "COMPLETED"}
 
 

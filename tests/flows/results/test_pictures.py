@@ -46,7 +46,7 @@ def not_stopped(monkeypatch):
 def test_one_that_cannot_be_drawn_is_a_line_of_warning_and_the_others_are_drawn():
     run, warnings = Run(), []
     figures = {"first.png": fail, "second.png": lambda: b"drawn"}
-    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], warnings.append)
+    pictures._draw([Pictures(run, lambda: figures), Pictures(run, fail)], warnings.append, threading.Event())
     assert run.held == {"second.png": b"drawn"}
     assert warnings == ["no first.png of run run-1: no font at all", "no pictures of run run-1: no font at all"]
 
@@ -59,7 +59,7 @@ def test_whoever_stops_the_run_waits_for_no_further_picture():
         interrupts._stop_requested.set()
         return b"drawn"
 
-    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], warnings.append)
+    pictures._draw([Pictures(run, lambda: {"first.png": stop, "second.png": fail})], warnings.append, threading.Event())
     assert (run.held, warnings) == ({"first.png": b"drawn"}, [])
 
 
@@ -76,6 +76,28 @@ def test_a_run_goes_on_while_its_pictures_are_drawn_and_waits_for_them_at_its_en
     may_draw.set()
     pictures.wait()
     assert run.held == {"a.png": b"drawn"}
+
+
+@pytest.mark.usefixtures("not_stopped", "pictures")
+def test_ctrl_c_leaves_when_the_picture_that_is_begun_is_kept(monkeypatch):
+    run, may_draw, wait = Run(), threading.Event(), threading.Event.wait
+
+    def draw() -> bytes:
+        wait(may_draw)
+        return b"drawn"
+
+    def interrupted(*_):
+        monkeypatch.setattr(threading.Event, "wait", wait)
+        interrupts._stop_requested.set()
+        may_draw.set()
+        raise KeyboardInterrupt
+
+    pictures.draw([Pictures(run, lambda: {"a.png": draw, "b.png": fail})], lambda _: None)
+    monkeypatch.setattr(threading.Event, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pictures.wait()
+    assert run.held == {"a.png": b"drawn"}
+    assert pictures._unfinished == []
 
 
 def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_path):  # noqa: ARG001 - drawn
