@@ -143,13 +143,6 @@ def _collect_rarely() -> None:
     atexit.register(gc.freeze)  # nor when the process ends
 
 
-def _leave_out_data() -> None:
-    """Import MLflow without what a look-up has no use for: two of three seconds."""
-    from flows.tracking.stores.mlflow_internals import import_without_data
-
-    import_without_data()
-
-
 def _call(args: argparse.Namespace) -> int:
     function: Callable[[argparse.Namespace], Result | None]
     as_json = getattr(args, "json", False)
@@ -194,8 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
         if argv is None:
             _collect_rarely()
-            if args.module in _LOOKUPS:
-                _leave_out_data()
+            if args.module in _LOOKUPS:  # what they have no use for takes two of three seconds to import
+                import_module("flows.tracking.stores.mlflow_internals").import_without_data()
         return _call(args)
     except UserError as e:
         _say(e)
