@@ -17,7 +17,7 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.logging import get_logger
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from flows import steps
 from flows.orchestration import artifacts
@@ -62,6 +62,8 @@ def chain(config: Config, read: Read, train_and_judge: Train, *, kind: str = "")
     seconds = time.monotonic() - began
     outcome = replace(outcome, experiment=config.experiment, flow_run_id=flow_run_id(), seconds=seconds)
     artifacts.summary(outcome, store)
+    if deployment.id:  # its process ends with it, and one that is ending may upload no more
+        pictures.wait()
     return outcome
 
 

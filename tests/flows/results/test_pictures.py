@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from flows import interrupts
-from flows.pipeline import run_flow
+from flows.pipeline import linreg_flow, run_flow
 from flows.results import pictures
 from flows.results.pictures import Pictures
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
 from linreg.config import TrainConfig
 from tests.support.command import write_config
-from tests.support.flows import PICTURES, WEAK, noisy, noisy_config
+from tests.support.flows import PICTURES, WEAK, crops_table, noisy, noisy_config
 from tests.support.processes import environment, started, wait_for
 from tests.support.tracked import new_store
 
@@ -111,6 +111,13 @@ def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_
     for name in names:
         path = client.download_artifacts(outcome.run_id, name, str(tmp_path))
         assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_of_a_deployment_whose_process_ends_with_it_waits_for_its_pictures(work, pictures, monkeypatch):  # noqa: ARG001
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "nights")
+    state = linreg_flow(**crops_table(train=WEAK), return_state=True)
+    client = open_store(create=False).client
+    assert {f.path for f in client.list_artifacts(state.result().run_id)} >= set(PICTURES)
 
 
 WAITING = """
