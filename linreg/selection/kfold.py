@@ -111,19 +111,15 @@ def cross_validation(folds: Sequence[Moments | MomentsWithGaps], config: TrainCo
         except UserError as e:
             return f"k-fold validation is not possible: in the training part of a fold, {e}"
         solve, value_F = optimum(config), eigenvalues(moments, standardize=config.standardize)
+        decays = [*(float(decay) for decay in grid(value_F) if decay <= LARGEST), config.weight_decay]
         return CrossValidation(
             trained=FoldErrors.of(pairs, solver_errors(pairs, solve)),
             mean=FoldErrors.of(pairs, solver_errors(pairs, mean_predictor)),
             in_sample_O=model_error(solve(moments), moments),
-            path=path_of(pairs, value_F, _decays(value_F, config), config.standardize),
+            path=path_of(pairs, value_F, decays, config.standardize),
             weight_decay=config.weight_decay,
             l1=config.l1,
         )
-
-
-def _decays(value_F: Float, config: TrainConfig) -> list[float]:
-    """The default grid as far as a config takes it, and the config's own."""
-    return [*(float(d) for d in grid(value_F) if d <= LARGEST), config.weight_decay]
 
 
 def filled_parts(folds: Sequence[Moments | MomentsWithGaps]) -> list[Pair]:
@@ -186,14 +182,9 @@ def _on_weight_decay(kfold: CrossValidation) -> str:
     own, best = path.index(kfold.weight_decay), path.best
     gain, error = paired_gain(path.error_KGO[:, own], path.error_KGO[:, best], path.weight_K)
     if gain <= NOISE * error:
-        if kfold.weight_decay:
-            return (
-                f"keep weight decay {kfold.weight_decay:g}: no other lowers the {kfold.folds}-fold error by more than "
-                "the noise of the folds"
-            )
-        return (
-            f"no weight decay is needed: none lowers the {kfold.folds}-fold error by more than the noise of the folds"
-        )
+        own_decay = kfold.weight_decay
+        no_other = f"keep weight decay {own_decay:g}: no other" if own_decay else "no weight decay is needed: none"
+        return f"{no_other} lowers the {kfold.folds}-fold error by more than the noise of the folds"
     before, after = path.rmse_G[own], path.rmse_G[best]
     return (
         f"weight decay {path.weight_decay_G[best]:.3g} lowers the {kfold.folds}-fold RMSE from {before:.4g} to "
