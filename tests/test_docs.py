@@ -42,22 +42,22 @@ def keys(record, prefix=""):
 
 
 def test_the_table_of_keys_lists_every_key_with_its_default_and_no_other():
-    told = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (ROOT / "docs/config.md").read_text(), re.M))
-    assert set(told) == {name for name, _ in keys(Config)}
+    documented = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", (ROOT / "docs/config.md").read_text(), re.M))
+    assert set(documented) == {name for name, _ in keys(Config)}
     for name, default in keys(Config):
         if default is MISSING:
-            assert told[name] == "required", name
+            assert documented[name] == "required", name
         elif default is None:
-            assert told[name] == "none", name
+            assert documented[name] == "none", name
         else:
-            value = tomllib.loads(f"v = {told[name].strip('`')}")["v"]
+            value = tomllib.loads(f"v = {documented[name].strip('`')}")["v"]
             assert (tuple(value) if isinstance(value, list) else value) == default, name
 
 
 def test_the_readme_names_every_command_and_no_other():
     commands = set(_parser()._subparsers._group_actions[0].choices)
-    told = set(re.findall(r"`linreg (\w+)", (ROOT / "README.md").read_text()))
-    assert told == commands
+    documented = set(re.findall(r"`linreg (\w+)", (ROOT / "README.md").read_text()))
+    assert documented == commands
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def followed(work):
     shutil.copytree(ROOT / "configs", work / "configs")
 
     def follow(pages):
-        told = []
+        shown = []
         for page in pages:
             came = None
             for kind, text in pieces(page):
@@ -136,9 +136,9 @@ def followed(work):
                 elif kind == "python":
                     came = run_python("-c", text)
                 elif kind == "printed" and came is not None:
-                    told.append((page, text, came))
+                    shown.append((page, text, came))
                     came = None
-        return told
+        return shown
 
     return follow
 
@@ -193,11 +193,11 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
     page = "docs/training.md"
     typed = [c for kind, text in pieces(page) if kind == "typed" for c in text if c.endswith("train.schedule=cosine")]
     (settings,) = (re.findall(r"--set (\S+)", command) for command in typed)
-    for schedule, told in re.findall(r"^\| `(\w+)` \| (0\.[\d.]+) \|$", (ROOT / page).read_text(), re.M):
+    for schedule, excess in re.findall(r"^\| `(\w+)` \| (0\.[\d.]+) \|$", (ROOT / page).read_text(), re.M):
         more = [f"train.schedule={schedule}", f"data.path={ROOT / 'data/crops-15.csv'}"]
         config = config_file.load(ROOT / "configs/crops.toml", [*settings, *more])
         assert fit(read_dataset(config.data).train, config.train).excess_loss[-1] == pytest.approx(
-            float(told), rel=0.01
+            float(excess), rel=0.01
         )
 
 

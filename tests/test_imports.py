@@ -118,8 +118,8 @@ sys.addaudithook(hook)
 for name in modules:
     if not name.startswith("linreg.plots"):
         importlib.import_module(name)
-found = [list(seen), threading.active_count() - threads]
-print(json.dumps(found))
+loaded = [list(seen), threading.active_count() - threads]
+print(json.dumps(loaded))
 """
     )
     assert json.loads(done.stdout) == [[], 0]

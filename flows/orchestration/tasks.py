@@ -98,6 +98,7 @@ def run_and_unwrap(flow: "Flow[..., R]", parameters: dict[str, Any]) -> R:
 
 
 def _final_state(flow: "Flow[..., R]", parameters: dict[str, Any]) -> "State[R]":
+    """What the flow ended in; a server that went away meanwhile is an error of its own."""
     try:
         return cast("State[R]", flow(**parameters, return_state=True))
     except Exception as e:

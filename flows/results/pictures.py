@@ -25,7 +25,7 @@ from flows.tracking.run import TrackedRun
 from linreg.selection.fit_many import Result
 from linreg.training.fit import Fit
 
-if TYPE_CHECKING:  # matplotlib
+if TYPE_CHECKING:  # it loads matplotlib
     from flows.results.figures import Figures
 
 Warn = Callable[[str], object]

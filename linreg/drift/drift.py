@@ -67,8 +67,8 @@ def drift(
     >>> from linreg.drift.drift import Sample
     >>> rows_NP = np.random.default_rng(0).normal(size=(500, 2))
     >>> known, new = (linreg.Moments.of([block], ("x",), ("y",)) for block in (rows_NP, rows_NP[:100] + [3.0, 0.0]))
-    >>> found = linreg.measure_drift(Sample("known", known), [Sample("today", new)])
-    >>> finding = found.findings["mean"][0]
+    >>> result = linreg.measure_drift(Sample("known", known), [Sample("today", new)])
+    >>> finding = result.findings["mean"][0]
     >>> finding.columns, round(finding.value)  # so many standard errors
     (('x',), 28)
     """

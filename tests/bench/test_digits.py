@@ -205,16 +205,16 @@ def tables(text: str) -> dict[tuple[str, str, str], float]:
 
 
 def test_the_documents_tables_are_what_the_command_computes_today(results):
-    today, told = tables(digits.table([*results.values()])), tables((ROOT / "docs/digits.md").read_text())
-    assert set(told) == set(today)
-    wrong = {k: (v, today[k]) for k, v in told.items() if abs(v - today[k]) > 1 and max(v, today[k]) > CHAOS}
+    today, documented = tables(digits.table([*results.values()])), tables((ROOT / "docs/digits.md").read_text())
+    assert set(documented) == set(today)
+    wrong = {k: (v, today[k]) for k, v in documented.items() if abs(v - today[k]) > 1 and max(v, today[k]) > CHAOS}
     assert not wrong, "run `python -m bench digits` and put its tables into docs/digits.md"
 
 
 def test_the_kept_results_are_the_documents_tables():
     kept = json.loads((ROOT / "bench/results/digits.json").read_text())
-    told = tables((ROOT / "docs/digits.md").read_text())
+    documented = tables((ROOT / "docs/digits.md").read_text())
     for entry in kept:
         name, _, quantity = entry["case"].rpartition(", ")
-        assert f"{entry['ours']:.1f}" == f"{told[quantity, name, 'ours']:.1f}", entry["case"]
+        assert f"{entry['ours']:.1f}" == f"{documented[quantity, name, 'ours']:.1f}", entry["case"]
         assert entry["unit"] == "digits"

@@ -380,8 +380,8 @@ def test_the_range_is_told_in_spreads_of_the_column_with_the_end_that_is_passed(
     above, below, inside = (finding_of(result, "range", name) for name in "abc")
     assert (above.value, below.value, inside.value) == pytest.approx((1.5, 2.5, 0))
     assert result.findings["range"][0] == below
-    told = f"a reaches {new[3, 0]:.6g}, 1.5 spreads above all that the champion learned from, in new.csv"
-    assert above.words == told
+    words = f"a reaches {new[3, 0]:.6g}, 1.5 spreads above all that the champion learned from, in new.csv"
+    assert above.words == words
     assert "2.5 spreads below" in below.words
     unknown = drift(sample(old), [Sample("new.csv", sample(new).moments)], [])
     assert unknown.findings["range"] == ()
@@ -410,8 +410,8 @@ def test_words_json_and_limits_of_what_is_found(rng, old) -> None:
         "in day=2026-11-25/part.csv, as rows vary: above drift.stop.bias 20"
     )
     assert {e.key for e in judged.warn} == {"drift.warn.bias"}
-    told = {"key": "drift.stop.bias", "limit": 20.0, "measure": "bias", "columns": ["y"]}
-    assert told.items() <= stop.to_json().items()
+    document = {"key": "drift.stop.bias", "limit": 20.0, "measure": "bias", "columns": ["y"]}
+    assert document.items() <= stop.to_json().items()
     mean = finding_of(result, "mean", "y", partition="day=2026-11-25/part.csv")
     assert f" standard errors higher ({mean.now:.6g}, was {mean.was:.6g}: {mean.size:.3g} spreads) in" in mean.words
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))

@@ -256,8 +256,8 @@ def test_predict_tells_in_a_log_how_far_it_is(scene, tmp_path, monkeypatch):  # 
 @pytest.mark.parametrize(("kind", "columns"), [("prediction", "obs_ci"), ("confidence", "mean_ci")])
 def test_predict_gives_the_intervals_of_statsmodels(scene, tmp_path, kind, columns):  # noqa: ARG001
     source, output = "data/crops.csv", str(tmp_path / "out.csv")
-    told = document("predict", "crop-yield", source, "-o", output, "--interval", kind, "--level", "0.9")
-    assert told == {"model": {"name": "crop-yield", "version": 2}, "input": source, "output": output, "rows": 5}
+    scoring = document("predict", "crop-yield", source, "-o", output, "--interval", kind, "--level", "0.9")
+    assert scoring == {"model": {"name": "crop-yield", "version": 2}, "input": source, "output": output, "rows": 5}
     scored = pd.read_csv(output)
     ends = [f"{k}_{t}" for t in TARGETS for k in ("predicted", "low", "high")]
     assert list(scored.columns) == [*FEATURES, *ends]

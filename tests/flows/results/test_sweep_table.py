@@ -21,8 +21,8 @@ def row(i: int, loss: float | None, **more) -> Row:
 def test_the_page_shows_twenty_models_and_says_how_many_more_there_are() -> None:
     rows = [row(i, float(1000 - i)) for i in range(1, 31)] + [row(i, None) for i in range(31, 61)]
     swept = {"runs": tuple(rows), "ranked_on": "5-fold loss on 9 training rows"}
-    told = Outcome("kept", reason="", run_id="", model="m", trainer="gram", device="cpu", **swept)
-    lines = page(told).splitlines()
+    outcome = Outcome("kept", reason="", run_id="", model="m", trainer="gram", device="cpu", **swept)
+    lines = page(outcome).splitlines()
     assert lines[0] == "60 models, best first by 5-fold loss on 9 training rows"
     assert lines[3].split() == ["30.0", "false", "970", "00000000"]
     assert sum(line.startswith("failed: ") for line in lines) == 20
