@@ -380,8 +380,7 @@ def test_the_range_is_told_in_spreads_of_the_column_with_the_end_that_is_passed(
     above, below, inside = (finding_of(result, "range", name) for name in "abc")
     assert (above.value, below.value, inside.value) == pytest.approx((1.5, 2.5, 0))
     assert result.findings["range"][0] == below
-    words = f"a reaches {new[3, 0]:.6g}, 1.5 spreads above all that the champion learned from, in new.csv"
-    assert above.words == words
+    assert above.words == f"a reaches {new[3, 0]:.6g}, 1.5 spreads above all that the champion learned from, in new.csv"
     assert "2.5 spreads below" in below.words
     unknown = drift(sample(old), [Sample("new.csv", sample(new).moments)], [])
     assert unknown.findings["range"] == ()

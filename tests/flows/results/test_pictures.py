@@ -116,8 +116,8 @@ def test_the_pictures_of_a_run_with_everything_on_are_there(work, pictures, tmp_
 def test_a_run_of_a_deployment_whose_process_ends_with_it_waits_for_its_pictures(work, pictures, monkeypatch):  # noqa: ARG001
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "nights")
     state = linreg_flow(**crops_table(train=WEAK), return_state=True)
-    client = open_store(create=False).client
-    assert {f.path for f in client.list_artifacts(state.result().run_id)} >= set(PICTURES)
+    artifacts = open_store(create=False).client.list_artifacts(state.result().run_id)
+    assert {artifact.path for artifact in artifacts} >= set(PICTURES)
 
 
 WAITING = """
