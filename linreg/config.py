@@ -13,6 +13,7 @@ from linreg.errors import UserError, nearest
 TrainerName = Literal["auto", "manual", "builtin", "gram", "fused", "exact"]
 Dtype = Literal["float32", "float64"]
 MissingRule = Literal["error", "drop", "mean"]
+UnseenRule = Literal["error", "base"]
 ScheduleName = Literal["constant", "step", "cosine"]
 MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of drift; all but range in standard errors
 WARN = {"mean": 6.0, "spread": 8.0, "correlation": 6.0, "bias": 6.0, "error": 8.0, "range": 8.0}
@@ -34,6 +35,11 @@ class DataConfig(_Section):
         path: a file, a glob, a folder, or a URL that pyarrow's file systems read.
         features: column names of the inputs.
         targets: column names of the outputs.
+        categorical: those of the inputs that are categories: text, codes, truth values. One that ``features`` leaves
+            out comes after them.
+        levels: of a category, in this order, the first being the base; those it leaves out are ``unseen``. A category
+            that is not named here has the levels of the training rows, sorted.
+        unseen: what a level does that no training row has: ``error`` stops, ``base`` counts it as the first level.
         key: columns that identify a row for the split; none: partition and row number.
         test_fraction: expected share of rows held out for the test; 0: judged on the training rows.
         split_seed: seed of the split, apart from ``train.seed``.
@@ -52,6 +58,9 @@ class DataConfig(_Section):
     path: str
     features: tuple[str, ...]
     targets: tuple[str, ...]
+    categorical: tuple[str, ...] = ()
+    levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen: UnseenRule = "error"
     key: tuple[str, ...] = ()
     test_fraction: float = 0.0
     split_seed: int = 0
@@ -64,22 +73,43 @@ class DataConfig(_Section):
     def __post_init__(self) -> None:
         _require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)
         _require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
-        for name in ("features", "targets"):
-            columns = getattr(self, name)
+        for name, columns in {"features": self.inputs, "targets": self.targets}.items():
             _require(bool(columns), f"data.{name}", "is empty: name at least one column")
+        for name in ("features", "targets", "categorical"):
+            columns = getattr(self, name)
             double = sorted({c for c in columns if columns.count(c) > 1})
             _require(not double, f"data.{name}", f"names {double} twice: name each column once")
-        both = sorted(set(self.features) & set(self.targets))
-        _require(not both, "data.features", f"and data.targets both name {both}: a column is one or the other")
+            both = sorted(set(columns) & set(self.targets)) if name != "targets" else []
+            _require(not both, f"data.{name}", f"and data.targets both name {both}: a column is one or the other")
+        self._check_levels()
         for name in ("test_fraction", "validation_fraction"):
             _require(
                 0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name)
             )
         _choice(self.missing, get_args(MissingRule), "data.missing")
-        clash = bool(self.weight) and self.weight in (*self.features, *self.targets)
+        clash = bool(self.weight) and self.weight in (*self.inputs, *self.targets)
         _require(
             not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other"
         )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that a prediction takes: the features, and the categories that these leave out."""
+        return (*self.features, *(c for c in self.categorical if c not in self.features))
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of the inputs that are numbers."""
+        return tuple(c for c in self.inputs if c not in self.categorical)
+
+    def _check_levels(self) -> None:
+        _choice(self.unseen, get_args(UnseenRule), "data.unseen")
+        for column, levels in self.levels.items():
+            key = f"data.levels.{column}"
+            _require(column in self.categorical, key, f"names no column of data.categorical{nearest(column, self.categorical)}")
+            _require(len(levels) > 1, key, "must list two levels or more, the base first")
+            double = sorted({c for c in levels if levels.count(c) > 1})
+            _require(not double, key, f"lists {double} twice: list each level once")
 
 
 @dataclass(frozen=True, kw_only=True)

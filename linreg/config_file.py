@@ -122,6 +122,9 @@ def _type_of(path: list[str]) -> Any:
             raise UserError(f"unknown key '{dotted}'{nearest(part, known)}")
         record = hints[part]
         if not is_dataclass(record) and i < len(path) - 1:
+            if get_origin(record) is dict:
+                path[i + 1 :] = [".".join(path[i + 1 :])]  # a column's name may hold dots
+                return get_args(record)[1]
             if path[0] in _TABLES and dict in [get_origin(t) for t in get_args(record)]:
                 path[i + 1 :] = [".".join(path[i + 1 :])]  # a target's name may hold dots
                 return float
@@ -185,6 +188,10 @@ def _value(value: Any, wanted: Any, key: str) -> Any:
         if isinstance(value, dict):
             return {str(k): _value(v, float, f"{key}.{k}") for k, v in value.items()}
         return _value(value, float, key)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{key} must be a table, with a list of texts for each column, not {value!r}")
+        return {str(k): _value(v, args[1], f"{key}.{k}") for k, v in value.items()}
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise UserError(f"{key} must be a list of texts, not {value!r}")
@@ -208,4 +215,6 @@ def _float(value: int, key: str) -> float:
 def _describe(wanted: Any) -> str:
     if get_origin(wanted) is tuple:
         return "a list of texts"
+    if get_origin(wanted) is dict:
+        return "a table, with a list of texts for each column"
     return _NAMES.get(wanted, "a number")

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ def content_key(config: Config, digest: str) -> str:
 
 def _set_keys(section: DataConfig | TrainConfig) -> dict[str, Any]:
     """The keys of a section that are not at their defaults."""
-    values = {f.name: (getattr(section, f.name), f.default) for f in fields(section)}
-    return {name: value for name, (value, default) in values.items() if value != default}
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(section)}
+    return {name: value for name, default in defaults.items() if (value := getattr(section, name)) != default}
 
 
 def ingest(config: Config, store: Store) -> RunInput | Unchanged:

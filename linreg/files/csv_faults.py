@@ -141,7 +141,8 @@ def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str
             return f"line {line}: {_wrong_length(fields, len(names), following)}"
         for name, i in index.items():
             if not _fits(fields[i], name, booleans):
-                return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: correct it"
+                remedy = f"correct it, or, where '{name}' is a category, name it so: data.categorical = [\"{name}\"]"
+                return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: {remedy}"
     return ""
 
 

@@ -15,6 +15,7 @@ import pyarrow.csv as pacsv
 from linreg.errors import UserError
 from linreg.files import csv_faults, csv_layout, csv_pieces, faults, tables
 from linreg.files.partitions import SourceFile
+from linreg.files.tables import NO_CATEGORIES, Categories
 from linreg.threads import in_order
 
 _LARGE = 1 << 26  # for the second look: a line with quotes must fit into a block
@@ -33,6 +34,7 @@ class CsvStream:
         file: what is read.
         columns: what the file must hold as numbers.
         optional: what is read where the file holds it as numbers, as far as its first lines tell.
+        categories: what it must hold besides, as codes of texts, and the levels that are listed for each.
         texts: what it must hold besides, as text.
 
     Raises:
@@ -40,9 +42,17 @@ class CsvStream:
     """
 
     def __init__(
-        self, file: SourceFile, columns: Sequence[str], *, optional: Sequence[str] = (), texts: Sequence[str] = ()
+        self,
+        file: SourceFile,
+        columns: Sequence[str],
+        *,
+        optional: Sequence[str] = (),
+        categories: Categories = NO_CATEGORIES,
+        texts: Sequence[str] = (),
     ) -> None:
         self.file = file
+        self._categories = categories
+        texts = [*categories, *texts]
         self.rows: int | None = None  # nobody knows before the last line
         self.about_rows = 0
         if not file.size:
@@ -57,7 +67,8 @@ class CsvStream:
         self._numbers = [*columns, *(c for c in optional if names.count(c) == 1)]
         self._as_text = False  # whether a second look is needed
         self._quotes_close = False  # not known yet
-        self.schema = pa.schema([*((c, _FLOAT) for c in self._numbers), *((c, _TEXT) for c in texts)])
+        fields = [*((c, _FLOAT) for c in self._numbers), *((c, tables.CATEGORY) for c in categories)]
+        self.schema = pa.schema([*fields, *((c, _TEXT) for c in texts[len(categories) :])])
         if self._layout.start >= self._layout.end:
             self.rows = 0
         else:
@@ -119,7 +130,7 @@ class CsvStream:
         types = dict.fromkeys(numbers, _FLOAT) | dict.fromkeys(texts, _TEXT)
         for batch in self._parsed(types, csv_pieces.CHUNK, threads):
             columns = [_strict(batch.column(name)) for name in numbers]
-            yield _batch(batch, numbers, columns, texts)
+            yield self._batch(batch, numbers, columns, texts)
 
     def _converted(self, numbers: Sequence[str], texts: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The slow way: text that is a number in every line so far, or a truth value in every line."""
@@ -133,9 +144,17 @@ class CsvStream:
                     raise OptionalText(*bad)
                 if bad:
                     raise self._explained([c for c in bad if c in self._columns], f"column '{bad[0]}' is not numbers")
-                yield _batch(batch, numbers, columns, texts)
+                yield self._batch(batch, numbers, columns, texts)
         except pa.ArrowInvalid as e:
             raise self._explained((), str(e)) from e
+
+    def _batch(
+        self, parsed: pa.RecordBatch, numbers: Sequence[str], columns: list[pa.Array], texts: Sequence[str]
+    ) -> pa.RecordBatch:
+        """The columns in that order; the first of the texts are the categories."""
+        read = [parsed.column(name) for name in texts]
+        coded = [tables.category(column, levels) for column, levels in zip(read, self._categories.values(), strict=False)]
+        return pa.RecordBatch.from_arrays([*columns, *coded, *read[len(coded) :]], names=[*numbers, *texts])
 
     def _in_schema(self, batch: pa.RecordBatch, numbers: Sequence[str]) -> pa.RecordBatch:
         """With the types of ``schema``: truth values that come late go on as numbers."""
@@ -218,12 +237,6 @@ def _strict(column: pa.Array) -> pa.Array:
     if floats is None:
         raise pa.ArrowInvalid("text among numbers")
     return floats
-
-
-def _batch(
-    parsed: pa.RecordBatch, numbers: Sequence[str], columns: list[pa.Array], texts: Sequence[str]
-) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([*columns, *(parsed.column(t) for t in texts)], names=[*numbers, *texts])
 
 
 def _convert(types: Mapping[str, pa.DataType]) -> pacsv.ConvertOptions:

@@ -46,7 +46,22 @@ def changed(label: str) -> UserError:
 
 def no_numbers(label: str, column: str, type_: str) -> UserError:
     """The error of a Parquet column that is something else."""
-    return UserError(f"{label}: column '{column}' is {type_}, not numbers: cast it when the file is written")
+    return UserError(f"{label}: column '{column}' is {type_}, not numbers: {_instead(column, type_)}")
+
+
+def _instead(column: str, type_: str) -> str:
+    """What to do with a column that is not of numbers."""
+    if "string" in type_:
+        return f'a category is named so: data.categorical = ["{column}"]'
+    if type_.startswith(("date", "timestamp")):
+        return "take what of a date matters as a column of numbers: its day of the week, its month, days since a first day"
+    return "cast it when the file is written"
+
+
+def no_category(label: str, column: str, type_: str) -> UserError:
+    """The error of a Parquet column that is neither text nor codes."""
+    remedy = "cast it to text or integers when the file is written, or leave it out of data.categorical"
+    return UserError(f"{label}: column '{column}' is {type_}, not a category: {remedy}")
 
 
 def damaged(label: str, error: Exception) -> UserError:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from linreg.errors import UserError
 from linreg.files import faults, tables
 from linreg.files.partitions import SourceFile
+from linreg.files.tables import NO_CATEGORIES, Categories
 from linreg.threads import cores
 
 _BATCH = 1 << 24  # bytes of a batch in float64
@@ -23,6 +24,7 @@ class ParquetStream:
         file: what is read.
         columns: what the file must hold as numbers.
         optional: what is read where the file holds it as numbers.
+        categories: what it must hold besides, as codes of texts, and the levels that are listed for each.
         texts: what it must hold besides, handed out as it is.
 
     Raises:
@@ -30,9 +32,16 @@ class ParquetStream:
     """
 
     def __init__(
-        self, file: SourceFile, columns: Sequence[str], *, optional: Sequence[str] = (), texts: Sequence[str] = ()
+        self,
+        file: SourceFile,
+        columns: Sequence[str],
+        *,
+        optional: Sequence[str] = (),
+        categories: Categories = NO_CATEGORIES,
+        texts: Sequence[str] = (),
     ) -> None:
         self.file = file
+        self._categories = categories
         if not file.size:
             raise faults.empty(file.label)
         with file.open() as source:
@@ -42,11 +51,12 @@ class ParquetStream:
                 schema = self._metadata.schema.to_arrow_schema()
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
-        faults.check_columns(file.label, schema.names, [*columns, *texts])
+        faults.check_columns(file.label, schema.names, [*columns, *categories, *texts])
         self.rows = self.about_rows = self._metadata.num_rows
         there = [c for c in optional if schema.names.count(c) == 1 and _number_type(schema.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
         fields = [(name, self._type(schema.field(name))) for name in self._numbers]
+        fields += [(name, self._category(schema.field(name))) for name in categories]
         self.schema = pa.schema([*fields, *((name, schema.field(name).type) for name in texts)])
 
     def batches(
@@ -58,15 +68,17 @@ class ParquetStream:
             UserError: the file is damaged, or changed meanwhile.
         """
         numbers, texts = (self._numbers, self._texts) if columns is None else (columns, ())
+        categories = self._categories if columns is None else NO_CATEGORIES
         reading = {"metadata": self._metadata, "buffer_size": _FAR_BUFFER if self.file.remote else _BUFFER}
-        wanted = list(dict.fromkeys([*numbers, *texts]))
+        reading |= {"read_dictionary": [c for c in categories if c not in texts]}
+        wanted = list(dict.fromkeys([*numbers, *categories, *texts]))
         several = (threads or cores()) > 2  # the others work with what this one decodes: on two cores it is in the way
         with self.file.open() as source:
             try:
                 opened = pq.ParquetFile(source, pre_buffer=False, **reading)
                 for batch in opened.iter_batches(rows or _rows(len(wanted)), columns=wanted, use_threads=several):
                     if len(batch):
-                        yield _batch(batch, numbers, texts)
+                        yield _batch(batch, numbers, categories, texts)
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
         self.file.check()
@@ -92,6 +104,11 @@ class ParquetStream:
         if type_ is None:
             raise faults.no_numbers(self.file.label, field.name, _named(field))
         return type_
+
+    def _category(self, field: pa.Field) -> pa.DataType:
+        if _extension(field) or not tables.category_type(field.type):
+            raise faults.no_category(self.file.label, field.name, _named(field))
+        return tables.CATEGORY
 
     def _damaged(self, error: Exception) -> Exception:
         """The error of a file that is still there and has not changed."""
@@ -120,7 +137,11 @@ def _rows(columns: int) -> int:
     return max(least, min(most, _BATCH // 8 // max(columns, 1)))
 
 
-def _batch(batch: pa.RecordBatch, numbers: Sequence[str], texts: Sequence[str]) -> pa.RecordBatch:
+def _batch(
+    batch: pa.RecordBatch, numbers: Sequence[str], categories: Categories, texts: Sequence[str]
+) -> pa.RecordBatch:
     """The columns in that order, as they are handed out."""
-    columns = [tables.numbers(batch.column(c)) for c in numbers] + [batch.column(c) for c in texts]
-    return pa.RecordBatch.from_arrays(columns, names=[*numbers, *texts])
+    columns = [tables.numbers(batch.column(c)) for c in numbers]
+    columns += [tables.category(batch.column(c), levels) for c, levels in categories.items()]
+    columns += [batch.column(c) for c in texts]
+    return pa.RecordBatch.from_arrays(columns, names=[*numbers, *categories, *texts])

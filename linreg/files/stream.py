@@ -22,13 +22,15 @@ from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream
 from linreg.files.partitions import HashedFile, Partition, SourceFile
 from linreg.files.stable_file import DataFile
+from linreg.files.tables import NO_CATEGORIES, Categories
 
 
 class Stream(Protocol):
     """One file: what it holds of what was asked for, its rows, and where one stands.
 
     Args:
-        schema: the columns of a batch: numbers, the optional ones after the others, then those that may be text.
+        schema: the columns of a batch: numbers, the optional ones after the others, then the categories
+            (``tables.category``), then those that may be text.
         rows: how many there are; None: not known yet.
         about_rows: the same, or about so many.
     """
@@ -53,19 +55,20 @@ class Stream(Protocol):
         """Where a row (counted from 0) stands, for a message: ``("line 5", "its text")``, or ``("row 4", "")``."""
 
 
-def find(path: str, columns: Sequence[str]) -> list[Stream]:
+def find(path: str, columns: Sequence[str], *, categories: Categories = NO_CATEGORIES) -> list[Stream]:
     """The files of a data set that have rows, sorted by name, each looked at: footer, header, first lines.
 
     Args:
         path: a file, a glob, a folder or a URI, as for training.
         columns: what every file must hold as numbers.
+        categories: what it must hold as categories, and the levels that are listed for each.
 
     Raises:
         UserError: nothing is there, or a file is not what it should be: says where, and what to do.
         ServerAway: a remote file system does not answer.
     """
     files = paths.files(path, setting="the INPUT path")
-    streams = [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns) for file in files]
+    streams = [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns, categories=categories) for file in files]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
         raise faults.no_rows(streams[0].file.label)
@@ -73,20 +76,28 @@ def find(path: str, columns: Sequence[str]) -> list[Stream]:
 
 
 def read(
-    partition: Partition, columns: Sequence[str], *, optional: Sequence[str] = (), texts: Sequence[str] = ()
+    partition: Partition,
+    columns: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    categories: Categories = NO_CATEGORIES,
+    texts: Sequence[str] = (),
 ) -> Stream:
     """A file that was hashed.
 
     Args:
         columns: what it must hold as numbers: integers, floats, booleans, decimals (which become float64).
         optional: what is read where the file holds it as numbers.
+        categories: as ``find`` takes them.
         texts: what it must hold, of any type: a CSV gives it as text, Parquet as it is. They may be ``columns`` too.
 
     Raises:
         UserError: the file changed since it was hashed, or is not what it should be: says where, and what to do.
     """
     file = HashedFile(partition)
-    return _FORMATS[tables.kind(partition.name)](file, columns, optional=optional, texts=texts)
+    return _FORMATS[tables.kind(partition.name)](
+        file, columns, optional=optional, categories=categories, texts=texts
+    )
 
 
 _FORMATS: dict[str, Callable[..., Stream]] = {"csv": CsvStream, "parquet": ParquetStream}

@@ -1,7 +1,8 @@
-"""Columns as Arrow reads them become columns of numbers: integers, floats, booleans. It opens no file."""
+"""Columns as Arrow reads them become columns of numbers, or categories of text. It opens no file."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+_NULLS = frozenset(pacsv.ConvertOptions().null_values)
 _KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -56,6 +58,40 @@ def numbers(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     return pc.cast(column, type_)
+
+
+Categories = Mapping[str, Collection[str]]  # columns that are read as categories, and the levels listed for each
+NO_CATEGORIES: Categories = MappingProxyType({})
+CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+
+def category_type(type_: pa.DataType) -> bool:
+    """Whether a column of that type can be a category: text, truth values, integers, and dictionaries of these."""
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(type_) for test in (*text, pa.types.is_boolean, pa.types.is_integer, pa.types.is_null))
+
+
+def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArray:
+    """A column that has a ``category_type`` as codes of distinct texts, without the blanks around these.
+
+    Args:
+        levels: that are none of the texts that stand for a missing value (``NA`` and the like, and no text at all).
+    """
+    codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    texts = [_level(value, levels) for value in codes.dictionary.to_pylist()]
+    distinct = list(dict.fromkeys(text for text in texts if text is not None))
+    position = {text: i for i, text in enumerate(distinct)}
+    indices = pc.cast(codes.indices, pa.int32())
+    if texts != distinct:
+        indices = pa.array([position.get(text) for text in texts], pa.int32()).take(indices)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(distinct, pa.string()))
+
+
+def _level(value: object, levels: Collection[str]) -> str | None:
+    text = "" if value is None else str(value).strip()
+    return None if text not in levels and (not text or text in _NULLS) else text
 
 
 def float64(column: pa.Array) -> npt.NDArray[np.float64]:

@@ -7,13 +7,15 @@ Shapes: n rows of a block.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from linreg.errors import UserError
 from linreg.files.stream import Stream
-from linreg.files.tables import float64
+from linreg.files.tables import CATEGORY, float64
 
 SQUARED = 1e150  # the sum of squares of larger values is beyond float64
 Mask = npt.NDArray[np.bool_]
@@ -25,13 +27,13 @@ class ValueFault:
 
     Args:
         what, remedy: the words for it.
-        marks: which of these values (n,) are so.
+        marks: which of these values (n,) are so: floats, or of a category texts, None where one is missing.
     """
 
     column: str
     what: str
     remedy: str
-    marks: Callable[[npt.NDArray[np.float64]], Mask]
+    marks: Callable[[npt.NDArray[Any]], Mask]
 
 
 def out_of_range(column: str, dtype: str = "float64") -> tuple[ValueFault, ValueFault]:
@@ -59,8 +61,10 @@ def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "
     first: dict[ValueFault, int] = {}
     count = dict.fromkeys(faults, 0)
     columns, start = list(dict.fromkeys([*(f.column for f in faults), *([weight] if weight else [])])), 0
-    for batch in stream.batches(columns):
-        values = {name: float64(batch.column(i)) for i, name in enumerate(columns)}
+    categories = {field.name for field in stream.schema if field.type == CATEGORY} & set(columns)
+    names = stream.schema.names if categories else columns
+    for batch in stream.batches(None if categories else columns):
+        values = {name: _values(batch.column(names.index(name))) for name in columns}
         ignored = values[weight] == 0 if weight else np.zeros(len(batch), bool)
         for fault in faults:
             marked = fault.marks(values[fault.column]) & ~ignored
@@ -69,6 +73,12 @@ def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "
                 count[fault] += int(marked.sum())
         start += len(batch)
     return next((_value_error(stream, fault, first[fault], count[fault]) for fault in faults if fault in first), None)
+
+
+def _values(column: pa.Array) -> npt.NDArray[Any]:
+    if pa.types.is_dictionary(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return float64(column)
 
 
 def _value_error(stream: Stream, fault: ValueFault, row: int, count: int) -> UserError:

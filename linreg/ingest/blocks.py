@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 from operator import add
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,21 +21,24 @@ import pyarrow as pa
 
 from linreg.config import DataConfig
 from linreg.errors import UserError
-from linreg.files import stream
+from linreg.files import stream, tables
 from linreg.files.csv_stream import OptionalText
 from linreg.files.faults import ColumnMissing
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
+from linreg.files.tables import Categories
 from linreg.files.value_faults import first_fault
 from linreg.ingest import checks
-from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
+from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Record, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
+from linreg.moments.parted_leaf import part_leaf
 from linreg.moments.ranges import Ranges
-from linreg.moments.record_stack import merge_gapped
+from linreg.moments.record_stack import merge_records
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
+from linreg.rows.terms import levels_of
 from linreg.threads import in_order
 
 Keys = Sequence[pa.ChunkedArray]
@@ -63,8 +67,13 @@ class Reading:
 
     @property
     def header(self) -> Rows:
-        """Which columns there are."""
-        return Rows((), self.config.features, self.config.targets, weight=self.config.weight)
+        """Which columns of numbers there are."""
+        return Rows((), self.config.numbers, self.config.targets, weight=self.config.weight)
+
+    @property
+    def products(self) -> list[tuple[str, ...]]:
+        """The columns whose product each group of terms is."""
+        return [(name,) for name in self.config.inputs]
 
     @property
     def groups(self) -> list[int]:
@@ -80,7 +89,7 @@ class _Leaf:
     held: pa.Table
     role: Role
     counts: dict[int, int]
-    records: dict[int, MomentsWithGaps]
+    records: dict[int, Record]
     extent: Ranges
     incomplete: set[str]
 
@@ -98,19 +107,29 @@ class _File:
     reading: Reading
     folders: Mapping[str, str]
 
-    def numbers(self, table: pa.Table) -> pa.Table:
-        """Those of the columns of a block that are numbers; the keys that are read stand behind them."""
-        return table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
+    def frame(self, table: pa.Table) -> pa.Table:
+        """The columns of a block that are numbers or categories; the keys that are read stand behind them."""
+        read = table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
+        for name, levels in self.categories.items():
+            if name in self.folders:
+                read = read.append_column(name, tables.category(pa.repeat(self.folders[name], len(table)), levels))
+        return read
 
     def keys_of(self, table: pa.Table) -> Keys:
         """What the rows of a block are known by."""
-        read = iter(table.columns[self.numbers(table).num_columns :])
+        keys = [k for k in self.keys if k not in self.folders]
+        read = iter(table.columns[table.num_columns - len(keys) :])
         return [_constant(self.folders[k], len(table)) if k in self.folders else next(read) for k in self.keys]
 
     @property
     def keys(self) -> list[str]:
         """The key columns. One that is a feature too is read as it stands: its role must not hang on its being one."""
         return list(dict.fromkeys(self.reading.config.key))
+
+    @property
+    def categories(self) -> Categories:
+        """The categories and the levels that are listed for each."""
+        return {name: self.reading.config.levels.get(name, ()) for name in self.reading.config.categorical}
 
 
 def read_partition(
@@ -136,8 +155,10 @@ def _opened(partition: Partition, reading: Reading, first: Partition | None) -> 
     columns, extra = checks.numbers(reading.config), checks.extras(reading.config, reading.optional)
     folders = folder_columns(partition.name)
     texts = [k for k in dict.fromkeys(reading.config.key) if k not in folders]
+    categories = {c: reading.config.levels.get(c, ()) for c in reading.config.categorical if c not in folders}
+    wanted: dict[str, Any] = {"optional": extra, "categories": categories, "texts": texts}
     try:
-        return _File(stream.read(partition, columns, optional=extra, texts=texts), partition, reading, folders)
+        return _File(stream.read(partition, columns, **wanted), partition, reading, folders)
     except ColumnMissing as e:
         if first is None or partition is first:
             raise
@@ -147,14 +168,21 @@ def _opened(partition: Partition, reading: Reading, first: Partition | None) -> 
 def _read(file: _File, threads: int) -> PartitionRows:
     blocks = _blocks(file.stream, threads)
     first = next(blocks)
-    by_role = {role: _method(file, role, *first) for role in ALL}
+    parting = _parting(file, first[1])
+    by_role = {role: _method(file, role, parting, *first) for role in ALL}
     methods = {group: by_role.get(group, by_role[split.TRAIN]) for group in file.reading.groups}
     try:
-        return _part(file, methods, chain([first], blocks), threads)
+        return _part(file, parting, methods, chain([first], blocks), threads)
     except checks.Suspect:
         config, dtype = file.reading.config, file.reading.dtype
         fault = first_fault(file.stream, checks.value_faults(config, dtype), weight=config.weight)
         raise fault or AssertionError("a value is wrong, and none was found") from None
+
+
+def _parting(file: _File, table: pa.Table) -> str:
+    """The category whose levels part the rows of the file: the one that has the most in the first block."""
+    frame, names = file.frame(table), file.reading.config.categorical
+    return max(names, key=lambda name: len(levels_of(frame[name])), default="")
 
 
 def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
@@ -175,30 +203,35 @@ def _blocks(stream: Stream, threads: int) -> Iterator[tuple[int, pa.Table]]:
         yield 0, stream.schema.empty_table()
 
 
-def _method(file: _File, role: int, start: int, table: pa.Table) -> str:
+def _method(file: _File, role: int, parting: str, start: int, table: pa.Table) -> str:
     """How the rows of a role are recorded, by the size of the file and its first block."""
 
     def first() -> TableBlock:
         mask = _roles(file, start, len(table), file.keys_of(table)) == role
-        return file.numbers(table), row_numbers(mask) if mask.any() else None
+        return file.frame(table), row_numbers(mask) if mask.any() else None
 
-    return from_rows.choose_method(file.reading.header, file.stream.about_rows, first)
+    if not parting:
+        return from_rows.choose_method(file.reading.header, file.stream.about_rows, first)
+    if not len(table):
+        return from_rows.NUMPY
+    leaf = part_leaf(file.reading.header, file.reading.products, parting, first())
+    return from_rows.choose_method(leaf.header, file.stream.about_rows, lambda: (leaf.table, None))
 
 
 def _part(
-    file: _File, methods: Mapping[int, str], blocks: Iterator[tuple[int, pa.Table]], threads: int
+    file: _File, parting: str, methods: Mapping[int, str], blocks: Iterator[tuple[int, pa.Table]], threads: int
 ) -> PartitionRows:
     """Everything that is made of the file; once more by reflections where plain sums turn out not to do."""
-    kept = list(in_order(lambda placed: _leaf(file, methods, *placed), blocks, threads=threads))
+    kept = list(in_order(lambda placed: _leaf(file, parting, methods, *placed), blocks, threads=threads))
     merged = {
-        group: merge_gapped(records)
+        group: merge_records(records)
         for group in methods
         if (records := [leaf.records[group] for leaf in kept if group in leaf.records])
     }
     poor = [group for group, record in merged.items() if not from_rows.is_accurate(methods[group], record.moments)]
     if poor:
         better = {**methods, **dict.fromkeys(poor, from_rows.FACTOR)}
-        return _part(file, better, _blocks(file.stream, threads), threads)
+        return _part(file, parting, better, _blocks(file.stream, threads), threads)
     incomplete = set().union(*(leaf.incomplete for leaf in kept))
     return PartitionRows(
         file.partition,
@@ -210,28 +243,30 @@ def _part(
     )
 
 
-def _leaf(file: _File, methods: Mapping[int, str], start: int, table: pa.Table) -> _Leaf:
+def _leaf(file: _File, parting: str, methods: Mapping[int, str], start: int, table: pa.Table) -> _Leaf:
     """Check and record one block.
 
     Raises:
         Suspect: a value is not as it must be.
     """
-    config, numbers, keys = file.reading.config, file.numbers(table), file.keys_of(table)
+    config, frame, keys = file.reading.config, file.frame(table), file.keys_of(table)
     role = _roles(file, start, len(table), keys)
-    extent = checks.leave_out(numbers, role, config, file.reading.dtype)
-    extra = numbers.column_names[len(checks.numbers(config)) :]
+    extent = checks.leave_out(frame, role, config, file.reading.dtype)
+    extra = [c for c in frame.column_names[len(checks.numbers(config)) :] if c not in config.categorical]
     gaps = file.reading.optional_gaps
-    incomplete = {c for c in extra if not checks.is_complete(numbers[c], role, gaps=gaps)}
+    incomplete = {c for c in extra if not checks.is_complete(frame[c], role, gaps=gaps)}
     fold = _folds(file, start, role, keys)
     masks = {group: group_mask(role, group, fold) for group in methods}
-    records = {g: _record(file.reading, methods[g], numbers, mask) for g, mask in masks.items() if mask.any()}
+    records = {g: _record(file.reading, parting, methods[g], frame, mask) for g, mask in masks.items() if mask.any()}
     kept = among(role, file.reading.held)
-    return _Leaf(picked(numbers, kept), role[kept], counted(role), records, extent, incomplete)
+    return _Leaf(picked(frame, kept), role[kept], counted(role), records, extent, incomplete)
 
 
-def _record(reading: Reading, method: str, table: pa.Table, mask: Mask) -> MomentsWithGaps:
+def _record(reading: Reading, parting: str, method: str, table: pa.Table, mask: Mask) -> Record:
     """The record of some rows of a block, gaps still open."""
     header, rows = reading.header, row_numbers(mask)
+    if parting:
+        return part_leaf(header, reading.products, parting, (table, rows)).recorded(method)
     if reading.config.missing != "mean" or not _has_gaps(table, header.features):
         return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None

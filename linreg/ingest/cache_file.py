@@ -23,17 +23,19 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from linreg.design import Term
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
-from linreg.ingest.part import PartitionRows, Role
+from linreg.ingest.part import PartitionRows, Record, Role
 from linreg.metrics import Float
+from linreg.moments.by_level import MomentsByLevel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
 from linreg.threads import in_threads
 
 Name = tuple[str, str]  # a partition's digest and name
-Records = Mapping[int, tuple[MomentsWithGaps, str]]  # of each role that has rows, and the method that computed it
+Records = Mapping[int, tuple[Record, str]]  # of each role that has rows, and the method that computed it
 
 _ROLE = "\0role"  # no column of a file is called that
 _PIECE = 1 << 23  # bytes that are hashed at a time: several are, side by side
@@ -78,8 +80,8 @@ class CacheFile:
     @property
     def nbytes(self) -> int:
         """About how many bytes it has on disk."""
-        records = (gapped.moments.root_KK.nbytes for some in self.records for gapped, _ in some.values())
-        return int(self.table.nbytes + len(self.role) + sum(records))
+        records = (_size(record) for some in self.records for record, _ in some.values())
+        return int(self.table.nbytes + len(self.role) + 8 * sum(records))
 
     def part(self, i: int) -> PartitionRows:
         """A partition as it was read; of the partition itself only what is kept of it."""
@@ -133,28 +135,30 @@ class CacheFile:
             about["starts"],
         )
 
-    def _all_records(self) -> Iterator[tuple[int, int, MomentsWithGaps, str]]:
+    def _all_records(self) -> Iterator[tuple[int, int, Record, str]]:
         for i, records in enumerate(self.records):
-            for role, (gapped, method) in records.items():
-                yield i, role, gapped, method
+            for role, (record, method) in records.items():
+                yield i, role, record, method
 
     def _numbers(self) -> Iterator[Float]:
         """The ranges, then the numbers of the records."""
         yield np.array([[e.low_P, e.high_P] for e in self.extents])
-        for _, _, gapped, _ in self._all_records():
-            m = gapped.moments
+        for _, _, record, _ in self._all_records():
+            m = record.moments
             yield from (np.array([m.weight, m.log_weight, m.square_weight]), m.shift_P, m.root_KK)
+            if isinstance(record, MomentsByLevel):
+                yield record.level_LK
 
     def _description(self) -> bytes:
         """What the numbers belong to; the columns of records are listed once, however many have them."""
-        columns: dict[tuple[tuple[str, ...], ...], int] = {}
+        columns: dict[str, int] = {}
         records = []
-        for i, role, gapped, method in self._all_records():
-            m = gapped.moments
-            number = columns.setdefault((m.features, m.targets, gapped.gaps), len(columns))
-            records.append([i, role, method, number, m.rows, gapped.missing])
+        for i, role, record, method in self._all_records():
+            m, levels = record.moments, record.levels if isinstance(record, MomentsByLevel) else ()
+            number = columns.setdefault(json.dumps(_columns(record)), len(columns))
+            records.append([i, role, method, number, m.rows, record.missing, levels])
         about: dict[str, Any] = {"names": self.names, "counts": self.counts, "starts": self.starts, "records": records}
-        about |= {"columns": list(columns), "extents": sum(2 * len(e.low_P) for e in self.extents)}
+        about |= {"columns": list(map(json.loads, columns)), "extents": sum(2 * len(e.low_P) for e in self.extents)}
         return json.dumps(about).encode("utf-8", "surrogateescape")
 
 
@@ -166,21 +170,39 @@ def by_columns(parts: Sequence[PartitionRows]) -> list[CacheFile]:
     return list(map(CacheFile.of, groups.values()))
 
 
+def _columns(record: Record) -> dict[str, Any]:
+    """The columns of a record, as JSON has them."""
+    m = record.moments
+    names = {"features": m.features, "targets": m.targets, "gaps": record.gaps}
+    if isinstance(record, MomentsByLevel):
+        names |= {"category": record.category, "terms": [(term.numbers, term.levels) for term in record.terms]}
+    return names
+
+
+def _size(record: Record) -> int:
+    """How many numbers its matrices hold."""
+    return record.moments.root_KK.size + (record.level_LK.size if isinstance(record, MomentsByLevel) else 0)
+
+
 def _records(about: Mapping[str, Any], n: int, numbers: Float) -> list[Records]:
-    columns = [tuple(map(tuple, names)) for names in about["columns"]]
-    out: list[dict[int, tuple[MomentsWithGaps, str]]] = [{} for _ in range(n)]
+    out: list[dict[int, tuple[Record, str]]] = [{} for _ in range(n)]
     at = 0
-    for i, role, method, number, rows, missing in about["records"]:
-        features, targets, gaps = columns[number]
+    for i, role, method, number, rows, missing, levels in about["records"]:
+        columns = about["columns"][number]
+        features, targets, gaps = (tuple(columns[name]) for name in ("features", "targets", "gaps"))
         k = 1 + len(features) + len(targets)
-        shift, root, stop = at + 3, at + 2 + k, at + 2 + k + k * k
+        shift, root, level = at + 3, at + 2 + k, at + 2 + k + k * k
         weight, logs, squares = numbers[at:shift].tolist()
-        arrays = numbers[shift:root], numbers[root:stop].reshape(k, k)
-        out[i][role] = (
-            MomentsWithGaps(Moments(features, targets, rows, weight, *arrays, logs, squares), gaps, missing),
-            method,
-        )
-        at = stop
+        arrays = numbers[shift:root], numbers[root:level].reshape(k, k)
+        moments = Moments(features, targets, rows, weight, *arrays, logs, squares)
+        at = level + len(levels) * k
+        if levels:
+            terms = tuple(Term(tuple(names), tuple((c, x) for c, x in some)) for names, some in columns["terms"])
+            level_LK = numbers[level:at].reshape(-1, k)
+            by_level = MomentsByLevel(columns["category"], tuple(levels), level_LK, terms, moments, gaps, missing)
+            out[i][role] = by_level, method
+        else:
+            out[i][role] = MomentsWithGaps(moments, gaps, missing), method
     return list(out)
 
 

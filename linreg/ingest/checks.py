@@ -9,6 +9,7 @@ Shapes: n rows of a block, P features and targets.
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.config import DataConfig
@@ -16,7 +17,7 @@ from linreg.files.value_faults import SQUARED, ValueFault, largest, out_of_range
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Role
 from linreg.metrics import Float
 from linreg.moments.ranges import Ranges
-from linreg.rows.rows import float64
+from linreg.rows.terms import float64
 
 
 class Suspect(Exception):
@@ -24,13 +25,13 @@ class Suspect(Exception):
 
 
 def numbers(config: DataConfig) -> list[str]:
-    """The columns that every row needs: features, targets, the weight."""
-    return [*config.features, *config.targets, *([config.weight] if config.weight else [])]
+    """The columns of numbers that every row needs: features, targets, the weight."""
+    return [*config.numbers, *config.targets, *([config.weight] if config.weight else [])]
 
 
 def extras(config: DataConfig, optional: Sequence[str]) -> list[str]:
     """Those of the optional columns that are not needed anyway."""
-    return [c for c in dict.fromkeys(optional) if c not in numbers(config)]
+    return [c for c in dict.fromkeys(optional) if c not in (*numbers(config), *config.categorical)]
 
 
 def value_faults(config: DataConfig, dtype: str) -> list[ValueFault]:
@@ -40,7 +41,8 @@ def value_faults(config: DataConfig, dtype: str) -> list[ValueFault]:
     tiny = ValueFault(weight, "is too small to be squared", "rescale the column", _tiny)
     ranges = [fault for name in names for fault in out_of_range(name, dtype)]
     gaps = [ValueFault(name, "is missing", _remedy(name, config), np.isnan) for name in names if _needed(name, config)]
-    return [*([negative, tiny] if weight else []), *ranges, *gaps]
+    levels = [ValueFault(name, "is missing", _remedy(name, config), _no_text) for name in config.categorical]
+    return [*([negative, tiny] if weight else []), *ranges, *gaps, *levels]
 
 
 def leave_out(table: pa.Table, role: Role, config: DataConfig, dtype: str) -> Ranges:
@@ -59,7 +61,9 @@ def leave_out(table: pa.Table, role: Role, config: DataConfig, dtype: str) -> Ra
     role[weightless] = WEIGHTLESS
     for name in [name for name, good in zip(names, fine, strict=True) if not good]:
         role[_absent(table, name, weightless, most, config)] = DROPPED
-    p, used = len(config.features) + len(config.targets), role >= 0
+    for name in config.categorical:
+        role[_without_level(table[name], weightless, config)] = DROPPED
+    p, used = len(config.numbers) + len(config.targets), role >= 0
     if fine.all() and used.all():
         return Ranges(low[:p], high[:p])
     return Ranges.of(float64(table[name])[used] for name in names[:p])
@@ -95,8 +99,18 @@ def _absent(table: pa.Table, name: str, weightless: Mask, most: float, config: D
     absent = np.isnan(x_n)
     if (np.abs(x_n) > most).any() or (absent.any() and _needed(name, config)):
         raise Suspect
-    filled = config.missing == "mean" and name in config.features  # later, when all rows are known
+    filled = config.missing == "mean" and name in config.numbers  # later, when all rows are known
     return absent & (not filled)
+
+
+def _without_level(column: pa.ChunkedArray, weightless: Mask, config: DataConfig) -> Mask:
+    """Which rows are dropped since they are at no level."""
+    if not column.null_count:
+        return np.zeros(len(column), dtype=bool)
+    absent = np.asarray(column.is_null()) & ~weightless
+    if absent.any() and config.missing != "drop":
+        raise Suspect
+    return np.asarray(absent)
 
 
 def _needed(name: str, config: DataConfig) -> bool:
@@ -105,8 +119,12 @@ def _needed(name: str, config: DataConfig) -> bool:
 
 
 def _remedy(name: str, config: DataConfig) -> str:
-    instead = ' or "mean"' if name in config.features and config.missing == "error" else ""
+    instead = ' or "mean"' if name in config.numbers and config.missing == "error" else ""
     return f'fill it, or set data.missing = "drop"{instead}'
+
+
+def _no_text(text_n: npt.NDArray[np.object_]) -> Mask:
+    return np.equal(text_n, None)
 
 
 def _tiny(weight_n: Float) -> Mask:

@@ -6,13 +6,16 @@ as well, as they are read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from linreg.config import DataConfig
+from linreg.design import Design
 from linreg.errors import UserError
 from linreg.files import faults
 from linreg.files.partitions import Partition, digest, find
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.checks import extras, numbers
+from linreg.ingest.levels import check_known, design_of, levels_of_rows
 from linreg.ingest.part import ALL, DROPPED, WEIGHTLESS, PartitionRows, row_numbers
 from linreg.rows import split
 from linreg.rows.rows import Rows
@@ -98,7 +101,11 @@ def read_dataset(
     partitions = sorted_by_name(config, partitions)
     reading = Reading(config, dtype, optional, optional_gaps, recorded=False)
     parts = [read_partition(p, reading, first=partitions[0]) for p in partitions]
-    return assemble(config, partitions, [part.counts for part in parts], parts, optional)
+    by_role = [[levels_of_rows(config, part, role) for role in ALL] for part in parts]
+    design = design_of(config, set().union(*(levels[0] for levels in by_role)))
+    if design:
+        check_known(config, design, partitions, [set().union(*levels) for levels in by_role])
+    return assemble(config, partitions, [part.counts for part in parts], parts, optional, design)
 
 
 def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
@@ -114,6 +121,7 @@ def assemble(
     counts: Sequence[Mapping[int, int]],
     parts: Sequence[PartitionRows],
     optional: Sequence[str] = (),
+    design: Design | None = None,
 ) -> Dataset:
     """The data of a run.
 
@@ -121,6 +129,7 @@ def assemble(
         partitions, counts: the files, and how many rows of each role every one has.
         parts: their held rows, in this order; a part may be of several files.
         optional: as ``read_dataset`` takes it.
+        design: the terms of the features; None: they are the columns themselves.
 
     Raises:
         UserError: a role that should have rows has none, or the training rows are too few.
@@ -128,9 +137,9 @@ def assemble(
     count = {role: sum(rows[role] for rows in counts) for role in counts[0]}
     if not any(count.values()):
         raise faults.no_rows(partitions[0].label)
-    _check_counts(config, count)
+    _check_counts(config, count, len(design.terms) if design else len(config.features))
     extra = [c for c in extras(config, optional) if all(c in part.table.column_names for part in parts)]
-    train, validation, test = (rows_of(config, parts, role, extra) for role in ALL)
+    train, validation, test = (rows_of(config, parts, role, extra, design) for role in ALL)
     judged = split.TEST if config.test_fraction > 0 else split.TRAIN
     return Dataset(
         partitions=tuple(partitions),
@@ -147,15 +156,24 @@ def assemble(
     )
 
 
-def rows_of(config: DataConfig, parts: Sequence[PartitionRows], role: int, extra: Sequence[str] = ()) -> Rows:
+def rows_of(
+    config: DataConfig,
+    parts: Sequence[PartitionRows],
+    role: int,
+    extra: Sequence[str] = (),
+    design: Design | None = None,
+) -> Rows:
     """The rows of a role that are held, with some columns more than are needed."""
-    tables = [part.table.select([*numbers(config), *extra]) for part in parts]
+    tables = [part.table.select([*numbers(config), *config.categorical, *extra]) for part in parts]
     chosen = [row_numbers(part.role == role) for part in parts]
     gaps = config.missing == "mean"
-    return Rows(tables, config.features, config.targets, weight=config.weight, gaps=gaps, row_numbers=chosen)
+    options: dict[str, Any] = {"weight": config.weight, "gaps": gaps, "row_numbers": chosen}
+    if design is None:
+        return Rows(tables, config.features, config.targets, **options)
+    return Rows(tables, tuple(design.terms), config.targets, design=design, **options)
 
 
-def _check_counts(config: DataConfig, count: dict[int, int]) -> None:
+def _check_counts(config: DataConfig, count: dict[int, int], features: int) -> None:
     train, validation, test = (count[role] for role in (split.TRAIN, split.VALIDATION, split.TEST))
     dropped = count[DROPPED] + count[WEIGHTLESS]
     rows = f"{train + validation + test} rows" + (f" ({dropped} more were dropped)" if dropped else "")
@@ -164,7 +182,7 @@ def _check_counts(config: DataConfig, count: dict[int, int]) -> None:
         if share > 0 and not held_out:
             remedy = f"raise data.{name}_fraction, add rows, or change data.split_seed"
             raise UserError(f"{config.path}: none of {rows} is a {name} row at data.{name}_fraction {share}: {remedy}")
-    needed = len(config.features) + 1
+    needed = features + 1
     if train < needed:
         what = f"{train} training rows, of {rows}, are too few for {needed} parameters a target ({needed - 1} features"
         remedy = "add rows, or take fewer features or a lower test_fraction or validation_fraction"

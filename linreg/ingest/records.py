@@ -24,12 +24,13 @@ from linreg.ingest.cache import MOST, RecordCache, held_rows, key_of
 from linreg.ingest.cache_file import Records
 from linreg.ingest.checks import extras
 from linreg.ingest.dataset import Dataset, assemble, rows_of, sorted_by_name
+from linreg.ingest.levels import check_known, design_of, extent_of, in_design, known_levels
 from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
-from linreg.moments.record_stack import merge_gapped
+from linreg.moments.record_stack import merge_records
 from linreg.moments.training_record import TrainingRecord, merge_partitions, record_partition
 from linreg.rows import split
 from linreg.threads import cores, in_threads, one_thread
@@ -77,7 +78,7 @@ def record_dataset(
         partitions, dtype, optional, optional_gaps: as ``dataset.read_dataset`` takes them.
         held: the roles whose rows stay.
         folds: how many folds the training rows are recorded by as well; 0: none.
-        device: makes the records, where there are no folds; None: the CPU does.
+        device: makes the records, where there are neither folds nor categories; None: the CPU does.
         cache: the folder where records and held rows are kept from run to run (``cache``); of use without folds and
             without a device.
         most: how many bytes it may take.
@@ -85,7 +86,7 @@ def record_dataset(
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
-    partitions, device = sorted_by_name(config, partitions), None if folds else device
+    partitions, device = sorted_by_name(config, partitions), None if folds or config.categorical else device
     optional = extras(config, optional)  # a champion of the same columns asks for no other entries
     reading = Reading(config, dtype, optional, optional_gaps and bool(optional), held, folds)
     with one_thread():  # the bits must not hang on how many threads there are
@@ -98,7 +99,12 @@ def record_dataset(
         counts, records, extents = (
             [getattr(file, name)[i] for file, i in locations] for name in ("counts", "records", "extents")
         )
-        dataset = assemble(config, partitions, counts, held_rows(locations), optional)
+        levels = [known_levels(some, ALL) for some in records]
+        design = design_of(config, set().union(*(known_levels(some, [split.TRAIN]) for some in records)))
+        if design:
+            check_known(config, design, partitions, levels)
+        extents = [extent_of(design, config.numbers, *own) for own in zip(extents, levels, strict=True)]
+        dataset = assemble(config, partitions, counts, held_rows(locations), optional, design)
         return _merged(dataset, records, extents, len(fresh), folds)
 
 
@@ -125,11 +131,11 @@ def _merged(
     dataset: Dataset, records: Sequence[Records], extents: Sequence[Ranges], read: int, folds: int
 ) -> RecordedDataset:
     """The records of all partitions as one for each role and fold."""
-    groups = (*ALL, *range(FOLD, FOLD + folds))
-    parts = {group: [record[group] for record in records if group in record] for group in groups}
-    merged = {group: merge_gapped([record for record, _ in some]) for group, some in parts.items() if some}
-    training = [record for record, _ in parts[split.TRAIN]]
-    plain = sum(method == from_rows.PLAIN for _, method in parts[split.TRAIN])
+    groups, design = (*ALL, *range(FOLD, FOLD + folds)), dataset.train.design
+    parts = {group: [record[group][0] for record in records if group in record] for group in groups}
+    merged = {group: in_design(merge_records(some), design) for group, some in parts.items() if some}
+    training = [in_design(record, design) for record in parts[split.TRAIN]]
+    plain = sum(record[split.TRAIN][1] == from_rows.PLAIN for record in records if split.TRAIN in record)
     record = merge_partitions(training, plain=plain, merged=merged[split.TRAIN])
     rows = dataset.train
     nothing = Moments.leaf(np.empty((0, len(rows.features) + len(rows.targets))), rows.features, rows.targets)

@@ -30,7 +30,8 @@ import pyarrow as pa
 from linreg.metrics import Float
 from linreg.moments.moments import Moments, upright
 from linreg.moments.record_stack import merge_moments
-from linreg.rows.rows import RowNumbers, Rows, TableBlock, block, float64
+from linreg.rows.rows import RowNumbers, Rows, TableBlock, block
+from linreg.rows.terms import float64
 from linreg.threads import in_threads
 
 if TYPE_CHECKING:  # what reads no rows loads no torch

@@ -20,7 +20,7 @@ from linreg.errors import UserError
 from linreg.metrics import Float
 from linreg.moments.moments import Moments, factor, record_blocks
 
-_MASK = "\0present "  # in front of a mask's name: no column of a file is called that
+MASK = "\0present "  # in front of a mask's name: no column of a file is called that
 
 
 @dataclass(frozen=True)
@@ -170,4 +170,4 @@ def _with_shift(moments: Moments, shift_P: Float, columns: Sequence[tuple[int, i
 
 
 def _masks(gaps: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_MASK + name for name in gaps)
+    return tuple(MASK + name for name in gaps)

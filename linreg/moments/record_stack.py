@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from linreg.metrics import Float
+from linreg.moments.by_level import MomentsByLevel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 
@@ -18,6 +19,13 @@ NARROW = 128  # K from which a stack of factors saves no time, and takes memory
 STACK = 128  # records in one stack: a power of two, so that the tree is the same
 
 _Level = tuple[Float, Float, Float]  # rows and sums (n, 4), shifts (n, P), factors (n, K, K)
+
+
+def merge_records(records: Sequence[MomentsWithGaps] | Sequence[MomentsByLevel]) -> MomentsWithGaps | MomentsByLevel:
+    """``merge`` of records of partitions, of one kind all of them."""
+    if isinstance(records[0], MomentsByLevel):
+        return merge(records)
+    return merge_gapped(records)
 
 
 def merge_gapped(records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:

@@ -5,7 +5,7 @@ Columns stay as wide as in the file and become float64 a block at a time. It rea
 Shapes: N rows, F features, O targets.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linreg.design import Design, Term
 from linreg.metrics import Float
 from linreg.rows.batches import place
+from linreg.rows.terms import float64
+from linreg.rows.terms import values as term_values
 from linreg.threads import in_threads
 
 if TYPE_CHECKING:  # scoring needs no tensors, and torch takes a second to import
@@ -32,6 +35,7 @@ class Rows:
         tables: one table a partition, all of the same columns; only features may be null.
         features: names of the F inputs.
         targets: names of the O outputs.
+        design: what the features are, where they are not columns of the tables.
         weight: the column that says how much a row counts; empty: all count the same.
         gaps: whether features may be missing, to be filled with their means over the training rows.
         row_numbers: those of each table that belong here, rising; None: all of them. Tables of several
@@ -53,12 +57,15 @@ class Rows:
         features: tuple[str, ...],
         targets: tuple[str, ...],
         *,
+        design: Design | None = None,
         weight: str = "",
         gaps: bool = False,
         row_numbers: Sequence[RowNumbers | None] = (),
     ) -> None:
         self.features = features
         self.targets = targets
+        self.design = design
+        self.terms: Mapping[str, Term] = design.terms if design else {}
         self.weight = weight
         self.gaps = gaps
         self._tables = tuple(tables)
@@ -79,7 +86,7 @@ class Rows:
     def partitions(self) -> "list[Rows]":
         """The rows of each partition by themselves; those without any are left out."""
         names = self.features, self.targets
-        options: dict[str, Any] = {"weight": self.weight, "gaps": self.gaps}
+        options: dict[str, Any] = {"design": self.design, "weight": self.weight, "gaps": self.gaps}
         parts = zip(self._tables, self._row_numbers, self._counts, strict=True)
         return [Rows([t], *names, row_numbers=[c], **options) for t, c, count in parts if count]
 
@@ -112,7 +119,7 @@ class Rows:
         """
         import torch
 
-        f, o = len(self.features), len(self.targets)
+        names, f, o = (*self.features, *self.targets), len(self.features), len(self.targets)
         kind = torch.empty(0, dtype=dtype).numpy().dtype
         # numpy asks for large pages, torch does not: rows read in any order then cost no look-up of their address
         x_NF, y_NO = (np.empty((len(self), k), kind) for k in (f, o))
@@ -122,10 +129,10 @@ class Rows:
             start, (table, numbers) = start_and_block
             rows = self._places(start, _count(table, numbers), mixed)
             if plain:  # each column as it is, without a float64 block in between
-                for j, values in enumerate(columns(table, numbers, (*self.features, *self.targets))):
+                for j, values in enumerate(columns(table, numbers, names, self.terms)):
                     (x_NF[rows, j] if j < f else y_NO[rows, j - f])[:] = values
                 return
-            values = block(table, numbers, (*self.features, *self.targets))
+            values = block(table, numbers, names, self.terms)
             x = values[:, :f]
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
@@ -146,8 +153,10 @@ class Rows:
         """Whether no row lacks a value in these columns; of the features, unless others are named."""
         if not names and not self.gaps:
             return True
-        incomplete = [n for n in names or self.features if not all(_is_complete(table[n]) for table in self._tables)]
-        values = (column for block in self.table_blocks() for column in columns(*block, incomplete))
+        inputs = {name: inputs_of(name, self.terms) for name in names or self.features}
+        gaps = [c for c in {c for some in inputs.values() for c in some} if not all(_is_complete(t[c]) for t in self._tables)]
+        incomplete = [name for name, some in inputs.items() if set(some) & set(gaps)]
+        values = (column for block in self.table_blocks() for column in columns(*block, incomplete, self.terms))
         return not any(np.isnan(column).any() for column in values)
 
     def placed_blocks(self) -> Iterator[tuple[int, TableBlock]]:
@@ -182,7 +191,7 @@ class Rows:
     def has(self, columns: Sequence[str]) -> bool:
         """Whether all these columns are held."""
         names = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
-        return set(columns) <= names
+        return all(name in names or {*inputs_of(name, self.terms)} <= names for name in columns)
 
     def table_blocks(self) -> Iterator[TableBlock]:
         """The rows of each leaf, where they lie: nothing is copied. Leaves without any are left out.
@@ -201,26 +210,36 @@ class Rows:
                     yield leaf, None if inside.stop - inside.start == len(leaf) else numbers[inside] - np.uint32(start)
 
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        return (block(table, numbers, columns) for table, numbers in self.table_blocks())
+        return (block(table, numbers, columns, self.terms) for table, numbers in self.table_blocks())
 
 
 def _count(table: pa.Table, numbers: RowNumbers | None) -> int:
     return len(table) if numbers is None else len(numbers)
 
 
-def columns(table: pa.Table, numbers: RowNumbers | None, names: Sequence[str]) -> Iterator[npt.NDArray[Any]]:
-    """Columns of a block, each of shape (n,): as they lie where they are of floats, else as float64."""
+def columns(
+    table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], terms: Mapping[str, Term] | None = None
+) -> Iterator[npt.NDArray[Any]]:
+    """Columns of a block, or terms of them, each of shape (n,): as they lie where they are of floats, else as float64."""
     chosen = None if numbers is None else numbers.astype(np.intp)  # what numpy takes without a copy for each column
-    for values in (_native(table[name]) for name in names):
+    for name in names:
+        values = term_values(table, terms[name]) if terms and name in terms else _native(table[name])
         yield values if chosen is None else values.take(chosen)
 
 
-def block(table: pa.Table, numbers: RowNumbers | None, names: Sequence[str]) -> Float:
-    """Columns of a block, float64 of shape (n, len(names))."""
+def block(
+    table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], terms: Mapping[str, Term] | None = None
+) -> Float:
+    """Columns of a block, or terms of them, float64 of shape (n, len(names))."""
     values_NP = np.empty((_count(table, numbers), len(names)))
-    for j, values in enumerate(columns(table, numbers, names)):
+    for j, values in enumerate(columns(table, numbers, names, terms)):
         values_NP[:, j] = values
     return values_NP
+
+
+def inputs_of(name: str, terms: Mapping[str, Term]) -> tuple[str, ...]:
+    """The columns of the tables that a feature is made of: itself, where it is no term."""
+    return terms[name].inputs if name in terms else (name,)
 
 
 def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -232,10 +251,3 @@ def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 def _is_complete(column: pa.ChunkedArray) -> bool:
     """Whether no value is missing: null or NaN."""
     return not column.null_count and not (pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py())
-
-
-def float64(column: pa.ChunkedArray) -> Float:
-    """The column as float64, null as NaN; no copy where it is float64 in one piece already."""
-    if not pa.types.is_float64(column.type):
-        column = pc.cast(column, pa.float64(), safe=False)
-    return np.asarray(column.to_numpy())

@@ -1,0 +1,141 @@
+"""The design of a run with categories: which levels there are, and what becomes of the others.
+
+Levels are those of the training rows of all partitions, whatever the history that led to them. It computes nothing from
+rows but which levels these are at.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from linreg.config import DataConfig
+from linreg.design import Design, Level, Term
+from linreg.errors import UserError, listed
+from linreg.files import stream
+from linreg.files.partitions import Partition
+from linreg.files.paths import folder_columns
+from linreg.files.value_faults import ValueFault, first_fault
+from linreg.ingest.part import PartitionRows, Record
+from linreg.moments.by_level import MomentsByLevel
+from linreg.moments.missing_values import MomentsWithGaps
+from linreg.moments.ranges import Ranges
+
+MOST_TERMS = 4096  # columns of a design: their record takes 128 MB, its singular values about a minute
+
+
+def design_of(config: DataConfig, known: Collection[Level]) -> Design | None:
+    """The terms of the features, in their order; None where no category is among them.
+
+    Args:
+        known: the levels that training rows have.
+
+    Raises:
+        UserError: the levels are too many.
+    """
+    if not config.categorical:
+        return None
+    levels = {c: _levels(config, c, {level for column, level in known if column == c}) for c in config.categorical}
+    terms: dict[str, Term] = {}
+    for name in config.inputs:
+        indicators = [Term(levels=((name, level),)) for level in levels.get(name, ())[1:]]
+        terms |= {term.name: term for term in (indicators if name in levels else [Term((name,))])}
+    if len(terms) > MOST_TERMS:
+        _refuse(config, levels, len(terms))
+    return Design(terms, levels, config.unseen)
+
+
+def known_levels(records: Mapping[int, tuple[Record, str]], roles: Collection[int]) -> set[Level]:
+    """The levels that the recorded rows of these roles are at."""
+    by_level = [record for role, (record, _) in records.items() if role in roles and isinstance(record, MomentsByLevel)]
+    return set().union(*(record.known_levels() for record in by_level))
+
+
+def in_design(record: Record, design: Design | None) -> MomentsWithGaps:
+    """The record of the design's columns."""
+    if isinstance(record, MomentsWithGaps):
+        return record
+    assert design is not None  # only what has categories is recorded by level
+    return record.expanded(design)
+
+
+def levels_of_rows(config: DataConfig, part: PartitionRows, role: int) -> set[Level]:
+    """The levels that the held rows of a role are at."""
+    rows = part.table.filter(part.role == role)
+    return {(c, level) for c in config.categorical for level in pc.unique(rows[c].cast("string")).to_pylist() if level}
+
+
+def check_known(
+    config: DataConfig, design: Design, partitions: Sequence[Partition], levels: Sequence[Collection[Level]]
+) -> None:
+    """Refuse rows at a level that the design does not know, unless ``data.unseen`` says what they count as.
+
+    Args:
+        levels: those that the rows of each partition are at, whatever their role.
+
+    Raises:
+        UserError: names the first file, line and level.
+    """
+    if config.unseen == "base":
+        return
+    for partition, own in zip(partitions, levels, strict=True):
+        for column, level in sorted(own):
+            if level not in design.levels[column]:
+                raise _unseen(config, design, partition, column, level)
+
+
+def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, levels: Collection[Level]) -> Ranges:
+    """The range of the design's columns and the targets in a partition, of that of its numbers and targets."""
+    if design is None:
+        return extent
+    at = {name: i for i, name in enumerate(numbers)}
+    alone = {column for column, _ in levels if sum(c == column for c, _ in levels) == 1}
+    low, high = [], []
+    for term in design.terms.values():
+        if term.numbers:
+            low.append(extent.low_P[at[term.numbers[0]]])
+            high.append(extent.high_P[at[term.numbers[0]]])
+        else:
+            level = term.levels[0]
+            low.append(float(level in levels and level[0] in alone))
+            high.append(float(level in levels))
+    targets = slice(len(numbers), None)
+    return Ranges(np.array([*low, *extent.low_P[targets]]), np.array([*high, *extent.high_P[targets]]))
+
+
+def _levels(config: DataConfig, column: str, known: Collection[str]) -> tuple[str, ...]:
+    """The levels of a category, the base first: as listed, those that rows have; else sorted, codes by their number."""
+    if column in config.levels:
+        return tuple(level for level in config.levels[column] if level in known)
+    order: Callable[[str], int | str] = int if all(map(_is_code, known)) else str
+    return tuple(sorted(known, key=order))
+
+
+def _is_code(level: str) -> bool:
+    return level.lstrip("-").isdecimal() and str(int(level)) == level
+
+
+def _refuse(config: DataConfig, levels: Mapping[str, Sequence[str]], terms: int) -> None:
+    column = max(levels, key=lambda name: len(levels[name]))
+    gigabytes = 8e-9 * terms**2
+    raise UserError(
+        f"{config.path}: column '{column}' of data.categorical has {len(levels[column]):,} levels, and the design "
+        f"{terms:,} columns: its record alone would take {gigabytes:.2g} GB, more than {MOST_TERMS:,} are not taken; "
+        "group rare levels, or leave the column out"
+    )
+
+
+def _unseen(config: DataConfig, design: Design, partition: Partition, column: str, level: str) -> UserError:
+    known = design.levels[column]
+    what = "is not among data.levels" if column in config.levels else "is a level that no training row has"
+    remedy = f'correct it, or set data.unseen = "base" (it counts as {known[0]!r}); known are {listed(known)}'
+    if column in folder_columns(partition.name):
+        return UserError(f"{partition.label}: the folder's {column} '{level}' {what}: {remedy}")
+
+    def marks(text_n: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+        return np.array([text is not None and text not in known for text in text_n], dtype=bool)
+
+    source = stream.read(partition, [], categories={column: config.levels.get(column, ())})
+    fault = first_fault(source, [ValueFault(column, what, remedy, marks)])
+    return fault or UserError(f"{partition.label}: column '{column}': {level!r} {what}: {remedy}")

@@ -1,0 +1,55 @@
+"""Columns of the design, computed from the columns of a block: numbers, indicators of levels, and their products.
+
+A category is a dictionary column of text (``files.categories``); a level that a block does not have is 0 in its rows.
+
+Shapes: n rows of a block.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linreg.design import Term
+from linreg.metrics import Float
+
+
+def levels_of(column: pa.ChunkedArray) -> list[str]:
+    """The levels that the codes of a category stand for."""
+    levels: list[str] = _single(column).dictionary.to_pylist()
+    return levels
+
+
+def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.intp]:
+    """The code of each row, (n,); -1 where the level is missing."""
+    indices = _single(column).indices
+    filled = pc.fill_null(indices, -1) if indices.null_count else indices
+    return np.asarray(filled).astype(np.intp)
+
+
+def values(table: pa.Table, term: Term) -> Float:
+    """A term of every row, (n,); NaN where a number or a level is missing."""
+    factors = [float64(table[name]) for name in term.numbers]
+    factors += [_indicator(table[column], level) for column, level in term.levels]
+    out = factors[0]
+    for factor in factors[1:]:
+        out = out * factor
+    return out
+
+
+def _indicator(column: pa.ChunkedArray, level: str) -> Float:
+    levels, code_n = levels_of(column), codes_of(column)
+    at = levels.index(level) if level in levels else -2
+    return np.where(code_n == -1, np.nan, code_n == at)
+
+
+def _single(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A category in one piece."""
+    return column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
+
+
+def float64(column: pa.ChunkedArray) -> Float:
+    """The column as float64, null as NaN; no copy where it is float64 in one piece already."""
+    if not pa.types.is_float64(column.type):
+        column = pc.cast(column, pa.float64(), safe=False)
+    return np.asarray(column.to_numpy())
