@@ -106,7 +106,11 @@ class DataConfig(_Section):
         _choice(self.unseen, get_args(UnseenRule), "data.unseen")
         for column, levels in self.levels.items():
             key = f"data.levels.{column}"
-            _require(column in self.categorical, key, f"names no column of data.categorical{nearest(column, self.categorical)}")
+            _require(
+                column in self.categorical,
+                key,
+                f"names no column of data.categorical{nearest(column, self.categorical)}",
+            )
             _require(len(levels) > 1, key, "must list two levels or more, the base first")
             double = sorted({c for c in levels if levels.count(c) > 1})
             _require(not double, key, f"lists {double} twice: list each level once")

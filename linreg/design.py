@@ -67,6 +67,11 @@ class Design:
         by_terms = [column for term in self.terms.values() for column in term.inputs]
         return tuple(dict.fromkeys([*by_terms, *self.levels]))
 
+    @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of the inputs that are numbers."""
+        return tuple(column for column in self.inputs if column not in self.levels)
+
     def to_json(self) -> dict[str, Any]:
         """``{"terms": {NAME: {"numbers", "levels"}}, "levels": {COLUMN: [LEVEL, ...]}, "unseen"}``."""
         terms = {name: {"numbers": term.numbers, "levels": term.levels} for name, term in self.terms.items()}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from linreg.design import Design
 from linreg.errors import UserError
 from linreg.metrics import Float
 
@@ -37,6 +38,7 @@ class LinearModel:
         targets: the O column names.
         metadata: lineage as text, kept with the parameters.
         fill_F: what stands for a missing feature; None where none may be missing.
+        design: how features are made of the columns that a prediction takes; None: they are these columns.
 
     >>> import numpy as np
     >>> import linreg
@@ -52,12 +54,18 @@ class LinearModel:
     targets: tuple[str, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     fill_F: Float | None = None
+    design: Design | None = None
 
     def __post_init__(self) -> None:
         o, f = len(self.targets), len(self.features)
         shapes = (self.weight_OF.shape, self.bias_O.shape, self.mean_F.shape)
         if shapes != ((o, f), (o,), (f,)) or (self.fill_F is not None and self.fill_F.shape != (f,)):
             raise ValueError(f"parameters of shapes {shapes} do not fit {f} features and {o} targets")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that a prediction takes."""
+        return self.design.inputs if self.design else self.features
 
     @property
     def intercept_O(self) -> Float:
@@ -87,6 +95,7 @@ class LinearModel:
         tensors = {"weight": self.weight_OF, "bias": self.bias_O, "mean": self.mean_F}
         tensors |= {"fill": self.fill_F} if self.fill_F is not None else {}
         names = {"features": json.dumps(self.features), "targets": json.dumps(self.targets)}
+        names |= {"design": json.dumps(self.design.to_json())} if self.design else {}
         contiguous = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in tensors.items()}
         Path(path).write_bytes(save(contiguous, metadata={**self.metadata, **names}))  # an OSError where it fails
 
@@ -105,7 +114,8 @@ class LinearModel:
                 weight, bias, mean = (f.get_tensor(k) for k in ("weight", "bias", "mean"))
                 fill = f.get_tensor("fill") if "fill" in f.keys() else None  # noqa: SIM118 - no mapping, only keys()
             features, targets = (tuple(json.loads(metadata.pop(k))) for k in ("features", "targets"))
-            return cls(weight, bias, mean, features, targets, metadata, fill)
+            design = Design.from_json(json.loads(metadata.pop("design"))) if "design" in metadata else None
+            return cls(weight, bias, mean, features, targets, metadata, fill, design)
         except (SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole model file ({e}): fetch or train it again") from e
 

@@ -117,7 +117,7 @@ def _predict(commands: Any) -> None:
         "--output",
         metavar="OUTPUT",
         required=True,
-        help="the features, then predicted_TARGET, the rows in their order; written whole, or not at all",
+        help="the inputs, then predicted_TARGET, the rows in their order; written whole, or not at all",
     )
     predict.add_argument(
         "--interval",
@@ -125,6 +125,7 @@ def _predict(commands: Any) -> None:
         help="add low_TARGET and high_TARGET: of a new observation, or of the mean of such rows",
     )
     predict.add_argument("--level", type=float, help="of the intervals (0.95)")
+    predict.add_argument("--strict", action="store_true", help="a missing value is an error, and not a null prediction")
 
 
 def _serve(commands: Any) -> None:

@@ -25,17 +25,21 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     version = registry.lookup(store, args.ref)
     model, half_widths = _loaded(store, version, args)
     with rows_progress(_say) as watch:
-        rows = score(model, args.input, output, half_widths=half_widths, watch=watch)
+        scored = score(model, args.input, output, half_widths=half_widths, strict=args.strict, watch=watch)
     document = {
         "model": {"name": version.name, "version": version.version},
         "input": args.input,
         "output": args.output,
-        "rows": rows,
+        "rows": scored.rows,
+        "null": scored.nulls,
     }
-    lines = [f"{rows:,} rows scored with {version.ref}: {args.output}"]
+    lines = [f"{scored.rows:,} rows scored with {version.ref}: {args.output}"]
     if half_widths:
         lines[0] += f", with {_level(args):.0%} {args.interval} intervals"
-    return document, "\n".join([*lines, *preview(output, model.features, model.targets, rows)])
+    if scored.nulls:
+        have = "row lacks a value and has" if scored.nulls == 1 else "rows lack a value and have"
+        lines.append(f"{scored.nulls:,} {have} no prediction; --strict makes that an error")
+    return document, "\n".join([*lines, *preview(output, model.inputs, model.targets, scored.rows)])
 
 
 def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[LinearModel, HalfWidths | None]:

@@ -177,7 +177,7 @@ def evaluate(
     m = evaluation.metrics
     run.set_tags({"judged_on": evaluation.judged_on})
     get_run_logger().info("rmse %.6g, R2 %.4f on %s", m["test_rmse"], m["test_r2"], evaluation.judged_on)
-    return evaluation, log_model(run, config, run_input, fitted, evaluation)
+    return evaluation, log_model(run, run_input, fitted, evaluation)
 
 
 @step(name="register")

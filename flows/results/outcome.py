@@ -83,7 +83,7 @@ def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
     if run_input.record.filled:
         values = _count(run_input.record.filled, "missing value")
         lines.append(f"filled {values} of the training rows with the means of their columns")
-    judged = data.test.select(config.data.features) if config.data.test_fraction and data.test.gaps else None
+    judged = data.test.select(config.data.numbers) if config.data.test_fraction and data.test.gaps else None
     if judged is not None and np.isnan(judged).any():
         values = _count(int(np.isnan(judged).sum()), "missing value")
         lines.append(f"filled {values} of the test rows with the same means")

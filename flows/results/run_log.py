@@ -3,15 +3,13 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from flows.results.outcome import Outcome
 from flows.steps.drift import DriftReport
 from flows.steps.evaluate import Evaluation
 from flows.steps.rank import SweepInput
 from flows.steps.run_input import RunInput
 from flows.tracking.model_reader import Contents
-from flows.tracking.model_writer import LoggedModel
+from flows.tracking.model_writer import EXAMPLE_ROWS, LoggedModel
 from flows.tracking.names import cut
 from flows.tracking.run import TrackedRun
 from linreg.config import Config
@@ -24,7 +22,7 @@ def log_start(run: TrackedRun, config: Config, run_input: RunInput) -> None:
     grid = run_input.grid if isinstance(run_input, SweepInput) else {}
     run.log_params(config.flat() | grid)
     run.log_text("config.toml", to_toml(config))
-    columns = [*config.data.features, *config.data.targets]
+    columns = [*config.data.inputs, *config.data.targets]
     run.log_dataset(config.data.path, config.data.path, run_input.digest, run_input.dataset.rows, columns)
     if isinstance(run_input, SweepInput):
         run.log_text("grid.json", json.dumps(grid, indent=1, allow_nan=False))
@@ -60,11 +58,9 @@ def log_training(run: TrackedRun, fitted: Fit, run_input: RunInput) -> None:
     run.log_history(history | ({"validation_loss": fitted.validation_loss} if fitted.validation_loss else {}))
 
 
-def log_model(run: TrackedRun, config: Config, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
+def log_model(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
     """The inference, the model, and the metrics at both the run and the model."""
-    example_NF = next(run_input.dataset.test.blocks())[:5, : len(config.data.features)]
-    if fitted.model.fill_F is not None:
-        example_NF = np.where(np.isnan(example_NF), fitted.model.fill_F, example_NF)  # JSON has no NaN
+    example = run_input.dataset.test.head(fitted.model.inputs, EXAMPLE_ROWS)
     metadata: dict[str, Any] = {
         "digest": run_input.digest,
         "content_key": run_input.content_key,
@@ -74,7 +70,7 @@ def log_model(run: TrackedRun, config: Config, run_input: RunInput, fitted: Fit,
     run.log_text("inference.json", json.dumps(inference.to_json(), indent=1, allow_nan=False))
     run.set_tags({"inference": inference.inference})
     contents = Contents(fitted.model, run_input.moments, inference, run_input.test, run_input.lineage)
-    logged = run.log_model(contents, example_NF=example_NF, metadata=metadata)
+    logged = run.log_model(contents, example=example, metadata=metadata)
     curve_ends = ("train_loss", "excess_loss")  # logged already, for every epoch
     run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
     run.log_metrics(evaluation.metrics, model_id=logged.model_id)

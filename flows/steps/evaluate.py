@@ -126,12 +126,12 @@ def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -
         return f"version {version.version} may know today's test rows: {version.facts['saw_test_rows']}"
     if set(model.targets) != set(rows.targets):
         return f"version {version.version} predicts {', '.join(model.targets)}"
-    if not rows.has(model.features):
-        lacking = [f for f in model.features if not rows.has([f])]
+    if not rows.has(model.inputs):
+        lacking = [name for name in model.inputs if not rows.has([name])]
         return (
             f"version {version.version} needs the columns {', '.join(lacking)}, which today's data lack or have gaps in"
         )
-    if model.fill_F is None and not rows.complete(model.features):
+    if model.fill_F is None and not rows.complete(model.inputs):
         return f"version {version.version} takes no missing values, and today's rows have some"
     return ""
 
@@ -195,7 +195,8 @@ def _baselines(fitted: Fit, run_input: RunInput, y_NO: Float, data: DataConfig) 
     moments = fitted.objective.moments
     exact = Objective.of(moments)
     mean_O = moments.mean_P[len(moments.features) :]
-    least_squares = replace(exact.model(exact.optimum_DO), fill_F=fitted.model.fill_F)
+    model = exact.model(exact.optimum_DO)
+    least_squares = replace(model, fill_F=fitted.model.fill_F, design=fitted.model.design)
     rows = run_input.dataset.test
     predictions = {"mean": np.broadcast_to(mean_O, y_NO.shape), "exact": predict_rows(least_squares, rows)}
     champion = run_input.champion

@@ -135,7 +135,7 @@ def _champion_columns(champion: Champion | None) -> dict[str, Any]:
     """The columns that the champion needs beside today's, and whether it fills their gaps."""
     if champion is None or champion.model is None:
         return {}
-    return {"optional": champion.model.features, "optional_gaps": champion.model.fill_F is not None}
+    return {"optional": champion.model.inputs, "optional_gaps": champion.model.fill_F is not None}
 
 
 def warm_start(store: Store, config: Config) -> WarmStart | None:

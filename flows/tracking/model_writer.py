@@ -21,14 +21,13 @@ Shapes: N rows, F features, O targets.
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from flows.tracking import model_reader
@@ -62,7 +61,7 @@ def write(
     contents: Contents,
     folder: Path,
     *,
-    example_NF: npt.ArrayLike,
+    example: Sequence[Sequence[Any]],
     metadata: Mapping[str, Any],
     identity: Mapping[str, Any] | None = None,
 ) -> str:
@@ -71,7 +70,7 @@ def write(
     Args:
         contents: what is written; the record of the training rows tells whether float32 can hold them.
         folder: made here; must not exist yet.
-        example_NF: rows of features, of which the first few show how to call the model.
+        example: rows of the model's inputs, of which the first few show how to call it.
         metadata: put into ``MLmodel``.
         identity: further fields of MLflow's ``Model``: ``model_id``, ``run_id`` and the like.
 
@@ -92,7 +91,7 @@ def write(
         _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
     _write_environment(folder)
-    _write_examples(model, folder, np.asarray(example_NF, dtype=np.float64)[:EXAMPLE_ROWS])
+    _write_examples(model, folder, example[:EXAMPLE_ROWS])
     manifest = _write_manifest(folder)
     _write_mlmodel(model, folder, {**metadata, "manifest_sha256": manifest}, identity or {})
     return manifest
@@ -139,17 +138,18 @@ def _write_environment(folder: Path) -> None:
     (folder / "python_env.yaml").write_text(json.dumps(venv, indent=1))
 
 
-def _write_examples(model: LinearModel, folder: Path, example_NF: npt.NDArray[np.float64]) -> None:
-    split = {"columns": list(model.features), "data": example_NF.tolist()}
+def _write_examples(model: LinearModel, folder: Path, example: Sequence[Sequence[Any]]) -> None:
+    split = {"columns": list(model.inputs), "data": [list(row) for row in example]}
     (folder / EXAMPLE).write_text(json.dumps(split))
     (folder / SERVING_EXAMPLE).write_text(json.dumps({"dataframe_split": split}))
     (folder / "README.md").write_text(_readme(model, split, program=(folder / PROGRAM).is_file()))
 
 
 def _readme(model: LinearModel, split: Mapping[str, Any], *, program: bool) -> str:
-    row = dict(zip(model.features, split["data"][0], strict=True)) if split["data"] else {}
+    row = dict(zip(model.inputs, split["data"][0], strict=True)) if split["data"] else {}
+    x = f"torch.ones((1, {len(model.features)}))" if model.design else f"torch.tensor([{list(row.values())!r}])"
     torch_form = f"""
-    x = torch.tensor([{list(row.values())!r}])         # float32, shape (N, {len(model.features)}), in this order
+    x = {x}         # float32, shape (N, {len(model.features)}): the features, in this order
     mlflow.pytorch.load_model(MODEL)(x)                # shape (N, {len(model.targets)})
 """
     return f"""# A linear model of {", ".join(model.targets)}
@@ -193,7 +193,7 @@ def _signature(model: LinearModel) -> Any:
 
     types: Any = schema
     return ModelSignature(
-        inputs=types.Schema([types.ColSpec(types.AnyType(), name) for name in model.features]),
+        inputs=types.Schema([types.ColSpec(types.AnyType(), name) for name in model.inputs]),
         outputs=types.Schema([types.ColSpec(types.DataType.double, name) for name in model.targets]),
     )
 

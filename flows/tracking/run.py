@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy.typing as npt
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -165,7 +164,7 @@ class TrackedRun:
         self,
         contents: Contents,
         *,
-        example_NF: npt.ArrayLike,
+        example: Sequence[Sequence[Any]],
         metadata: Mapping[str, Any] | None = None,
     ) -> LoggedModel:
         """Keep the model, as the directory that ``model_writer`` describes; registering is a separate step."""
@@ -182,7 +181,7 @@ class TrackedRun:
             }
             with tempfile.TemporaryDirectory(prefix="linreg-model-") as scratch:
                 folder = Path(scratch) / "model"
-                manifest = write(contents, folder, example_NF=example_NF, metadata=metadata or {}, identity=identity)
+                manifest = write(contents, folder, example=example, metadata=metadata or {}, identity=identity)
                 client.log_model_artifacts(entry.model_id, str(folder))
             client.log_outputs(self.run_id, [LoggedModelOutput(entry.model_id, step=0)])
             client.finalize_logged_model(entry.model_id, LoggedModelStatus.READY)

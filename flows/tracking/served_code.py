@@ -2,7 +2,7 @@
 
 It loads the weights beside it, after it has checked every file of the model against the SHA-256 manifest, and predicts
 by column name: ``y = (x - mean) @ weight.T + bias`` in float64. Columns may stand in any order, hold integers or
-floats, and others are left out; the index is kept.
+floats, a category text or codes, and others are left out; the index is kept.
 
 Shapes: N rows, F features, O targets.
 """
@@ -21,6 +21,9 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from safetensors import safe_open
 
 Float = npt.NDArray[np.float64]
+# texts that stand for no level, as they do in a CSV
+NULLS = {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA"}
+NULLS |= {"NULL", "NaN", "n/a", "nan", "null"}
 
 
 class ServedLinearModel(PythonModel):
@@ -34,6 +37,8 @@ class ServedLinearModel(PythonModel):
             names = weights.metadata()
             self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
             self.weight_OF, self.bias_O, self.mean_F = (weights.get_tensor(k) for k in ("weight", "bias", "mean"))
+            # how features are made of columns, where they are not these: {"terms", "levels", "unseen"}
+            self.design = json.loads(names["design"]) if "design" in names else None
             # what stands for a missing value; a model without it takes none
             self.fill_F = weights.get_tensor("fill") if "fill" in weights.keys() else None  # noqa: SIM118 - no mapping
 
@@ -45,11 +50,27 @@ class ServedLinearModel(PythonModel):
     ) -> pd.DataFrame:
         """Named targets for each row of a frame (or of a dict of columns); shape (N, O), float64."""
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
-        x_NF = np.column_stack([numbers(frame, name, gaps=self.fill_F is not None) for name in self.features])
+        x_NF = self._features(frame)
         if self.fill_F is not None:
             x_NF = np.where(np.isnan(x_NF), self.fill_F, x_NF)
         y_NO = (x_NF - self.mean_F) @ self.weight_OF.T + self.bias_O
         return pd.DataFrame(y_NO, columns=self.targets, index=frame.index)
+
+    def _features(self, frame: pd.DataFrame) -> Float:
+        """The columns of the design, shape (N, F); NaN where the model fills a gap."""
+        gaps = self.fill_F is not None
+        if self.design is None:
+            return np.column_stack([numbers(frame, name, gaps=gaps) for name in self.features])
+        levels = {name: levels_of(frame, name, self.design) for name in self.design["levels"]}
+        terms = self.design["terms"].values()
+        columns = {name: numbers(frame, name, gaps=gaps) for term in terms for name in term["numbers"]}
+        x_NF = np.ones((len(frame), len(self.features)))
+        for j, term in enumerate(terms):
+            for name in term["numbers"]:
+                x_NF[:, j] *= columns[name]
+            for name, level in term["levels"]:
+                x_NF[:, j] *= levels[name] == level
+        return x_NF
 
 
 def check(root: Path) -> None:
@@ -66,16 +87,49 @@ def numbers(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
 
     With ``gaps`` a null or NaN is taken: the model fills it.
     """
+    values = floats(column_of(frame, name), name)
+    bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
+    if bad.size:
+        raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
+    return values
+
+
+def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
+    """The column of that name; raises where there is none, or more than one."""
     if name not in frame.columns:
         raise refuse(f"column '{name}' is missing; there are {[str(c) for c in frame.columns][:20]}")
     times = list(frame.columns).count(name)
     if times > 1:
         raise refuse(f"column '{name}' stands {times} times: keep one")
-    values = floats(frame[name], name)
-    bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
-    if bad.size:
-        raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
-    return values
+    column: pd.Series = frame[name]
+    return column
+
+
+def levels_of(frame: pd.DataFrame, name: str, design: dict[str, Any]) -> npt.NDArray[np.object_]:
+    """The level that each row is at, as text, shape (N,); raises where one is missing, or not known and no base."""
+    known = design["levels"][name]
+    texts = np.array([level_of(value, known) for value in column_of(frame, name)], dtype=object)
+    missing = [row for row, text in enumerate(texts) if text is None]
+    if missing:
+        raise refuse(
+            f"column '{name}' holds no level in row {missing[0]} ({len(missing)} such): fill or drop those rows"
+        )
+    strange = [row for row, text in enumerate(texts) if text not in known]
+    if strange and design["unseen"] == "error":
+        raise refuse(
+            f"column '{name}' holds {texts[strange[0]]!r} in row {strange[0]} ({len(strange)} such), a level that no "
+            f"training row had: correct it, or train with data.unseen = 'base'; known are {', '.join(known[:10])}"
+        )
+    return texts
+
+
+def level_of(value: Any, known: list[str]) -> str | None:
+    """A level as text: without blanks around it, codes as integers; None where there is none."""
+    if value is None or value is pd.NA or value != value:
+        return None
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    text = str(int(value) if whole else value).strip()
+    return None if text in NULLS and text not in known else text
 
 
 def floats(column: pd.Series, name: str) -> Float:

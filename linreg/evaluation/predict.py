@@ -1,15 +1,18 @@
 """A model's predictions: of a batch as Arrow holds it, and of rows that are held."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg.design import Design
 from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.rows.rows import Rows, TableBlock, columns
+from linreg.rows.rows import RowNumbers, Rows, TableBlock, columns
+from linreg.rows.terms import codes_of, levels_of
 from linreg.threads import in_threads
 
 _BLOCK = 32_768  # rows whose column, in float64, stays in the cache
@@ -19,8 +22,13 @@ _FEW = 1 << 23  # values of a few milliseconds: threads would spend as long wait
 
 
 def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
-    """The predictions of a batch of the model's features, in its order: float64 of shape (O, N); null is missing."""
-    return _predict_columns(model, [values(column) for column in batch.columns], len(batch))
+    """The predictions of a batch that holds the model's inputs: float64 of shape (O, N).
+
+    NaN where a number is missing that the model does not fill, or a level. One that it does not know is the base.
+    """
+    if model.design:
+        return _predict_terms(model, model.design, pa.Table.from_batches([batch]), None, len(batch))
+    return _predict_columns(model, [values(batch.column(name)) for name in model.features], len(batch))
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:
@@ -38,14 +46,18 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
     >>> linreg.predict_rows(model, rows)[0].round(1).tolist()
     [57.3, 69.5]
     """
-    if not rows.has(model.features):
-        raise KeyError(next(f for f in model.features if not rows.has([f])))
+    if not rows.has(model.inputs):
+        raise KeyError(next(name for name in model.inputs if not rows.has([name])))
     y_NO = np.empty((len(rows), len(model.targets)))
 
     def put(placed: tuple[int, TableBlock]) -> None:
-        start, piece = placed
-        x_Fn = list(columns(*piece, model.features))
-        y_NO[start : start + len(x_Fn[0])] = _predict_columns(model, x_Fn, len(x_Fn[0])).T
+        start, (table, numbers) = placed
+        count = len(table) if numbers is None else len(numbers)
+        if model.design:
+            y_On = _predict_terms(model, model.design, table, numbers, count)
+        else:
+            y_On = _predict_columns(model, list(columns(table, numbers, model.features, rows.terms)), count)
+        y_NO[start : start + count] = y_On.T
 
     few = len(rows) * len(model.features) <= _FEW
     in_threads(put, rows.placed_blocks(), threads=1 if few else 0)
@@ -61,6 +73,35 @@ def _predict_columns(model: LinearModel, x_FN: Sequence[npt.NDArray[Any]], count
     with np.errstate(all="ignore"):  # what is not finite is the caller's to judge
         for start in range(0, count, _BLOCK):
             _accumulate(model, [x[start : start + _BLOCK] for x in x_FN], y_ON[:, start : start + _BLOCK], spare)
+    return y_ON
+
+
+def _predict_terms(
+    model: LinearModel, design: Design, table: pa.Table, numbers: RowNumbers | None, count: int
+) -> Float:
+    """The same from numbers and categories: of each category one look-up, however many levels it has."""
+    single = [i for i, term in enumerate(design.terms.values()) if not term.numbers and len(term.levels) == 1]
+    others = [i for i in range(len(model.features)) if i not in set(single)]
+    rest = replace(
+        model,
+        weight_OF=model.weight_OF[:, others],
+        bias_O=model.bias_O - model.weight_OF[:, single] @ model.mean_F[single],
+        mean_F=model.mean_F[others],
+        features=tuple(model.features[i] for i in others),
+        fill_F=None if model.fill_F is None else model.fill_F[others],
+        design=None,
+    )
+    y_ON = _predict_columns(rest, list(columns(table, numbers, rest.features, design.terms)), count)
+    weights: dict[str, dict[str, Float]] = {column: {} for column in design.levels}
+    for i in single:
+        ((column, level),) = list(design.terms.values())[i].levels
+        weights[column][level] = model.weight_OF[:, i]
+    nothing, missing = np.zeros(len(model.targets)), np.full(len(model.targets), np.nan)
+    for column, of_level in weights.items():
+        code_n = codes_of(table[column])
+        code_n = code_n if numbers is None else code_n[numbers]
+        weight_LO = np.array([*(of_level.get(level, nothing) for level in levels_of(table[column])), missing])
+        y_ON += weight_LO[code_n].T  # a code of -1 is the last
     return y_ON
 
 

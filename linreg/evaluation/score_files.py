@@ -1,6 +1,6 @@
 """Predictions for data of any size: read, computed and written at once, in constant memory.
 
-    score(model, "rows.parquet", Path("scored.parquet"))            # how many rows there were
+    score(model, "rows.parquet", Path("scored.parquet")).rows
 
 For every row ``y = (x - mean) W' + b`` in float64, feature after feature, so that a row's prediction is the same to the
 last bit wherever in a file it stands. With ``half_widths``, each prediction has the ends of its interval beside it.
@@ -12,22 +12,37 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from linreg.errors import UserError
-from linreg.evaluation.predict import predict, values
+from linreg.evaluation.predict import predict
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.stream import Stream
+from linreg.files.tables import CATEGORY
 from linreg.files.writer import check_output, open_writer
 from linreg.least_squares.inference import HalfWidths
 from linreg.metrics import Float
 from linreg.model import LinearModel
+from linreg.rows.rows import block
 from linreg.threads import one_thread, read_ahead, write_behind
 
 _FACTOR_BLOCK = 4096  # rows that are multiplied by a triangular factor at a time
+
+
+class Scored(NamedTuple):
+    """What was written.
+
+    Args:
+        rows: how many.
+        nulls: how many of them have no prediction, since a value is missing.
+    """
+
+    rows: int
+    nulls: int
 
 
 def score(
@@ -36,19 +51,21 @@ def score(
     output: Path,
     *,
     half_widths: HalfWidths | None = None,
+    strict: bool = False,
     watch: Callable[[int | None], Callable[[int], object]] = lambda _total: lambda _rows: None,
-) -> int:
-    """Write the features of every row as they were read, ``predicted_TARGET``, and the interval if asked for.
+) -> Scored:
+    """Write the inputs of every row as they were read, ``predicted_TARGET``, and the interval if asked for.
+
+    A row that lacks what the model does not fill has a null for a prediction; one that it fills, but for which an
+    interval needs all values, a null for the ends of the interval.
 
     Args:
         model: as it was trained.
         path: a file, a glob, a folder or a URI.
         output: .csv, .parquet or .pq; replaced whole at the end.
         half_widths: of the model's intervals; then ``low_TARGET`` and ``high_TARGET`` stand after each prediction.
+        strict: whether a row that lacks something stops instead.
         watch: is told how many rows there are (None: not known) and gives what is told how many more are done.
-
-    Returns:
-        the number of rows.
 
     Raises:
         UserError: a file, a column, a value or the output is not as it must be; nothing is written then.
@@ -59,24 +76,31 @@ def score(
     >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
     >>> rows = linreg.read_dataset(linreg.DataConfig(path="data/crops-15.csv", **columns)).train
     >>> model = linreg.fit(rows, linreg.TrainConfig(trainer="exact")).model
-    >>> linreg.score_files(model, "data/crops-15.csv", Path("predicted.csv"))  # how many rows were written
-    15
+    >>> linreg.score_files(model, "data/crops-15.csv", Path("predicted.csv"))
+    Scored(rows=15, nulls=0)
     """
     check_output(output)
-    streams = stream.find(path, model.features)
+    design = model.design
+    numbers, categories = (design.numbers, design.levels) if design else (model.features, {})
+    streams = stream.find(path, numbers, categories=categories)
     _check_outside(path, streams, output)
-    features = stream.common_schema(streams)
-    schema = _output_schema(model, features, half_widths)
+    read = stream.common_schema(streams)
+    schema = _output_schema(model, read, half_widths, strict=strict)
     advance = watch(_count_rows(streams))
-    rows = 0
-    scored = _score_batches(model, streams, half_widths)
+    rows = nulls = 0
+    scored = _score_batches(model, streams, half_widths, strict=strict)
     with open_writer(output, schema) as write, write_behind(write) as hand_over, one_thread(), closing(scored):
         for source, batch, added in scored:
-            read = stream.fitted(source, batch, features).columns
-            hand_over(pa.RecordBatch.from_arrays([*read, *added], schema=schema))
+            inputs = [c.cast(schema.field(n).type) for n, c in _inputs(model, stream.fitted(source, batch, read))]
+            hand_over(pa.RecordBatch.from_arrays([*inputs, *added], schema=schema))
             advance(len(batch))
             rows += len(batch)
-    return rows
+            nulls += added[0].null_count
+    return Scored(rows, nulls)
+
+
+def _inputs(model: LinearModel, batch: pa.RecordBatch) -> list[tuple[str, pa.Array]]:
+    return [(name, batch.column(name)) for name in model.inputs]
 
 
 def _check_outside(path: str, streams: Sequence[Stream], output: Path) -> None:
@@ -90,30 +114,35 @@ def _check_outside(path: str, streams: Sequence[Stream], output: Path) -> None:
 
 
 def _score_batches(
-    model: LinearModel, streams: Sequence[Stream], half_widths: HalfWidths | None
+    model: LinearModel, streams: Sequence[Stream], half_widths: HalfWidths | None, *, strict: bool
 ) -> Generator[tuple[Stream, pa.RecordBatch, list[pa.Array]], None, None]:
     """Each batch of each file, read ahead, and its new columns; a value that cannot be scored is refused."""
-    missing = _missing_remedy(model, half_widths)
+    remedy = _missing_remedy(model, half_widths) if strict else None
     for source in streams:
-        with read_ahead(source.batches(model.features, threads=0)) as coming:
+        with read_ahead(source.batches(threads=0)) as coming:
             for batch in coming:
                 y_ON = predict(model, batch)
-                if may_be_unscorable(batch, y_ON, gaps=missing is None):
-                    refuse(source, batch, missing=missing)
-                yield source, batch, _columns(y_ON, batch, half_widths)
+                if may_be_unscorable(batch, y_ON, gaps=remedy is None):
+                    refuse(source, batch, model.design, missing=remedy)
+                yield source, batch, _columns(model, y_ON, batch, half_widths)
 
 
-def _columns(y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
+def _columns(model: LinearModel, y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
     """A prediction of N rows for each target, or three columns: the prediction and the ends of its interval."""
     if half_widths is None:
-        return [pa.array(y_N) for y_N in y_ON]
-    x_FN = [values(column) for column in batch.columns]
+        return [_nullable(y_N) for y_N in y_ON]
+    table, terms = pa.Table.from_batches([batch]), model.design.terms if model.design else {}
     starts = range(0, len(batch), _FACTOR_BLOCK)
-    blocks = (np.column_stack([x[s : s + _FACTOR_BLOCK] for x in x_FN]).astype(np.float64) for s in starts)
+    blocks = (block(table.slice(s, _FACTOR_BLOCK), None, model.features, terms) for s in starts)
     half_ON = np.concatenate([half_widths(x_nF) for x_nF in blocks]).T
     return [
-        pa.array(c_N) for y_N, half_N in zip(y_ON, half_ON, strict=True) for c_N in (y_N, y_N - half_N, y_N + half_N)
+        _nullable(c_N) for y_N, half_N in zip(y_ON, half_ON, strict=True) for c_N in (y_N, y_N - half_N, y_N + half_N)
     ]
+
+
+def _nullable(y_N: Float) -> pa.Array:
+    """The values, null where they are NaN."""
+    return pa.array(y_N, from_pandas=bool(np.isnan(y_N).any()))
 
 
 def _missing_remedy(model: LinearModel, half_widths: HalfWidths | None) -> str | None:
@@ -123,19 +152,20 @@ def _missing_remedy(model: LinearModel, half_widths: HalfWidths | None) -> str |
     return None if half_widths is None else "an interval needs all of a row's values: fill it, or ask for none"
 
 
-def _output_schema(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | None) -> pa.Schema:
+def _output_schema(model: LinearModel, read: pa.Schema, half_widths: HalfWidths | None, *, strict: bool) -> pa.Schema:
     """What the output holds; what cannot be missing is declared so, which saves a quarter of writing Parquet."""
     kinds = ("predicted",) if half_widths is None else ("predicted", "low", "high")
-    gaps = _missing_remedy(model, half_widths) is None
+    gaps = not strict or _missing_remedy(model, half_widths) is None
     added = [f"{kind}_{target}" for target in model.targets for kind in kinds]
-    twice = [name for name in added if name in features.names]
+    twice = [name for name in added if name in model.inputs]
     if twice:
         raise UserError(
             f"the output would hold two columns '{twice[0]}', a feature and a prediction: "
             "train on a feature of another name"
         )
-    read = [field.with_nullable(gaps) for field in features]
-    return pa.schema([*read, *(pa.field(name, pa.float64(), nullable=False) for name in added)])
+    types = {field.name: pa.string() if field.type == CATEGORY else field.type for field in read}
+    inputs = [pa.field(name, types[name], nullable=gaps) for name in model.inputs]
+    return pa.schema([*inputs, *(pa.field(name, pa.float64(), nullable=not strict) for name in added)])
 
 
 def _count_rows(streams: Sequence[Stream]) -> int | None:

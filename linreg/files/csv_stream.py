@@ -153,7 +153,9 @@ class CsvStream:
     ) -> pa.RecordBatch:
         """The columns in that order; the first of the texts are the categories."""
         read = [parsed.column(name) for name in texts]
-        coded = [tables.category(column, levels) for column, levels in zip(read, self._categories.values(), strict=False)]
+        coded = [
+            tables.category(column, levels) for column, levels in zip(read, self._categories.values(), strict=False)
+        ]
         return pa.RecordBatch.from_arrays([*columns, *coded, *read[len(coded) :]], names=[*numbers, *texts])
 
     def _in_schema(self, batch: pa.RecordBatch, numbers: Sequence[str]) -> pa.RecordBatch:

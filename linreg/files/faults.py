@@ -54,7 +54,9 @@ def _instead(column: str, type_: str) -> str:
     if "string" in type_:
         return f'a category is named so: data.categorical = ["{column}"]'
     if type_.startswith(("date", "timestamp")):
-        return "take what of a date matters as a column of numbers: its day of the week, its month, days since a first day"
+        return (
+            "take what of a date matters as a column of numbers: its day of the week, its month, days since a first day"
+        )
     return "cast it when the file is written"
 
 

@@ -68,7 +68,9 @@ def find(path: str, columns: Sequence[str], *, categories: Categories = NO_CATEG
         ServerAway: a remote file system does not answer.
     """
     files = paths.files(path, setting="the INPUT path")
-    streams = [_FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns, categories=categories) for file in files]
+    streams = [
+        _FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns, categories=categories) for file in files
+    ]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
         raise faults.no_rows(streams[0].file.label)
@@ -95,9 +97,7 @@ def read(
         UserError: the file changed since it was hashed, or is not what it should be: says where, and what to do.
     """
     file = HashedFile(partition)
-    return _FORMATS[tables.kind(partition.name)](
-        file, columns, optional=optional, categories=categories, texts=texts
-    )
+    return _FORMATS[tables.kind(partition.name)](file, columns, optional=optional, categories=categories, texts=texts)
 
 
 _FORMATS: dict[str, Callable[..., Stream]] = {"csv": CsvStream, "parquet": ParquetStream}

@@ -85,7 +85,7 @@ def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArr
     position = {text: i for i, text in enumerate(distinct)}
     indices = pc.cast(codes.indices, pa.int32())
     if texts != distinct:
-        indices = pa.array([position.get(text) for text in texts], pa.int32()).take(indices)
+        indices = pa.array([position.get(text or "") for text in texts], pa.int32()).take(indices)
     return pa.DictionaryArray.from_arrays(indices, pa.array(distinct, pa.string()))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.errors import UserError
+from linreg.errors import UserError, listed
 from linreg.files.stream import Stream
 from linreg.files.tables import CATEGORY, float64
 
@@ -50,6 +50,17 @@ def out_of_range(column: str, dtype: str = "float64") -> tuple[ValueFault, Value
 def largest(dtype: str) -> float:
     """What a value of that dtype may be: it is held by the dtype, and its square by float64."""
     return min(float(np.finfo(np.dtype(dtype)).max), SQUARED)
+
+
+def no_level(column: str, remedy: str) -> ValueFault:
+    """A category that is at no level."""
+    return ValueFault(column, "is missing", remedy, lambda text_n: np.array([t is None for t in text_n], bool))
+
+
+def unseen_level(column: str, known: Sequence[str], what: str) -> ValueFault:
+    """A category that is at a level that is not known."""
+    remedy = f'correct it, or train with data.unseen = "base" (it counts as {known[0]!r}); known are {listed(known)}'
+    return ValueFault(column, what, remedy, lambda text_n: np.array([t not in (None, *known) for t in text_n], bool))
 
 
 def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "") -> UserError | None:

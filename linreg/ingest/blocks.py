@@ -30,12 +30,12 @@ from linreg.files.stream import Stream
 from linreg.files.tables import Categories
 from linreg.files.value_faults import first_fault
 from linreg.ingest import checks
-from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Record, Role, among, counted, group_mask, picked, row_numbers
+from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.parted_leaf import part_leaf
 from linreg.moments.ranges import Ranges
-from linreg.moments.record_stack import merge_records
+from linreg.moments.record_stack import Record, merge_records
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
 from linreg.rows.terms import levels_of

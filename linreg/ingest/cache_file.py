@@ -26,12 +26,13 @@ import xxhash
 from linreg.design import Term
 from linreg.files.partitions import Partition
 from linreg.files.tables import alike
-from linreg.ingest.part import PartitionRows, Record, Role
+from linreg.ingest.part import PartitionRows, Role
 from linreg.metrics import Float
 from linreg.moments.by_level import MomentsByLevel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
+from linreg.moments.record_stack import Record
 from linreg.threads import in_threads
 
 Name = tuple[str, str]  # a partition's digest and name
@@ -173,7 +174,7 @@ def by_columns(parts: Sequence[PartitionRows]) -> list[CacheFile]:
 def _columns(record: Record) -> dict[str, Any]:
     """The columns of a record, as JSON has them."""
     m = record.moments
-    names = {"features": m.features, "targets": m.targets, "gaps": record.gaps}
+    names: dict[str, Any] = {"features": m.features, "targets": m.targets, "gaps": record.gaps}
     if isinstance(record, MomentsByLevel):
         names |= {"category": record.category, "terms": [(term.numbers, term.levels) for term in record.terms]}
     return names

@@ -9,11 +9,10 @@ Shapes: n rows of a block, P features and targets.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.config import DataConfig
-from linreg.files.value_faults import SQUARED, ValueFault, largest, out_of_range
+from linreg.files.value_faults import SQUARED, ValueFault, largest, no_level, out_of_range
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Role
 from linreg.metrics import Float
 from linreg.moments.ranges import Ranges
@@ -41,7 +40,7 @@ def value_faults(config: DataConfig, dtype: str) -> list[ValueFault]:
     tiny = ValueFault(weight, "is too small to be squared", "rescale the column", _tiny)
     ranges = [fault for name in names for fault in out_of_range(name, dtype)]
     gaps = [ValueFault(name, "is missing", _remedy(name, config), np.isnan) for name in names if _needed(name, config)]
-    levels = [ValueFault(name, "is missing", _remedy(name, config), _no_text) for name in config.categorical]
+    levels = [no_level(name, _remedy(name, config)) for name in config.categorical]
     return [*([negative, tiny] if weight else []), *ranges, *gaps, *levels]
 
 
@@ -121,10 +120,6 @@ def _needed(name: str, config: DataConfig) -> bool:
 def _remedy(name: str, config: DataConfig) -> str:
     instead = ' or "mean"' if name in config.numbers and config.missing == "error" else ""
     return f'fill it, or set data.missing = "drop"{instead}'
-
-
-def _no_text(text_n: npt.NDArray[np.object_]) -> Mask:
-    return np.equal(text_n, None)
 
 
 def _tiny(weight_n: Float) -> Mask:

@@ -7,20 +7,20 @@ rows but which levels these are at.
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 
 from linreg.config import DataConfig
 from linreg.design import Design, Level, Term
-from linreg.errors import UserError, listed
+from linreg.errors import UserError
 from linreg.files import stream
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
-from linreg.files.value_faults import ValueFault, first_fault
-from linreg.ingest.part import PartitionRows, Record
+from linreg.files.value_faults import first_fault, unseen_level
+from linreg.ingest.part import PartitionRows
 from linreg.moments.by_level import MomentsByLevel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
+from linreg.moments.record_stack import Record
 
 MOST_TERMS = 4096  # columns of a design: their record takes 128 MB, its singular values about a minute
 
@@ -129,13 +129,9 @@ def _refuse(config: DataConfig, levels: Mapping[str, Sequence[str]], terms: int)
 def _unseen(config: DataConfig, design: Design, partition: Partition, column: str, level: str) -> UserError:
     known = design.levels[column]
     what = "is not among data.levels" if column in config.levels else "is a level that no training row has"
-    remedy = f'correct it, or set data.unseen = "base" (it counts as {known[0]!r}); known are {listed(known)}'
     if column in folder_columns(partition.name):
+        remedy = 'rename it, or set data.unseen = "base"'
         return UserError(f"{partition.label}: the folder's {column} '{level}' {what}: {remedy}")
-
-    def marks(text_n: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
-        return np.array([text is not None and text not in known for text in text_n], dtype=bool)
-
     source = stream.read(partition, [], categories={column: config.levels.get(column, ())})
-    fault = first_fault(source, [ValueFault(column, what, remedy, marks)])
-    return fault or UserError(f"{partition.label}: column '{column}': {level!r} {what}: {remedy}")
+    fault = first_fault(source, [unseen_level(column, known, what)])
+    return fault or UserError(f"{partition.label}: changed while it was read: run again")

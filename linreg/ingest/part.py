@@ -1,6 +1,6 @@
 """One partition as it is kept: the rows that are held, how many there are of each role, their records and ranges."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.files.partitions import Partition
-from linreg.moments.by_level import MomentsByLevel
-from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
+from linreg.moments.record_stack import Record
 from linreg.rows import split
 from linreg.rows.rows import RowNumbers
 
@@ -20,7 +19,6 @@ HELD_OUT = (split.VALIDATION, split.TEST)
 ALL = (split.TRAIN, *HELD_OUT)  # the roles whose rows are used
 FOLD = 100  # the training rows of fold k are a group of their own, this and k
 
-Record = MomentsWithGaps | MomentsByLevel
 Mask = npt.NDArray[np.bool_]
 Role = npt.NDArray[np.int8]
 
@@ -42,7 +40,7 @@ class PartitionRows:
     table: pa.Table
     role: Role
     counts: dict[int, int]
-    records: dict[int, tuple[Record, str]] = field(default_factory=dict)
+    records: Mapping[int, tuple[Record, str]] = field(default_factory=dict)
     extent: Ranges = field(default_factory=lambda: Ranges.of(()))
 
 

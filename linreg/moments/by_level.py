@@ -86,14 +86,18 @@ class MomentsByLevel:
         names = [*(MASK + design.terms[name].name for name in gaps), *(term.name for term in design.terms.values())]
         tall, position = np.vstack([self.level_LK, self.within.root_KK[1:]]), self._position()
         own = {level_name(self.category, level): row for row, level in enumerate(self.levels)}
-        at = np.array([0, *(position.get(name, -1) for name in names), *range(len(tall.T) - len(self.targets), len(tall.T))])
+        at = np.array(
+            [0, *(position.get(name, -1) for name in names), *range(len(tall.T) - len(self.targets), len(tall.T))]
+        )
         out = np.where(at < 0, 0.0, tall[:, at])
         for column, name in enumerate(names, 1):
             if name in own and name not in position:
                 out[own[name], column] = tall[own[name], 0]
         shift_P = np.where(at < 1, 0.0, np.concatenate([[0.0], self.within.shift_P])[at])[1:]
         features = (*masks, *design.terms)
-        return MomentsWithGaps(replace(self.within, features=features, shift_P=shift_P, root_KK=factor(out)), gaps, self.missing)
+        return MomentsWithGaps(
+            replace(self.within, features=features, shift_P=shift_P, root_KK=factor(out)), gaps, self.missing
+        )
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -118,4 +118,4 @@ def _centred(columns: dict[str, Float], code_n: Codes, count: int, weight_n: Flo
 
 
 def _sums(x_n: Float, code_n: Codes, count: int, weight_n: Float | None) -> Float:
-    return np.bincount(code_n, x_n if weight_n is None else x_n * weight_n, count)
+    return np.asarray(np.bincount(code_n, x_n if weight_n is None else x_n * weight_n, count), dtype=np.float64)

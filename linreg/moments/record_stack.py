@@ -18,14 +18,14 @@ from linreg.moments.moments import Moments, merge
 NARROW = 128  # K from which a stack of factors saves no time, and takes memory
 STACK = 128  # records in one stack: a power of two, so that the tree is the same
 
+Record = MomentsWithGaps | MomentsByLevel
 _Level = tuple[Float, Float, Float]  # rows and sums (n, 4), shifts (n, P), factors (n, K, K)
 
 
-def merge_records(records: Sequence[MomentsWithGaps] | Sequence[MomentsByLevel]) -> MomentsWithGaps | MomentsByLevel:
-    """``merge`` of records of partitions, of one kind all of them."""
-    if isinstance(records[0], MomentsByLevel):
-        return merge(records)
-    return merge_gapped(records)
+def merge_records(records: Sequence[Record]) -> Record:
+    """``merge`` of records of one kind."""
+    by_level = [record for record in records if isinstance(record, MomentsByLevel)]
+    return merge(by_level) if by_level else merge_gapped([r for r in records if isinstance(r, MomentsWithGaps)])
 
 
 def merge_gapped(records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:

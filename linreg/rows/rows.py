@@ -154,7 +154,11 @@ class Rows:
         if not names and not self.gaps:
             return True
         inputs = {name: inputs_of(name, self.terms) for name in names or self.features}
-        gaps = [c for c in {c for some in inputs.values() for c in some} if not all(_is_complete(t[c]) for t in self._tables)]
+        gaps = [
+            c
+            for c in {c for some in inputs.values() for c in some}
+            if not all(_is_complete(t[c]) for t in self._tables)
+        ]
         incomplete = [name for name, some in inputs.items() if set(some) & set(gaps)]
         values = (column for block in self.table_blocks() for column in columns(*block, incomplete, self.terms))
         return not any(np.isnan(column).any() for column in values)
@@ -188,6 +192,12 @@ class Rows:
             start += len(leaf)
         return values
 
+    def head(self, columns: Sequence[str], count: int) -> list[list[Any]]:
+        """The first rows of some columns as Python values, None where one is missing; not one at the end of a table."""
+        table, numbers = next(self.table_blocks())
+        rows = table.select(columns).slice(0, count) if numbers is None else table.select(columns).take(numbers[:count])
+        return [[None if x != x else x for x in row.values()] for row in rows.to_pylist()]  # NaN is not itself
+
     def has(self, columns: Sequence[str]) -> bool:
         """Whether all these columns are held."""
         names = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
@@ -220,7 +230,7 @@ def _count(table: pa.Table, numbers: RowNumbers | None) -> int:
 def columns(
     table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], terms: Mapping[str, Term] | None = None
 ) -> Iterator[npt.NDArray[Any]]:
-    """Columns of a block, or terms of them, each of shape (n,): as they lie where they are of floats, else as float64."""
+    """Columns of a block, or terms of them, each of shape (n,): as they lie where they are of floats, or as float64."""
     chosen = None if numbers is None else numbers.astype(np.intp)  # what numpy takes without a copy for each column
     for name in names:
         values = term_values(table, terms[name]) if terms and name in terms else _native(table[name])

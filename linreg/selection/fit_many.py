@@ -106,7 +106,7 @@ def _prepared(
 
 def _finished(rows: Rows, trainings: Group, ended: Sequence[Ended | UserError]) -> Iterator[tuple[int, Result]]:
     for (k, training), end in zip(trainings.items(), ended, strict=True):
-        yield k, end if isinstance(end, UserError) else finish(training, *end, gaps=rows.gaps)
+        yield k, end if isinstance(end, UserError) else finish(training, *end, rows)
 
 
 def _groups(trainings: Group) -> list[Group]:
@@ -139,7 +139,7 @@ def _train_group(
     for k, training in group.items():
         try:
             own = partial(on_epoch, k) if on_epoch else None
-            yield k, run(training, gaps=rows.gaps, validation=validation, on_epoch=own)
+            yield k, run(training, rows, validation=validation, on_epoch=own)
         except UserError as e:
             yield k, e
 

@@ -100,24 +100,24 @@ def fit(
         training = choice.on(Objective.trained(moments, config), start)
     if choice.trainer.needs_rows:
         training = training.with_rows(*design(rows, config, training.problem.objective, choice.device))
-    return run(training, gaps=rows.gaps, validation=validation, on_epoch=on_epoch)
+    return run(training, rows, validation=validation, on_epoch=on_epoch)
 
 
-def run(training: Training, *, gaps: bool, validation: Moments | None = None, on_epoch: OnEpoch | None = None) -> Fit:
+def run(training: Training, rows: Rows, *, validation: Moments | None = None, on_epoch: OnEpoch | None = None) -> Fit:
     """Run the epochs of a training that is prepared.
 
     Args:
-        gaps: features may be missing, so the model keeps what fills them.
+        rows: the training rows; they say how features are made, and whether some may be missing.
 
     Raises:
         UserError: the training diverged.
     """
     trainer = training.choice.trainer
     if isinstance(trainer, Gram):
-        return finish(training, *_descend(training, validation, on_epoch), gaps=gaps)
+        return finish(training, *_descend(training, validation, on_epoch), rows)
     # a descent that is lost is reported in words; one over rows may use all threads, with bits of their number
     with np.errstate(over="ignore", invalid="ignore"), nullcontext() if trainer.needs_rows else one_thread():
-        return finish(training, *loop(training, validation, on_epoch), gaps=gaps)
+        return finish(training, *loop(training, validation, on_epoch), rows)
 
 
 def _descend(training: Training, validation: Moments | None, on_epoch: OnEpoch | None) -> Ended:
@@ -129,13 +129,13 @@ def _descend(training: Training, validation: Moments | None, on_epoch: OnEpoch |
     return ended
 
 
-def finish(training: Training, state: State, history: History, stopped: str, *, gaps: bool) -> Fit:
+def finish(training: Training, state: State, history: History, stopped: str, rows: Rows) -> Fit:
     """What came of a training that ran to its end; arguments as ``loop`` returns them."""
     choice, objective = training.choice, training.problem.objective
     theta, epochs = choice.trainer.theta(training.problem, state), len(history.excess) - 1
-    model = objective.model(theta)
+    model = replace(objective.model(theta), design=rows.design)
     return Fit(
-        model=replace(model, fill_F=means(objective)) if gaps else model,
+        model=replace(model, fill_F=means(objective)) if rows.gaps else model,
         train_loss=[objective.optimum_loss + excess for excess in history.excess],
         excess_loss=history.excess,
         validation_loss=history.validation,

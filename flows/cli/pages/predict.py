@@ -56,6 +56,9 @@ def _predicted(row: Row, target: str) -> str:
 
 
 def _number(value: object) -> str:
-    """Five digits; nothing for a gap. A feature may be a truth value: that is told as a CSV has it."""
-    text = "" if value is None else str(value).lower()
-    return text if text in ("", "true", "false") else f"{float(text):.5g}"
+    """Five digits; nothing for a gap. A feature may be a truth value or text: that is told as a CSV has it."""
+    text = "" if value is None else str(value)
+    try:
+        return f"{float(text):.5g}"
+    except ValueError:
+        return text.lower() if text in ("True", "False") else short(text)
