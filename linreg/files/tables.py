@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-_NULLS = frozenset(pacsv.ConvertOptions().null_values)
+_NULLS = tuple(pacsv.ConvertOptions().null_values)
 _KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -80,18 +80,20 @@ def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArr
         levels: that are none of the texts that stand for a missing value (``NA`` and the like, and no text at all).
     """
     codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    texts = [_level(value, levels) for value in codes.dictionary.to_pylist()]
-    distinct = list(dict.fromkeys(text for text in texts if text is not None))
-    position = {text: i for i, text in enumerate(distinct)}
+    encoded = _levels(codes.dictionary, levels).dictionary_encode()
     indices = pc.cast(codes.indices, pa.int32())
-    if texts != distinct:
-        indices = pa.array([position.get(text or "") for text in texts], pa.int32()).take(indices)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(distinct, pa.string()))
+    if not encoded.indices.equals(pa.array(range(len(encoded)), pa.int32())):  # some are missing, or alike
+        indices = encoded.indices.take(indices)
+    return pa.DictionaryArray.from_arrays(indices, encoded.dictionary, safe=False)
 
 
-def _level(value: object, levels: Collection[str]) -> str | None:
-    text = "" if value is None else str(value).strip()
-    return None if text not in levels and (not text or text in _NULLS) else text
+def _levels(values: pa.Array, levels: Collection[str]) -> pa.Array:
+    """The values as text without the blanks around them; null where they stand for nothing."""
+    if pa.types.is_boolean(values.type):
+        return pc.if_else(values, "True", "False")  # as Python and pandas write them
+    texts = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
+    nothing = pa.array([text for text in _NULLS if text not in levels], pa.string())
+    return pc.if_else(pc.is_in(texts, nothing), None, texts)
 
 
 def float64(column: pa.Array) -> npt.NDArray[np.float64]:

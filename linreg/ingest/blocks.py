@@ -266,7 +266,7 @@ def _record(reading: Reading, parting: str, method: str, table: pa.Table, mask: 
     """The record of some rows of a block, gaps still open."""
     header, rows = reading.header, row_numbers(mask)
     if parting:
-        return part_leaf(header, reading.products, parting, (table, rows)).recorded(method)
+        return part_leaf(header, reading.products, parting, (table, rows), method=method).recorded(method)
     if reading.config.missing != "mean" or not _has_gaps(table, header.features):
         return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None

@@ -4,6 +4,7 @@ Levels are those of the training rows of all partitions, whatever the history th
 rows but which levels these are at.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
@@ -90,7 +91,7 @@ def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, lev
     if design is None:
         return extent
     at = {name: i for i, name in enumerate(numbers)}
-    alone = {column for column, _ in levels if sum(c == column for c, _ in levels) == 1}
+    count = Counter(column for column, _ in levels)
     low, high = [], []
     for term in design.terms.values():
         if term.numbers:
@@ -98,7 +99,7 @@ def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, lev
             high.append(extent.high_P[at[term.numbers[0]]])
         else:
             level = term.levels[0]
-            low.append(float(level in levels and level[0] in alone))
+            low.append(float(level in levels and count[level[0]] == 1))
             high.append(float(level in levels))
     targets = slice(len(numbers), None)
     return Ranges(np.array([*low, *extent.low_P[targets]]), np.array([*high, *extent.high_P[targets]]))

@@ -31,7 +31,7 @@ class MomentsByLevel:
 
     Args:
         category: the column whose levels part them; empty: nothing does, and there is one level.
-        levels: the L that have rows, sorted.
+        levels: the L that have rows.
         level_LK: of each level ``sqrt(w) * [1 | mean of Z - c]``.
         terms: the columns of Z that are features: numbers, levels of other categories, products.
         within: the factor of Z about the means of its level; masks of gaps are its first columns, as in

@@ -17,12 +17,14 @@ from linreg.design import Term
 from linreg.metrics import Float
 from linreg.moments import from_rows
 from linreg.moments.by_level import MomentsByLevel
+from linreg.moments.from_rows import NUMPY
 from linreg.moments.missing_values import MASK
 from linreg.moments.moments import Moments
 from linreg.rows.rows import Rows, TableBlock
 from linreg.rows.terms import codes_of, float64, levels_of, values
 
 Codes = npt.NDArray[np.intp]
+Columns = dict[str, Float]
 
 
 @dataclass(frozen=True)
@@ -43,58 +45,51 @@ class PartedLeaf:
         return self.record.recorded(from_rows.record_leaf(self.header, method, (self.table, None)))
 
 
-def part_leaf(header: Rows, products: Sequence[tuple[str, ...]], category: str, piece: TableBlock) -> PartedLeaf:
+def part_leaf(
+    header: Rows, products: Sequence[tuple[str, ...]], category: str, piece: TableBlock, *, method: str = NUMPY
+) -> PartedLeaf:
     """Part a leaf by the levels of a category.
 
     Args:
         header: the targets and the weight.
         products: the columns, numbers or categories, whose product each group of terms is.
         piece: the block, and which of its rows count.
+        method: all but ``numpy`` run compiled code.
     """
     table, numbers = piece
     if numbers is not None:
         table = table.take(pa.array(numbers))
     levels, code_n = _dense(table[category])
     weight_n = float64(table[header.weight]) if header.weight else None
-    terms = [term for variables in products for term in _terms(table, variables) if term.inputs != (category,)]
+    terms = [term for variables in products if variables != (category,) for term in _terms(table, variables)]
     columns = {t.name: values(table, t) for t in terms} | {y: float64(table[y]) for y in header.targets}
-    masks, shifts, missing = _shifted(columns, weight_n)
-    columns = masks | columns
-    level_LK = _centred(columns, code_n, len(levels), weight_n)
-    names = tuple(columns)[: len(columns) - len(header.targets)]
-    shift_P = np.array([*([0.0] * len(masks)), *shifts])
-    own = Rows((), names, header.targets, weight=header.weight)
+    masks, missing = _masks(columns)
+    centre = _centred if method == NUMPY or masks else _compiled
+    weight_L = np.bincount(code_n, weight_n, len(levels)).astype(np.float64)
+    within, mean_LP, shift_P = centre(masks, columns, code_n, weight_n, weight_L)
+    names = tuple(within)[: len(within) - len(header.targets)]
+    level_LK = np.sqrt(weight_L)[:, None] * np.column_stack([np.ones(len(levels)), mean_LP])
     nothing = Moments(names, header.targets, 0, 0.0, shift_P, np.empty((0, 0)))
     gaps = tuple(name.removeprefix(MASK) for name in masks)
     record = MomentsByLevel(category, levels, level_LK, tuple(terms), nothing, gaps, missing)
-    return PartedLeaf(record, own, pa.table(columns | ({} if weight_n is None else {header.weight: weight_n})))
+    weights = {} if weight_n is None else {header.weight: weight_n}
+    return PartedLeaf(record, Rows((), names, header.targets, weight=header.weight), pa.table(within | weights))
 
 
 def _dense(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Codes]:
-    """The levels that have rows, sorted, and which of them each row is at."""
-    all_levels, code_n = levels_of(column), codes_of(column)
-    used = np.flatnonzero(np.bincount(code_n, minlength=len(all_levels)))
-    order = sorted(used.tolist(), key=all_levels.__getitem__)
-    position = np.zeros(len(all_levels), np.intp)
-    position[order] = np.arange(len(order))
-    return tuple(all_levels[i] for i in order), position[code_n]
+    """The levels that have rows, and which of them each row is at."""
+    levels, code_n = levels_of(column), codes_of(column)
+    used = np.bincount(code_n, minlength=len(levels)) > 0
+    if used.all():
+        return tuple(levels), code_n
+    return tuple(levels[i] for i in np.flatnonzero(used)), (np.cumsum(used) - 1)[code_n]
 
 
-def _shifted(columns: dict[str, Float], weight_n: Float | None) -> tuple[dict[str, Float], list[float], int]:
-    """Subtract from each column the mean of what is there, a gap becoming 0; the masks, the means, how many gaps."""
-    masks, shifts, missing = {}, [], 0
-    for name, x_n in columns.items():
-        absent = np.isnan(x_n)
-        gaps = int(np.count_nonzero(absent))
-        present = ~absent if gaps else slice(None)
-        weight = None if weight_n is None else weight_n[present]
-        shifts.append(float(np.average(x_n[present], weights=weight)) if gaps < len(x_n) else 0.0)
-        columns[name] = x_n - shifts[-1]
-        if gaps:
-            columns[name][absent] = 0.0
-            masks[MASK + name] = (~absent).astype(np.float64)
-            missing += gaps
-    return masks, shifts, missing
+def _masks(columns: Columns) -> tuple[Columns, int]:
+    """Of each column with gaps, where it has a value; and how many gaps there are."""
+    absent = {name: np.isnan(x_n) for name, x_n in columns.items() if np.isnan(x_n.sum())}  # the quickest look
+    masks = {MASK + name: (~gap_n).astype(np.float64) for name, gap_n in absent.items() if gap_n.any()}
+    return masks, sum(int(np.count_nonzero(gap_n)) for gap_n in absent.values())
 
 
 def _terms(table: pa.Table, variables: Sequence[str]) -> Iterator[Term]:
@@ -105,17 +100,41 @@ def _terms(table: pa.Table, variables: Sequence[str]) -> Iterator[Term]:
         yield Term(numbers, tuple(zip(categories, levels, strict=True)))
 
 
-def _centred(columns: dict[str, Float], code_n: Codes, count: int, weight_n: Float | None) -> Float:
-    """Put every column about the means of its level; ``sqrt(w) * [1 | mean]`` of the levels, (count, 1 + columns)."""
-    weight_L = np.bincount(code_n, weight_n, count).astype(np.float64)
-    mean_LK = np.ones((count, 1 + len(columns)))
-    for j, (name, x_n) in enumerate(columns.items(), 1):
-        mean_L = _sums(x_n, code_n, count, weight_n) / weight_L
-        columns[name] = x_n - mean_L[code_n]
-        rest_L = _sums(columns[name], code_n, count, weight_n) / weight_L  # what rounding left of the mean
-        mean_LK[:, j] = mean_L + rest_L
-    return mean_LK * np.sqrt(weight_L)[:, None]
+def _centred(
+    masks: Columns, columns: Columns, code_n: Codes, weight_n: Float | None, weight_L: Float
+) -> tuple[Columns, Float, Float]:
+    """Every column about the means of its level, a gap being 0; the levels' means less the shift, and the shift."""
+    within, means, shifts = {}, [], []
+    for name, x_n in (masks | columns).items():
+        mask_n = masks.get(MASK + name)
+        shift = 0.0 if name in masks else _mean(x_n, mask_n, weight_n)
+        z_n = x_n - shift if mask_n is None else np.where(mask_n > 0, x_n - shift, 0.0)
+        mean_L = _level_means(z_n, code_n, weight_n, weight_L)
+        within[name] = z_n - mean_L[code_n]
+        means.append(mean_L + _level_means(within[name], code_n, weight_n, weight_L))  # what rounding left of the mean
+        shifts.append(shift)
+    return within, np.array(means).T, np.array(shifts)
 
 
-def _sums(x_n: Float, code_n: Codes, count: int, weight_n: Float | None) -> Float:
-    return np.asarray(np.bincount(code_n, x_n if weight_n is None else x_n * weight_n, count), dtype=np.float64)
+def _compiled(
+    _masks: Columns, columns: Columns, code_n: Codes, weight_n: Float | None, weight_L: Float
+) -> tuple[Columns, Float, Float]:
+    """The same of columns without gaps."""
+    from linreg.kernels.record.centre import centre  # numba is loaded where it pays
+
+    weights = np.empty(0) if weight_n is None else weight_n
+    parts = [centre(np.ascontiguousarray(x_n), code_n, weights, weight_L) for x_n in columns.values()]
+    within = dict(zip(columns, (rest_n for rest_n, _, _ in parts), strict=True))
+    return within, np.array([mean_L for _, mean_L, _ in parts]).T, np.array([shift for _, _, shift in parts])
+
+
+def _mean(x_n: Float, mask_n: Float | None, weight_n: Float | None) -> float:
+    """The mean of the values that are there; 0 where none is."""
+    w_n = np.ones(len(x_n)) if weight_n is None else weight_n
+    w_n = w_n if mask_n is None else w_n * mask_n
+    return float(np.average(np.nan_to_num(x_n), weights=w_n)) if w_n.sum() > 0 else 0.0
+
+
+def _level_means(x_n: Float, code_n: Codes, weight_n: Float | None, weight_L: Float) -> Float:
+    """The means of the levels."""
+    return np.asarray(np.bincount(code_n, x_n if weight_n is None else x_n * weight_n, len(weight_L)) / weight_L)
