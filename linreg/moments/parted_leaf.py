@@ -109,9 +109,8 @@ def _centred(
         mask_n = masks.get(MASK + name)
         shift = 0.0 if name in masks else _mean(x_n, mask_n, weight_n)
         z_n = x_n - shift if mask_n is None else np.where(mask_n > 0, x_n - shift, 0.0)
-        mean_L = _level_means(z_n, code_n, weight_n, weight_L)
-        within[name] = z_n - mean_L[code_n]
-        means.append(mean_L + _level_means(within[name], code_n, weight_n, weight_L))  # what rounding left of the mean
+        means.append(_level_means(z_n, code_n, weight_n, weight_L))
+        within[name] = z_n - means[-1][code_n]
         shifts.append(shift)
     return within, np.array(means).T, np.array(shifts)
 
@@ -123,7 +122,8 @@ def _compiled(
     from linreg.kernels.record.centre import centre  # numba is loaded where it pays
 
     weights = np.empty(0) if weight_n is None else weight_n
-    parts = [centre(np.ascontiguousarray(x_n), code_n, weights, weight_L) for x_n in columns.values()]
+    codes = code_n.astype(np.uint32)  # an index that cannot be negative
+    parts = [centre(np.ascontiguousarray(x_n), codes, weights, weight_L) for x_n in columns.values()]
     within = dict(zip(columns, (rest_n for rest_n, _, _ in parts), strict=True))
     return within, np.array([mean_L for _, mean_L, _ in parts]).T, np.array([shift for _, _, shift in parts])
 

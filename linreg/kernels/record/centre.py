@@ -17,17 +17,21 @@ def centre(x_n: Any, code_n: Any, weight_n: Any, weight_L: Any) -> Any:
     ``weight_n`` may be empty: all 1. The shift is the mean of all rows.
     """
     start, groups = x_n[0], weight_L.size
-    sum_L, left_L, rest_n = np.zeros(groups), np.zeros(groups), np.empty(x_n.size)
-    for i in range(x_n.size):
-        sum_L[code_n[i]] += (x_n[i] - start) * (weight_n[i] if weight_n.size else 1.0)
-    shift = 0.0
+    mean_L, rest_n = np.zeros(groups), np.empty(x_n.size)
+    if weight_n.size:
+        for i in range(x_n.size):
+            mean_L[code_n[i]] += (x_n[i] - start) * weight_n[i]
+    else:
+        for i in range(x_n.size):
+            mean_L[code_n[i]] += x_n[i] - start
+    shift, total = 0.0, 0.0
     for g in range(groups):
-        shift += sum_L[g]
-        sum_L[g] /= weight_L[g]
-    shift /= weight_L.sum()
+        shift += mean_L[g]
+        total += weight_L[g]
+        mean_L[g] /= weight_L[g]
+    shift /= total
     for i in range(x_n.size):
-        rest_n[i] = (x_n[i] - start) - sum_L[code_n[i]]
-        left_L[code_n[i]] += rest_n[i] * (weight_n[i] if weight_n.size else 1.0)
-    for g in range(groups):  # what rounding left of the mean
-        sum_L[g] += left_L[g] / weight_L[g] - shift
-    return rest_n, sum_L, start + shift
+        rest_n[i] = (x_n[i] - start) - mean_L[code_n[i]]
+    for g in range(groups):
+        mean_L[g] -= shift
+    return rest_n, mean_L, start + shift
