@@ -76,7 +76,7 @@ def make() -> None:
         with TrackedRun.start(store, experiment="crops", name=f"run {seed}", tags={}) as tracked:
             tracked.log_params(config.flat())
             contents = Contents(model, moments, infer(model, moments))
-            logged = tracked.log_model(contents, example=z_NP[:, :3])
+            logged = tracked.log_model(contents, example=z_NP[:, :3].tolist())
         number = registry.register(
             store, MODEL, logged_model=logged, run_id=tracked.run_id, content_key=str(seed), facts=facts
         ).version

@@ -31,7 +31,7 @@ def floor():
     names = ("temp", "rainfall", "humidity"), ("apples", "oranges")
     model = LinearModel(np.ones((2, 3)), np.ones(2), np.zeros(3), *names)
     with TrackedRun.start(open_store(create=True), experiment="floor", name="floor", tags={}) as run:
-        run.log_model(Contents(model), example=np.ones((5, 3)))
+        run.log_model(Contents(model), example=[[1.0] * 3] * 5)
 
 floor()
 """

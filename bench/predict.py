@@ -67,7 +67,9 @@ def _pyfunc(model: LinearModel, source: Path, folder: Path) -> Callable[[Path], 
 
     from flows.tracking import model_reader, model_writer
 
-    model_writer.write(model_reader.Contents(model), folder, example=np.ones((2, len(model.features))), metadata={})
+    model_writer.write(
+        model_reader.Contents(model), folder, example=np.ones((2, len(model.features))).tolist(), metadata={}
+    )
     meta = Model.load(str(folder))
     meta.signature = None
     meta.save(str(folder / "MLmodel"))

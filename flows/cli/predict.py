@@ -31,7 +31,7 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
         "input": args.input,
         "output": args.output,
         "rows": scored.rows,
-        "null": scored.nulls,
+        **({"null": scored.nulls} if scored.nulls else {}),
     }
     lines = [f"{scored.rows:,} rows scored with {version.ref}: {args.output}"]
     if half_widths:

@@ -14,6 +14,7 @@ from flows.tracking.names import cut
 from flows.tracking.run import TrackedRun
 from linreg.config import Config
 from linreg.config_file import to_toml
+from linreg.model import LinearModel
 from linreg.training.fit import Fit
 
 
@@ -60,7 +61,7 @@ def log_training(run: TrackedRun, fitted: Fit, run_input: RunInput) -> None:
 
 def log_model(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> LoggedModel:
     """The inference, the model, and the metrics at both the run and the model."""
-    example = run_input.dataset.test.head(fitted.model.inputs, EXAMPLE_ROWS)
+    example = _filled(fitted.model, run_input.dataset.test.head(fitted.model.inputs, EXAMPLE_ROWS))
     metadata: dict[str, Any] = {
         "digest": run_input.digest,
         "content_key": run_input.content_key,
@@ -75,6 +76,12 @@ def log_model(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Eva
     run.log_metrics({k: v for k, v in evaluation.metrics.items() if k not in curve_ends})
     run.log_metrics(evaluation.metrics, model_id=logged.model_id)
     return logged
+
+
+def _filled(model: LinearModel, rows: list[list[Any]]) -> list[list[Any]]:
+    """Rows of a model's inputs with what stands for a missing one: JSON has no NaN."""
+    fill = {} if model.fill_F is None else dict(zip(model.features, model.fill_F.tolist(), strict=True))
+    return [[fill.get(name) if x is None else x for name, x in zip(model.inputs, row, strict=True)] for row in rows]
 
 
 def markdown(outcome: Outcome, where: str) -> str:

@@ -57,7 +57,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_keep_their_order_and_get_the_models_predictions(tmp_path: Path, source: str, to: str) -> None:
     rows = frame(1234)
     output = tmp_path / f"out{to}"
-    assert score(MODEL, put(rows, tmp_path / f"in{source}"), output) == 1234
+    assert score(MODEL, put(rows, tmp_path / f"in{source}"), output) == (1234, 0)
     scored = READ[to](output)
     assert list(scored.columns) == ["a", "b", "c", *ADDED]
     np.testing.assert_allclose(scored[["a", "b", "c"]], rows[["a", "b", "c"]], rtol=1e-15)
@@ -101,7 +101,7 @@ def test_a_folder_is_scored_file_after_file_with_types_for_all(tmp_path: Path) -
     put(rows[:10].astype({"a": int}), folder / "1.parquet")
     put(rows[10:20], folder / "2.csv")
     put(rows[20:].astype({"b": np.float32}), folder / "3.parquet")
-    assert score(MODEL, str(folder), tmp_path / "out.parquet") == 30
+    assert score(MODEL, str(folder), tmp_path / "out.parquet") == (30, 0)
     scored = pd.read_parquet(tmp_path / "out.parquet")
     assert (scored["b"].dtype, scored["a"].dtype) == (np.float64, np.float64)
     expected = rows[["a", "b", "c"]].to_numpy().copy()
@@ -132,13 +132,14 @@ FAULTS = {
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(("value", "line"), FAULTS.values(), ids=FAULTS)
 def test_a_value_in_the_third_batch_is_told_with_its_row(tmp_path: Path, value: float, line: str) -> None:
+    """A missing one only where that is asked for."""
     rows = frame(1000)
     rows.loc[[250, 900], "b"] = value
     output = tmp_path / "out.parquet"
     output.write_text("old\n")
     path = put(rows, tmp_path / "in.parquet")
     with pytest.raises(UserError) as caught:
-        score(MODEL, path, output)
+        score(MODEL, path, output, strict=line.startswith("the value is missing"))
     assert str(caught.value) == f"{path}: row 251, column 'b': {line}"
     assert output.read_text() == "old\n"
     assert sorted(os.listdir(tmp_path)) == ["in.parquet", "out.parquet"]
@@ -193,13 +194,21 @@ def test_intervals_are_those_of_inference(tmp_path: Path, record, kind, level: f
     np.testing.assert_allclose(scored[["high_y", "high_z"]], high_NO, rtol=1e-12)
 
 
-def test_a_row_with_a_gap_has_no_interval(tmp_path: Path, record) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("suffix", READ)
+def test_a_row_with_a_gap_has_no_prediction_and_one_that_is_filled_no_interval(tmp_path: Path, record, suffix) -> None:  # type: ignore[no-untyped-def]
     model, moments = record
+    rows = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1.0, np.nan, 2.0], "c": [1.0, 2.0, 3.0]})
+    path, output = put(rows, tmp_path / "in.parquet"), tmp_path / f"out{suffix}"
+    assert score(model, path, output) == (3, 1)
+    scored = READ[suffix](output)
+    assert scored["predicted_y"].isna().tolist() == [False, True, False]
+    np.testing.assert_allclose(scored[ADDED].dropna(), model.predict(rows.dropna()), rtol=1e-13)
     filled = replace(model, fill_F=model.mean_F)
     half_widths = HalfWidths.of(filled, moments, kind="prediction")
-    path = put(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, np.nan], "c": [1.0, 2.0]}), tmp_path / "in.parquet")
+    assert score(filled, path, output, half_widths=half_widths) == (3, 0)
+    assert READ[suffix](output).isna().sum()[["predicted_y", "low_y", "high_y", "b"]].tolist() == [0, 1, 1, 1]
     with pytest.raises(UserError, match="row 2, column 'b': the value is missing: an interval needs all of a row's"):
-        score(filled, path, tmp_path / "out.parquet", half_widths=half_widths)
+        score(filled, path, output, half_widths=half_widths, strict=True)
 
 
 def test_progress_is_told_of_all_rows(tmp_path: Path) -> None:
@@ -216,7 +225,7 @@ def test_progress_is_told_of_all_rows(tmp_path: Path) -> None:
 
 def test_an_output_may_be_the_input(tmp_path: Path) -> None:
     path = put(frame(100), tmp_path / "x.parquet")
-    assert score(MODEL, path, Path(path)) == 100
+    assert score(MODEL, path, Path(path)) == (100, 0)
     assert "predicted_y" in pd.read_parquet(path)
 
 
@@ -228,7 +237,7 @@ def test_an_output_among_the_files_that_are_scored_is_refused(tmp_path: Path, pa
         score(MODEL, f"{tmp_path}{pattern}", tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 5
     (tmp_path / "sub").mkdir()
-    assert score(MODEL, f"{tmp_path}/*.parquet", tmp_path / "sub" / "out.parquet") == 10
+    assert score(MODEL, f"{tmp_path}/*.parquet", tmp_path / "sub" / "out.parquet") == (10, 0)
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".csv", "\udcff.csv"])
@@ -284,7 +293,7 @@ from tests.evaluation.test_score_files import MODEL
 from linreg.evaluation.score_files import score
 gc.set_threshold(50_000)  # as the command does
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = score(MODEL, sys.argv[1], Path(sys.argv[2]))
+rows = score(MODEL, sys.argv[1], Path(sys.argv[2])).rows
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
 """
 HELD = """

@@ -90,7 +90,7 @@ NO_NUMBERS = {
 @pytest.mark.parametrize("kind", NO_NUMBERS)
 def test_a_column_that_is_no_number_is_named_with_its_type(tmp_path, kind: str) -> None:
     path = write(tmp_path / "x.parquet", NO_NUMBERS[kind])
-    with pytest.raises(UserError, match=rf"column 'a' is {re.escape(kind)}, not numbers: cast it"):
+    with pytest.raises(UserError, match=rf"column 'a' is {re.escape(kind)}, not numbers: "):
         read(path, "a")
 
 

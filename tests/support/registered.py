@@ -75,7 +75,7 @@ def keep(
     with TrackedRun.start(store, experiment="e", name="a run", tags={}) as run:
         if params:
             run.log_params(config.flat())
-        logged = run.log_model(contents if records else Contents(model), example=judges[:2, : len(features)])
+        logged = run.log_model(contents if records else Contents(model), example=judges[:2, : len(features)].tolist())
     key = str(len(registry.versions(store)))
     registry.register(store, config.model, logged_model=logged, run_id=run.run_id, content_key=key, facts=facts)
     return model

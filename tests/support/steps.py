@@ -25,7 +25,7 @@ def train(store: Store, config: Config) -> SimpleNamespace:
     log_training(run, fitted, run_input)
     expected = plan(run_input.moments, train_config, run_input.start)
     evaluation = evaluate(fitted, expected, run_input, config.data)
-    logged = log_model(run, config, run_input, fitted, evaluation)
+    logged = log_model(run, run_input, fitted, evaluation)
     parts = {"config": config, "run_input": run_input, "fitted": fitted, "evaluation": evaluation}
     return SimpleNamespace(**parts, run=run, logged=logged)
 

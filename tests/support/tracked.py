@@ -86,7 +86,7 @@ def new_store(folder: Path, database: Path | None = None) -> Store:
 def logged_run(store: Store):
     """A finished run that holds MODEL; the run and the logged model."""
     with TrackedRun.start(store, experiment="crops", name="a run", tags={}) as run:
-        return run, run.log_model(Contents(MODEL), example=X_NF)
+        return run, run.log_model(Contents(MODEL), example=X_NF.tolist())
 
 
 @functools.cache

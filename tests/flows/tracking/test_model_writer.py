@@ -42,7 +42,7 @@ def load(directory, flavor="pyfunc"):
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "model"
-    model_writer.write(Contents(MODEL), path, example=X_NF, metadata={"trainer": "gram"})
+    model_writer.write(Contents(MODEL), path, example=X_NF.tolist(), metadata={"trainer": "gram"})
     return path
 
 
@@ -142,7 +142,7 @@ def test_every_shape_of_model_is_served(tmp_path, features, targets):
     weight_OF, bias_O, mean_F = (rng.normal(size=size) for size in ((targets, features), targets, features))
     model = LinearModel(weight_OF, bias_O, mean_F, columns, names)
     x_NF = rng.normal(size=(7, features)).astype(np.float32)
-    model_writer.write(Contents(model), tmp_path / "model", example=x_NF, metadata={})
+    model_writer.write(Contents(model), tmp_path / "model", example=x_NF.tolist(), metadata={})
     frame = pd.DataFrame(x_NF, columns=list(columns))
     y = load(tmp_path / "model").predict(frame)
     np.testing.assert_allclose(y.to_numpy(), model.predict(x_NF), rtol=1e-12)
@@ -205,7 +205,7 @@ def full(record, tmp_path_factory):
     """The directory of a model with all that is kept beside one."""
     path = tmp_path_factory.mktemp("full") / "model"
     contents = Contents(MODEL, record, infer(MODEL, record), TEST, LINEAGE)
-    model_writer.write(contents, path, example=X_NF, metadata={})
+    model_writer.write(contents, path, example=X_NF.tolist(), metadata={})
     return path
 
 
@@ -268,7 +268,7 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path):
 def test_an_inference_of_another_release_is_told(record, tmp_path, monkeypatch):
     monkeypatch.setattr(Inference, "to_json", lambda _: {"inference": "valid"})
     path = tmp_path / "model"
-    model_writer.write(Contents(MODEL, record, infer(MODEL, record)), path, example=X_NF, metadata={})
+    model_writer.write(Contents(MODEL, record, infer(MODEL, record)), path, example=X_NF.tolist(), metadata={})
     with pytest.raises(UserError, match="another release"):
         model_reader.read_contents(path)
 

@@ -136,7 +136,7 @@ def test_texts_and_folders_become_artifacts(run, tmp_path):
 
 def test_the_logged_model_is_the_runs_and_shows_its_metrics(run):
     run.log_params({"train.seed": 3})
-    logged = run.log_model(Contents(MODEL), example=X_NF, metadata={"trainer": "gram"})
+    logged = run.log_model(Contents(MODEL), example=X_NF.tolist(), metadata={"trainer": "gram"})
     run.log_metrics({"test_rmse": 1.25}, model_id=logged.model_id)
     entry = run.store.client.get_logged_model(logged.model_id)
     assert (entry.source_run_id, str(entry.status), entry.params) == (run.run_id, "READY", {"train.seed": "3"})
