@@ -20,6 +20,9 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "data.path": ("x/*.csv", "x/*.csv"),
     "data.features": ('["c", "d"]', ("c", "d")),
     "data.targets": ("y", ("y",)),
+    "data.categorical": ("b,c", ("b", "c")),
+    "data.levels": ("{}", {}),
+    "data.unseen": ("base", "base"),
     "data.key": ("id,day", ("id", "day")),
     "data.test_fraction": ("0.25", 0.25),
     "data.split_seed": ("7", 7),
@@ -274,6 +277,14 @@ def test_what_is_wrong_is_refused_by_name_with_what_would_be_right(write, text: 
     assert "\n" not in str(caught.value)
 
 
+def test_levels_are_set_column_by_column_whatever_dots_its_name_has(write):
+    text = BASE + 'categorical = ["a", "kg.ha of b"]\nlevels.a = ["2", "1"]\n'
+    data = config_file.load(write(text), ["data.levels.kg.ha of b=y,x"]).data
+    assert data.levels == {"a": ("2", "1"), "kg.ha of b": ("y", "x")}
+    assert data.inputs == ("a", "b", "kg.ha of b")
+    assert config_file.from_dict(config_file.to_dict(config_file.load(write(text)))).data.levels == {"a": ("2", "1")}
+
+
 @pytest.mark.parametrize("key", ["model", "data", "data.path", "data.features", "data.targets"])
 def test_a_required_key_that_is_missing_is_named(key: str) -> None:
     raw = config_file.to_dict(minimal())
@@ -304,6 +315,10 @@ SETTINGS = {
     'data.path=" "': "data.path is empty",
     "data.features=": "data.features is empty",
     "data.features=[]": "data.features is empty",
+    "data.categorical=apples": "data.categorical and data.targets both name ['apples']",
+    "data.levels.a=x,y": "data.levels.a names no column of data.categorical",
+    "data.levels=3": "data.levels must be a table, with a list of texts for each column, not 3",
+    "data.unseen=bas": "data.unseen 'bas' is unknown (did you mean 'base'?)",
     "data.features=[1, 2]": "data.features must be a text, not 1",
     'data.features=["a", 1]': "data.features must be a text, not 1",
     'data.features=["a", "a"]': "data.features names ['a'] twice",

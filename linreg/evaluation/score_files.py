@@ -123,7 +123,7 @@ def _score_batches(
             for batch in coming:
                 y_ON = predict(model, batch)
                 if may_be_unscorable(batch, y_ON, gaps=remedy is None):
-                    refuse(source, batch, model.design, missing=remedy)
+                    refuse(source, batch, model.design, missing=remedy, strict=strict)
                 yield source, batch, _columns(model, y_ON, batch, half_widths)
 
 
@@ -134,10 +134,17 @@ def _columns(model: LinearModel, y_ON: Float, batch: pa.RecordBatch, half_widths
     table, terms = pa.Table.from_batches([batch]), model.design.terms if model.design else {}
     starts = range(0, len(batch), _FACTOR_BLOCK)
     blocks = (block(table.slice(s, _FACTOR_BLOCK), None, model.features, terms) for s in starts)
-    half_ON = np.concatenate([half_widths(x_nF) for x_nF in blocks]).T
+    half_ON = np.concatenate([_half_widths(half_widths, x_nF) for x_nF in blocks]).T
     return [
         _nullable(c_N) for y_N, half_N in zip(y_ON, half_ON, strict=True) for c_N in (y_N, y_N - half_N, y_N + half_N)
     ]
+
+
+def _half_widths(half_widths: HalfWidths, x_nF: Float) -> Float:
+    """Those of rows; NaN for a row that lacks a value."""
+    gap_nF = np.isnan(x_nF)
+    gap_n1 = gap_nF.any(axis=1, keepdims=True)
+    return np.where(gap_n1, np.nan, half_widths(np.where(gap_nF, 0.0, x_nF)))
 
 
 def _nullable(y_N: Float) -> pa.Array:

@@ -26,12 +26,13 @@ def may_be_unscorable(batch: pa.RecordBatch, y_ON: Float, *, gaps: bool) -> bool
     return nulls or categories or not np.isfinite(y_ON).all() or any(map(_large, batch.columns))
 
 
-def refuse(stream: Stream, batch: pa.RecordBatch, design: Design | None, *, missing: str | None) -> None:
+def refuse(stream: Stream, batch: pa.RecordBatch, design: Design | None, *, missing: str | None, strict: bool) -> None:
     """Raise what is wrong with a file of which this is a batch; return where nothing is wrong with the batch.
 
     Args:
         design: says which levels are known.
-        missing: what to do about a missing value; None: it may be missing.
+        missing: what to do about a missing number; None: it may be missing.
+        strict: whether a missing level is a fault.
     """
     levels = design.levels if design else {}
     numbers = [name for name in batch.schema.names if name not in levels]
@@ -41,8 +42,9 @@ def refuse(stream: Stream, batch: pa.RecordBatch, design: Design | None, *, miss
         raise first_fault(stream, faults) or AssertionError("a value is wrong, and none was found")
     for name, known in levels.items():
         column = batch.column(name)
-        if missing and column.null_count:
-            raise first_fault(stream, [no_level(name, missing)]) or AssertionError(
+        if strict and column.null_count:
+            remedy = "fill it, or leave the row out"
+            raise first_fault(stream, [no_level(name, remedy)]) or AssertionError(
                 "a level is missing, and none was found"
             )
         if design and design.unseen == "error" and not _levels(column) <= {None, *known}:

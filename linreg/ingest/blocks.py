@@ -207,14 +207,17 @@ def _method(file: _File, role: int, parting: str, start: int, table: pa.Table) -
     """How the rows of a role are recorded, by the size of the file and its first block."""
 
     def first() -> TableBlock:
-        mask = _roles(file, start, len(table), file.keys_of(table)) == role
-        return file.frame(table), row_numbers(mask) if mask.any() else None
+        frame = file.frame(table)
+        at_level = ~np.any([np.zeros(len(frame), bool), *(frame[c].is_null() for c in file.categories)], axis=0)
+        mask = at_level & (_roles(file, start, len(table), file.keys_of(table)) == role)
+        return frame, row_numbers(mask if mask.any() else at_level)
 
     if not parting:
         return from_rows.choose_method(file.reading.header, file.stream.about_rows, first)
-    if not len(table):
+    frame, rows = first()
+    if not len(frame if rows is None else rows):
         return from_rows.NUMPY
-    leaf = part_leaf(file.reading.header, file.reading.products, parting, first())
+    leaf = part_leaf(file.reading.header, file.reading.products, parting, (frame, rows))
     return from_rows.choose_method(leaf.header, file.stream.about_rows, lambda: (leaf.table, None))
 
 

@@ -19,7 +19,7 @@ The method hangs on the partition alone, so that the bits do too. It reads no fi
 Shapes: N rows, P = F + O columns, K = 1 + P.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,11 +27,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg.design import Term
 from linreg.metrics import Float
 from linreg.moments.moments import Moments, upright
 from linreg.moments.record_stack import merge_moments
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, block
 from linreg.rows.terms import float64
+from linreg.rows.terms import values as term_values
 from linreg.threads import in_threads
 
 if TYPE_CHECKING:  # what reads no rows loads no torch
@@ -109,7 +111,7 @@ def record_leaf(header: Rows, method: str, piece: TableBlock) -> Moments:
     if method == NUMPY:
         weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
         names = header.features, header.targets
-        return Moments.leaf(block(*piece, [*header.features, *header.targets]), *names, weight_N)
+        return Moments.leaf(block(*piece, [*header.features, *header.targets], header.terms), *names, weight_N)
     return _record(header, _factor if method == FACTOR else _plain, piece)
 
 
@@ -118,11 +120,14 @@ def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
     table, numbers = piece
     weight_N = float64(table[rows.weight]) if rows.weight else None
     weight_N = weight_N if weight_N is None or numbers is None else weight_N[numbers]
-    columns = [_values(table[name]) for name in (*rows.features, *rows.targets)]
+    columns = [_values(table, name, rows.terms) for name in (*rows.features, *rows.targets)]
     return _Leaf(columns, _ALL if numbers is None else numbers, weight_N)
 
 
-def _values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+def _values(table: pa.Table, name: str, terms: Mapping[str, Term]) -> npt.NDArray[Any]:
+    if name in terms:
+        return np.ascontiguousarray(term_values(table, terms[name]))
+    column = table[name]
     floats = column.type in (pa.float32(), pa.float64())
     can_be_viewed = floats and column.num_chunks == 1 and not column.null_count
     return np.asarray(column.chunk(0)) if can_be_viewed else float64(column)
