@@ -22,7 +22,8 @@ from bench.harness import Result, peer
 from bench.strd import Float, Reference
 from linreg.config import TrainConfig
 from linreg.moments import from_rows
-from linreg.moments.moments import Moments, Solution
+from linreg.moments.moments import Moments
+from linreg.moments.solution import Solution
 from linreg.training.fit import fit
 
 MOST = 15.0  # digits: what float64 can hold, and as many as are certified

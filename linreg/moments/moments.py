@@ -18,46 +18,24 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from linreg.errors import UserError
 from linreg.metrics import Float
+from linreg.moments import solution
+from linreg.moments.solution import Solution
 from linreg.threads import one_thread
 
 Mergeable = TypeVar("Mergeable", bound="_Adds")
 
 PANEL = 4096  # rows a first QR: small enough to stay in the cache
-# Ulps of a column's norm that a factor may be off by: the compiled one takes up to 512 chunks of a leaf in turn, and
-ROUNDING = 32  # about sqrt(512) add up (up to 17 were measured); leaves and merges add next to nothing
 
 
 class _Adds(Protocol):
     """A record: it adds up with others of its kind."""
 
     def __add__(self: Mergeable, other: Mergeable) -> Mergeable: ...
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The least-squares optimum of all targets.
-
-    Args:
-        weight_OF: slopes; where the rank is deficient, the smallest ones in units of each column's spread.
-        bias_O: the prediction at the features' means.
-        mean_F: those means.
-        rank: of the centred features; F where nothing is deficient.
-        deficient: the features that determine each other, or are constant.
-        residual_O: weighted sum of squared residuals of each target.
-    """
-
-    weight_OF: Float
-    bias_O: Float
-    mean_F: Float
-    rank: int
-    deficient: tuple[str, ...]
-    residual_O: Float
 
 
 @dataclass(frozen=True)
@@ -184,25 +162,8 @@ class Moments:
 
     @cached_property
     def solution(self) -> Solution:
-        """The least-squares optimum, by back substitution on R; by a truncated SVD where the rank is deficient."""
-        from scipy.linalg import solve_triangular  # a look-up solves nothing, and it takes a tenth of its time to load
-
-        f = len(self.features)
-        r_FF, r_FO = self.centred_PP[:f, :f], self.centred_PP[:f, f:]
-        corner_OO = self.centred_PP[f:, f:]
-        mean = self.mean_P
-        u, s, vt, significant = self._directions()
-        if significant.all():
-            weight_FO = solve_triangular(r_FF, r_FO)
-            residual_O = (corner_OO**2).sum(axis=0)
-        else:
-            along = u.T @ r_FO
-            weight_FO = vt[significant].T @ (along[significant] / s[significant, None]) / self._scale()[:, None]
-            residual_O = (corner_OO**2).sum(axis=0) + (along[~significant] ** 2).sum(axis=0)
-        in_null = np.abs(vt[~significant]).max(axis=0, initial=0.0) > 1e-6
-        deficient = tuple(name for name, null in zip(self.features, in_null, strict=True) if null)
-        weight_OF = np.ascontiguousarray(weight_FO.T)
-        return Solution(weight_OF, mean[f:], mean[:f], int(significant.sum()), deficient, residual_O)
+        """The least-squares optimum."""
+        return solution.of(self.features, self.mean_P, self.spread_P, self.centred_PP)
 
     def solve(self, *, intercept: bool = True) -> Solution:
         """The least-squares optimum of all targets, with the rank and the columns that make it deficient.
@@ -221,25 +182,6 @@ class Moments:
         root[0, 0] = self.root_KK[0, 0]
         root[1:, 1:] = factor(self.at(np.zeros_like(self.shift_P))[:, 1:])
         return replace(self, shift_P=np.zeros_like(self.shift_P), root_KK=root)
-
-    def _scale(self) -> Float:
-        """The norms of the centred feature columns, 1 where a column is constant."""
-        f = len(self.features)
-        norms = np.linalg.norm(self.centred_PP[:, :f], axis=0)
-        return np.where(self.spread_P[:f] > 0, norms, 1.0)
-
-    def _directions(self) -> tuple[Float, Float, Float, npt.NDArray[np.bool_]]:
-        """The SVD of the centred features with every column at norm 1, and which singular values are not nothing.
-
-        Nothing is what rounding lets through along that direction: of the factor ``ROUNDING`` ulps, of the input an ulp
-        of each value in it, relative to the column's spread.
-        """
-        f = len(self.features)
-        constant = self.spread_P[:f] == 0
-        u, s, vt = np.linalg.svd(np.where(constant, 0.0, self.centred_PP[:f, :f] / self._scale()))
-        size = np.abs(self.mean_P[:f]) / np.where(constant, np.inf, self.spread_P[:f])
-        tolerance = np.finfo(float).eps * (max(f, ROUNDING) + 4 * np.linalg.norm(vt * size, axis=1))
-        return u, s, vt, np.asarray(s > tolerance)
 
     def save(self, path: str | Path, **metadata: str) -> None:
         """Write the record as one safetensors file, with ``metadata`` beside its own."""

@@ -206,9 +206,7 @@ def test_files_are_scored_by_the_raw_column(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="row 5, column 'region': the value is missing"):
         scored(model, gap, tmp_path, strict=True)
     strange = rows.assign(region=rows["region"].where(rows.index != 7, "mars"))
-    with pytest.raises(
-        UserError, match="row 8, column 'region': .* is a level that no training row had: .*east, north"
-    ):
+    with pytest.raises(UserError, match=r"row 8, column 'region': .* is a level that no training row had.*: east"):
         scored(model, strange, tmp_path)
 
 
