@@ -36,7 +36,7 @@ from linreg.least_squares.standard_errors import Shared
 from linreg.least_squares.validity import FILLED, REGULARISED
 
 _WHICH_FILES = ("data.path", "data.window", "data.window_by")  # they choose files, and these are compared by content
-_COLUMNS = ("data.features", "data.targets")
+_COLUMNS = ("data.features", "data.targets", "data.categorical", "data.levels", "data.unseen")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def diff(args: argparse.Namespace) -> tuple[object, str]:
     moves = difference(before.fitted(), after.fitted(), shared=shared, reasons=filled)
     notes = [*([note] if moves.unit else []), *(f"no standard errors: {reason}" for reason in moves.no_errors)]
     notes += [line for line in moves.unexplained if line not in moves.no_errors]
+    notes += _other_bases(before, after)
     line = verdict(moves, before.version, after.version, same_rows=shared == "same")
     document = {
         "before": before.to_json(),
@@ -165,6 +166,17 @@ def _only(side: Side, other: Side) -> dict[str, list[str]]:
         "features": [f for f in a.features if f not in b.features],
         "targets": [t for t in a.targets if t not in b.targets],
     }
+
+
+def _other_bases(before: Side, after: Side) -> list[str]:
+    """Categories whose coefficients are beside another level than before."""
+    a, b = (dict(side.contents.model.design.levels) if side.contents.model.design else {} for side in (before, after))
+    return [
+        f"{c}: the base is {a[c][0]} in {before.version.ref} and {b[c][0]} in {after.version.ref}, so the coefficients "
+        "of its levels are differences from another level; data.levels fixes the base"
+        for c in a
+        if c in b and a[c] and b[c] and a[c][0] != b[c][0]
+    ]
 
 
 def _changed(before: Side, after: Side) -> dict[str, Any] | None:

@@ -70,7 +70,8 @@ def show(args: argparse.Namespace) -> tuple[object, str]:
     del document["created"]
     moments = contents.moments
     spreads = dict(zip(moments.features, moments.spread_P.tolist(), strict=False)) if moments else {}
-    return document, show_page.page(version, inference, lineage=contents.lineage, spreads=spreads)
+    levels = contents.model.design.levels if contents.model.design else {}
+    return document, show_page.page(version, inference, lineage=contents.lineage, spreads=spreads, levels=levels)
 
 
 def _estimates_only(model: "LinearModel", version: Version) -> "Inference":

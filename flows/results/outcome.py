@@ -1,5 +1,6 @@
 """What a run came to: the record that the flow returns, and its JSON form, which is a contract."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from flows.steps.rank import SweepInput
 from flows.steps.register import Registered
 from flows.steps.run_input import RunInput, Unchanged
 from linreg.config import Config
+from linreg.errors import listed
 from linreg.evaluation import float32_export
 from linreg.training.choose import choose
 from linreg.training.device import resolve
@@ -91,9 +93,27 @@ def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
         lines.append(f"warm start from {run_input.warm.version.ref}: what that version learned stays in")
     elif config.train.warm_start:
         lines.append(f"cold start: {config.model} has no champion yet to start from")
+    lines += _levels_notes(config, run_input)
     in_float32 = float32_export.warning(run_input.moments)
     lines += filter(None, [_duplicates_note(run_input), _read_note(run_input), _plain_sums_note(run_input), in_float32])
     return tuple(lines)
+
+
+def _levels_notes(config: Config, run_input: RunInput) -> Iterator[str]:
+    """Levels that the champion knows and today's training rows do not have, and the other way round."""
+    design, champion = run_input.dataset.train.design, run_input.champion
+    for column, levels in (design.levels if design else {}).items():
+        unused = [level for level in config.data.levels.get(column, ()) if level not in levels]
+        if unused:
+            yield f"no training row is at {listed(unused)} of data.levels.{column}: left out"
+        if not champion or not champion.model or not champion.model.design:
+            continue
+        known, number = champion.model.design.levels.get(column, levels), champion.version.version
+        gone, fresh = [x for x in known if x not in levels], [x for x in levels if x not in known]
+        if gone:
+            yield f"{column}: no row is at {listed(gone)} any more, which version {number} knows"
+        if fresh:
+            yield f"{column}: {listed(fresh)} {'is' if len(fresh) == 1 else 'are'} new since version {number}"
 
 
 def _duplicates_note(run_input: RunInput) -> str:

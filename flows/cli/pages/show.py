@@ -5,7 +5,7 @@ It fits 100 columns: of many features those with the largest t are listed, and t
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ def page(
     *,
     lineage: "Lineage | None" = None,
     spreads: Mapping[str, float] = MappingProxyType({}),
+    levels: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """All of it.
 
@@ -40,18 +41,19 @@ def page(
         inference: what its training rows say about its parameters.
         lineage: the files that it learned from; None where they were not kept.
         spreads: the standard deviation of each feature in its training rows; empty where it is not on record.
+        levels: those of each category, the base first.
     """
-    lines = [*heading(version, lineage), ""]
+    lines, base = [*heading(version, lineage), ""], _bases(levels)
     if inference.valid:
         for name, target in inference.targets.items():
             lines += [*_target(name, target, inference), *_effects(target, spreads), ""]
-        lines += _facts({"columns": _columns(inference), "assumed": "; ".join(inference.assumptions)})
+        lines += _facts({"columns": _columns(inference), "base": base, "assumed": "; ".join(inference.assumptions)})
     else:
         lines += [*_bare(inference), ""]
         for name, target in inference.targets.items():
             lines += _effects(target, spreads, of=name)
         lines += [""] if spreads else []
-        lines += _facts({"columns": _columns(inference), "no errors": inference.inference})
+        lines += _facts({"columns": _columns(inference), "base": base, "no errors": inference.inference})
     return "\n".join(lines)
 
 
@@ -130,6 +132,12 @@ def _cells(c: "Coefficient") -> list[str]:
     width = max(len(f"{v:.{max(decimals, 0)}f}") for v in finite) if decimals < 12 else 99
     texts = ["" if v is None else f"{v:.{max(decimals, 0)}f}" if width <= 12 else f"{v:.6g}" for v in numbers]
     return [*texts[:-2], "" if e.t is None else f"{e.t:.2f}" if abs(e.t) < 1e6 else f"{e.t:.3g}", _p(e.p), *texts[-2:]]
+
+
+def _bases(levels: Mapping[str, Sequence[str]]) -> str:
+    """Which level the coefficients of the others are differences from."""
+    known = {short(c): (short(some[0]), len(some)) for c, some in levels.items() if some}
+    return ", ".join(f"{column} {base} ({count:,} levels)" for column, (base, count) in known.items())
 
 
 def _columns(inference: "Inference") -> str:
