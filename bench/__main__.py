@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from bench import (
+    categorical,
     chart,
     digits,
     exact,
@@ -25,7 +26,7 @@ from bench.harness import Result, machine, table
 
 _IN_ORDER = (
     *(fullbatch, pipeline, lookups, digits, minibatch, exact, ingest),
-    *(file_to_model, predict, sweep, growth, incremental, gpu),
+    *(file_to_model, categorical, predict, sweep, growth, incremental, gpu),
 )
 CASES = {case.__name__.removeprefix("bench."): case.run for case in _IN_ORDER}
 TABLES = {"digits": digits.table}  # cases with a table of their own

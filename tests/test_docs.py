@@ -80,14 +80,15 @@ PAGES = [
     "README.md",
     *(
         f"docs/{n}.md"
-        for n in ("validation", "training", "statistics", "config", "digits", "registry", "nights", "drift")
+        for n in ("validation", "training", "statistics", "config", "categories", "digits", "registry", "nights", "drift")
     ),
 ]
 _FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
 _TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"
 _REGISTRY = ("linreg show ", "linreg diff ", "linreg models ", "linreg promote ", "linreg rollback ")
 _NIGHTS = ("linreg run nights.toml", "linreg runs ", "linreg predict ", "mv to-come/")
-_OURS = ("linreg run configs/", *_REGISTRY, *_NIGHTS, "linreg plan configs/", "make run", "python -m linreg.tutorial")
+_FLATS = ("linreg run flats.toml", "linreg predict flats ")
+_OURS = ("linreg run configs/", *_FLATS, *_REGISTRY, *_NIGHTS, "linreg plan configs/", "make run", "python -m linreg.tutorial")
 
 
 def pieces(page):
@@ -204,11 +205,11 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
 def test_every_command_with_its_config_and_every_python_block_is_found():
     shown = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
     whole = "".join((ROOT / page).read_text() for page in PAGES)
-    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 7
+    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 8
     typed = [command for _, kind, commands in shown if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
         re.findall(
-            r"^    linreg ((run|plan) (conf|nights)|show|diff|models|runs|predict|promote|rollback)", whole, re.M
+            r"^    linreg ((run|plan) (conf|nights|flats)|show|diff|models|runs|predict|promote|rollback)", whole, re.M
         )
     )
 
