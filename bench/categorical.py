@@ -1,7 +1,7 @@
 """A category of many levels beside columns of numbers: the pass over the file, and from the file to a fitted model.
 
 The pass is measured against the same one without the category; the whole against what the peers' users write, a
-one-hot encoding into a sparse matrix (scikit-learn) or a categorical block (glum, tabmat). The file is in the page cache.
+one-hot encoding into a sparse matrix (scikit-learn) or a categorical block (glum). The file is in the page cache.
 
 Shapes: N rows, F features, L levels.
 """
@@ -46,8 +46,8 @@ def run(*, rows: int = 4_000_000, levels: int = 1000, rounds: int = 5) -> list[R
     table = f"{rows:,} rows x {len(FEATURES)} features, float64, and a category of {levels:,} levels, as Parquet"
     note = f"{table}; digest, checks and the record; medians of {rounds} taken in turn; {busy}"
     whole = (
-        f"{table}; to the exact fit; slopes equal to 1e-3, as far as the peers' solvers go; medians of {rounds} taken in "
-        f"turn; {busy}{without(**{'scikit-learn': sklearn, 'glum': glum})}"
+        f"{table}; to the exact fit; slopes equal to 1e-3, as far as the peers' solvers go; medians of {rounds} taken "
+        f"in turn; {busy}{without(**{'scikit-learn': sklearn, 'glum': glum})}"
     )
     return [
         less_is_better("categorical, a pass", "s", taken, {WITHOUT: 0.5}, note=note),

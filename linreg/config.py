@@ -12,7 +12,7 @@ from linreg.errors import UserError, nearest
 
 TrainerName = Literal["auto", "manual", "builtin", "gram", "fused", "exact"]
 Dtype = Literal["float32", "float64"]
-MissingRule = Literal["error", "drop", "mean"]
+MissingRule = Literal["error", "drop", "mean", "indicator"]
 UnseenRule = Literal["error", "base"]
 ScheduleName = Literal["constant", "step", "cosine"]
 MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of drift; all but range in standard errors
@@ -45,7 +45,8 @@ class DataConfig(_Section):
         split_seed: seed of the split, apart from ``train.seed``.
         validation_fraction: expected share of the training rows held out for validation.
         missing: what a null or NaN does: ``error`` stops, ``drop`` leaves the row out, ``mean`` fills a feature with
-            its mean over the training rows (a row without a target is left out).
+            its mean over the training rows (a row without a target is left out); ``indicator`` fills it so and puts a
+            column of 0 and 1 beside it, and makes a missing category a level of its own.
         weight: the column that says how much a row counts; empty: all count the same. One that weighs 0 is not there.
         window: how many files count, the last ones by name; 0: all of them.
         window_by: the folder column (as in ``day=2026-11-01/``) whose dates the window counts, in days up to the last.
@@ -96,6 +97,11 @@ class DataConfig(_Section):
     def inputs(self) -> tuple[str, ...]:
         """The columns that a prediction takes: the features, and the categories that these leave out."""
         return (*self.features, *(c for c in self.categorical if c not in self.features))
+
+    @property
+    def fills(self) -> bool:
+        """Whether a missing number is filled in."""
+        return self.missing in ("mean", "indicator")
 
     @property
     def numbers(self) -> tuple[str, ...]:

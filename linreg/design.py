@@ -8,11 +8,12 @@ data and computes nothing from rows (``rows.terms`` does).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 Level = tuple[str, str]  # of a category's column, the level
+MISSING = "missing"  # the level of a row without one, where a gap has a column of its own
 
 
 def level_name(column: str, level: str) -> str:
@@ -31,20 +32,23 @@ class Term:
     Args:
         numbers: columns of numbers.
         levels: categories and the level that each must be at.
+        missing: columns of numbers that must be missing.
     """
 
     numbers: tuple[str, ...] = ()
     levels: tuple[Level, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """``temp``, ``region[north]``, ``temp:region[north]``."""
-        return ":".join([*self.numbers, *(level_name(*level) for level in self.levels)])
+        """``temp``, ``region[north]``, ``temp:region[north]``, ``temp[missing]``."""
+        indicators = [*self.levels, *((column, MISSING) for column in self.missing)]
+        return ":".join([*self.numbers, *(level_name(*level) for level in indicators)])
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that it is made of."""
-        return (*self.numbers, *(column for column, _ in self.levels))
+        return (*self.numbers, *(column for column, _ in self.levels), *self.missing)
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,15 @@ class Design:
         return tuple(column for column in self.inputs if column not in self.levels)
 
     def to_json(self) -> dict[str, Any]:
-        """``{"terms": {NAME: {"numbers", "levels"}}, "levels": {COLUMN: [LEVEL, ...]}, "unseen"}``."""
-        terms = {name: {"numbers": term.numbers, "levels": term.levels} for name, term in self.terms.items()}
+        """``{"terms": {NAME: {"numbers", "levels", "missing"}}, "levels": {COLUMN: [LEVEL, ...]}, "unseen"}``."""
+        terms = {name: asdict(term) for name, term in self.terms.items()}
         return {"terms": terms, "levels": dict(self.levels), "unseen": self.unseen}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Design":
         """What ``to_json`` gave."""
         terms = {
-            name: Term(tuple(term["numbers"]), tuple((c, level) for c, level in term["levels"]))
+            name: Term(tuple(term["numbers"]), tuple((c, x) for c, x in term["levels"]), tuple(term["missing"]))
             for name, term in document["terms"].items()
         }
         levels = {column: tuple(levels) for column, levels in document["levels"].items()}

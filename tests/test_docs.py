@@ -76,19 +76,15 @@ def test_files_named_in_the_architecture_exist():
         assert (ROOT / name).exists(), name
 
 
-PAGES = [
-    "README.md",
-    *(
-        f"docs/{n}.md"
-        for n in ("validation", "training", "statistics", "config", "categories", "digits", "registry", "nights", "drift")
-    ),
-]
+_FOLLOWED = ("validation", "training", "statistics", "config", "categories", "digits", "registry", "nights", "drift")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in _FOLLOWED)]
 _FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
 _TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"
 _REGISTRY = ("linreg show ", "linreg diff ", "linreg models ", "linreg promote ", "linreg rollback ")
 _NIGHTS = ("linreg run nights.toml", "linreg runs ", "linreg predict ", "mv to-come/")
 _FLATS = ("linreg run flats.toml", "linreg predict flats ")
-_OURS = ("linreg run configs/", *_FLATS, *_REGISTRY, *_NIGHTS, "linreg plan configs/", "make run", "python -m linreg.tutorial")
+_LISTED = (*_FLATS, *_REGISTRY, *_NIGHTS)
+_OURS = ("linreg run configs/", *_LISTED, "linreg plan configs/", "make run", "python -m linreg.tutorial")
 
 
 def pieces(page):

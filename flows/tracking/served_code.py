@@ -63,13 +63,16 @@ class ServedLinearModel(PythonModel):
             return np.column_stack([numbers(frame, name, gaps=gaps) for name in self.features])
         levels = {name: levels_of(frame, name, self.design) for name in self.design["levels"]}
         terms = self.design["terms"].values()
-        columns = {name: numbers(frame, name, gaps=gaps) for term in terms for name in term["numbers"]}
+        names = [name for term in terms for name in (*term["numbers"], *term["missing"])]
+        columns = {name: numbers(frame, name, gaps=gaps) for name in dict.fromkeys(names)}
         x_NF = np.ones((len(frame), len(self.features)))
         for j, term in enumerate(terms):
             for name in term["numbers"]:
                 x_NF[:, j] *= columns[name]
             for name, level in term["levels"]:
                 x_NF[:, j] *= levels[name] == level
+            for name in term["missing"]:
+                x_NF[:, j] *= np.isnan(columns[name])
         return x_NF
 
 
@@ -110,7 +113,9 @@ def levels_of(frame: pd.DataFrame, name: str, design: dict[str, Any]) -> npt.NDA
     known = design["levels"][name]
     texts = np.array([level_of(value, known) for value in column_of(frame, name)], dtype=object)
     missing = [row for row, text in enumerate(texts) if text is None]
-    if missing:
+    if "missing" in known:  # a level of its own
+        texts[missing] = "missing"
+    elif missing:
         raise refuse(
             f"column '{name}' holds no level in row {missing[0]} ({len(missing)} such): fill or drop those rows"
         )

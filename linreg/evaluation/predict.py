@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.design import Design
+from linreg.design import MISSING, Design
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, columns
@@ -96,8 +96,10 @@ def _predict_terms(
     for i in single:
         ((column, level),) = list(design.terms.values())[i].levels
         weights[column][level] = model.weight_OF[:, i]
-    nothing, missing = np.zeros(len(model.targets)), np.full(len(model.targets), np.nan)
+    nothing = np.zeros(len(model.targets))
     for column, of_level in weights.items():
+        own = MISSING in design.levels[column]
+        missing = of_level.get(MISSING, nothing) if own else np.full(len(model.targets), np.nan)
         code_n = codes_of(table[column])
         code_n = code_n if numbers is None else code_n[numbers]
         weight_LO = np.array([*(of_level.get(level, nothing) for level in levels_of(table[column])), missing])

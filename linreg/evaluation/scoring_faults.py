@@ -9,7 +9,7 @@ Shapes: N rows of a batch, O targets.
 import numpy as np
 import pyarrow as pa
 
-from linreg.design import Design
+from linreg.design import MISSING, Design
 from linreg.files.stream import Stream
 from linreg.files.tables import float64
 from linreg.files.value_faults import SQUARED, ValueFault, first_fault, no_level, out_of_range, unseen_level
@@ -42,7 +42,7 @@ def refuse(stream: Stream, batch: pa.RecordBatch, design: Design | None, *, miss
         raise first_fault(stream, faults) or AssertionError("a value is wrong, and none was found")
     for name, known in levels.items():
         column = batch.column(name)
-        if strict and column.null_count:
+        if strict and column.null_count and MISSING not in known:
             remedy = "fill it, or leave the row out"
             raise first_fault(stream, [no_level(name, remedy)]) or AssertionError(
                 "a level is missing, and none was found"

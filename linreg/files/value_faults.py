@@ -69,7 +69,7 @@ def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "
     Args:
         weight: a column; rows in which it is 0 are not looked at.
     """
-    first: dict[ValueFault, int] = {}
+    first: dict[ValueFault, tuple[int, str]] = {}
     count = dict.fromkeys(faults, 0)
     columns, start = list(dict.fromkeys([*(f.column for f in faults), *([weight] if weight else [])])), 0
     categories = {field.name for field in stream.schema if field.type == CATEGORY} & set(columns)
@@ -80,10 +80,12 @@ def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "
         for fault in faults:
             marked = fault.marks(values[fault.column]) & ~ignored
             if marked.any():
-                first.setdefault(fault, start + int(marked.argmax()))
+                row = int(marked.argmax())
+                level = str(values[fault.column][row] or "") if fault.column in categories else ""
+                first.setdefault(fault, (start + row, level))
                 count[fault] += int(marked.sum())
         start += len(batch)
-    return next((_value_error(stream, fault, first[fault], count[fault]) for fault in faults if fault in first), None)
+    return next((_value_error(stream, fault, *first[fault], count[fault]) for fault in faults if fault in first), None)
 
 
 def _values(column: pa.Array) -> npt.NDArray[Any]:
@@ -92,8 +94,9 @@ def _values(column: pa.Array) -> npt.NDArray[Any]:
     return float64(column)
 
 
-def _value_error(stream: Stream, fault: ValueFault, row: int, count: int) -> UserError:
+def _value_error(stream: Stream, fault: ValueFault, row: int, level: str, count: int) -> UserError:
     where, text = stream.place(row, fault.column)
+    text = text or level
     value = f"the value {text[:40]!r}" if text else "the value"
     more = f" ({count} such in the column)" if count > 1 else ""
     return UserError(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.config import DataConfig
+from linreg.design import MISSING
 from linreg.errors import UserError
 from linreg.files import stream, tables
 from linreg.files.csv_stream import OptionalText
@@ -38,7 +39,7 @@ from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record, merge_records
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
-from linreg.rows.terms import levels_of
+from linreg.rows.terms import levels_of, with_level
 from linreg.threads import in_order
 
 Keys = Sequence[pa.ChunkedArray]
@@ -113,6 +114,9 @@ class _File:
         for name, levels in self.categories.items():
             if name in self.folders:
                 read = read.append_column(name, tables.category(pa.repeat(self.folders[name], len(table)), levels))
+            elif self.reading.config.missing == "indicator" and read[name].null_count:
+                column = with_level(read[name].combine_chunks(), MISSING)
+                read = read.set_column(read.column_names.index(name), name, column)
         return read
 
     def keys_of(self, table: pa.Table) -> Keys:
@@ -270,7 +274,7 @@ def _record(reading: Reading, parting: str, method: str, table: pa.Table, mask: 
     header, rows = reading.header, row_numbers(mask)
     if parting:
         return part_leaf(header, reading.products, parting, (table, rows), method=method).recorded(method)
-    if reading.config.missing != "mean" or not _has_gaps(table, header.features):
+    if not reading.config.fills or not _has_gaps(table, header.features):
         return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
     values = block(table, rows, (*header.features, *header.targets))

@@ -98,7 +98,7 @@ def _absent(table: pa.Table, name: str, weightless: Mask, most: float, config: D
     absent = np.isnan(x_n)
     if (np.abs(x_n) > most).any() or (absent.any() and _needed(name, config)):
         raise Suspect
-    filled = config.missing == "mean" and name in config.numbers  # later, when all rows are known
+    filled = config.fills and name in config.numbers  # later, when all rows are known
     return absent & (not filled)
 
 
@@ -114,11 +114,12 @@ def _without_level(column: pa.ChunkedArray, weightless: Mask, config: DataConfig
 
 def _needed(name: str, config: DataConfig) -> bool:
     """Whether a missing value is a fault."""
-    return config.missing == "error" or (config.missing == "mean" and name == config.weight)
+    return config.missing == "error" or (config.fills and name == config.weight)
 
 
 def _remedy(name: str, config: DataConfig) -> str:
-    instead = ' or "mean"' if name in config.numbers and config.missing == "error" else ""
+    number = name in config.numbers and config.missing == "error"
+    instead = ' or "mean"' if number else ' or "indicator"' if name in config.categorical else ""
     return f'fill it, or set data.missing = "drop"{instead}'
 
 

@@ -15,7 +15,7 @@ from linreg.files import faults
 from linreg.files.partitions import Partition, digest, find
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.checks import extras, numbers
-from linreg.ingest.levels import check_known, design_of, levels_of_rows
+from linreg.ingest.levels import check_known, design_of, gaps_in, levels_of_rows
 from linreg.ingest.part import ALL, DROPPED, WEIGHTLESS, PartitionRows, row_numbers
 from linreg.rows import split
 from linreg.rows.rows import Rows
@@ -102,7 +102,8 @@ def read_dataset(
     reading = Reading(config, dtype, optional, optional_gaps, recorded=False)
     parts = [read_partition(p, reading, first=partitions[0]) for p in partitions]
     by_role = [[levels_of_rows(config, part, role) for role in ALL] for part in parts]
-    design = design_of(config, set().union(*(levels[0] for levels in by_role)))
+    gaps = set().union(*(gaps_in(config, part, split.TRAIN) for part in parts))
+    design = design_of(config, set().union(*(levels[0] for levels in by_role)), gaps)
     if design:
         check_known(config, design, partitions, [set().union(*levels) for levels in by_role])
     return assemble(config, partitions, [part.counts for part in parts], parts, optional, design)
@@ -166,8 +167,7 @@ def rows_of(
     """The rows of a role that are held, with some columns more than are needed."""
     tables = [part.table.select([*numbers(config), *config.categorical, *extra]) for part in parts]
     chosen = [row_numbers(part.role == role) for part in parts]
-    gaps = config.missing == "mean"
-    options: dict[str, Any] = {"weight": config.weight, "gaps": gaps, "row_numbers": chosen}
+    options: dict[str, Any] = {"weight": config.weight, "gaps": config.fills, "row_numbers": chosen}
     if design is None:
         return Rows(tables, config.features, config.targets, **options)
     return Rows(tables, tuple(design.terms), config.targets, design=design, **options)

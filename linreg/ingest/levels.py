@@ -22,26 +22,30 @@ from linreg.moments.by_level import MomentsByLevel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record
+from linreg.rows.terms import float64
 
 MOST_TERMS = 4096  # columns of a design: their record takes 128 MB, its singular values about a minute
 
 
-def design_of(config: DataConfig, known: Collection[Level]) -> Design | None:
-    """The terms of the features, in their order; None where no category is among them.
+def design_of(config: DataConfig, known: Collection[Level], gaps: Collection[str]) -> Design | None:
+    """The terms of the features, in their order; None where these are the columns themselves.
 
     Args:
         known: the levels that training rows have.
+        gaps: the columns of numbers that they lack somewhere.
 
     Raises:
         UserError: the levels are too many.
     """
-    if not config.categorical:
+    indicators = set(gaps) if config.missing == "indicator" else set()
+    if not config.categorical and not indicators:
         return None
     levels = {c: _levels(config, c, {level for column, level in known if column == c}) for c in config.categorical}
     terms: dict[str, Term] = {}
     for name in config.inputs:
-        indicators = [Term(levels=((name, level),)) for level in levels.get(name, ())[1:]]
-        terms |= {term.name: term for term in (indicators if name in levels else [Term((name,))])}
+        own = [Term(levels=((name, level),)) for level in levels[name][1:]] if name in levels else [Term((name,))]
+        own += [Term(missing=(name,))] if name in indicators else []
+        terms |= {term.name: term for term in own}
     if len(terms) > MOST_TERMS:
         _refuse(config, levels, len(terms))
     return Design(terms, levels, config.unseen)
@@ -55,16 +59,27 @@ def known_levels(records: Mapping[int, tuple[Record, str]], roles: Collection[in
 
 def in_design(record: Record, design: Design | None) -> MomentsWithGaps:
     """The record of the design's columns."""
-    if isinstance(record, MomentsWithGaps):
+    if design is None:
+        assert isinstance(record, MomentsWithGaps)  # only what has categories is recorded by level
         return record
-    assert design is not None  # only what has categories is recorded by level
-    return record.expanded(design)
+    return (MomentsByLevel.of(record) if isinstance(record, MomentsWithGaps) else record).expanded(design)
+
+
+def gaps_of(records: Mapping[int, tuple[Record, str]], role: int) -> set[str]:
+    """The columns of numbers that the recorded rows of a role lack somewhere."""
+    return set(records[role][0].gaps) if role in records else set()
 
 
 def levels_of_rows(config: DataConfig, part: PartitionRows, role: int) -> set[Level]:
     """The levels that the held rows of a role are at."""
     rows = part.table.filter(part.role == role)
     return {(c, level) for c in config.categorical for level in pc.unique(rows[c].cast("string")).to_pylist() if level}
+
+
+def gaps_in(config: DataConfig, part: PartitionRows, role: int) -> set[str]:
+    """The columns of numbers that the held rows of a role lack somewhere."""
+    rows = part.table.filter(part.role == role)
+    return {name for name in config.numbers if np.isnan(float64(rows[name])).any()}
 
 
 def check_known(
@@ -92,9 +107,13 @@ def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, lev
         return extent
     at = {name: i for i, name in enumerate(numbers)}
     count = Counter(column for column, _ in levels)
-    low, high = [], []
+    low: list[float] = []
+    high: list[float] = []
     for term in design.terms.values():
-        if term.numbers:
+        if term.missing:
+            low.append(0.0)
+            high.append(1.0)
+        elif term.numbers:
             low.append(extent.low_P[at[term.numbers[0]]])
             high.append(extent.high_P[at[term.numbers[0]]])
         else:

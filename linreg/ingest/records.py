@@ -24,7 +24,7 @@ from linreg.ingest.cache import MOST, RecordCache, held_rows, key_of
 from linreg.ingest.cache_file import Records
 from linreg.ingest.checks import extras
 from linreg.ingest.dataset import Dataset, assemble, rows_of, sorted_by_name
-from linreg.ingest.levels import check_known, design_of, extent_of, in_design, known_levels
+from linreg.ingest.levels import check_known, design_of, extent_of, gaps_of, in_design, known_levels
 from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
@@ -100,7 +100,9 @@ def record_dataset(
             [getattr(file, name)[i] for file, i in locations] for name in ("counts", "records", "extents")
         )
         levels = [known_levels(some, ALL) for some in records]
-        design = design_of(config, set().union(*(known_levels(some, [split.TRAIN]) for some in records)))
+        trained = [known_levels(some, [split.TRAIN]) for some in records]
+        gaps = set().union(*(gaps_of(some, split.TRAIN) for some in records))
+        design = design_of(config, set().union(*trained), gaps)
         if design:
             check_known(config, design, partitions, levels)
         extents = [extent_of(design, config.numbers, *own) for own in zip(extents, levels, strict=True)]

@@ -93,6 +93,9 @@ class MomentsByLevel:
         for column, name in enumerate(names, 1):
             if name in own and name not in position:
                 out[own[name], column] = tall[own[name], 0]
+        for column, term in enumerate(design.terms.values(), 1 + len(gaps)):
+            if term.missing and (mask := position.get(MASK + term.missing[0])):
+                out[:, column] = tall[:, 0] - tall[:, mask]
         shift_P = np.where(at < 1, 0.0, np.concatenate([[0.0], self.within.shift_P])[at])[1:]
         features = (*masks, *design.terms)
         return MomentsWithGaps(
@@ -108,15 +111,20 @@ class MomentsByLevel:
         """Which column of the factor is which."""
         return {name: column for column, name in enumerate((*self.within.features, *self.targets), 1)}
 
+    @classmethod
+    def of(cls, record: MomentsWithGaps) -> "MomentsByLevel":
+        """A record of numbers, of which every feature is a term."""
+        root_KK = record.moments.root_KK
+        within = replace(record.moments, root_KK=about_levels(root_KK[1:, 1:], record.weight))
+        terms = tuple(Term((name,)) for name in record.features)
+        return cls("", ("",), root_KK[:1], terms, within, record.gaps, record.missing)
+
     def _undivided(self) -> "MomentsByLevel":
         """The same with the levels as columns of Z."""
         if not self.category:
             return self
         terms = (*self.terms, *(Term(levels=((self.category, level),)) for level in self.levels))
-        gapped = self.expanded(Design({term.name: term for term in terms}))
-        root_KK = gapped.moments.root_KK
-        within = replace(gapped.moments, root_KK=about_levels(root_KK[1:, 1:], gapped.moments.weight))
-        return MomentsByLevel("", ("",), root_KK[:1], terms, within, gapped.gaps, self.missing)
+        return replace(MomentsByLevel.of(self.expanded(Design({term.name: term for term in terms}))), terms=terms)
 
     def _with_columns(self, gaps: tuple[str, ...], terms: tuple[Term, ...]) -> "MomentsByLevel":
         """With masks for all of ``gaps`` and all of ``terms``: a mask that is new is 1 everywhere, a term 0."""

@@ -31,10 +31,21 @@ def values(table: pa.Table, term: Term) -> Float:
     """A term of every row, (n,); NaN where a number or a level is missing."""
     factors = [float64(table[name]) for name in term.numbers]
     factors += [_indicator(table[column], level) for column, level in term.levels]
+    factors += [np.isnan(float64(table[column])).astype(np.float64) for column in term.missing]
     out = factors[0]
     for factor in factors[1:]:
         out = out * factor
     return out
+
+
+def with_level(column: pa.DictionaryArray, level: str) -> pa.DictionaryArray:
+    """The category with that level in every row that is at none."""
+    if not column.null_count:
+        return column
+    levels = pa.concat_arrays([column.dictionary, pa.array([level], pa.string())])
+    at = column.dictionary.index(level).as_py()  # -1: the last
+    indices = pc.fill_null(column.indices, pa.scalar(len(levels) - 1 if at < 0 else at, pa.int32()))
+    return pa.DictionaryArray.from_arrays(indices, levels if at < 0 else column.dictionary)
 
 
 def _indicator(column: pa.ChunkedArray, level: str) -> Float:
