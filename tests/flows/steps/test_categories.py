@@ -1,0 +1,114 @@
+"""Categories through the steps: every way a version answers, what a run says of its levels, the gate, two versions."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from mlflow.exceptions import MlflowException
+
+from flows.results.outcome import notes
+from flows.steps.evaluate import champion_losses
+from linreg.config import Config, DataConfig
+from tests.support.command import document, linreg
+from tests.support.flows import EXACT
+from tests.support.steps import register_run, train
+
+
+def frame(n: int, seed: int, regions: str) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    region, x = rng.choice(regions.split(), n), rng.normal(size=n)
+    code = rng.choice([1, 2, 10], n)
+    y = 2 * x + pd.Series(region).str.len() + 0.2 * code + 0.3 * rng.normal(size=n)
+    return pd.DataFrame({"x": x, "region": region, "code": code, "y": y})
+
+
+def config(**data: object) -> Config:
+    keys = {"path": "rows", "features": ("region", "x"), "categorical": ("region", "code"), "targets": ("y",)}
+    return Config(model="shops", data=DataConfig(**(keys | data)), train=EXACT)
+
+
+@pytest.fixture
+def rows(work: Path) -> pd.DataFrame:  # noqa: ARG001 - the working directory
+    Path("rows").mkdir()
+    table = frame(300, 0, "north south west")
+    table.to_parquet("rows/1.parquet")
+    return table
+
+
+def test_a_version_answers_by_the_raw_columns_without_this_package(store, rows):
+    version = register_run(train(store, config())).version
+    peer = smf.ols("y ~ C(region) + x + C(code)", rows).fit()
+    assert document("predict", "shops", "rows/1.parquet", "-o", "out.csv")["rows"] == 300
+    scored = pd.read_csv("out.csv")
+    assert list(scored.columns) == ["region", "x", "code", "predicted_y"]
+    np.testing.assert_allclose(scored["predicted_y"], peer.fittedvalues, rtol=1e-9)
+    mlflow.set_tracking_uri(store.uri)
+    folder = mlflow.artifacts.download_artifacts(version.source, dst_path="model")
+    code = (
+        "import sys; sys.modules['linreg'] = sys.modules['flows'] = None\n"
+        "import mlflow, pandas; model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "rows = pandas.read_parquet('rows/1.parquet')[['code', 'x', 'region']].astype({'code': float})\n"
+        "model.predict(rows).to_csv('answer.csv', index=False)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True)
+    np.testing.assert_allclose(pd.read_csv("answer.csv")["y"], scored["predicted_y"], rtol=1e-12)
+    model = mlflow.pyfunc.load_model(folder)
+    with pytest.raises(MlflowException, match=r"'region' holds 'mars' in row 1 .* no training row had"):
+        model.predict(rows[:3].assign(region=["west", "mars", "west"]))
+    with pytest.raises(MlflowException, match="'region' holds no level in row 0"):
+        model.predict(rows[:2].assign(region=[None, "west"]))
+
+
+def test_show_names_levels_bases_and_statsmodels_errors(store, rows):
+    register_run(train(store, config()))
+    shown = document("show", "shops")["targets"]["y"]["coefficients"]
+    peer = smf.ols("y ~ C(region) + x + C(code)", rows).fit()
+    expected = {re.sub(r"C\((\w+)\)\[T\.(.*)\]", r"\1[\2]", name): i for i, name in enumerate(peer.params.index)}
+    assert list(shown) == ["region[south]", "region[west]", "x", "code[2]", "code[10]"]
+    for name, c in shown.items():
+        i = expected[name]
+        ours = [c["estimate"], c["standard_error"], c["low"], c["high"]]
+        assert ours == pytest.approx([peer.params.iloc[i], peer.bse.iloc[i], *peer.conf_int().iloc[i]], rel=1e-9)
+    assert "base       region north (3 levels), code 1 (3 levels)" in linreg("show", "shops").out
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_run_says_which_levels_come_and_go_and_the_champion_is_judged_beside_it(store):
+    register_run(train(store, config(unseen="base", test_fraction=0.3)))
+    frame(300, 1, "south east").to_parquet("rows/2.parquet")
+    night = train(store, config(unseen="base", test_fraction=0.3, window=1))
+    said = notes(night.config, night.run_input)
+    assert "region: no row is at north, west any more, which version 1 knows" in said
+    assert "region: east is new since version 1" in said
+    champion = night.run_input.champion
+    losses = champion_losses(champion, night.run_input, night.config.data)
+    test = night.run_input.dataset.test
+    today = pd.read_parquet("rows/2.parquet").set_index("x", drop=False).loc[test.select(["x"])[:, 0]]
+    wanted = {"region[south]": today["region"] == "south", "region[west]": False, "x": today["x"]}  # east: the base
+    design = pd.DataFrame(wanted | {"code[2]": today["code"] == 2, "code[10]": today["code"] == 10})
+    predicted = champion.model.predict(design[list(champion.model.features)])[:, 0]
+    np.testing.assert_allclose(losses[:, 0], (predicted - today["y"]) ** 2, rtol=1e-9)
+    assert register_run(night).verdict.decision == "promoted"
+    compared = " ".join(linreg("diff", "shops/1", "shops").out.split())
+    assert "region: the base is north in shops/1 and east in shops/2" in compared
+
+
+@pytest.mark.parametrize("trainer", ["gram", "fused"])
+@pytest.mark.usefixtures("rows")
+def test_a_sweep_ranks_models_of_rows_with_categories(trainer):
+    """By folds, or on validation rows where batches are walked."""
+    by_batches = trainer == "fused"
+    Path("s.toml").write_text(
+        'model = "s"\n[data]\npath = "rows"\nfeatures = ["x"]\ncategorical = ["region"]\ntargets = ["y"]\n'
+        f"validation_fraction = {0.2 * by_batches}\n"
+        f'[train]\ntrainer = "{trainer}"\nlearning_rate = 0.1\nbatch_size = {64 * by_batches}\n'
+    )
+    runs = document("sweep", "s.toml", "--grid", "train.weight_decay=0,10")["runs"]
+    assert [run["values"]["train.weight_decay"] for run in runs] == [0, 10]
+    assert runs[0]["loss"] < runs[1]["loss"]
