@@ -25,7 +25,8 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     version = registry.lookup(store, args.ref)
     model, half_widths = _loaded(store, version, args)
     with rows_progress(_say) as watch:
-        rows = score(model, args.input, output, half_widths=half_widths, watch=watch)
+        files = {"raw_files": args.raw_files, "tell": _say}
+        rows = score(model, args.input, output, half_widths=half_widths, watch=watch, **files)
     document = {
         "model": {"name": version.name, "version": version.version},
         "input": args.input,

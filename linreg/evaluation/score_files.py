@@ -9,6 +9,7 @@ Shapes: N rows of a batch, n rows of a block, F features, O targets.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from linreg.errors import UserError
 from linreg.evaluation.predict import predict, values
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
+from linreg.files.paths import Tell
 from linreg.files.stream import Stream
 from linreg.files.writer import check_output, open_writer
 from linreg.least_squares.inference import HalfWidths
@@ -37,6 +39,8 @@ def score(
     *,
     half_widths: HalfWidths | None = None,
     watch: Callable[[int | None], Callable[[int], object]] = lambda _total: lambda _rows: None,
+    raw_files: bool = False,
+    tell: Tell = warnings.warn,
 ) -> int:
     """Write the features of every row as they were read, ``predicted_TARGET``, and the interval if asked for.
 
@@ -46,6 +50,7 @@ def score(
         output: .csv, .parquet or .pq; replaced whole at the end.
         half_widths: of the model's intervals; then ``low_TARGET`` and ``high_TARGET`` stand after each prediction.
         watch: is told how many rows there are (None: not known) and gives what is told how many more are done.
+        raw_files, tell: as ``stream.find`` takes them.
 
     Returns:
         the number of rows.
@@ -63,7 +68,7 @@ def score(
     15
     """
     check_output(output)
-    streams = stream.find(path, model.features)
+    streams = stream.find(path, model.features, raw_files=raw_files, tell=tell)
     _check_outside(path, streams, output)
     features = stream.common_schema(streams)
     schema = _output_schema(model, features, half_widths)

@@ -7,6 +7,7 @@ others in silence.
 
 import os
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import xxhash
 
-from linreg.files import faults, paths
+from linreg.files import faults, paths, unpacked
 from linreg.files.stable_file import DataFile
 from linreg.threads import in_threads
 
@@ -54,22 +55,28 @@ def find(
     known: Mapping[str, Partition] | None = None,
     window: int = 0,
     window_by: str = "",
+    raw_files: bool = False,
+    tell: paths.Tell = warnings.warn,
 ) -> list[Partition]:
     """List and hash the files of a data set, sorted by name.
 
     Args:
-        path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, .parquet and .pq; hidden files
-            and folders are left out), or a URI that pyarrow's file systems read (globs there: ``*`` and ``**``).
+        path: a file, a glob (``**`` too), a folder (searched to the bottom for .csv, packed or not, .parquet and .pq;
+            names that begin with ``_`` or ``.`` are left out), or a URI that pyarrow's file systems read (globs there:
+            ``*`` and ``**``).
         setting: what the caller calls the path, for the advice to check it.
         known: partitions with a stamp, by what opens them: those that are still the same are not opened.
         window, window_by: which files count, as ``DataConfig`` has them; the others are not opened.
+        raw_files: whether files of a table format are read as they lie.
+        tell: is given a line for what lies there too and is not read.
 
     Raises:
         UserError: nothing is there, nothing matches, it may not be read, or it is no data file.
         ServerAway: a remote file system does not answer.
     """
     known, same = known or {}, {}
-    files = paths.windowed(paths.files(path, setting=setting), window, window_by)
+    files = paths.files(path, setting=setting, raw_files=raw_files, tell=tell)
+    files = paths.windowed(files, window, window_by)
     for name, opens, stamp in files:
         partition = known.get(opens)
         if partition and stamp and partition.stamp == stamp:
@@ -120,9 +127,9 @@ class HashedFile:
         self._partition = partition
         self._fetched = _fetched(partition) if paths.is_remote(partition.path) else None
 
-    def open(self) -> AbstractContextManager[pa.NativeFile]:
+    def open(self) -> AbstractContextManager[pa.NativeFile | unpacked.Unpacked]:
         """The file, at its beginning; closed at the end."""
-        return paths.opened(self.path, self._fetched)
+        return unpacked.opened(self.path, self._fetched)
 
     def check(self) -> None:
         """Refuse a file that has changed since it was hashed."""

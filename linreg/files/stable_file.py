@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from linreg.files import faults, paths
+from linreg.files import faults, paths, unpacked
 
 _PROBE = 65_536
 
@@ -48,14 +48,14 @@ class DataFile:
         """Whether each read asks a server."""
         return paths.is_remote(self.path)
 
-    def open(self) -> AbstractContextManager[pa.NativeFile]:
+    def open(self) -> AbstractContextManager[pa.NativeFile | unpacked.Unpacked]:
         """The file, at its beginning; closed at the end."""
-        return paths.opened(self.path)
+        return unpacked.opened(self.path)
 
     def check(self) -> None:
         """Refuse a file that is not what was found, or cannot be read: before what it held is blamed, or trusted."""
         if DataFile.of(self.path) != self:
             raise faults.changed(self.label)
-        with self.open() as file:
+        with paths.advice(self.path), paths.open_file(self.path) as file:
             file.read_at(_PROBE, 0)
             file.read_at(_PROBE, max(0, self.size - _PROBE))

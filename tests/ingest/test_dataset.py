@@ -334,7 +334,7 @@ def test_files_of_no_rows_are_told_and_change_nothing(tmp_path, name: str) -> No
     write(tmp_path / "3.parquet", data[12:])
     expected = record_dataset(config(tmp_path))
     write(tmp_path / name, "a,b,y\n" if name == "2.csv" else data[:0])
-    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+    for cache in (None, tmp_path / ".cache", tmp_path / ".cache"):
         recorded = record_dataset(config(tmp_path / "[123].*"), cache=cache, folds=0 if cache else 3)
         assert recorded.dataset.empty == (name,)
         assert recorded.record.moments.root_KK.tobytes() == expected.record.moments.root_KK.tobytes()
