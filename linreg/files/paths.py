@@ -171,8 +171,8 @@ def _tables(root: str, tree: Tree) -> dict[str, str]:
 
 
 def _nothing(root: str, others: Sequence[str], setting: str) -> str:
-    there = _counted(others, "file of another kind is", "files of other kinds are") if others else "nothing is"
-    return f"{label(root)}: no {READ} file, {there} there: check {setting}"
+    there = f", but {_counted(sorted(others), 'file of another kind', 'files of other kinds')}" if others else ""
+    return f"{label(root)}: no {READ} file is there{there}: check {setting}"
 
 
 def _check_tables(path: str, listing: _Listing, setting: str, *, raw_files: bool, tell: Tell) -> None:

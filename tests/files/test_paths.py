@@ -65,7 +65,7 @@ def test_uris_give_the_same_names_and_digests_as_paths(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("{0}/empty", "no .csv (.gz, .bz2, .zst), .parquet or .pq file, nothing is there"),
+        ("{0}/empty", "no .csv (.gz, .bz2, .zst), .parquet or .pq file is there: check"),
         ("{0}/*.csv", "matches no file: check the pattern"),
         ("{0}/*", "matches folders only: add '/*.csv'"),
         ("{0}/inner/x.txt", "the extension '.txt' is not known"),
@@ -74,7 +74,7 @@ def test_uris_give_the_same_names_and_digests_as_paths(tmp_path) -> None:
         ("{0}/inner/x.text", "no such file or folder (did you mean 'x.txt'?)"),
         ("{0}/inner/x.txt/y.csv", "no such file or folder"),
         ("{0}/nowhere/y.csv", "nor is there a folder {0}/nowhere: check data.path"),
-        ("file://{0}/empty", "no .csv (.gz, .bz2, .zst), .parquet or .pq file, nothing is there"),
+        ("file://{0}/empty", "no .csv (.gz, .bz2, .zst), .parquet or .pq file is there: check"),
         ("file://{0}/x.csv", "no such file or folder"),
         ("file://{0}/a b.csv", "not a URI that can be read"),
         ("https://example.org/a.csv", "not a URI that can be read"),
