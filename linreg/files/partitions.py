@@ -1,8 +1,8 @@
 """Files, globs, folders and URIs become partitions: one file each, known by the digest of all its bytes.
 
-``find`` lists and hashes them; ``stream.read`` reads one, by a ``HashedFile``: the very bytes that were hashed. Every
-file is read by itself, since a data set that takes its schema from the first file fills and drops columns of the
-others in silence.
+``find`` lists and hashes them; ``stream.read`` reads one, by a ``HashedFile``: the very bytes that were hashed. A
+``DataFile`` is not hashed: it is for scoring. Every file is read by itself, since a data set that takes its schema from
+the first file fills and drops columns of the others in silence.
 """
 
 import os
@@ -17,10 +17,10 @@ import pyarrow as pa
 import xxhash
 
 from linreg.files import faults, paths, unpacked
-from linreg.files.stable_file import DataFile
 from linreg.threads import in_threads
 
 _CHUNK = 1 << 22
+_PROBE = 65_536
 _SETTLED = 2_000_000_000  # ns: a file that was written later than this before it was hashed may change unseen
 
 
@@ -136,6 +136,55 @@ class HashedFile:
         p = self._partition
         if self._fetched is None and not unchanged(p) and _hashed(p.name, p.path).digest != p.digest:
             raise faults.changed(self.label)
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file and how it was when it was found: opened as often as needed, and refused where it is another by then.
+
+    Nothing is hashed: size and time of the last change have to stand still from the first look to the last.
+
+    Args:
+        path: what opens it: a local path or a URI.
+        size: bytes.
+        changed: when, in nanoseconds; None where the storage does not tell.
+    """
+
+    path: str
+    size: int
+    changed: int | None
+
+    @classmethod
+    def of(cls, path: str) -> "DataFile":
+        """Look at the file; raises ``UserError`` or ``ServerAway`` where it cannot be reached."""
+        with paths.advice(path):
+            system, inner = paths.open_system(path)
+            info = system.get_file_info(inner)
+            if not info.is_file:
+                raise FileNotFoundError(2, "no such file", path)
+        return cls(path, info.size, info.mtime_ns)
+
+    @property
+    def label(self) -> str:
+        """The path as messages show it: without credentials."""
+        return paths.label(self.path)
+
+    @property
+    def remote(self) -> bool:
+        """Whether each read asks a server."""
+        return paths.is_remote(self.path)
+
+    def open(self) -> AbstractContextManager[pa.NativeFile | unpacked.Unpacked]:
+        """The file, at its beginning; closed at the end."""
+        return unpacked.opened(self.path)
+
+    def check(self) -> None:
+        """Refuse a file that is not what was found, or cannot be read: before what it held is blamed, or trusted."""
+        if DataFile.of(self.path) != self:
+            raise faults.changed(self.label)
+        with paths.advice(self.path), paths.open_file(self.path) as file:
+            file.read_at(_PROBE, 0)
+            file.read_at(_PROBE, max(0, self.size - _PROBE))
 
 
 SourceFile: TypeAlias = DataFile | HashedFile  # what a stream reads

@@ -21,8 +21,7 @@ from linreg.errors import UserError
 from linreg.files import faults, paths, tables
 from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream
-from linreg.files.partitions import HashedFile, Partition, SourceFile
-from linreg.files.stable_file import DataFile
+from linreg.files.partitions import DataFile, HashedFile, Partition, SourceFile
 
 
 class Stream(Protocol):

@@ -127,6 +127,7 @@ def test_a_fault_is_named(tmp_path, spoil, line: str) -> None:
 MONTHS = pa.field("a", pa.int64(), metadata={"ARROW:extension:name": "months"})  # a type that nobody registered
 NO_NUMBERS = {
     "string": pa.table({"a": ["1", "2"]}),
+    "dictionary<values=string, indices=int32, ordered=0>": pa.table({"a": pa.array(["1", "2"]).dictionary_encode()}),
     "list<element: int64>": pa.table({"a": [[1], [2]]}),
     "duration[s]": pa.table({"a": pa.array([1], pa.duration("s"))}),
     "time64[us]": pa.table({"a": pa.array([1], pa.time64("us"))}),

@@ -11,7 +11,7 @@ import pytest
 
 from linreg.errors import ServerAway, UserError
 from linreg.files import paths, stream
-from linreg.files.stable_file import DataFile
+from linreg.files.partitions import DataFile
 from tests.support.files import read, write
 from tests.support.processes import run
 

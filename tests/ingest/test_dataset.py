@@ -348,6 +348,30 @@ def test_files_of_no_rows_are_told_and_change_nothing(tmp_path, name: str) -> No
         read_dataset(config(tmp_path))
 
 
+FOLDERS = {
+    "packed beside plain": {"1.csv.gz": slice(15), "2.csv": slice(15, 30)},
+    "one without rows": {"1.parquet": slice(10), "2.parquet": slice(0), "3.parquet": slice(10, 30)},
+    "writers' own": {"day=1/1.parquet": slice(30), "_old/1.parquet": slice(9), "day=1/._1.csv": slice(9)},
+    "a table's files": {"part-0.parquet": slice(30), "_delta_log/1.checkpoint.parquet": slice(9)},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*table format .Delta")
+@pytest.mark.parametrize("files", FOLDERS.values(), ids=FOLDERS)
+def test_ordinary_folders_give_the_least_squares_of_their_rows(tmp_path, files: dict[str, slice]) -> None:
+    data = frame(30)
+    for name, rows in files.items():
+        text = data[rows].to_csv(index=False).encode()
+        write(tmp_path / name, {".gz": gzip.compress(text), ".csv": text}.get(Path(name).suffix, data[rows]))
+    recorded = record_dataset(config(tmp_path, raw_files="_delta_log/1.checkpoint.parquet" in files))
+    solution = recorded.record.moments.solve()
+    design = np.column_stack([np.ones(30), data[["a", "b"]]])
+    expected, residual, _, _ = np.linalg.lstsq(design, data["y"])
+    assert recorded.dataset.rows == 30
+    np.testing.assert_allclose(solution.weight_OF[0], expected[1:], rtol=1e-12)
+    np.testing.assert_allclose(solution.residual_O, residual, rtol=1e-10)
+
+
 @pytest.mark.parametrize("codec", ["gz", "bz2", "zst"])
 def test_a_packed_csv_splits_as_the_plain_one(tmp_path, codec: str) -> None:
     path = write(tmp_path / "x.csv", frame(200))
