@@ -204,7 +204,8 @@ def _tell_skipped(path: str, listing: _Listing, tell: Tell) -> None:
 
 def _counted(names: Sequence[str], is_so: str, are_so: str) -> str:
     """How many, and the first names."""
-    shown = [*names[:_SHOWN], *([f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else [])]
+    printable = [name if name.isprintable() else ascii(name) for name in names[:_SHOWN]]
+    shown = [*printable, *([f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else [])]
     return f"{len(names):,} {is_so if len(names) == 1 else are_so} ({', '.join(shown)})"
 
 

@@ -35,7 +35,7 @@ def opened(path: str, content: bytes | None = None) -> Iterator["pa.NativeFile |
         return paths.open_file(path) if content is None else pa.BufferReader(content)
 
     with paths.advice(path):
-        if codec := tables.codec(path.partition("?")[0]):
+        if codec := tables.codec(path.partition("?")[0] if "://" in path else path):
             yield Unpacked(paths.label(path), codec, source)
             return
         with source() as file:

@@ -16,7 +16,7 @@ ROWS = "a,y\n1,2\n3,4\n5,6\n"
 
 def put(folder: Path, *names: str) -> None:
     for name in names:
-        write(folder / name, ROWS + name)
+        write(folder / name, ROWS + ascii(name))
 
 
 def names(path: str | Path, **options: object) -> list[str]:
@@ -95,6 +95,11 @@ def test_files_of_kinds_that_are_not_read_are_counted_and_named(tmp_path) -> Non
         assert lines.pop().startswith(f"{path}: {what}")
     with pytest.warns(UserWarning, match="4 files are of kinds"):  # where nobody asks to be told
         find(str(tmp_path))
+    put(tmp_path, "line\nbreak.xls", os.fsdecode(b"\xff.xls"))
+    find(str(tmp_path), tell=lines.append)
+    assert lines.pop().encode().count(b"\n") == 0
+    (tmp_path / "line\nbreak.xls").unlink()
+    (tmp_path / os.fsdecode(b"\xff.xls")).unlink()
     put(tmp_path, *(f"{i:02}.json" for i in range(20)))
     find(str(tmp_path), tell=lines.append)
     assert "24 files are" in lines[0]
