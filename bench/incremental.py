@@ -24,7 +24,7 @@ from bench.harness import Result, in_turn, less_is_better, load
 from linreg.config import DataConfig, TrainConfig
 from linreg.evaluation.predict import predict_rows
 from linreg.files import partitions as source
-from linreg.files.digest_cache import KnownFiles
+from linreg.ingest.digest_cache import KnownFiles
 from linreg.ingest.part import ALL, HELD_OUT
 from linreg.ingest.records import record_dataset
 from linreg.metrics import regression_metrics, squared_errors

@@ -50,6 +50,7 @@ class DataConfig(_Section):
         weight: the column that says how much a row counts; empty: all count the same. One that weighs 0 is not there.
         window: how many files count, the last ones by name; 0: all of them.
         window_by: the folder column (as in ``day=2026-11-01/``) whose dates the window counts, in days up to the last.
+        raw_files: whether the files of a table format (Delta, Iceberg, Hudi) are read as they lie.
 
     >>> import linreg
     >>> linreg.DataConfig(path="data/crops-15.csv", features=("temp",), targets=("apples",)).missing
@@ -70,6 +71,7 @@ class DataConfig(_Section):
     weight: str = ""
     window: int = 0
     window_by: str = ""
+    raw_files: bool = False
 
     def __post_init__(self) -> None:
         _require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)

@@ -31,6 +31,7 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "data.weight": ("n", "n"),
     "data.window": ("30", 30),
     "data.window_by": ("day", "day"),
+    "data.raw_files": ("true", True),
     "train.trainer": ("gram", "gram"),
     "train.learning_rate": ("1e-5", 1e-5),
     "train.epochs": ("1_000_000", 1_000_000),

@@ -124,6 +124,9 @@ def _predict(commands: Any) -> None:
         choices=("prediction", "confidence"),
         help="add low_TARGET and high_TARGET: of a new observation, or of the mean of such rows",
     )
+    predict.add_argument(
+        "--raw-files", action="store_true", help="read the files of a Delta, Iceberg or Hudi table as they lie"
+    )
     predict.add_argument("--level", type=float, help="of the intervals (0.95)")
     predict.add_argument("--strict", action="store_true", help="a missing value is an error, and not a null prediction")
 

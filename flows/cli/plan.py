@@ -7,6 +7,8 @@ from flows.cli.pages.plan import page
 from linreg import config_file
 from linreg.config import Config
 from linreg.errors import UserError
+from linreg.files.faults import without_rows
+from linreg.ingest.dataset import find_files
 from linreg.ingest.records import record_dataset
 from linreg.model import LinearModel
 from linreg.selection.folds import FOLDS, enough
@@ -25,11 +27,14 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     resolve(config.train.device, config.train.dtype)
     start = _start(config)
     train = config.train if start else replace(config.train, warm_start="")
-    data = record_dataset(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
+    of_files: list[str] = []
+    partitions = find_files(config.data, tell=of_files.append)
+    data = record_dataset(config.data, partitions=partitions, dtype=config.train.dtype, held=(), folds=FOLDS)
     forecast = make_plan(data.record.moments, train, start)
     validated = cross_validation(enough(data.folds), config.train)
     if empty := data.dataset.empty:
-        forecast = replace(forecast, advice=(f"no row in {', '.join(empty)}", *forecast.advice))
+        of_files.append(without_rows(empty))
+    forecast = replace(forecast, advice=(*of_files, *forecast.advice))
     findings = asdict(forecast) | {"advice": [*forecast.advice, *_lines(validated)]}
     text = page(forecast, data.dataset.train_rows, config.train, validated)
     return {name: findings[name] for name in _SHOWN}, text

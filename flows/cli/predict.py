@@ -25,7 +25,8 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     version = registry.lookup(store, args.ref)
     model, half_widths = _loaded(store, version, args)
     with rows_progress(_say) as watch:
-        scored = score(model, args.input, output, half_widths=half_widths, strict=args.strict, watch=watch)
+        options = {"half_widths": half_widths, "strict": args.strict, "raw_files": args.raw_files}
+        scored = score(model, args.input, output, **options, watch=watch, tell=_say)
     document = {
         "model": {"name": version.name, "version": version.version},
         "input": args.input,

@@ -138,6 +138,8 @@ def ingest(config: Config, read: Read, store: Store) -> RunInput | Unchanged:
     log = get_run_logger()
     run_input = read(store)
     if isinstance(run_input, Unchanged):
+        for line in run_input.skipped:
+            log.warning(line)
         swept = run_input.table is not None
         same = "%s came of this very sweep of this very data" if swept else "the data and the config are those of %s"
         log.info(f"{same}: nothing to do", f"version {run_input.version.version}")
@@ -145,7 +147,7 @@ def ingest(config: Config, read: Read, store: Store) -> RunInput | Unchanged:
     files = len(run_input.dataset.partitions), run_input.read
     log.info("%d rows of %d files, %d read (digest %s)", run_input.dataset.rows, *files, run_input.digest[:12])
     for line in notes(config, run_input):
-        log.info(line)
+        log.log(WARNING if line in run_input.skipped else INFO, line)
     return run_input
 
 

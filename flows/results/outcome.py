@@ -15,6 +15,7 @@ from flows.steps.run_input import RunInput, Unchanged
 from linreg.config import Config
 from linreg.errors import listed
 from linreg.evaluation import float32_export
+from linreg.files import faults
 from linreg.training.choose import choose
 from linreg.training.device import resolve
 from linreg.training.fit import Fit
@@ -74,7 +75,9 @@ class Outcome:
 
 def notes(config: Config, run_input: RunInput) -> tuple[str, ...]:
     """What a reader of the result must know of its rows and its start, one line each; often none."""
-    data, lines = run_input.dataset, []
+    data, lines = run_input.dataset, list(run_input.skipped)
+    if data.empty:
+        lines.append(faults.without_rows(data.empty))
     if data.dropped:
         lines.append(
             f'left out {_count(data.dropped, "row")} with missing values (data.missing = "{config.data.missing}")'
@@ -118,10 +121,9 @@ def _levels_notes(config: Config, run_input: RunInput) -> Iterator[str]:
 
 def _duplicates_note(run_input: RunInput) -> str:
     """Files of the same bytes: a delivery that came twice, it may be."""
-    first: dict[str, str] = {}
-    copies = [
-        (first[p.digest], p.name) for p in run_input.dataset.partitions if first.setdefault(p.digest, p.name) != p.name
-    ]
+    data, first = run_input.dataset, dict[str, str]()
+    with_rows = [p for p in data.partitions if p.name not in data.empty]
+    copies = [(first[p.digest], p.name) for p in with_rows if first.setdefault(p.digest, p.name) != p.name]
     if not copies:
         return ""
     more = f", and {_count(len(copies) - 1, 'more such file')}" if len(copies) > 1 else ""

@@ -20,8 +20,9 @@ from flows.tracking.stores.store import Store
 from linreg.config import Config, DataConfig, TrainConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source
-from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
+from linreg.ingest.dataset import find_files
+from linreg.ingest.digest_cache import KnownFiles
 from linreg.ingest.part import ALL, HELD_OUT
 from linreg.ingest.records import record_dataset
 from linreg.training.choose import check, choose
@@ -55,29 +56,32 @@ def ingest(config: Config, store: Store) -> RunInput | Unchanged:
     """
     check(config)
     resolve(config.train.device, config.train.dtype)  # wrong on this machine even where nothing is left to train
-    partitions = find(config)
+    partitions, skipped = find(config)
     digest = source.digest(partitions)
     key = content_key(config, digest)
     version = registry.by_content_key(store, config.model, key)
     if version is not None:
-        return Unchanged(version, digest, len(partitions))
-    return read(config, store, partitions, digest, key, walked=walks_rows(config))
+        return Unchanged(version, digest, len(partitions), skipped=skipped)
+    return read(config, store, partitions, digest, key, walked=walks_rows(config), skipped=skipped)
 
 
-def find(config: Config) -> list[Partition]:
+def find(config: Config) -> tuple[list[Partition], list[str]]:
     """The files of a config's data and their digests; those that are known and still the same are not opened.
+
+    Returns:
+        the files, and what is to be told of others that lie there too.
 
     Raises:
         UserError: as ``partitions.find``.
     """
-    data = config.data
-    window: dict[str, Any] = {"window": data.window, "window_by": data.window_by}
+    skipped: list[str] = []
     if not config.engine.cache:
-        return source.find(data.path, **window)
-    known_files = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), data.path)
-    partitions = source.find(data.path, known=None if config.engine.verify else known_files.files, **window)
+        return find_files(config.data, tell=skipped.append), skipped
+    known_files = KnownFiles.open(Path(os.path.expanduser(config.engine.cache)), config.data.path)
+    known = None if config.engine.verify else known_files.files
+    partitions = find_files(config.data, known=known, tell=skipped.append)
     known_files.save(partitions)
-    return partitions
+    return partitions, skipped
 
 
 def read(
@@ -89,6 +93,7 @@ def read(
     *,
     walked: bool,
     folds: int = 0,
+    skipped: Sequence[str] = (),
 ) -> RunInput:
     """Read the files, once.
 
@@ -97,6 +102,7 @@ def read(
         key: the content key.
         walked: whether training needs the rows themselves, and not their record alone.
         folds: how many folds the training rows are recorded by, besides; 0: none.
+        skipped: what is to be told of files that are not read.
 
     Raises:
         UserError: as ``ingest``.
@@ -117,7 +123,7 @@ def read(
     )
     records = dataset_read.record, dataset_read.validation, dataset_read.test, dataset_read.extents
     files = dataset_read.read, dataset_read.folds
-    return RunInput(digest, key, dataset_read.dataset, *records, champion, warm, *files)
+    return RunInput(digest, key, dataset_read.dataset, *records, champion, warm, *files, tuple(skipped))
 
 
 def walks_rows(config: Config) -> bool:

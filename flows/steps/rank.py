@@ -92,17 +92,18 @@ def ingest(models: Sequence[Member], store: Store) -> SweepInput | Unchanged:
     by = ranking.way_of(configs)
     for device, dtype in {(c.train.device, c.train.dtype) for c in configs}:
         resolve(device, dtype)
-    partitions = find(configs[0])
+    partitions, skipped = find(configs[0])
     digest = source.digest(partitions)
     keys = tuple(content_key(config, digest) for config in configs)
     key = sweep_key(keys, by)
     earlier = registry.by_sweep_key(store, configs[0].model, key)
     if earlier is not None:
         version, table = earlier
-        return Unchanged(version, digest, len(partitions), table)
+        return Unchanged(version, digest, len(partitions), table, skipped)
     folds = FOLDS if by == ranking.KFOLD else 0
     walked = any(walks_rows(config) for config in configs)
-    run_input = read(_with_narrowest_dtype(configs), store, partitions, digest, "", walked=walked, folds=folds)
+    config = _with_narrowest_dtype(configs)
+    run_input = read(config, store, partitions, digest, "", walked=walked, folds=folds, skipped=skipped)
     pairs = ranking.fold_pairs(enough(run_input.folds)) if folds else []
     return SweepInput(**vars(run_input), models=tuple(models), content_keys=keys, sweep_key=key, pairs=pairs)
 

@@ -1,6 +1,6 @@
 """What the first step hands to the later ones: rows and records, the champion, or the finding that nothing changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -61,6 +61,7 @@ class RunInput:
         warm: the version that ``train.warm_start`` names; None for a cold start.
         read: how many files were read; the others were known.
         folds: the record of the training rows of each fold; empty where none were asked for.
+        skipped: what is to be told of files that are not read, one line each.
     """
 
     digest: str
@@ -74,6 +75,7 @@ class RunInput:
     warm: WarmStart | None = None
     read: int = 0
     folds: tuple[MomentsWithGaps, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def start(self) -> LinearModel | None:
@@ -124,9 +126,11 @@ class Unchanged:
         digest: of the data.
         partitions: how many files the data has; none of them was decoded.
         table: of the models, where it came of the same sweep.
+        skipped: as of ``RunInput``.
     """
 
     version: Version
     digest: str
     partitions: int
     table: Mapping[str, Any] | None = None
+    skipped: Sequence[str] = ()

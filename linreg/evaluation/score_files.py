@@ -9,6 +9,7 @@ Shapes: N rows of a batch, n rows of a block, F features, O targets.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from linreg.errors import UserError
 from linreg.evaluation.predict import predict
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
+from linreg.files.paths import Tell
 from linreg.files.stream import Stream
 from linreg.files.tables import CATEGORY
 from linreg.files.writer import check_output, open_writer
@@ -53,6 +55,8 @@ def score(
     half_widths: HalfWidths | None = None,
     strict: bool = False,
     watch: Callable[[int | None], Callable[[int], object]] = lambda _total: lambda _rows: None,
+    raw_files: bool = False,
+    tell: Tell = warnings.warn,
 ) -> Scored:
     """Write the inputs of every row as they were read, ``predicted_TARGET``, and the interval if asked for.
 
@@ -66,6 +70,7 @@ def score(
         half_widths: of the model's intervals; then ``low_TARGET`` and ``high_TARGET`` stand after each prediction.
         strict: whether a row that lacks something stops instead.
         watch: is told how many rows there are (None: not known) and gives what is told how many more are done.
+        raw_files, tell: as ``stream.find`` takes them.
 
     Raises:
         UserError: a file, a column, a value or the output is not as it must be; nothing is written then.
@@ -82,7 +87,7 @@ def score(
     check_output(output)
     design = model.design
     numbers, categories = (design.numbers, design.levels) if design else (model.features, {})
-    streams = stream.find(path, numbers, categories=categories)
+    streams = stream.find(path, numbers, categories=categories, raw_files=raw_files, tell=tell)
     _check_outside(path, streams, output)
     read = stream.common_schema(streams)
     schema = _output_schema(model, read, half_widths, strict=strict)

@@ -34,6 +34,8 @@ def layout(label: str, source: pa.NativeFile) -> Layout:
         UserError: it is UTF-16, of another format, blank, or its header cannot be read.
     """
     head = source.read_at(_HEAD, 0)
+    if not head:  # of a packed file
+        raise faults.empty(label)
     _check_head(label, head)
     begin, end = len(csv_faults.BOM) * head.startswith(csv_faults.BOM), _end(source)
     if end <= begin:

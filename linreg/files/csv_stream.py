@@ -203,8 +203,9 @@ class CsvStream:
         if not self._quotes_close:
             csv_faults.check_quotes(source, start, end)
             self._quotes_close = True
+        rows = source.get_stream(start, end - start)
         yield from pacsv.open_csv(
-            source.get_stream(start, end - start),
+            rows if isinstance(rows, pa.NativeFile) else pa.BufferReader(rows.read()),  # Arrow's threads run no Python
             read_options=pacsv.ReadOptions(column_names=self._layout.names, block_size=block),
             parse_options=pacsv.ParseOptions(newlines_in_values=True),
             convert_options=_convert(types),

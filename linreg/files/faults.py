@@ -39,6 +39,11 @@ def no_rows(label: str) -> UserError:
     return UserError(f"{label}: has column names but no rows: add rows or leave the file out")
 
 
+def without_rows(names: Sequence[str]) -> str:
+    """What is told of files without rows that stand among others."""
+    return f"no row in {', '.join(names)}"
+
+
 def changed(label: str) -> UserError:
     """The error of a file that is not any more what was found."""
     return UserError(f"{label}: changed while it was read: run again")

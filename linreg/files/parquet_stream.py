@@ -51,8 +51,10 @@ class ParquetStream:
                 schema = self._metadata.schema.to_arrow_schema()
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
-        faults.check_columns(file.label, schema.names, [*columns, *categories, *texts])
         self.rows = self.about_rows = self._metadata.num_rows
+        if not self.rows and not schema.names:  # as pandas writes a frame of nothing
+            schema = pa.schema(dict.fromkeys([*columns, *categories, *texts], pa.null()))
+        faults.check_columns(file.label, schema.names, [*columns, *categories, *texts])
         there = [c for c in optional if schema.names.count(c) == 1 and _number_type(schema.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
         fields = [(name, self._type(schema.field(name))) for name in self._numbers]
@@ -101,6 +103,8 @@ class ParquetStream:
 
     def _type(self, field: pa.Field) -> pa.DataType:
         type_ = _number_type(field)
+        if type_ is None and not self.rows:  # pandas calls a column of nothing text
+            return pa.float64()
         if type_ is None:
             raise faults.no_numbers(self.file.label, field.name, _named(field))
         return type_

@@ -6,12 +6,11 @@ line of advice. It reads no file.
 
 import contextlib
 import glob
-import gzip
 import os
 import re
 import stat
-import zlib
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -21,11 +20,14 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from linreg.errors import ServerAway, UserError, nearest
-from linreg.files.tables import kind
+from linreg.files.tables import codec, kind
+from linreg.files.tree import EVERYTHING, Tree, broken_link, table_above, table_names, walk
 
 Stamp = tuple[int, ...]
-_HIDDEN = (".", "_")  # what writers keep for themselves: Spark, Hive, macOS
-_TABLE_FORMATS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+Tell = Callable[[str], object]
+READ = ".csv (.gz, .bz2, .zst), .parquet or .pq"
+_NO_DATA = (".md", ".crc", ".md5", ".sha256", ".py", ".sql", ".sh", ".toml", ".yaml", ".yml", ".log")  # nobody's rows
+_SHOWN = 10  # names in a line
 
 
 class FoundFile(NamedTuple):
@@ -42,18 +44,41 @@ class FoundFile(NamedTuple):
     stamp: Stamp = ()
 
 
-def files(path: str, *, setting: str = "data.path") -> list[FoundFile]:
-    """The data files that a path means, sorted by name.
+class _Listing(NamedTuple):
+    """What a path means.
+
+    Args:
+        files: of data.
+        others: the names of files that are not.
+        folders: the names of folders that a pattern names too.
+        tables: which table format a folder is of, by its name; empty: all of it.
+    """
+
+    files: list[FoundFile]
+    others: Sequence[str]
+    folders: Sequence[str]
+    tables: dict[str, str]
+
+
+def files(
+    path: str, *, setting: str = "data.path", raw_files: bool = False, tell: Tell = warnings.warn
+) -> list[FoundFile]:
+    """The data files that a path means, each once, sorted by name.
 
     Args:
         setting: what the caller calls the path, for the advice to check it.
+        raw_files: whether files of a table format are read as they lie.
+        tell: is given a line for what lies there too and is not read.
 
     Raises:
-        UserError: nothing is there, nothing matches, or a file named is no data file.
+        UserError: nothing is there, nothing matches, a file named is no data file, or it is of a table format.
         ServerAway: a remote file system does not answer.
     """
     with advice(path):
-        return sorted(_remote(path, setting) if "://" in path else _local(os.path.expanduser(path), setting))
+        listing = _remote(path, setting) if "://" in path else _local(os.path.expanduser(path), setting)
+        _check_tables(path, listing, setting, raw_files=raw_files, tell=tell)
+        _tell_skipped(path, listing, tell)
+        return sorted(listing.files)
 
 
 def folder_columns(name: str) -> dict[str, str]:
@@ -92,7 +117,7 @@ def _day(name: str, path: str, by: str) -> int:
         raise UserError(f"{label(path)}: {by}={value} is no date: write 2026-11-01, as data.window_by needs") from None
 
 
-def _local(path: str, setting: str) -> list[FoundFile]:
+def _local(path: str, setting: str) -> _Listing:
     if "\0" in path:
         raise UserError(f"{setting} holds a NUL character, which no file's name can: correct it")
     if glob.has_magic(path) and not os.path.lexists(path):
@@ -100,10 +125,10 @@ def _local(path: str, setting: str) -> list[FoundFile]:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(_missing(path, setting)) from None
+        raise (broken_link(path) if os.path.islink(path) else UserError(_missing(path, setting))) from None
     if stat.S_ISDIR(status.st_mode):
         return _folder(path, setting)
-    return [_data_file(os.path.basename(path), path, status)]
+    return _Listing([_data_file(os.path.basename(path), path, status)], (), (), {})
 
 
 def _missing(path: str, setting: str) -> str:
@@ -116,57 +141,79 @@ def _missing(path: str, setting: str) -> str:
     return f"{path}: no such file or folder{near}: check {setting}"
 
 
-def _globbed(path: str) -> list[FoundFile]:
+def _globbed(path: str) -> _Listing:
     parts = path.split("/")
-    literal = parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))]
-    root = "/".join(literal) or ("/" if path.startswith("/") else ".")
-    matches = glob.glob(path, recursive=True)
-    files = [_data_file(os.path.relpath(f, root), f, os.stat(f)) for f in matches if not os.path.isdir(f)]
-    if not files:
-        what = "matches folders only: add '/*.csv'" if matches else "matches no file: check the pattern"
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = "/".join(parts[:first]) or ("/" if path.startswith("/") else ".")
+    pattern = [part for part in parts[first:] if part not in ("", ".")]
+    tree = walk(root, pattern) if os.path.isdir(root) else Tree()
+    if not tree.files:
+        what = "matches folders only: add '/*.csv'" if tree.folders else "matches no file: check the pattern"
         raise UserError(f"{path}: {what}")
-    return files
+    files = [_data_file(file.name, file.path, file.status) for file in tree.files.values()]
+    return _Listing(files, (), () if "**" in pattern else tree.folders, _tables(root, tree))
 
 
-def _folder(root: str, setting: str) -> list[FoundFile]:
-    """The data files under a folder, through links to folders too, each folder once."""
-    files: list[FoundFile] = []
-    seen: set[str] = set()
-    waiting = [root]
-    while waiting:
-        folder = waiting.pop()
-        if (real := os.path.realpath(folder)) in seen:
-            continue
-        seen.add(real)
-        with os.scandir(folder) as entries:
-            listed = list(entries)
-        _check_no_table_format(folder, listed)
-        here = [e for e in listed if not e.name.startswith(_HIDDEN)]
-        below = os.path.relpath(folder, root)
-        start = "" if below == os.curdir else f"{below}{os.sep}"
-        folders = {e.path for e in here if e.is_dir()}
-        files += [_regular(start + e.name, e.path, e.stat()) for e in here if e.path not in folders and kind(e.name)]
-        waiting += sorted(folders, reverse=True)
+def _folder(root: str, setting: str) -> _Listing:
+    """The data files under a folder, through links to folders too."""
+    tree = walk(root, EVERYTHING)
+    files = [_regular(file.name, file.path, file.status) for file in tree.files.values() if kind(file.name)]
+    others = [file.name for file in tree.files.values() if not kind(file.name)]
     if not files:
-        raise UserError(f"{root}: the folder holds no .csv, .parquet or .pq file: check {setting}")
-    return files
+        raise UserError(_nothing(root, others, setting))
+    return _Listing(files, others, (), _tables(root, tree))
 
 
-def _check_no_table_format(folder: str, entries: Sequence["os.DirEntry[str]"]) -> None:
-    """Refuse the folder of a table whose bookkeeping says which of its files count."""
-    for entry in entries:
-        if what := _TABLE_FORMATS.get(entry.name):
-            raise UserError(
-                f"{folder}: holds files of a table format ({what}: {entry.name}), of which some may be replaced or "
-                "deleted rows: export the table to plain Parquet files and name their folder"
-            )
+def _tables(root: str, tree: Tree) -> dict[str, str]:
+    """The table formats of a tree; that of a folder above it stands for all of it."""
+    above = table_above(root)
+    return tree.tables | ({"": above} if above else {})
+
+
+def _nothing(root: str, others: Sequence[str], setting: str) -> str:
+    there = f", but {_counted(sorted(others), 'file of another kind', 'files of other kinds')}" if others else ""
+    return f"{label(root)}: no {READ} file is there{there}: check {setting}"
+
+
+def _check_tables(path: str, listing: _Listing, setting: str, *, raw_files: bool, tell: Tell) -> None:
+    """Refuse files of a table of which its books say whether they count, or, where they are meant, tell of them."""
+    for folder, table in listing.tables.items():
+        if any(file.name.startswith(f"{folder}/" if folder else "") for file in listing.files):
+            what = f"holds files of a table format ({table}): read as they lie, deleted and replaced rows come back"
+            where = f"{label(path).rstrip('/')}/{folder}" if folder else label(path)
+            remedy = "set data.raw_files = true" if setting == "data.path" else "add --raw-files"
+            if not raw_files:
+                raise UserError(f"{where}: {what}: export the table and name those files, or {remedy}")
+            tell(f"{where}: {what}")
+
+
+def _tell_skipped(path: str, listing: _Listing, tell: Tell) -> None:
+    """Tell of what may be data and is not read, and of what is there twice."""
+    others = sorted(name for name in listing.others if not name.lower().endswith(_NO_DATA))
+    if others:
+        what = _counted(others, "file is of a kind that is not read", "files are of kinds that are not read")
+        tell(f"{label(path)}: {what}: save as CSV or Parquet, or move elsewhere")
+    if folders := sorted(listing.folders):
+        what = _counted(folders, "folder matches and is not read", "folders match and are not read")
+        tell(f"{label(path)}: {what}: a pattern names files, as in '*/*.csv'")
+    names = {file.name for file in listing.files}
+    if packed := sorted(name for name in names if codec(name) and name.rpartition(".")[0] in names):
+        what = _counted(packed, "packed file stands", "packed files stand")
+        tell(f"{label(path)}: {what} beside the unpacked one: the rows of both count")
+
+
+def _counted(names: Sequence[str], is_so: str, are_so: str) -> str:
+    """How many, and the first names."""
+    printable = [name if name.isprintable() else ascii(name) for name in names[:_SHOWN]]
+    shown = [*printable, *([f"and {len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else [])]
+    return f"{len(names):,} {is_so if len(names) == 1 else are_so} ({', '.join(shown)})"
 
 
 def _data_file(name: str, path: str, status: os.stat_result | None = None) -> FoundFile:
     if not kind(name):
         ext = PurePosixPath(name).suffix
         what = f"the extension '{ext}' is not known" if ext else "the name has no extension"
-        raise UserError(f"{label(path)}: {what}: give .csv, .parquet or .pq (a glob can end in '*.csv')")
+        raise UserError(f"{label(path)}: {what}: give {READ} (a glob can end in '*.csv')")
     return _regular(name, path, status) if status else FoundFile(name, path)
 
 
@@ -186,7 +233,7 @@ def stamp(status: os.stat_result) -> Stamp:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
-def _remote(uri: str, setting: str) -> list[FoundFile]:
+def _remote(uri: str, setting: str) -> _Listing:
     """The files of a URI; ``head`` is the part of it that stands before the names below the root."""
     plain, _, query = uri.partition("?")
     tail = f"?{query}" if query else ""
@@ -196,14 +243,25 @@ def _remote(uri: str, setting: str) -> list[FoundFile]:
     if info.type == pafs.FileType.NotFound:
         raise UserError(f"{label(uri)}: no such file or folder: check {setting}")
     if info.type == pafs.FileType.File:
-        return [_data_file(PurePosixPath(root).name, uri)]
+        return _Listing([_data_file(PurePosixPath(root).name, uri)], (), (), {})
     wanted = re.compile(_regex(plain[len(head) + 1 :]) if head != plain else r"(?s:.*)")
+    below, tables = _below(system, root)
+    names = [name for name in below if wanted.fullmatch(name)]
+    files = [FoundFile(name, f"{head.rstrip('/')}/{quote(name)}{tail}") for name in names if kind(name)]
+    others = [name for name in names if not kind(name)]
+    if not files:
+        raise UserError(_nothing(uri, others, setting))
+    return _Listing(files, others, (), tables)
+
+
+def _below(system: pafs.FileSystem, root: str) -> tuple[list[str], dict[str, str]]:
+    """The names of all files below a folder of a file system that count, and which folders are of a table format."""
+    if isinstance(system, pafs.LocalFileSystem):  # Arrow would follow loops of links
+        tree = walk(root, EVERYTHING)
+        return [file.name for file in tree.files.values()], _tables(root, tree)
     entries = system.get_file_info(pafs.FileSelector(root, recursive=True))
     below = [e.path[len(root.rstrip("/")) + 1 :] for e in entries if e.type == pafs.FileType.File]
-    names = [n for n in below if not re.search(r"(^|/)[._]", n) and wanted.fullmatch(n) and kind(n)]
-    if not names:
-        raise UserError(f"{label(uri)}: no .csv, .parquet or .pq file is there: check {setting}")
-    return [FoundFile(n, f"{head.rstrip('/')}/{quote(n)}{tail}") for n in names]
+    return table_names(below)
 
 
 def _regex(pattern: str) -> str:
@@ -229,30 +287,6 @@ def open_file(path: str) -> pa.NativeFile:
     """The file, at its beginning."""
     system, inner = open_system(path)
     return system.open_input_file(inner)
-
-
-@contextlib.contextmanager
-def opened(path: str, content: bytes | None = None) -> Iterator[pa.NativeFile]:
-    """What a file holds, at its beginning, while it is open; a packed one is unpacked into memory.
-
-    Args:
-        content: its bytes, where they are at hand.
-
-    Raises:
-        UserError: it cannot be opened or read, or is packed and damaged.
-    """
-    with advice(path):
-        with open_file(path) if content is None else pa.BufferReader(content) as file:
-            if not path.partition("?")[0].lower().endswith(".gz"):
-                yield file
-                return
-            packed = file.read()
-        try:
-            content = gzip.decompress(packed)
-        except (OSError, EOFError, zlib.error) as e:
-            reason = _short(str(e))
-            raise UserError(f"{label(path)}: is no whole gzip file ({reason}): write or fetch it again") from e
-        yield pa.BufferReader(content)
 
 
 def is_remote(path: str) -> bool:

@@ -10,6 +10,7 @@ What a path means is in ``paths``; what a file says in ``parquet_stream`` and ``
 infinities are handed out as they are.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -20,8 +21,7 @@ from linreg.errors import UserError
 from linreg.files import faults, paths, tables
 from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream
-from linreg.files.partitions import HashedFile, Partition, SourceFile
-from linreg.files.stable_file import DataFile
+from linreg.files.partitions import DataFile, HashedFile, Partition, SourceFile
 from linreg.files.tables import NO_CATEGORIES, Categories
 
 
@@ -55,25 +55,35 @@ class Stream(Protocol):
         """Where a row (counted from 0) stands, for a message: ``("line 5", "its text")``, or ``("row 4", "")``."""
 
 
-def find(path: str, columns: Sequence[str], *, categories: Categories = NO_CATEGORIES) -> list[Stream]:
+def find(
+    path: str,
+    columns: Sequence[str],
+    *,
+    categories: Categories = NO_CATEGORIES,
+    raw_files: bool = False,
+    tell: paths.Tell = warnings.warn,
+) -> list[Stream]:
     """The files of a data set that have rows, sorted by name, each looked at: footer, header, first lines.
 
     Args:
         path: a file, a glob, a folder or a URI, as for training.
         columns: what every file must hold as numbers.
         categories: what it must hold as categories, and the levels that are listed for each.
+        raw_files: whether files of a table format are read as they lie.
+        tell: is given a line for what lies there too and is not read, and for files without rows.
 
     Raises:
         UserError: nothing is there, or a file is not what it should be: says where, and what to do.
         ServerAway: a remote file system does not answer.
     """
-    files = paths.files(path, setting="the INPUT path")
-    streams = [
-        _FORMATS[tables.kind(file.name)](DataFile.of(file.path), columns, categories=categories) for file in files
-    ]
+    files = paths.files(path, setting="the INPUT path", raw_files=raw_files, tell=tell)
+    opened = ((_FORMATS[tables.kind(file.name)], DataFile.of(file.path)) for file in files)
+    streams = [stream(file, columns, categories=categories) for stream, file in opened]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
         raise faults.no_rows(streams[0].file.label)
+    if empty := [file.name for file, stream in zip(files, streams, strict=True) if stream.rows == 0]:
+        tell(faults.without_rows(empty))
     return with_rows
 
 

@@ -11,12 +11,19 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 _NULLS = tuple(pacsv.ConvertOptions().null_values)
-_KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_EXACT = 15  # digits of a decimal that float64 holds, and the power of ten that they are divided by
+_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"} | {f".csv{packed}": "csv" for packed in _CODECS}
 
 
 def kind(name: str) -> str:
     """``csv`` or ``parquet`` by the extension (any case), else an empty string."""
     return next((kind for extension, kind in _KINDS.items() if name.lower().endswith(extension)), "")
+
+
+def codec(name: str) -> str:
+    """How a file is packed, by the extension (any case) and as pyarrow calls it; empty: it is not."""
+    return next((codec for extension, codec in _CODECS.items() if name.lower().endswith(extension)), "")
 
 
 def as_floats(text: pa.Array) -> pa.Array | None:
@@ -57,7 +64,17 @@ def numbers(column: pa.Array) -> pa.Array:
         return column
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    return pc.cast(column, type_)
+    return _nearest(column) if pa.types.is_decimal(column.type) else pc.cast(column, type_)
+
+
+def _nearest(column: pa.Array) -> pa.Array:
+    """Decimals as the float64 next to each, as they are read from text; Arrow's own cast is a last bit off in many."""
+    digits, scale = column.type.precision, column.type.scale
+    if digits > _EXACT or not len(column):
+        return pc.cast(pc.cast(column, pa.string()), pa.float64())
+    wide = pc.cast(column, pa.decimal128(digits, scale))  # 16 bytes each, of which so few digits need 8
+    low = np.frombuffer(wide.buffers()[1], "<i8")[2 * wide.offset :: 2][: len(wide)]
+    return pa.array(low / float(10**scale), mask=column.is_null().to_numpy(zero_copy_only=False))
 
 
 Categories = Mapping[str, Collection[str]]  # columns that are read as categories, and the levels listed for each

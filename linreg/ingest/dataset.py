@@ -4,6 +4,7 @@
 as well, as they are read.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from linreg.design import Design
 from linreg.errors import UserError
 from linreg.files import faults
 from linreg.files.partitions import Partition, digest, find
+from linreg.files.paths import Tell
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.checks import extras, numbers
 from linreg.ingest.levels import check_known, design_of, gaps_in, levels_of_rows
@@ -111,9 +113,15 @@ def read_dataset(
 
 def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
     """The partitions in the order in which they are recorded."""
-    if partitions is None:
-        partitions = find(config.path, window=config.window, window_by=config.window_by)
-    return sorted(partitions, key=lambda p: p.name)
+    return sorted(find_files(config) if partitions is None else partitions, key=lambda p: p.name)
+
+
+def find_files(
+    config: DataConfig, *, known: Mapping[str, Partition] | None = None, tell: Tell = warnings.warn
+) -> list[Partition]:
+    """The files of a config's data, as ``partitions.find`` gives them."""
+    window: dict[str, Any] = {"window": config.window, "window_by": config.window_by}
+    return find(config.path, known=known, raw_files=config.raw_files, tell=tell, **window)
 
 
 def assemble(

@@ -6,7 +6,8 @@
 
 They hold for least squares alone: full rank, rows enough, no penalty, no filled-in values, no warm start, no selection,
 and parameters within 0.01 standard error of the optimum. Where one of these fails the reason is given instead, and only
-the estimates stand. It reads no rows: the record of them and the model are enough.
+the estimates stand. A constant column has no errors, and takes none from the others. It reads no rows: the record of
+them and the model are enough.
 
 Shapes: N rows, F features, O targets, D = F + 1 parameters (intercept first).
 
@@ -14,9 +15,9 @@ Source: Seber and Lee, Linear Regression Analysis, chapters 3 to 5; definitions 
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import fdtrc, stdtr
@@ -25,10 +26,11 @@ from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
 from linreg.least_squares.standard_errors import StandardErrors, excess_O
-from linreg.least_squares.validity import NEARER, record_reasons
+from linreg.least_squares.validity import NEAR, NEARER, record_reasons
 from linreg.metrics import Float, finite, r2_of
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
+from linreg.moments.subset import subset
 from linreg.sampling import FEWEST_PARTITIONS, quantile
 
 Kind = Literal["confidence", "prediction"]
@@ -67,6 +69,10 @@ def infer(
     >>> inference.valid, round(inference.targets["apples"].coefficients["temp"].errors.standard_error, 5)
     (True, 0.02831)
     """
+    constant = {n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0}
+    if 0 < len(constant) < len(moments.features):
+        options: dict[str, Any] = {"reasons": reasons, "remedy": remedy, "level": level}
+        return _beside_constants(model, moments, partitions, constant, options)
     clusters = _clusters(model, moments, partitions)
     all_reasons = (*reasons, *record_reasons(model, moments, reasons, remedy=remedy))
     full_rank = moments.solve().rank == len(moments.features)
@@ -84,6 +90,44 @@ def infer(
         assumptions=() if all_reasons else _assumptions(moments, clustered=bool(clusters)),
         targets=_targets(model, moments, clusters, level, valid=not all_reasons),
     )
+
+
+def _beside_constants(
+    model: LinearModel,
+    moments: Moments,
+    partitions: Sequence[Moments],
+    constant: Collection[str],
+    options: Mapping[str, Any],
+) -> Inference:
+    """What is said of the other columns; nothing tells a constant's slope, or its part of the intercept, from another.
+
+    Args:
+        constant: some of the features.
+        options: of ``infer``.
+    """
+    varies = np.array([name not in constant for name in moments.features])
+    columns = np.array(moments.features)[varies].tolist(), moments.targets
+    part_O = model.weight_OF[:, ~varies] @ (moments.mean_P[: len(varies)] - model.mean_F)[~varies]
+    others = replace(
+        model,
+        weight_OF=model.weight_OF[:, varies],
+        bias_O=model.bias_O + part_O,
+        mean_F=model.mean_F[varies],
+        features=tuple(columns[0]),
+        fill_F=None if model.fill_F is None else model.fill_F[varies],
+    )
+    inferred = infer(others, subset(moments, *columns), partitions=[subset(p, *columns) for p in partitions], **options)
+    targets = {}
+    for o, (name, target) in enumerate(inferred.targets.items()):
+        nothing = Errors() if target.intercept.clustered else None
+        slopes = zip(model.features, model.weight_OF[o].tolist(), strict=True)
+        own = {feature: Coefficient(slope, clustered=nothing) for feature, slope in slopes}
+        intercept = Coefficient(float(model.intercept_O[o]), clustered=nothing)
+        if abs(target.intercept.estimate - intercept.estimate) <= NEAR * (target.intercept.errors.standard_error or 0):
+            intercept = replace(target.intercept, estimate=intercept.estimate)
+        targets[name] = replace(target, intercept=intercept, coefficients=own | dict(target.coefficients))
+    inflation = {n: inferred.variance_inflation.get(n) for n in moments.features}
+    return replace(inferred, targets=targets, variance_inflation=inflation, deficient=moments.solve().deficient)
 
 
 def intervals(

@@ -7,6 +7,7 @@ It reads no file. Salts are apart, so the validation share never moves a test ro
 The generator is splitmix64 (Steele, Lea, Flood, OOPSLA 2014): integers only, the same on every machine.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -22,6 +23,7 @@ from linreg.threads import in_threads
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _PIECE = 1 << 15
+_PACKED = r"\.(gz|bz2|zst)$"
 _U64 = npt.NDArray[np.uint64]
 
 # What different writers make of one value: 5.0 and 5, True and true, T and space, +00:00 and Z, midnight or none.
@@ -104,7 +106,7 @@ def unit_hash(
     Returns:
         float64 of shape (N,), from the upper 53 bits of a 64-bit hash.
     """
-    where = "" if keys else PurePosixPath(name.removesuffix(".gz")).with_suffix("").as_posix()
+    where = "" if keys else PurePosixPath(re.sub(_PACKED, "", name)).with_suffix("").as_posix()
     text = f"{seed}\0{salt}\0{where}".encode("utf-8", "surrogateescape")
     state = np.uint64(xxhash.xxh3_64_intdigest(text))
     hashed = _hash_keys(state, rows, keys) if keys else _hash_numbers(state, rows, start)

@@ -1,7 +1,9 @@
 """A CSV file: every accepted spelling, one line for each thing that is wrong, wherever a piece of the file ends."""
 
+import bz2
 import gzip
 import tempfile
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from linreg.files import csv_pieces, csv_stream, stream
 from tests.support.files import read, write
 
 GOOD = "a,y\n1,2\n3,4\n5,6\n"
+PACK = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": partial(pa.compress, codec="zstd", asbytes=True)}
 GOOD_ROWS = {"a": [1, 3, 5], "y": [2, 4, 6]}
 
 
@@ -41,9 +44,11 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.parametrize("packed", ["", ".gz"])
 @pytest.mark.parametrize("content", SPELLINGS.values(), ids=SPELLINGS)
-def test_the_same_numbers_come_from_every_accepted_spelling(tmp_path, content: str) -> None:
-    assert read(write(tmp_path / "x.csv", content)).to_pydict() == GOOD_ROWS
+def test_the_same_numbers_come_from_every_accepted_spelling(tmp_path, content: str, packed: str) -> None:
+    text = PACK[packed](content.encode())
+    assert read(write(tmp_path / f"x.csv{packed}", text)).to_pydict() == GOOD_ROWS
 
 
 def test_booleans_zeros_blanks_and_empty_cells_are_read(tmp_path) -> None:
@@ -77,14 +82,25 @@ def test_truth_values_are_put_together_over_pieces_and_late_ones_go_on_as_number
     assert key.to_pylist() == [line.partition(",")[0] for line in late]
 
 
-def test_a_packed_csv_is_read_as_the_plain_one(tmp_path) -> None:
-    path = write(tmp_path / "x.csv.GZ", gzip.compress(GOOD.encode()))
-    assert read(path).to_pydict() == GOOD_ROWS
-    (opened,) = stream.find(path, ["a", "y"])
-    assert sum(map(len, opened.batches())) == 3
-    for damaged in (gzip.compress(GOOD.encode())[:-9], GOOD.encode(), gzip.compress(GOOD.encode()) + b"xy"):
+@pytest.mark.parametrize("extension", [".GZ", ".bz2", ".zst"])
+def test_a_packed_csv_is_read_as_the_plain_one_and_a_damaged_one_is_named(tmp_path, monkeypatch, extension) -> None:
+    monkeypatch.setattr(csv_pieces, "CHUNK", 4096)
+    pack = PACK[extension.lower()]
+    lines = [f"{i},{i * i},{i % 7}\n" for i in range(20_000)]
+    head, rest = ("a,y,t\n" + "".join(lines[:9000])).encode(), "".join(lines[9000:]).encode()
+    path = tmp_path / f"is it?.csv{extension}"
+    for content in (pack(head + rest), pack(head) + pack(rest)):  # two packed files make one
+        write(path, content)
+        assert read(path).to_pydict() == {"a": list(range(20_000)), "y": [i * i for i in range(20_000)]}
+        (opened,) = stream.find(str(path), ["a", "y"])
+        assert sum(map(len, opened.batches())) == 20_000
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+    checked = [flipped] * (extension != ".zst")  # Arrow's own zstd writes no checksum
+    for damaged in (content[:-1], content[:middle], content + b"xy", head + rest, *checked):
         write(path, damaged)
-        with pytest.raises(UserError, match=r"x\.csv\.GZ: is no whole gzip file \(.*\): write or fetch it again"):
+        line = rf"it\?\.csv\{extension}: is no whole \w+ file \(.*\): write or fetch it again"
+        with pytest.raises(UserError, match=line):
             read(path)
 
 
@@ -186,12 +202,15 @@ FAULTS |= {name: ("a,y\n" + "1.25,2.5\n" * 300 + last, line) for name, (last, li
 FAULTS["late Latin-1"] = (b"a,y,t\n" + b"1,2,x\n" * 300 + b"3,4,\xe9\n", "line 302: byte 0xe9 (number 5 of the line)")
 
 
-@pytest.mark.parametrize("pieces", ["one piece", "many pieces"])
+@pytest.mark.parametrize("pieces", ["one piece", "many pieces", "packed"])
 @pytest.mark.parametrize(("content", "line"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_named_with_its_place(tmp_path, request, content: str | bytes, line: str, pieces: str) -> None:
     if pieces == "many pieces":
         request.getfixturevalue("small")
-    path = write(tmp_path / "x.csv", content)
+    content, extension = content.encode() if isinstance(content, str) else content, ""
+    if pieces == "packed":
+        content, extension = gzip.compress(content), ".gz"
+    path = write(tmp_path / f"x.csv{extension}", content)
     with pytest.raises(UserError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}: {line}")

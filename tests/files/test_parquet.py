@@ -1,7 +1,9 @@
 """A Parquet file: which types are numbers, and one line for each thing that is wrong with a file."""
 
 import gzip
+import random
 import re
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from linreg.errors import UserError
 from linreg.files import parquet_stream, stream
 from tests.support.files import read, write
+from tests.support.processes import run
 
 
 def test_numbers_of_every_kind_are_read(tmp_path) -> None:
@@ -32,6 +35,49 @@ def test_numbers_of_every_kind_are_read(tmp_path) -> None:
         "nothing": [None, None],
         "big": [2**64 - 1, 0],
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "digits", "scale"),
+    [
+        (pa.decimal128, 15, 5),
+        (pa.decimal128, 15, 15),
+        (pa.decimal128, 18, 6),
+        (pa.decimal128, 38, 10),
+        (pa.decimal256, 60, 20),
+    ],
+)
+def test_a_decimal_is_the_float_nearest_to_it(tmp_path, kind, digits: int, scale: int) -> None:
+    rng = random.Random(digits)
+    exact = [None, *(f"{rng.randrange(-(10**digits) + 1, 10**digits)}e-{scale}" for _ in range(2000))]
+    column = pa.array([text and Decimal(text) for text in exact], kind(digits, scale))
+    path = write(tmp_path / "x.parquet", {"a": column, "y": column.dictionary_encode()}, row_group_size=300)
+    expected = [text and float(text) for text in exact]  # Python's own reading of the digits
+    assert read(path).to_pydict() == {"a": expected, "y": expected}
+
+
+def test_a_file_of_no_rows_may_call_its_columns_anything(tmp_path) -> None:
+    for nothing in (pa.table({"a": pa.array([], pa.string()), "y": pa.nulls(0)}), pa.table({})):
+        assert read(write(tmp_path / "x.parquet", nothing)).to_pydict() == {"a": [], "y": []}
+    with pytest.raises(UserError, match="column 'y' is missing"):
+        read(write(tmp_path / "x.parquet", {"a": pa.array([], pa.int8())}))
+
+
+PERIODS = """
+import sys
+if sys.argv[2] == "pandas":
+    import pandas as pd
+    pd.DataFrame({"a": pd.period_range("2026-01", periods=2, freq="M")}).to_parquet(sys.argv[1])
+from linreg.files import stream
+stream.find(sys.argv[1], ["a"])
+"""
+
+
+def test_periods_of_pandas_are_refused_by_name_whether_or_not_it_is_loaded(tmp_path) -> None:
+    for loaded in ("pandas", "nothing"):
+        ended = run([sys.executable, "-c", PERIODS, tmp_path / "x.parquet", loaded])
+        assert ended.returncode == 1
+        assert "column 'a' is pandas.period, not numbers" in ended.stderr, loaded
 
 
 def test_a_dot_in_a_column_name_is_no_path(tmp_path) -> None:
@@ -81,7 +127,13 @@ def test_a_fault_is_named(tmp_path, spoil, line: str) -> None:
 MONTHS = pa.field("a", pa.int64(), metadata={"ARROW:extension:name": "months"})  # a type that nobody registered
 NO_NUMBERS = {
     "string": pa.table({"a": ["1", "2"]}),
+    "dictionary<values=string, indices=int32, ordered=0>": pa.table({"a": pa.array(["1", "2"]).dictionary_encode()}),
     "list<element: int64>": pa.table({"a": [[1], [2]]}),
+    "duration[s]": pa.table({"a": pa.array([1], pa.duration("s"))}),
+    "time64[us]": pa.table({"a": pa.array([1], pa.time64("us"))}),
+    "fixed_size_binary[2]": pa.table({"a": pa.array([b"12"], pa.binary(2))}),
+    "struct<x: int64>": pa.table({"a": [{"x": 1}]}),
+    "map<string, int64 ('a')>": pa.table({"a": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))}),
     "timestamp[ns]": pa.table({"a": pd.to_datetime(["2026-01-05", "2026-01-06"]).astype("datetime64[ns]")}),
     "months": pa.table({"a": [1, 2]}, pa.schema([MONTHS])),
 }

@@ -27,7 +27,7 @@ def put(folder: Path, *files: str) -> None:
 
 def test_a_folder_is_searched_to_the_bottom_and_hidden_files_are_left_out(tmp_path) -> None:
     put(tmp_path, "b.csv", "2026/a.CSV", "2026/x/c.pq", "2026/d.csv.GZ")
-    put(tmp_path, ".cache/d.csv", "2026/.e.csv", "_old/g.csv", "_h.csv", "README.md", "f.txt")
+    put(tmp_path, ".cache/d.csv", "2026/.e.csv", "_old/g.csv", "_h.csv", "README.md")
     expected = ["2026/a.CSV", "2026/d.csv.GZ", "2026/x/c.pq", "b.csv"]
     assert names(tmp_path) == names(f"{tmp_path}/") == expected
 
@@ -65,7 +65,7 @@ def test_uris_give_the_same_names_and_digests_as_paths(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("{0}/empty", "the folder holds no .csv, .parquet or .pq file"),
+        ("{0}/empty", "no .csv (.gz, .bz2, .zst), .parquet or .pq file is there: check"),
         ("{0}/*.csv", "matches no file: check the pattern"),
         ("{0}/*", "matches folders only: add '/*.csv'"),
         ("{0}/inner/x.txt", "the extension '.txt' is not known"),
@@ -74,18 +74,18 @@ def test_uris_give_the_same_names_and_digests_as_paths(tmp_path) -> None:
         ("{0}/inner/x.text", "no such file or folder (did you mean 'x.txt'?)"),
         ("{0}/inner/x.txt/y.csv", "no such file or folder"),
         ("{0}/nowhere/y.csv", "nor is there a folder {0}/nowhere: check data.path"),
-        ("file://{0}/empty", "no .csv, .parquet or .pq file is there"),
+        ("file://{0}/empty", "no .csv (.gz, .bz2, .zst), .parquet or .pq file is there: check"),
         ("file://{0}/x.csv", "no such file or folder"),
         ("file://{0}/a b.csv", "not a URI that can be read"),
         ("https://example.org/a.csv", "not a URI that can be read"),
         ("s3://", "names no bucket"),
-        ("{0}/delta", "holds files of a table format (Delta: _delta_log), of which some"),
-        ("{0}/hudi", "holds files of a table format (Hudi: .hoodie), of which some"),
+        ("{0}/delta", "delta: holds files of a table format (Delta: _delta_log): read as they lie, deleted"),
+        ("{0}/hudi", "hudi/2026: holds files of a table format (Hudi: .hoodie): read as they lie, deleted"),
         ("a\0.csv", "data.path holds a NUL character"),
     ],
 )
 def test_a_path_that_gives_no_data_says_so(tmp_path, path: str, line: str) -> None:
-    put(tmp_path, "inner/x.txt", "delta/_delta_log/0.json", "delta/a.csv", "hudi/2026/.hoodie/x", "hudi/b.csv")
+    put(tmp_path, "inner/x.txt", "delta/_delta_log/0.json", "delta/a.csv", "hudi/2026/.hoodie/x", "hudi/2026/b.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError) as caught:
         find(path.format(tmp_path))

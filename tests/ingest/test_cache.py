@@ -17,11 +17,11 @@ import torch
 
 from linreg.config import DataConfig
 from linreg.files import partitions as files
-from linreg.files.digest_cache import KnownFiles
 from linreg.ingest import cache as record_cache
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.cache import RecordCache, prune
 from linreg.ingest.cache_file import CacheFile
+from linreg.ingest.digest_cache import KnownFiles
 from linreg.ingest.part import ALL, HELD_OUT
 from linreg.ingest.records import RecordedDataset, record_dataset
 from tests.support.files import DAMAGE, write

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -327,26 +328,55 @@ def test_a_key_of_the_wrong_kind_names_the_file(tmp_path) -> None:
         read_dataset(config(path, key=("k",), test_fraction=0.5))
 
 
-@pytest.mark.parametrize("name", ["2.csv", "2.parquet"])
+@pytest.mark.parametrize("name", ["2.csv", "2.csv.gz", "2.parquet"])
 def test_files_of_no_rows_are_told_and_change_nothing(tmp_path, name: str) -> None:
     data = frame(30)
     write(tmp_path / "1.csv", data[:12])
     write(tmp_path / "3.parquet", data[12:])
     expected = record_dataset(config(tmp_path))
-    write(tmp_path / name, "a,b,y\n" if name == "2.csv" else data[:0])
-    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+    header = b"a,b,y\n"
+    untyped = pd.DataFrame(columns=["a", "b", "y"]).astype({"b": str})
+    write(tmp_path / name, {"2.csv": header, "2.csv.gz": gzip.compress(header)}.get(name, untyped))
+    for cache in (None, tmp_path / ".cache", tmp_path / ".cache"):
         recorded = record_dataset(config(tmp_path / "[123].*"), cache=cache, folds=0 if cache else 3)
         assert recorded.dataset.empty == (name,)
         assert recorded.record.moments.root_KK.tobytes() == expected.record.moments.root_KK.tobytes()
         np.testing.assert_array_equal(values(recorded.dataset.train), data[COLUMNS])
     for path in tmp_path.glob("[13].*"):
         path.unlink()
-    with pytest.raises(UserError, match=r"2\.(csv|parquet): has column names but no rows: add rows"):
+    with pytest.raises(UserError, match=r"2\.[a-z.]+: has column names but no rows: add rows"):
         read_dataset(config(tmp_path))
 
 
-def test_a_packed_csv_splits_as_the_plain_one(tmp_path) -> None:
+FOLDERS = {
+    "packed beside plain": {"1.csv.gz": slice(15), "2.csv": slice(15, 30)},
+    "one without rows": {"1.parquet": slice(10), "2.parquet": slice(0), "3.parquet": slice(10, 30)},
+    "writers' own": {"day=1/1.parquet": slice(30), "_old/1.parquet": slice(9), "day=1/._1.csv": slice(9)},
+    "a table's files": {"part-0.parquet": slice(30), "_delta_log/1.checkpoint.parquet": slice(9)},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*table format .Delta")
+@pytest.mark.parametrize("files", FOLDERS.values(), ids=FOLDERS)
+def test_ordinary_folders_give_the_least_squares_of_their_rows(tmp_path, files: dict[str, slice]) -> None:
+    data = frame(30)
+    for name, rows in files.items():
+        text = data[rows].to_csv(index=False).encode()
+        write(tmp_path / name, {".gz": gzip.compress(text), ".csv": text}.get(Path(name).suffix, data[rows]))
+    recorded = record_dataset(config(tmp_path, raw_files="_delta_log/1.checkpoint.parquet" in files))
+    solution = recorded.record.moments.solve()
+    design = np.column_stack([np.ones(30), data[["a", "b"]]])
+    expected, residual, _, _ = np.linalg.lstsq(design, data["y"])
+    assert recorded.dataset.rows == 30
+    np.testing.assert_allclose(solution.weight_OF[0], expected[1:], rtol=1e-12)
+    np.testing.assert_allclose(solution.residual_O, residual, rtol=1e-10)
+
+
+@pytest.mark.parametrize("codec", ["gz", "bz2", "zst"])
+def test_a_packed_csv_splits_as_the_plain_one(tmp_path, codec: str) -> None:
     path = write(tmp_path / "x.csv", frame(200))
-    packed = write(f"{path}.gz", gzip.compress(Path(path).read_bytes()))
+    packed = f"{path}.{codec}"
+    with pa.output_stream(packed) as file:  # packs as the extension says
+        file.write(Path(path).read_bytes())
     plain, unpacked = (read_dataset(config(p, test_fraction=0.4), optional=("id",)) for p in (path, packed))
     assert ids(plain.test) == ids(unpacked.test)

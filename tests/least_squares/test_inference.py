@@ -1,6 +1,7 @@
 """Inference against statsmodels, NIST's certified values and simulation; and every reason not to give any."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.inference import infer, intervals
 from linreg.least_squares.objective import Objective
-from linreg.least_squares.results import Inference
+from linreg.least_squares.results import Errors, Inference
 from linreg.least_squares.validity import caller_reasons, remedy
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments, merge
@@ -259,11 +260,33 @@ def test_a_dependent_column_is_named() -> None:
         intervals(optimum(moments), moments, both)
 
 
-def test_a_constant_column_is_named() -> None:
+@pytest.mark.parametrize("clusters", [0, 50])
+def test_a_constant_column_has_no_errors_and_takes_none_from_the_others(clusters: int) -> None:
     x, y, _ = PROBLEMS["hardly any signal"]
-    inference = inferred(np.column_stack([x, np.full(len(x), 3.3)]), y)
-    refused("x3 is constant: leave out what does not vary", inference)
-    assert "rank" not in inference.inference
+    x = np.column_stack([x[:, :1], np.full(len(x), 3.3), x[:, 1:]])
+    pieces = zip(np.split(x, clusters), np.split(y, clusters), strict=True) if clusters else ()
+    parts = [record(*rows) for rows in pieces]
+    moments = merge(parts) if clusters else record(x, y)
+    model = optimum(moments)
+    inference = infer(model, moments, partitions=parts)
+    judged = [sm.OLS(y_N, sm.add_constant(np.delete(x, 1, axis=1))).fit() for y_N in y.T]
+    for target, judge in zip(inference.targets.values(), judged, strict=True):
+        varying = [target.intercept, *(c for name, c in target.coefficients.items() if name != "x1")]
+        np.testing.assert_allclose([c.estimate for c in varying], judge.params, rtol=1e-9)
+        np.testing.assert_allclose([c.errors.standard_error for c in varying], judge.bse, rtol=1e-9)
+        assert abs(target.coefficients["x1"].estimate) < 1e-12
+        assert target.coefficients["x1"].errors == Errors()
+        assert all(bool(c.clustered) == bool(clusters) for c in (target.intercept, *target.coefficients.values()))
+    assert (inference.inference, inference.degrees_of_freedom, inference.deficient) == ("valid", len(x) - 4, ("x1",))
+    assert list(inference.variance_inflation) == list(moments.features)
+    # a slope along the constant is part of the intercept as long as nothing varies
+    slope = np.array([0, 2.0, 0, 0])
+    tilted = replace(model, weight_OF=model.weight_OF + slope, bias_O=model.bias_O - 2 * (3.3 - model.mean_F[1]))
+    inference = infer(tilted, moments)
+    assert inference.valid
+    for target, judge in zip(inference.targets.values(), judged, strict=True):
+        assert target.intercept.errors == Errors()
+        np.testing.assert_allclose(target.coefficients["x2"].errors.standard_error, judge.bse[2], rtol=1e-9)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 5])

@@ -22,6 +22,7 @@ from flows.tracking.run import TrackedRun
 from flows.tracking.stores.store import open_store
 from tests.support import processes
 from tests.support.command import RUN_KEYS, document, error, linreg, strict_json, write_config
+from tests.support.files import write
 from tests.support.flows import FEATURES, OPTIMUM, TARGETS, WEAK
 from tests.support.processes import BIN, PATIENCE, ROOT, environment, started, wait_for
 from tests.support.servers import rows_of_ended_server
@@ -253,6 +254,24 @@ def test_predict_tells_in_a_log_how_far_it_is(scene, tmp_path, monkeypatch):  # 
         assert strict_json(result.out)["rows"] == 5
 
 
+def test_predict_tells_what_it_does_not_read_and_takes_a_tables_files_where_it_is_told_to(scene, tmp_path):  # noqa: ARG001
+    table, output = tmp_path / "crops", tmp_path / "out.csv"
+    shutil.copytree("data", table / "2026", ignore=lambda *_: ["crops-15.csv"])
+    write(table / "none.csv", "temp,rainfall,humidity\n")
+    write(table / "notes.xlsx", "PK")
+    result = linreg("predict", "crop-yield", table, "-o", output)
+    assert result.out.startswith("5 rows scored")
+    assert "1 file is of a kind that is not read (notes.xlsx)" in result.err
+    assert "no row in none.csv" in result.err
+    write(table / "_delta_log/0.json", "{}")
+    line = error("predict", "crop-yield", table, "-o", output)
+    assert "holds files of a table format (Delta: _delta_log)" in line
+    assert line.endswith("or add --raw-files")
+    result = linreg("predict", "crop-yield", table, "-o", output, "--raw-files")
+    assert result.out.startswith("5 rows scored")
+    assert "read as they lie, deleted and replaced rows come back" in result.err
+
+
 @pytest.mark.parametrize(("kind", "columns"), [("prediction", "obs_ci"), ("confidence", "mean_ci")])
 def test_predict_gives_the_intervals_of_statsmodels(scene, tmp_path, kind, columns):  # noqa: ARG001
     source, output = "data/crops.csv", str(tmp_path / "out.csv")
@@ -374,6 +393,14 @@ def test_plan_prints_the_contracts_object_and_makes_nothing(folder):
     assert set(plan["epochs_to"]) == {"1%", "0.1%"}
     assert plan["optimum_loss"] == pytest.approx(0.909, abs=1e-3)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_plan_tells_of_files_that_give_no_rows(folder):
+    write(folder / "data/none.csv", "temp,rainfall,humidity,apples,oranges\n")
+    write(folder / "data/notes.xlsx", "PK")
+    plan = document("plan", write_config(), "--set", "data.path=data")
+    assert plan["advice"][0].startswith("data: 1 file is of a kind that is not read (notes.xlsx)")
+    assert plan["advice"][1] == "no row in none.csv"
 
 
 def test_help_is_no_error(capfd):

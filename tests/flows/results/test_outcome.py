@@ -7,6 +7,7 @@ import pytest
 from flows.results.outcome import notes
 from flows.steps.ingest import ingest
 from linreg.config import TrainConfig
+from tests.support.files import write
 from tests.support.flows import noisy, noisy_config
 
 WEIGHED = {"features": ("a",), "weight": "w"}
@@ -30,6 +31,11 @@ NOTES = {
         noisy_config("twice", test_fraction=0.2),
         "a.csv and b.csv hold the same bytes: their rows count twice",
     ),
+    "files without rows": (noisy_config("empties"), "no row in b.csv, c.csv"),
+    "files of other kinds": (
+        noisy_config("empties"),
+        "empties: 1 file is of a kind that is not read (d.xlsx): save as CSV or Parquet, or move elsewhere",
+    ),
     "too far from zero for float32": (noisy_config("far.csv"), "the version has no mlflow.pytorch form"),
 }
 
@@ -44,6 +50,8 @@ def store(folder, store):
     (folder / "twice").mkdir()
     for name in "ab":
         shutil.copy("one.csv", f"twice/{name}.csv")
+    for name, rows in (("a.csv", 20), ("b.csv", 0), ("c.csv", 0), ("d.xlsx", 0)):
+        write(f"empties/{name}", frame[:rows].to_csv(index=False))
     return store
 
 
@@ -51,3 +59,8 @@ def store(folder, store):
 def test_what_was_done_to_the_rows_is_told(store, case):
     config, words = NOTES[case]
     assert any(words in line for line in notes(config, ingest(config, store)))
+
+
+def test_empty_files_are_no_copies_of_each_other(store):
+    config = NOTES["files without rows"][0]
+    assert not any("same bytes" in line for line in notes(config, ingest(config, store)))

@@ -7,8 +7,8 @@ import pytest
 import xxhash
 
 from linreg.files import partitions
-from linreg.files.digest_cache import KnownFiles
 from linreg.files.partitions import Partition
+from linreg.ingest.digest_cache import KnownFiles
 from tests.support.files import DAMAGE, write
 
 EARLIER = {
