@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from linreg.config import PREDICTIONS
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict, values
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
@@ -125,7 +126,7 @@ def _missing_remedy(model: LinearModel, half_widths: HalfWidths | None) -> str |
 
 def _output_schema(model: LinearModel, features: pa.Schema, half_widths: HalfWidths | None) -> pa.Schema:
     """What the output holds; what cannot be missing is declared so, which saves a quarter of writing Parquet."""
-    kinds = ("predicted",) if half_widths is None else ("predicted", "low", "high")
+    kinds = PREDICTIONS[:1] if half_widths is None else PREDICTIONS
     gaps = _missing_remedy(model, half_widths) is None
     added = [f"{kind}_{target}" for target in model.targets for kind in kinds]
     twice = [name for name in added if name in features.names]
