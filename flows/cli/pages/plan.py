@@ -36,12 +36,15 @@ def _plan(plan: Plan, rows: int, config: TrainConfig) -> Iterable[str]:
     if plan.condition_number is not None:
         condition = f"{plan.condition_number:.4g} of the {'scaled' if config.standardize else 'raw'} columns"
     none = "not predicted for mini-batches" if 0 < config.batch_size < rows else "never"
+    exact = config.trainer == "exact"
+    rate = "exact takes no steps" if exact else f"the config's: {config.learning_rate:g}"
+    at_once = ": exact is at the optimum at once" if exact else ""
     lines = [
         ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} (the config's: {config.learning_rate:g})"),
+        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} ({rate})"),
         ("condition number", condition),
         ("best possible loss", f"{plan.optimum_loss:.6g}"),
-        *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in plan.epochs_to.items()),
+        *((f"epochs to {share}", none if n is None else f"{n:,}{at_once}") for share, n in plan.epochs_to.items()),
     ]
     return (f"{name:<22}{text}" for name, text in lines)
 

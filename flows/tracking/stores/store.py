@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.tracking.stores import sqlite_store
-from flows.tracking.stores.server import answering, hidden, hidden_safe, probe, quiet
+from flows.tracking.stores.server import answering, hidden, probe, quiet, redacted, unsupported
 from linreg.errors import ServerAway, UserError
 
 FOLDER = "mlruns"
@@ -157,11 +157,8 @@ def _database(uri: str) -> Path | None:
         if not rest.startswith("///") or path in ("", ":memory:"):
             raise UserError(f"MLFLOW_TRACKING_URI '{uri}' names no file: write sqlite:////absolute/path/mlflow.db")
         return Path.cwd() / path
-    if scheme == "file" or (not rest and scheme != "databricks"):
-        raise UserError(
-            f"MLFLOW_TRACKING_URI '{hidden_safe(uri)}' is no store that MLflow 3 can use: write http://HOST:PORT or "
-            "sqlite:////absolute/path/mlflow.db, or unset it"
-        )
+    if scheme in ("", "file") or (not rest and scheme != "databricks"):
+        raise unsupported(uri)
     return None
 
 
@@ -197,8 +194,7 @@ def _client(uri: str) -> MlflowClient:
     except ModuleNotFoundError as e:
         raise UserError(f"the store {hidden(uri)} needs {e.name}: pip install 'linreg[postgres]' or {e.name}") from e
     except Exception as e:  # whatever MLflow, SQLAlchemy or a plugin raises, the URI is what is wrong
-        line = " ".join(str(e).split())[:300]
-        raise UserError(f"MLFLOW_TRACKING_URI '{hidden(uri)}' cannot be used: {line}") from e
+        raise UserError(f"MLFLOW_TRACKING_URI '{hidden(uri)}' cannot be used: {redacted(str(e), uri)}") from e
 
 
 def _lock_folder(uri: str, database: Path | None) -> Path:

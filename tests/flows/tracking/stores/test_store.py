@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -290,19 +291,57 @@ def test_a_database_that_stays_locked_is_told(store, tmp_path):
     "uri",
     [
         *("http://", "http://host:99999", "http://host:port", "http://[::1", "htp://host", "://x", "foo", "./mlruns"),
+        *("databricks-uc", "uc:http://x", "s3://bucket/x", "me:secret@host", "htp://me:secret@host"),
+        *("http://me:secret@", "http://[me:secret@", "plugin://me:secret@host:99999/", "odd://host/?token=secret"),
         *("file:///tmp/x", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:/x.db", "nodriver+odd://h/db"),
     ],
 )
 def test_a_malformed_uri_is_the_callers_and_makes_nothing(tmp_path, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .*: write (http|sqlite)") as caught:
         open_store(create=True)
+    assert "secret" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("meant", "uri"), [("http", "htp://host"), ("postgresql", "postgres://host/db")])
+def test_a_scheme_that_is_nearly_known_is_told_which_is_meant(monkeypatch, meant, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match=rf"of the kind '\w+', .* \(did you mean '{meant}'\?\)"):
+        open_store(create=False)
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks://nobody"])
+def test_databricks_without_a_login_is_the_callers(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = open_store(create=False)
+    with pytest.raises(UserError, match=f"no way to log in at MLFLOW_TRACKING_URI '{uri}': set DATABRICKS_HOST and"):
+        registry.runs(store)
+
+
+def test_a_databricks_workspace_that_is_away_is_told_at_once(monkeypatch, closed_port):
+    for name, value in (
+        ("MLFLOW_TRACKING_URI", "databricks"),
+        ("DATABRICKS_HOST", f"http://127.0.0.1:{closed_port}"),
+        ("DATABRICKS_TOKEN", "secret"),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ServerAway, match="the tracking server databricks does not answer"):
+        open_store(create=False)
+
+
+@pytest.mark.parametrize("uri", ["http://me:p%40ss@h/", "http://me:p@ss@h/", "postgresql://h/db?user=me&password=p@ss"])
+def test_what_a_driver_says_is_told_without_the_password(uri):
+    said = f"API request to {uri}api/2.0 failed with exception: no route; login of me with p@ss or p%40ss"
+    with pytest.raises(ServerAway) as caught, server.answering(uri):
+        raise MlflowException(said)
+    assert not set(str(caught.value).replace("(", " ").split()) & {"p@ss", "p%40ss"}
+    assert "ss@" not in str(caught.value)
 
 
 def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(store):
     store = replace(store, client=MlflowClient(tracking_uri=store.uri, registry_uri="odd://host"))
-    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .* cannot be used: .*not supported"):
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .*: write http"):
         registry.versions(store)
 
 
