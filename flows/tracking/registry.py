@@ -34,6 +34,7 @@ __all__ = [
     "by_sweep_key",
     "champion",
     "contents",
+    "deleted_experiments",
     "history",
     "load",
     "lookup",
@@ -118,18 +119,28 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
         ``flows.steps.drift`` has them; ``nested``, whether it is a model of a sweep.
 
     Raises:
-        UserError: no such experiment, with the nearest.
+        UserError: no such experiment, with the nearest; or it was deleted.
     """
     with answering(store.uri):
         client = store.client
         listed = pages(lambda token: client.search_experiments(max_results=RUNS_A_PAGE, page_token=token))
         experiments = {e.name: e.experiment_id for e in listed}
         if experiment is not None and experiment not in experiments:
+            if experiment in (deleted := deleted_experiments(store)):
+                raise UserError(store.deletion_note(experiment, deleted[experiment]))
             raise UserError(f"no experiment '{experiment}' in {store.title}{nearest(experiment, experiments)}")
         ids = list(experiments.values()) if experiment is None else [experiments[experiment]]
         newest = ["attributes.start_time DESC"]
         matching = pages(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, RUNS_A_PAGE, newest, token))
     return [_row(run) for run in matching]
+
+
+def deleted_experiments(store: Store) -> dict[str, str]:
+    """The ids, by name, of the experiments that were deleted and not yet removed for good."""
+    with answering(store.uri):
+        search, gone = store.client.search_experiments, ViewType.DELETED_ONLY
+        listed = pages(lambda token: search(view_type=gone, max_results=RUNS_A_PAGE, page_token=token))
+    return {e.name: e.experiment_id for e in listed}
 
 
 def _ensure_model(store: Store, name: str) -> None:

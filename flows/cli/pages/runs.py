@@ -9,17 +9,22 @@ from flows.tracking.unchanged_runs import SeenAgain
 _DRIFT = {"none": "quiet", "warn": "warn", "stop": "stop"}
 
 
-def page(runs: Sequence[Mapping[str, Any]], unchanged: Mapping[str, SeenAgain | None]) -> str:
+def page(
+    runs: Sequence[Mapping[str, Any]], unchanged: Mapping[str, SeenAgain | None], notes: Sequence[str] = ()
+) -> str:
     """The runs, newest first.
 
     Args:
         unchanged: the runs that found nothing new, which are in no list, by the version that they found again.
+        notes: on experiments that are not listed.
     """
     if not runs:
-        return "no runs yet: linreg run CONFIG makes one"
+        return "\n".join(["no runs yet: linreg run CONFIG makes one", *map(plain, notes)])
     head = ["run", "name", "status", "decision", "drift", *MEASURES]
     last = next((run for run in runs if not run["nested"]), runs[0])  # a sweep's own run may have been deleted
-    return "\n".join([grid(head, [_cells(run) for run in runs]), "", *_last(last), *_unchanged(unchanged)])
+    return "\n".join(
+        [grid(head, [_cells(run) for run in runs]), "", *_last(last), *_unchanged(unchanged), *map(plain, notes)]
+    )
 
 
 def _cells(run: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ even a folder. A store is a URI and a client; runs, versions and their records a
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,11 +57,15 @@ class Store:
         with answering(self.uri):
             experiment = self.client.get_experiment_by_name(name) or self._new_experiment(name)
         if experiment.lifecycle_stage != "active":
-            raise UserError(
-                f"experiment '{name}' was deleted: restore it with `mlflow experiments restore -x "
-                f"{experiment.experiment_id}`, or name another"
-            )
+            raise UserError(f"{self.deletion_note(name, experiment.experiment_id)}, or name another")
         return str(experiment.experiment_id)
+
+    def deletion_note(self, name: str, experiment_id: str) -> str:
+        """That an experiment was deleted, and what restores it: the command by itself looks for another store."""
+        elsewhere = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+        store = "" if elsewhere else f"MLFLOW_TRACKING_URI={shlex.quote(self.uri)} "
+        command = f"{store}mlflow experiments restore -x {experiment_id}"
+        return f"experiment '{name}' was deleted: restore it with `{command}`"
 
     def last_experiment(self) -> str | None:
         """The id of the experiment that was used last; MLflow's own "Default" does not count."""

@@ -163,6 +163,17 @@ def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(store):
     assert "The last one, epochs=3: finished" in linreg("runs").out
 
 
+def test_runs_names_a_deleted_experiment_below_those_that_are_listed(store):
+    for name in ("crops", "night"):
+        TrackedRun.start(store, experiment=name, name=f"of {name}", tags={}).finish()
+    store.client.delete_experiment(store.experiment("night"))
+    *_, last, note = linreg("runs").out.splitlines()
+    assert last.startswith("The last one, of crops: finished")
+    assert note.startswith("experiment 'night' was deleted: restore it with `MLFLOW_TRACKING_URI=sqlite:")
+    assert [run["name"] for run in document("runs")] == ["of crops"]
+    assert "night" not in linreg("runs", "crops").out
+
+
 @pytest.mark.parametrize(
     ("ref", "version"),
     [("crop-yield", 2), ("crop-yield@champion", 2), ("crop-yield@challenger", 3), ("crop-yield/1", 1)],

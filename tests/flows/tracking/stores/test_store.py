@@ -4,6 +4,7 @@ import errno
 import http.server
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,7 +27,7 @@ from flows.tracking.stores import server
 from flows.tracking.stores import store as stores
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
-from tests.support.processes import PATIENCE, run
+from tests.support.processes import BIN, PATIENCE, run
 from tests.support.tracked import enter, killed_after_its_sign, new_store, template, together
 
 
@@ -351,9 +352,28 @@ def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(store):
 def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(store):
     number = store.experiment("crops")
     store.client.delete_experiment(number)
-    line = f"'crops' was deleted: restore it with `mlflow experiments restore -x {number}"
-    with pytest.raises(UserError, match=line):
+    command = f"MLFLOW_TRACKING_URI={store.uri} mlflow experiments restore -x {number}"
+    for use in (store.experiment, lambda name: registry.runs(store, name)):
+        with pytest.raises(UserError, match=f"'crops' was deleted: restore it with `{command}`"):
+            use("crops")
+    assert registry.deleted_experiments(store) == {"crops": number}
+
+
+@pytest.mark.long  # MLflow's own command line takes seconds
+def test_that_command_restores_it(store, tmp_path):
+    number = store.experiment("crops")
+    store.client.delete_experiment(number)
+    with pytest.raises(UserError) as caught:
         store.experiment("crops")
+    (command,) = re.findall("`(.*)`", str(caught.value))
+    (tmp_path / "elsewhere").mkdir()
+    run(["bash", "-c", command.replace("mlflow exp", f"{BIN}/mlflow exp")], cwd=tmp_path / "elsewhere", check=True)
+    assert store.experiment("crops") == number
+
+
+def test_where_the_environment_names_the_store_the_command_needs_no_name_of_it(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host")
+    assert store.deletion_note("crops", "7").endswith("restore it with `mlflow experiments restore -x 7`")
 
 
 def test_the_lock_lets_its_own_thread_in_again_and_keeps_others_out(store, monkeypatch):
