@@ -164,6 +164,8 @@ def _stdout_apart() -> Iterator[Any]:
     """
     sys.stdout.flush()
     real = os.dup(1)  # not inherited by children
+    if os.isatty(real):
+        os.environ.setdefault("COLUMNS", str(os.get_terminal_size(real).columns))  # for the pages
     os.dup2(2, 1)
     try:
         with os.fdopen(os.dup(real), "w", encoding="utf-8") as out:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from flows.cli.pages.columns import flowing
 from flows.cli.pages.predict import preview
 from flows.cli.pages.show import NOT_KEPT
 from flows.progress import rows_progress
@@ -32,10 +33,9 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
         "output": args.output,
         "rows": rows,
     }
-    lines = [f"{rows:,} rows scored with {version.ref}: {args.output}"]
-    if half_widths:
-        lines[0] += f", with {_level(args):.0%} {args.interval} intervals"
-    return document, "\n".join([*lines, *preview(output, model.features, model.targets, rows)])
+    line = f"{rows:,} rows scored with {version.ref}: {args.output}"
+    line += f", with {_level(args):.0%} {args.interval} intervals" if half_widths else ""
+    return document, "\n".join([flowing(line, first=""), *preview(output, model.features, model.targets, rows)])
 
 
 def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[LinearModel, HalfWidths | None]:

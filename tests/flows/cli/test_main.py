@@ -211,7 +211,7 @@ def test_the_page_of_show_has_a_table_a_target_or_the_reason(scene):  # noqa: AR
     bare = linreg("show", "crop-yield/1").out
     assert "std error" not in bare
     assert re.search(r"one standard deviation of \w+ moves apples by ", bare)
-    assert "no errors  the parameters are up to" in bare
+    assert "no standard errors: the parameters are up to" in bare
 
 
 def test_show_says_which_files_trained_it_how_good_it_is_and_what_matters(scene):
