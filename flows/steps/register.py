@@ -57,7 +57,7 @@ def register(
             return _registered_before(twin, run)
         champion = _champion_now(config.model, run_input, store)
         verdict = _beside_the_mean(_verdict(config, run_input, evaluation, champion), evaluation.metrics)
-        verdict = _beside_the_optimum(verdict, config.model, run_input, fitted, champion)
+        verdict = _beside_the_optimum(verdict, config, run_input, fitted, champion)
         facts = _facts(config, run_input, fitted, evaluation) | {
             "flow_run_id": flow_run_id,
             "decision": verdict.decision,
@@ -155,7 +155,7 @@ def _beside_the_mean(verdict: Verdict, metrics: Mapping[str, float]) -> Verdict:
 
 
 def _beside_the_optimum(
-    verdict: Verdict, name: str, run_input: RunInput, fitted: Fit, champion: Champion | None
+    verdict: Verdict, config: Config, run_input: RunInput, fitted: Fit, champion: Champion | None
 ) -> Verdict:
     """The verdict, which says so where the champion was trained less far than the new model."""
     if champion is None or champion.model is None or champion.moments is None:
@@ -165,7 +165,8 @@ def _beside_the_optimum(
     old = errors_from_optimum(champion.model, champion.moments, penalised=penalised)
     if new != 0 or not old:
         return verdict
-    return unconverged(verdict, version=champion.version.version, errors=old, ref=_ref(name))
+    number, ref = champion.version.version, _ref(config.model)
+    return unconverged(verdict, rule=config.gate.rule, version=number, errors=old, ref=ref)
 
 
 def _ref(name: str) -> str:

@@ -27,12 +27,12 @@ class Verdict:
     """A decision and why, in one line.
 
     Args:
-        surely_worse: the whole interval of the gain over the champion lies below 0.
+        surely_worse: the whole interval of the gain over the champion lies below 0; None where none was compared.
     """
 
     decision: Literal["promoted", "kept", "refused", "unchanged"]
     reason: str
-    surely_worse: bool = False
+    surely_worse: bool | None = None
 
 
 def failed_limits(metrics: Mapping[str, float], gate: GateConfig) -> list[str]:
@@ -151,18 +151,20 @@ def _by_target(reduction: LossReduction, targets: Sequence[str], *, held_out: bo
     return "; " + ", ".join(words) + (f" ({len(order)} targets)" if len(targets_shown) < len(order) else "")
 
 
-def unconverged(verdict: Verdict, *, version: int, errors: float, ref: str) -> Verdict:
+def unconverged(verdict: Verdict, *, rule: GateRule, version: int, errors: float, ref: str) -> Verdict:
     """The verdict, which says that the champion was trained less far than the new model, and what to do where it stays.
 
     Args:
+        rule: that decided; under ``better`` a new model that took over needs no such words.
         version: the champion's.
         errors: how many standard errors that is from the optimum of its own data; the new model is at its own.
         ref: the new model's version, to be promoted by hand.
     """
+    if verdict.decision == "promoted" and rule == "better":
+        return verdict
     words = f"version {version} is {errors:.2g} standard errors from the optimum of its own data and the new one is not"
-    if verdict.decision == "kept" and not verdict.surely_worse:
-        words += f": `linreg promote {ref}` puts it in use"
-        words += "" if "gate.rule" in verdict.reason else ', gate.rule = "not_worse" does so by itself'
+    if verdict.decision == "kept" and verdict.surely_worse is False:
+        words += f': `linreg promote {ref}` puts it in use, gate.rule = "not_worse" does so by itself'
     return replace(verdict, reason=f"{verdict.reason}; {words}")
 
 

@@ -113,3 +113,4 @@ def test_a_model_that_cannot_be_compared_takes_over_only_where_limits_alone_deci
         result = register_run(train(store, crops(data=other, train={**WEAK, "seed": len(rule)}, gate={"rule": rule})))
         assert result.verdict.decision == decision
         assert words in result.verdict.reason
+        assert "puts it in use" not in result.verdict.reason
