@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from flows import interrupts
+from flows.cli.pages.columns import plain
 from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
@@ -177,9 +178,9 @@ def _stdout_apart() -> Iterator[Any]:
 
 
 def _say(error: BaseException) -> None:
-    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    sys.stderr.write(f"error: {plain(' '.join(str(error).split()))}\n")
     for line in getattr(error, "details", ()):
-        sys.stderr.write(f"  {line}\n")
+        sys.stderr.write(f"  {plain(line)}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -163,6 +163,10 @@ def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(store):
     assert "The last one, epochs=3: finished" in linreg("runs").out
 
 
+def test_control_characters_of_a_name_are_told_and_not_obeyed(store):  # noqa: ARG001
+    assert r"no model 'a\x1b[31mred\x07'" in error("show", "a\x1b[31mred\x07")
+
+
 def test_runs_names_a_deleted_experiment_below_those_that_are_listed(store):
     for name in ("crops", "night"):
         TrackedRun.start(store, experiment=name, name=f"of {name}", tags={}).finish()
