@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from flows.tracking.names import PARENT_TAG, cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.run_config import settings
-from flows.tracking.stores.server import answering
+from flows.tracking.stores.server import answering, redacted
 from flows.tracking.stores.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.unchanged_runs import SeenAgain, see_again, seen_again
@@ -148,7 +148,7 @@ def _ensure_model(store: Store, name: str) -> None:
         store.client.create_registered_model(name)
     except MlflowException as e:
         if e.error_code == "INVALID_PARAMETER_VALUE":
-            raise UserError(f"model '{name}' cannot be registered: {e}") from e
+            raise UserError(f"model '{name}' cannot be registered: {redacted(str(e), store.uri)}") from e
         if e.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 

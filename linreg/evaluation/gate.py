@@ -164,7 +164,8 @@ def unconverged(verdict: Verdict, *, rule: GateRule, version: int, errors: float
         return verdict
     words = f"version {version} is {errors:.2g} standard errors from the optimum of its own data and the new one is not"
     if verdict.decision == "kept" and verdict.surely_worse is False:
-        words += f': `linreg promote {ref}` puts it in use, gate.rule = "not_worse" does so by itself'
+        by_rule = 'gate.rule = "not_worse" lets such a model take over from the next version on'
+        words += f": `linreg promote {ref}` puts it in use, and {by_rule}"
     return replace(verdict, reason=f"{verdict.reason}; {words}")
 
 

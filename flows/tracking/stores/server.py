@@ -105,7 +105,7 @@ def answering(uri: str) -> Iterator[None]:
     except OSError as e:
         if e.errno not in _DISK:
             raise
-        raise _unwritable(uri, str(e)) from e
+        raise _unwritable(uri, redacted(str(e), uri)) from e
 
 
 def _advice(uri: str, error: MlflowException) -> Exception | None:

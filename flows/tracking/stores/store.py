@@ -84,7 +84,7 @@ class Store:
             if raced is not None:  # another process was quicker
                 return raced
             if e.error_code == "INVALID_PARAMETER_VALUE":
-                raise UserError(f"experiment '{name}': {e}") from e
+                raise UserError(f"experiment '{name}': {redacted(str(e), self.uri)}") from e
             raise
 
     @contextmanager

@@ -14,6 +14,7 @@ from tests.support.steps import register_run, train
 
 CONFIG = crops(train=WEAK)
 NAME = CONFIG.model
+BY_RULE = 'gate.rule = "not_worse" lets such a model take over from the next version on'
 
 
 def test_the_second_of_two_overlapping_runs_of_one_content_is_unchanged(store):
@@ -83,7 +84,7 @@ def test_a_champion_whose_files_are_gone_does_not_stop_the_next_run(store):
 @pytest.mark.parametrize(
     ("gate", "decision", "ending"),
     [
-        ({}, "kept", ': `linreg promote crop-yield/2` puts it in use, gate.rule = "not_worse" does so by itself'),
+        ({}, "kept", f": `linreg promote crop-yield/2` puts it in use, and {BY_RULE}"),
         ({"rule": "not_worse"}, "promoted", ""),
         ({"rule": "limits"}, "promoted", ""),
     ],

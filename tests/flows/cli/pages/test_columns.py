@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 from rich.cells import cell_len
 
-from flows.cli.pages import models, plan, predict, run, runs, show, sweep
+from flows.cli.pages import diff, models, plan, predict, run, runs, show, sweep
 from flows.cli.pages.columns import grid, letters, page_width, shortened, wrapped
 from flows.results.outcome import Outcome
 from flows.results.sweep_table import Row
 from flows.tracking.registry import Version
 from linreg.config import TrainConfig
+from linreg.least_squares.difference import Fitted, Penalty, difference
 from linreg.least_squares.inference import infer
 from linreg.least_squares.objective import Objective
 from linreg.moments.moments import Moments, merge
@@ -101,6 +102,17 @@ def listed():
     return runs.page(rows, {}, [f"experiment '{LONG}' was deleted: restore it with `mlflow experiments restore -x 1`"])
 
 
+def compared():
+    objective = Objective.of(MOMENTS)
+    fitted = [Fitted(objective.model(objective.optimum_DO + shift), MOMENTS, Penalty()) for shift in (0, 1)]
+    moves, side = difference(*fitted, shared="same", reasons=()), {"promoted": []}
+    columns = {"features": [LONG.format(n) for n in "ab"], "targets": [LONG.format("c")]}
+    config = {"data.features": {"before": ", ".join(FEATURES), "after": None}}
+    words = {"verdict": diff.verdict(moves, *VERSIONS, same_rows=True), "notes": [LONG]}
+    parts = {"before": side, "after": side, "stopped": {"before": 0.0, "after": 7.5}, "config": config}
+    return diff.page(words | parts | {"added": columns, "removed": columns}, moves, *VERSIONS)
+
+
 HISTORY = [{"when": "2026-11-28T15:06:28", "action": "promote", "from": None, "to": 1, "who": "me\n", "why": LONG}]
 PAGES = {
     "show": lambda _: shown(),
@@ -108,6 +120,7 @@ PAGES = {
     "plan": lambda _: planned(),
     "run": lambda _: run.summary(OUTCOME, "c.toml"),
     "sweep": lambda _: sweep.page(Outcome(**vars(OUTCOME) | {"runs": GRID_ROWS, "ranked_on": "5-fold loss"})),
+    "diff": lambda _: compared(),
     "models": lambda _: models.page(VERSIONS, {v.name: HISTORY for v in VERSIONS}),
     "runs": lambda _: listed(),
     "predict": predicted,
