@@ -6,6 +6,7 @@ the schedule with the process. The deployment's runs start in this working direc
 
 import math
 import signal
+import sys
 from zoneinfo import available_timezones
 
 from prefect.deployments.runner import RunnerDeployment
@@ -17,6 +18,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.orchestration.address import check_server
+from flows.orchestration.cron import announcement, next_starts
 from flows.orchestration.runner import catch_up, exclusive, retrying_runner
 from flows.pipeline import linreg_flow
 from linreg.config import Config
@@ -41,12 +43,15 @@ def serve(
         ServerAway: the server does not answer.
     """
     _check(name, interval, timezone)
+    starts = next_starts(cron, timezone) if cron is not None else []
     try:
         schedule = Interval(interval or 0, timezone=timezone) if cron is None else Cron(cron, timezone=timezone)
         served = deployment(config, name=name, schedule=schedule)
     except (ValueError, OverflowError) as e:
         reason = " ".join(str(e).split())
         raise UserError(f"the schedule {cron or interval!r} in {timezone} cannot be read: {reason}") from e
+    if starts:
+        print(announcement(starts, timezone), file=sys.stderr)  # noqa: T201 - for who types the command
     _require_server()
     _restore_interrupts()
     with exclusive(f"{served.flow_name}/{served.name}"):

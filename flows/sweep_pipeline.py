@@ -28,8 +28,9 @@ from flows.steps.rank import SweepInput
 from flows.steps.run_input import RunInput
 from flows.tracking.run import TrackedRun
 from flows.tracking.sweeps import tag_of
-from linreg.config import Config, DataConfig, DriftConfig, EngineConfig, GateConfig, TrainConfig
+from linreg.config import Config, DataConfig, EngineConfig, TrainConfig
 from linreg.errors import UserError
+from linreg.judging_config import DriftConfig, GateConfig
 from linreg.selection.fit_many import Result, fit_many
 from linreg.selection.grid import Grid, members
 from linreg.training.fit import Fit

@@ -4,31 +4,24 @@ Frozen dataclasses; every one checks itself when it is made, so a config that ex
 Reading and writing TOML is in ``config_file``. Nothing here opens a file, or knows more of a trainer than its name.
 """
 
-import math
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
-from linreg.errors import UserError, nearest
+from linreg.errors import nearest
+from linreg.judging_config import DriftConfig, GateConfig
+from linreg.section import LARGEST, Section, choice, require
 
 TrainerName = Literal["auto", "manual", "builtin", "gram", "fused", "exact"]
 Dtype = Literal["float32", "float64"]
 MissingRule = Literal["error", "drop", "mean", "indicator"]
 UnseenRule = Literal["error", "base"]
+PREDICTIONS = ("predicted", "low", "high")  # what stands before a target's name in the columns that `predict` adds
 ScheduleName = Literal["constant", "step", "cosine"]
-MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of drift; all but range in standard errors
-WARN = {"mean": 6.0, "spread": 8.0, "correlation": 6.0, "bias": 6.0, "error": 8.0, "range": 8.0}
-LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
 MOST_EPOCHS = 10**15  # nobody runs more, and float64 counts them
 
 
-class _Section:
-    """A table of the config. Pydantic, by which prefect checks a flow's parameters, refuses other keys too."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which rows and columns.
 
     Args:
@@ -74,26 +67,27 @@ class DataConfig(_Section):
     raw_files: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)
-        _require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
+        require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)
+        require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
         for name, columns in {"features": self.inputs, "targets": self.targets}.items():
-            _require(bool(columns), f"data.{name}", "is empty: name at least one column")
+            require(bool(columns), f"data.{name}", "is empty: name at least one column")
         for name in ("features", "targets", "categorical"):
             columns = getattr(self, name)
             double = sorted({c for c in columns if columns.count(c) > 1})
-            _require(not double, f"data.{name}", f"names {double} twice: name each column once")
+            require(not double, f"data.{name}", f"names {double} twice: name each column once")
             both = sorted(set(columns) & set(self.targets)) if name != "targets" else []
-            _require(not both, f"data.{name}", f"and data.targets both name {both}: a column is one or the other")
+            require(not both, f"data.{name}", f"and data.targets both name {both}: a column is one or the other")
         self._check_levels()
         for name in ("test_fraction", "validation_fraction"):
-            _require(
-                0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name)
-            )
-        _choice(self.missing, get_args(MissingRule), "data.missing")
+            require(0 <= getattr(self, name) < 1, f"data.{name}", "must be at least 0 and below 1", getattr(self, name))
+        choice(self.missing, get_args(MissingRule), "data.missing")
+        outputs = {f"{kind}_{target}" for target in self.targets for kind in PREDICTIONS}
+        for name in ("features", "categorical", "key"):
+            taken = sorted(outputs & set(getattr(self, name)))
+            remedy = "which `linreg predict` calls a column of its output: rename it in the data, or leave it out"
+            require(not taken, f"data.{name}", f"names {taken}, {remedy}")
         clash = bool(self.weight) and self.weight in (*self.inputs, *self.targets)
-        _require(
-            not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other"
-        )
+        require(not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -111,21 +105,21 @@ class DataConfig(_Section):
         return tuple(c for c in self.inputs if c not in self.categorical)
 
     def _check_levels(self) -> None:
-        _choice(self.unseen, get_args(UnseenRule), "data.unseen")
+        choice(self.unseen, get_args(UnseenRule), "data.unseen")
         for column, levels in self.levels.items():
             key = f"data.levels.{column}"
-            _require(
+            require(
                 column in self.categorical,
                 key,
                 f"names no column of data.categorical{nearest(column, self.categorical)}",
             )
-            _require(len(levels) > 1, key, "must list two levels or more, the base first")
+            require(len(levels) > 1, key, "must list two levels or more, the base first")
             double = sorted({c for c in levels if levels.count(c) > 1})
-            _require(not double, key, f"lists {double} twice: list each level once")
+            require(not double, key, f"lists {double} twice: list each level once")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How the parameters are found.
 
     Args:
@@ -179,97 +173,31 @@ class TrainConfig(_Section):
     force: bool = False
 
     def __post_init__(self) -> None:
-        _choice(self.trainer, get_args(TrainerName), "train.trainer")
-        _choice(self.dtype, get_args(Dtype), "train.dtype")
+        choice(self.trainer, get_args(TrainerName), "train.trainer")
+        choice(self.dtype, get_args(Dtype), "train.dtype")
         rate = self.learning_rate
-        _require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
-        _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
-        _require(self.epochs <= MOST_EPOCHS, "train.epochs", f"must be at most {MOST_EPOCHS:,}", self.epochs)
-        _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
-        _require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
-        _require(0 <= self.momentum < 1, "train.momentum", "must be at least 0 and below 1", self.momentum)
-        _require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
+        require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
+        require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
+        require(self.epochs <= MOST_EPOCHS, "train.epochs", f"must be at most {MOST_EPOCHS:,}", self.epochs)
+        require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
+        require(0 <= self.seed < 2**63, "train.seed", "must be at least 0 and below 2^63", self.seed)
+        require(0 <= self.momentum < 1, "train.momentum", "must be at least 0 and below 1", self.momentum)
+        require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
         for name in ("weight_decay", "l1", "tolerance"):
             value = getattr(self, name)
-            _require(0 <= value <= LARGEST, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
-        _choice(self.schedule, get_args(ScheduleName), "train.schedule")
-        _require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
-        _require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)
+            require(0 <= value <= LARGEST, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
+        choice(self.schedule, get_args(ScheduleName), "train.schedule")
+        require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
+        require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)
         low = self.eta_min
-        _require(0 <= low <= rate, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
-        _require(self.patience >= 0, "train.patience", "must be at least 0 (0: run all epochs)", self.patience)
+        require(0 <= low <= rate, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
+        require(self.patience >= 0, "train.patience", "must be at least 0 (0: run all epochs)", self.patience)
         plain = self.momentum > 0 and self.dampening == 0
-        _require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")
+        require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateConfig(_Section):
-    """What a model must reach to be registered, and to become the champion.
-
-    Args:
-        max_rmse: the largest root mean squared error; a number, or a table of targets (``"*"``: all of them).
-        min_r2: the smallest R2; likewise.
-        margin: the gain over the champion that the interval's lower bound must exceed, as a share of its loss.
-    """
-
-    max_rmse: float | dict[str, float] | None = None
-    min_r2: float | dict[str, float] | None = None
-    margin: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, limit in self.limits().items():
-            _require(math.isfinite(limit), f"gate.{name}", "must be a finite number", limit)
-        _require(math.isfinite(self.margin) and self.margin >= 0, "gate.margin", "must be at least 0", self.margin)
-
-    def limits(self) -> dict[str, float]:
-        """The limits by name: ``max_rmse``, ``min_r2``, and ``max_rmse.TARGET`` for a target's own."""
-        out: dict[str, float] = {}
-        for name in ("max_rmse", "min_r2"):
-            value = getattr(self, name)
-            table = value if isinstance(value, dict) else {} if value is None else {"*": value}
-            out |= {name if target == "*" else f"{name}.{target}": limit for target, limit in table.items()}
-        return out
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriftConfig(_Section):
-    """How far new rows may be from those that the champion learned from.
-
-    Each is a number, for all measures that are counted in standard errors, or a table by measure; 0: off. ``range``
-    counts in spreads of the column.
-
-    Args:
-        warn: what lies beyond is told; a measure that a table leaves out keeps its default.
-        stop: what lies beyond stops the run before it trains; a measure that a table leaves out stops nothing.
-    """
-
-    warn: float | dict[str, float] = field(default_factory=lambda: dict(WARN))
-    stop: float | dict[str, float] = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("warn", "stop"):
-            for measure, limit in self._table(name).items():
-                key = f"drift.{name}" if measure == "*" else f"drift.{name}.{measure}"
-                _require(measure in ("*", *MEASURES), key, f"names no measure{nearest(measure, MEASURES)}")
-                finite = math.isfinite(limit) and limit >= 0
-                _require(finite, key, "must be a finite number, at least 0 (0: off)", limit)
-
-    def _table(self, name: str) -> dict[str, float]:
-        value = getattr(self, name)
-        return value if isinstance(value, dict) else {"*": value}
-
-    def limits(self, name: Literal["warn", "stop"]) -> dict[str, float]:
-        """The limits by measure; one that is off is left out."""
-        table, default = self._table(name), WARN if name == "warn" else {}
-        common = table.get("*")
-        if common is not None:  # one number cannot be both standard errors and spreads: for the range it is on or off
-            default = dict.fromkeys(MEASURES, common) | ({"range": default.get("range", 0.0)} if common else {})
-        both = default | table
-        return {measure: both[measure] for measure in MEASURES if both.get(measure, 0.0) > 0}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """How the work is done; nothing here changes a result.
 
     Args:
@@ -285,14 +213,14 @@ class EngineConfig(_Section):
     verify: bool = False
 
     def __post_init__(self) -> None:
-        _choice(self.kind, ("local",), "engine.kind")
+        choice(self.kind, ("local",), "engine.kind")
         fits = 0 <= self.cache_gb <= LARGEST
-        _require("\0" not in self.cache, "engine.cache", "holds a NUL character: name a folder")
-        _require(fits, "engine.cache_gb", f"must be at least 0 and at most {LARGEST:g}", self.cache_gb)
+        require("\0" not in self.cache, "engine.cache", "holds a NUL character: name a folder")
+        require(fits, "engine.cache_gb", f"must be at least 0 and at most {LARGEST:g}", self.cache_gb)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(_Section):
+class Config(Section):
     """A run, whole.
 
     Args:
@@ -315,11 +243,11 @@ class Config(_Section):
 
     def __post_init__(self) -> None:
         check_model_name(self.model)
-        _require(bool(self.experiment.strip()), "experiment", "is empty: give it a name")
+        require(bool(self.experiment.strip()), "experiment", "is empty: give it a name")
         known = set(self.data.targets)
         for name in self.gate.limits():
             _, dot, target = name.partition(".")
-            _require(
+            require(
                 not dot or target in known,
                 f"gate.{name}",
                 f"names no target of data.targets{nearest(target, known)}",
@@ -340,16 +268,6 @@ def check_model_name(name: str) -> None:
     Raises:
         UserError: the name is empty or holds ``/``, ``:`` or ``@``.
     """
-    _require(bool(name.strip()), "model", "is empty: give the registered model a name")
+    require(bool(name.strip()), "model", "is empty: give the registered model a name")
     bad = sorted(set(name) & set("/:@"))
-    _require(not bad, "model", f"'{name}' holds {' '.join(bad)}: leave out / : and @")
-
-
-def _require(ok: bool, key: str, remedy: str, value: object = None) -> None:
-    if not ok:
-        raise UserError(f"{key} {remedy}" + ("" if value is None else f", not {value!r}"))
-
-
-def _choice(value: str, known: tuple[str, ...], key: str) -> None:
-    if value not in known:
-        raise UserError(f"{key} '{value}' is unknown{nearest(value, known)}")
+    require(not bad, "model", f"'{name}' holds {' '.join(bad)}: leave out / : and @")

@@ -67,3 +67,15 @@ def listed(names: Sequence[str], *, most: int = 10) -> str:
     """
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def apart(title: str, names: Iterable[str]) -> str:
+    """A title of ours beside names of the user's: in brackets where one of them is called the same.
+
+    >>> apart("intercept", ["temp", "intercept"])
+    '(intercept)'
+    """
+    taken = set(names)
+    while title in taken:
+        title = f"({title})"
+    return title

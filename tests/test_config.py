@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg import config_file
-from linreg.config import MEASURES, WARN, Config, DataConfig, DriftConfig, GateConfig, TrainConfig, check_model_name
+from linreg.config import Config, DataConfig, TrainConfig, check_model_name
 from linreg.errors import ServerAway, UserError, nearest
+from linreg.judging_config import MEASURES, WARN, DriftConfig, GateConfig
 from tests.support import files
 from tests.support.processes import ROOT
 
@@ -56,6 +57,7 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "train.force": ("true", True),
     "gate.max_rmse": ("20", 20.0),
     "gate.min_r2": ("-0.5", -0.5),
+    "gate.rule": ("not_worse", "not_worse"),
     "gate.margin": ("0.01", 0.01),
     "drift.warn": ("8", 8.0),
     "drift.stop": ("{bias = 20}", {"bias": 20.0}),
@@ -94,6 +96,15 @@ def test_every_key_is_reached_by_set_and_parsed_by_its_type(write, key: str) -> 
     assert (value, type(value)) == (wanted, type(wanted))
     others = {k: v for k, v in config.flat().items() if k != key and k not in ("train.momentum",)}
     assert others == {k: v for k, v in minimal().flat().items() if k in others}
+
+
+@pytest.mark.parametrize("role", ["features", "key"])
+@pytest.mark.parametrize("column", ["predicted_y", "low_y", "high_y"])
+def test_a_column_named_like_one_of_predicts_is_refused_before_anything_is_read(role: str, column: str) -> None:
+    columns = {"features": ("a",), "key": (), "targets": ("y",)}
+    with pytest.raises(UserError, match=rf"data.{role} names \['{column}'\], which `linreg predict` calls a column"):
+        DataConfig(path="x.csv", **{**columns, role: ("a", column) if role == "features" else (column,)})
+    assert DataConfig(path="x.csv", features=("predicted_z", "y_low"), targets=("y",)).targets == ("y",)
 
 
 ODD = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=12)

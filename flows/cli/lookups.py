@@ -26,7 +26,10 @@ def runs(args: argparse.Namespace) -> tuple[object, str]:
     document = [{name: value for name, value in row.items() if name in _RUN} for row in rows]
     listed = {row["run_id"] for row in rows}
     versions = [version for version in registry.versions(store) if version.run_id in listed] if rows else []
-    return document, runs_page.page(rows, {version.ref: registry.seen_again(version) for version in versions})
+    deleted = registry.deleted_experiments(store) if args.experiment is None else {}
+    notes = [store.deletion_note(name, number) for name, number in deleted.items()]
+    unchanged = {version.ref: registry.seen_again(version) for version in versions}
+    return document, runs_page.page(rows, unchanged, notes)
 
 
 def models(args: argparse.Namespace) -> tuple[object, str]:

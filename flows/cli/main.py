@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from flows import interrupts
+from flows.cli.pages.columns import plain
 from linreg.errors import ServerAway, UserError
 
 Result = tuple[Any, str]  # what --json prints, and what people read
@@ -168,6 +169,8 @@ def _stdout_apart() -> Iterator[Any]:
     """
     sys.stdout.flush()
     real = os.dup(1)  # not inherited by children
+    if os.isatty(real):
+        os.environ.setdefault("COLUMNS", str(os.get_terminal_size(real).columns))  # for the pages
     os.dup2(2, 1)
     try:
         with os.fdopen(os.dup(real), "w", encoding="utf-8") as out:
@@ -179,9 +182,9 @@ def _stdout_apart() -> Iterator[Any]:
 
 
 def _say(error: BaseException) -> None:
-    sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    sys.stderr.write(f"error: {plain(' '.join(str(error).split()))}\n")
     for line in getattr(error, "details", ()):
-        sys.stderr.write(f"  {line}\n")
+        sys.stderr.write(f"  {plain(line)}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from flows.cli.pages.columns import flowing
 from flows.cli.pages.predict import preview
 from flows.cli.pages.show import NOT_KEPT
 from flows.progress import rows_progress
@@ -34,12 +35,12 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
         "rows": scored.rows,
         **({"null": scored.nulls} if scored.nulls else {}),
     }
-    lines = [f"{scored.rows:,} rows scored with {version.ref}: {args.output}"]
-    if half_widths:
-        lines[0] += f", with {_level(args):.0%} {args.interval} intervals"
+    line = f"{scored.rows:,} rows scored with {version.ref}: {args.output}"
+    line += f", with {_level(args):.0%} {args.interval} intervals" if half_widths else ""
+    lines = [flowing(line, first="")]
     if scored.nulls:
         have = "row lacks a value and has" if scored.nulls == 1 else "rows lack a value and have"
-        lines.append(f"{scored.nulls:,} {have} no prediction; --strict makes that an error")
+        lines.append(flowing(f"{scored.nulls:,} {have} no prediction; --strict makes that an error", first=""))
     return document, "\n".join([*lines, *preview(output, model.inputs, model.targets, scored.rows)])
 
 

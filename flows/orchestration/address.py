@@ -8,10 +8,14 @@ Prefect's settings take a second to load: ``is_server_named`` loads them only wh
 """
 
 import os
+import re
+import shlex
 import sys
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from linreg.errors import ServerAway, UserError
@@ -21,14 +25,32 @@ def is_server_named() -> bool:
     """Whether Prefect's settings name a server.
 
     Raises:
-        UserError: the environment does, by what is no address; Prefect may not even be imported with it.
+        UserError: the environment does, by what is no address, or a file of settings cannot be read; Prefect may not
+            even be imported with it.
     """
     if url := os.environ.get("PREFECT_API_URL"):
         _check_address(url)
         return True
+    check_files()
     if "prefect" not in sys.modules and not any(_holds(path, word) for path, word in _settings_files().items()):
         return False
     return bool(_api_url())
+
+
+def check_files() -> None:
+    """Refuse a file of Prefect's settings that is not TOML: Prefect cannot even be imported with it.
+
+    Raises:
+        UserError: naming the file.
+    """
+    for path in _settings_files():
+        try:
+            if path.suffix == ".toml" and path.is_file():
+                tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            continue
+        except ValueError as e:
+            raise UserError(f"Prefect reads its settings from {path}, which is not TOML ({e}): correct the file") from e
 
 
 def _settings_files() -> dict[Path, str]:
@@ -92,7 +114,8 @@ def check_server() -> None:
         raise UserError(f"Prefect cannot use the proxy that {names} names ({e}): correct or unset it") from e
     if failure is not None:
         raise ServerAway(
-            f"the Prefect server {url} does not answer ({type(failure).__name__}): start it, or {_remedy()}"
+            f"the Prefect server {_without_login(url)} does not answer ({type(failure).__name__}): start it, "
+            f"or {_remedy()}"
         )
 
 
@@ -104,11 +127,54 @@ def _check_address(url: str) -> None:
         valid = False
     if not valid:
         raise UserError(
-            f"{url!r} is no address of a Prefect server: write one such as http://127.0.0.1:4200/api, or {_remedy()}"
+            f"'{_without_login(url)}' is no address of a Prefect server: write one such as "
+            f"http://127.0.0.1:4200/api, or {_remedy()}"
         )
 
 
+def _without_login(url: str) -> str:
+    return re.sub(r"(?<=//).*@", "***@", url)
+
+
 def _remedy() -> str:
+    """What corrects the address where it stands: Prefect takes the first of these places."""
     if os.environ.get("PREFECT_API_URL"):
-        return "correct PREFECT_API_URL"
-    return "correct the address in Prefect's settings: `prefect config view --show-sources` says where it stands"
+        return "correct or unset PREFECT_API_URL"
+    if _dotenv_names_address():
+        return f"correct or remove the line PREFECT_API_URL of {Path('.env').absolute()}"
+    for name, keys in (("prefect.toml", ("api", "url")), ("pyproject.toml", ("tool", "prefect", "api", "url"))):
+        if _toml_value(Path(name), keys):
+            return f"correct or remove url in [{'.'.join(keys[:-1])}] of {Path(name).absolute()}"
+    return _profile_remedy()
+
+
+def _dotenv_names_address() -> bool:
+    with suppress(OSError):
+        text = Path(".env").read_text(encoding="utf-8", errors="replace")
+        return bool(re.search(r"^\s*(export\s+)?PREFECT_API_URL\s*=\s*\S", text, re.M | re.I))
+    return False
+
+
+def _toml_value(path: Path, keys: Sequence[str]) -> object:
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        value: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+        return value
+    return None
+
+
+def _profile_remedy() -> str:
+    """Of the profile in use, by its name and file; where it names no address, how to find who does."""
+    from prefect.context import get_settings_context
+    from prefect.settings import get_current_settings
+
+    profile = get_settings_context().profile
+    if not any(setting.name == "PREFECT_API_URL" for setting in profile.settings):
+        return "correct the address in Prefect's settings: `prefect config view --show-sources` says where it stands"
+    chosen = ", which PREFECT_PROFILE chooses," if os.environ.get("PREFECT_PROFILE") else ""
+    command = f"prefect --profile {shlex.quote(profile.name)} config"
+    return (
+        f"correct the address of the profile '{profile.name}'{chosen} in {get_current_settings().profiles_path}: "
+        f"`{command} set PREFECT_API_URL=http://HOST:PORT/api`, or `{command} unset PREFECT_API_URL`"
+    )

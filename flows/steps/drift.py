@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flows.steps.run_input import RunInput
-from linreg.config import DriftConfig
 from linreg.drift.drift import Sample
 from linreg.drift.drift import drift as measure_drift
 from linreg.drift.findings import Drift, Exceeded, Judged, exceeded
+from linreg.judging_config import DriftConfig
 
 MOST_LINES = 5  # of what is beyond a limit; all of it is in drift.json
 

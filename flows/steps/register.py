@@ -17,7 +17,8 @@ from flows.tracking.registry import Version
 from flows.tracking.run import TrackedRun
 from flows.tracking.stores.store import Store
 from linreg.config import Config
-from linreg.evaluation.gate import Verdict, against_champion, failed_limits
+from linreg.evaluation.gate import Verdict, against_champion, failed_limits, unconverged
+from linreg.least_squares.validity import errors_from_optimum
 from linreg.training.fit import Fit
 
 
@@ -56,6 +57,7 @@ def register(
             return _registered_before(twin, run)
         champion = _champion_now(config.model, run_input, store)
         verdict = _beside_the_mean(_verdict(config, run_input, evaluation, champion), evaluation.metrics)
+        verdict = _beside_the_optimum(verdict, config, run_input, fitted, champion)
         facts = _facts(config, run_input, fitted, evaluation) | {
             "flow_run_id": flow_run_id,
             "decision": verdict.decision,
@@ -74,7 +76,8 @@ def register(
             registry.promote(store, config.model, version.version, why=verdict.reason, flow_run_id=flow_run_id)
         else:
             registry.set_alias(store, config.model, version=version.version, alias="challenger")
-    return Registered(verdict, registry.lookup(store, version.ref))
+    reason = verdict.reason.replace(_ref(config.model), version.ref)
+    return Registered(replace(verdict, reason=reason), registry.lookup(store, version.ref))
 
 
 def take_up(version: Version, store: Store) -> bool:
@@ -126,12 +129,17 @@ def _verdict(config: Config, run_input: RunInput, evaluation: Evaluation, champi
     saw = saw_test_rows(run_input, config.data)
     losses = f"its test rows may be known to it: {saw}" if saw else champion_losses(champion, run_input, config.data)
     if isinstance(losses, str):
-        return Verdict("kept", f"kept version {number}, not compared: {losses}; `linreg promote` decides by hand")
+        if config.gate.rule == "limits":
+            words = f'took over from version {number}, not compared: {losses} (gate.rule = "limits")'
+            return Verdict("promoted", words)
+        by_hand = f"`linreg promote {_ref(config.model)}` decides by hand"
+        return Verdict("kept", f"kept version {number}, not compared: {losses}; {by_hand}")
     return against_champion(
         evaluation.losses_NO,
         losses,
         targets=run_input.moments.targets,
         version=number,
+        rule=config.gate.rule,
         margin=config.gate.margin,
         held_out=config.data.test_fraction > 0,
         weight_N=run_input.dataset.test.weights(),
@@ -144,6 +152,26 @@ def _beside_the_mean(verdict: Verdict, metrics: Mapping[str, float]) -> Verdict:
     if metrics["test_mse"] <= metrics["baseline.mean.test_mse"]:
         return verdict
     return replace(verdict, reason=f"{verdict.reason}; worse than always saying the mean")
+
+
+def _beside_the_optimum(
+    verdict: Verdict, config: Config, run_input: RunInput, fitted: Fit, champion: Champion | None
+) -> Verdict:
+    """The verdict, which says so where the champion was trained less far than the new model."""
+    if champion is None or champion.model is None or champion.moments is None:
+        return verdict
+    new = errors_from_optimum(fitted.model, run_input.moments, penalised=fitted.objective.penalised)
+    penalised = "excess_mse" in champion.version.metrics  # kept of these alone
+    old = errors_from_optimum(champion.model, champion.moments, penalised=penalised)
+    if new != 0 or not old:
+        return verdict
+    number, ref = champion.version.version, _ref(config.model)
+    return unconverged(verdict, rule=config.gate.rule, version=number, errors=old, ref=ref)
+
+
+def _ref(name: str) -> str:
+    """What a reason calls the new version before it has its number."""
+    return f"{name}/VERSION"
 
 
 def _facts(config: Config, run_input: RunInput, fitted: Fit, evaluation: Evaluation) -> dict[str, Any]:

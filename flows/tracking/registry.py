@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from flows.tracking.names import PARENT_TAG, cut, restored
 from flows.tracking.promotions import history, promote, rollback
 from flows.tracking.run_config import settings
-from flows.tracking.stores.server import answering
+from flows.tracking.stores.server import answering, redacted
 from flows.tracking.stores.store import Store
 from flows.tracking.sweeps import by_sweep_key, mark
 from flows.tracking.unchanged_runs import SeenAgain, see_again, seen_again
@@ -34,6 +34,7 @@ __all__ = [
     "by_sweep_key",
     "champion",
     "contents",
+    "deleted_experiments",
     "history",
     "load",
     "lookup",
@@ -118,13 +119,15 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
         ``flows.steps.drift`` has them; ``nested``, whether it is a model of a sweep.
 
     Raises:
-        UserError: no such experiment, with the nearest.
+        UserError: no such experiment, with the nearest; or it was deleted.
     """
     with answering(store.uri):
         client = store.client
         listed = pages(lambda token: client.search_experiments(max_results=RUNS_A_PAGE, page_token=token))
         experiments = {e.name: e.experiment_id for e in listed}
         if experiment is not None and experiment not in experiments:
+            if experiment in (deleted := deleted_experiments(store)):
+                raise UserError(store.deletion_note(experiment, deleted[experiment]))
             raise UserError(f"no experiment '{experiment}' in {store.title}{nearest(experiment, experiments)}")
         ids = list(experiments.values()) if experiment is None else [experiments[experiment]]
         newest = ["attributes.start_time DESC"]
@@ -132,12 +135,20 @@ def runs(store: Store, experiment: str | None = None) -> list[dict[str, Any]]:
     return [_row(run) for run in matching]
 
 
+def deleted_experiments(store: Store) -> dict[str, str]:
+    """The ids, by name, of the experiments that were deleted and not yet removed for good."""
+    with answering(store.uri):
+        search, gone = store.client.search_experiments, ViewType.DELETED_ONLY
+        listed = pages(lambda token: search(view_type=gone, max_results=RUNS_A_PAGE, page_token=token))
+    return {e.name: e.experiment_id for e in listed}
+
+
 def _ensure_model(store: Store, name: str) -> None:
     try:
         store.client.create_registered_model(name)
     except MlflowException as e:
         if e.error_code == "INVALID_PARAMETER_VALUE":
-            raise UserError(f"model '{name}' cannot be registered: {e}") from e
+            raise UserError(f"model '{name}' cannot be registered: {redacted(str(e), store.uri)}") from e
         if e.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from flows.tracking.stores.mlflow_internals import reach_hdfs
-from flows.tracking.stores.server import answering, is_outage
+from flows.tracking.stores.server import answering, is_outage, redacted
 from flows.tracking.stores.store import Store
 from flows.tracking.version import CHAMPION, KEY_TAG, Ref, Version, parse_ref, version_of
 from linreg.errors import UserError, nearest
@@ -119,7 +119,10 @@ def _fetched(store: Store, version: Version, read: Callable[..., T]) -> T:
         except (OSError, MlflowException) as e:
             if is_outage(e):
                 raise
-            raise UserError(f"the files of {version.ref} cannot be fetched ({e}): restore them, or train again") from e
+            why = redacted(str(e), store.uri)
+            raise UserError(
+                f"the files of {version.ref} cannot be fetched ({why}): restore them, or train again"
+            ) from e
         try:
             return read(Path(folder), manifest=version.manifest)
         except UserError as e:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from linreg.config import MEASURES
 from linreg.drift.column_stats import Scope
 from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
 from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_of
+from linreg.judging_config import MEASURES
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments

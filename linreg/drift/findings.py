@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from linreg.config import MEASURES, DriftConfig
+from linreg.judging_config import MEASURES, DriftConfig
 
 Unit = Literal["partition", "row"]
 

@@ -8,6 +8,8 @@ last bit wherever in a file it stands. With ``half_widths``, each prediction has
 Shapes: N rows of a batch, n rows of a block, F features, O targets.
 """
 
+import fnmatch
+import glob
 import os
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -18,11 +20,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from linreg.config import PREDICTIONS
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
 from linreg.files import stream
-from linreg.files.paths import Tell
+from linreg.files.paths import Tell, open_system
 from linreg.files.stream import Stream
 from linreg.files.tables import CATEGORY
 from linreg.files.writer import check_output, open_writer
@@ -109,13 +112,38 @@ def _inputs(model: LinearModel, batch: pa.RecordBatch) -> list[tuple[str, pa.Arr
 
 
 def _check_outside(path: str, streams: Sequence[Stream], output: Path) -> None:
-    """Refuse an output that the next run would take for rows; a single file may be replaced by what is made of it."""
-    place = Path(os.path.realpath(output))
-    inside = Path(path).is_dir() and place.is_relative_to(os.path.realpath(path))
-    among = any(place == Path(os.path.realpath(s.file.path)) for s in streams) and str(path) != str(output)
-    if inside or (among and len(streams) > 1):
+    """Refuse an output that is the input, which keeps columns the output lacks, or that the next run would score."""
+    inputs = [local for s in streams if (local := _local_path(s.file.path))]
+    if output.exists() and any(os.path.samefile(output, file) for file in inputs):
+        lost = "its other columns, such as targets and keys, would be lost"
+        raise UserError(f"output {output} is the same file as the input, and {lost}: write it elsewhere")
+    name, parent = output.name, os.path.realpath(output.parent)
+    places = {Path(parent, name), Path(os.path.realpath(output))}  # of a link, and of what it points to
+    root = _local_path(path) or ""
+    if glob.has_magic(root) and not os.path.lexists(root):
+        among = any(_matches(place, root) for place in places)
+    else:
+        folders = [root, *map(os.path.dirname, inputs)] if os.path.isdir(root) else []  # some lie behind links
+        among = any(place.is_relative_to(os.path.realpath(folder)) for place in places for folder in folders)
+    if among:
         what = f"output {output} lies among the files of {path}"
         raise UserError(f"{what}, so that the next run would score it too: write it elsewhere")
+
+
+def _local_path(path: str) -> str | None:
+    """The path on this machine; None of what lies elsewhere."""
+    if "://" not in path:
+        return os.path.expanduser(path)
+    return open_system(path)[1] if path.startswith("file:") else None
+
+
+def _matches(place: Path, pattern: str) -> bool:
+    """Whether a glob would find a file of that name in that folder, which need not be there yet."""
+    folder, name = os.path.split(pattern)
+    parents = [os.path.realpath(parent) for parent in glob.glob(folder or os.curdir, recursive=True)]
+    if name == "**":
+        return any(place.is_relative_to(parent) for parent in parents)
+    return str(place.parent) in parents and fnmatch.fnmatch(place.name, name)
 
 
 def _score_batches(
@@ -166,7 +194,7 @@ def _missing_remedy(model: LinearModel, half_widths: HalfWidths | None) -> str |
 
 def _output_schema(model: LinearModel, read: pa.Schema, half_widths: HalfWidths | None, *, strict: bool) -> pa.Schema:
     """What the output holds; what cannot be missing is declared so, which saves a quarter of writing Parquet."""
-    kinds = ("predicted",) if half_widths is None else ("predicted", "low", "high")
+    kinds = PREDICTIONS[:1] if half_widths is None else PREDICTIONS
     gaps = not strict or _missing_remedy(model, half_widths) is None
     added = [f"{kind}_{target}" for target in model.targets for kind in kinds]
     twice = [name for name in added if name in model.inputs]

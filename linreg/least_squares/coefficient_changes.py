@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import NormalDist
 from typing import Any, Literal
 
+from linreg.errors import apart
 from linreg.metrics import finite
 
 Unit = Literal["difference", "estimate"]
@@ -89,8 +90,8 @@ class TargetChanges:
     coefficients: Mapping[str, CoefficientChange]
 
     def __iter__(self) -> Iterator[tuple[str, CoefficientChange]]:
-        """Each with its name, the intercept first."""
-        yield INTERCEPT, self.intercept
+        """Each with its name, the intercept first, under a name that no feature has."""
+        yield apart(INTERCEPT, self.coefficients), self.intercept
         yield from self.coefficients.items()
 
     def to_json(self) -> dict[str, Any]:

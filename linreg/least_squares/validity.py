@@ -107,6 +107,17 @@ def record_reasons(
     return tuple(_far_parameters(model, moments, remedy))
 
 
+def errors_from_optimum(model: LinearModel, moments: Moments, *, penalised: bool) -> float | None:
+    """How many standard errors the parameters are from the optimum of the record; 0 where inference allows that many.
+
+    None where it cannot be told: there are no standard errors, or a penalty moves the parameters on purpose.
+    """
+    if penalised or optimum_reasons(moments):
+        return None
+    errors = distance(model, moments)
+    return 0.0 if errors <= NEAR else errors
+
+
 def optimum_reasons(moments: Moments) -> tuple[str, ...]:
     """Why the least-squares optimum itself has no standard errors; empty where it has."""
     singular = (*_too_few(moments), *_deficient(moments))

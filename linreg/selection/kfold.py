@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linreg.config import LARGEST, TrainConfig
+from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
+from linreg.section import LARGEST
 from linreg.selection.folds import (
     FoldErrors,
     Pair,

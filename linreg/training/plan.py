@@ -27,7 +27,8 @@ class Plan:
         largest_stable_learning_rate: of full batches, at the config's momentum.
         condition_number: of the Hessian, bias included; None where it is singular.
         optimum_loss: the smallest value the trained loss can take, in the targets' units squared.
-        epochs_to: epochs until (loss - optimum) / optimum is at most the share; None where no number of epochs does it.
+        epochs_to: epochs until (loss - optimum) / optimum is at most the share; 0 of ``exact``; None where no number of
+            epochs does it.
         best_learning_rate: the plain rate that shrinks the slowest direction fastest, ``2 / (largest + smallest)``.
         deficient: features that are constant or determine each other.
         warnings: the same in words, and what follows; part of ``advice``.
@@ -85,10 +86,10 @@ def epochs_until(
 ) -> int | None:
     """Full-batch epochs from the config's start until the excess is at most ``share`` of the optimum loss.
 
-    None where there is no such number: the trainer does not iterate, the rate diverges, the batches are small, the
-    optimum loss is 0 (to the rounding of the targets), or a schedule ends before. With momentum the loss swings; the
-    answer is then right to within a swing. With an L1 penalty there is no closed form, and none is given past
-    ``_WALKED`` epochs.
+    0 of ``exact``, which is there at once. None where there is no such number: the rate diverges, the batches are
+    small, the optimum loss is 0 (to the rounding of the targets), or a schedule ends before. With momentum the loss
+    swings; the answer is then right to within a swing. With an L1 penalty there is no closed form, and none is given
+    past ``_WALKED`` epochs.
     """
     return _epochs_to(objective, config, (share,), start)[0]
 
@@ -100,7 +101,9 @@ def _epochs_to(
     targets = [share * objective.optimum_loss for share in shares]
     mini = 0 < config.batch_size < objective.moments.rows
     never: list[int | None] = [None] * len(targets)
-    if config.trainer == "exact" or mini or _is_zero(objective):
+    if config.trainer == "exact":
+        return [0] * len(targets)
+    if mini or _is_zero(objective):
         return never
     if config.schedule != "constant":
         return _walked(objective, config, start, targets, config.epochs)

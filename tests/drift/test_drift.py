@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from linreg.config import MEASURES, DriftConfig
 from linreg.drift.drift import Sample, drift
 from linreg.drift.findings import LARGEST, MOST_FINDINGS, exceeded
 from linreg.drift.random_effects import estimate
+from linreg.judging_config import MEASURES, DriftConfig
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges

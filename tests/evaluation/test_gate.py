@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from linreg.config import GateConfig
 from linreg.evaluation.gate import Verdict, against_champion, failed_limits
+from linreg.judging_config import GateConfig
 
 
 def judged(new_N: np.ndarray, old_N: np.ndarray, **options: Any) -> Verdict:
@@ -110,6 +110,59 @@ def test_the_margin_has_to_be_passed_by_the_lower_bound() -> None:
     assert "margin 9.99%" in kept.reason
     assert judged(new, old, version=1, margin=0.09, held_out=False).decision == "promoted"
     assert judged(new, old, version=1, margin=0.11, held_out=False).decision == "kept"
+
+
+def shifted(gain: float, *, rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Losses of a new model that gains so much, by the row at random; and those of the champion."""
+    rng = np.random.default_rng(9)
+    old = rng.chisquare(1, size=rows)
+    return old * (1 - gain) + 0.3 * (noise := rng.normal(size=rows)) - 0.3 * noise.mean(), old
+
+
+@pytest.mark.parametrize(
+    ("gain", "margin", "better", "not_worse"),
+    [
+        (0.20, 0.0, "promoted", "promoted"),
+        (0.01, 0.0, "kept", "promoted"),
+        (-0.01, 0.0, "kept", "promoted"),
+        (-0.06, 0.0, "kept", "kept"),  # the interval ends below 0
+        (-0.06, 0.05, "kept", "promoted"),  # it reaches above -5%
+        (-0.12, 0.05, "kept", "kept"),
+        (0.06, 0.05, "kept", "promoted"),
+    ],
+)
+def test_each_rule_looks_at_its_own_end_of_scipys_interval(
+    gain: float, margin: float, better: str, not_worse: str
+) -> None:
+    new, old = shifted(gain)
+    interval = stats.ttest_rel(old, new).confidence_interval(0.95)
+    assert better == ("promoted" if interval.low / old.mean() > margin else "kept")
+    assert not_worse == ("kept" if interval.high / old.mean() < -margin else "promoted")
+    decisions = {"better": better, "not_worse": not_worse, "limits": "promoted"}
+    verdicts = {rule: judged(new, old, version=1, margin=margin, rule=rule) for rule in decisions}
+    assert {rule: verdict.decision for rule, verdict in verdicts.items()} == decisions
+    assert all((f'(gate.rule = "{rule}")' in v.reason) == (rule != "better") for rule, v in verdicts.items())
+
+
+ONE, NONE, SOME = np.array([9.0]), np.zeros(5), np.ones(5)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "held_out", "promoting", "words"),
+    [
+        (ONE, ONE / 9, True, {"not_worse", "limits"}, "1 test row is too few to tell"),
+        (SOME * 1.01, SOME, False, {"limits"}, "1.00% worse, judged on 5 training rows"),
+        (SOME, SOME, False, {"not_worse", "limits"}, "equally good, judged on 5 training rows"),
+        (SOME * (1 + 1e-9), SOME, True, {"not_worse", "limits"}, "equally good, 95% interval"),  # rounding is no loss
+        (NONE, NONE, True, {"not_worse", "limits"}, "the loss was 0 on these rows"),
+        (SOME, NONE, True, {"limits"}, "no longer without loss, the loss was 0 on these rows"),
+    ],
+)
+def test_what_each_rule_does_where_the_rows_say_little(new, old, held_out, promoting, words) -> None:  # type: ignore[no-untyped-def]
+    for rule in ("better", "not_worse", "limits"):
+        verdict = judged(new, old, version=1, rule=rule, held_out=held_out)
+        assert verdict.decision == ("promoted" if rule in promoting else "kept")
+        assert words in verdict.reason or verdict.decision == "kept"
 
 
 def promoted_share(*, spread: float, rows: int, trials: int = 2000) -> float:

@@ -223,21 +223,52 @@ def test_progress_is_told_of_all_rows(tmp_path: Path) -> None:
     assert progress[0] == sum(progress[1:]) == 200_000  # type: ignore[arg-type]
 
 
-def test_an_output_may_be_the_input(tmp_path: Path) -> None:
-    path = put(frame(100), tmp_path / "x.parquet")
-    assert score(MODEL, path, Path(path)) == (100, 0)
-    assert "predicted_y" in pd.read_parquet(path)
+@pytest.mark.parametrize("name", ["x.csv", "./x.csv", "link.csv", "hard.csv", "folder/../x.csv", "{absolute}/x.csv"])
+@pytest.mark.parametrize("source", ["x.csv", "{absolute}/x.csv", "file://{absolute}/x.csv", "x.*", "link.csv"])
+def test_an_output_that_is_the_input_is_refused_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(frame(5), Path("x.csv"))
+    before = Path("x.csv").read_bytes()
+    Path("link.csv").symlink_to("x.csv")
+    os.link("x.csv", "hard.csv")
+    Path("folder").mkdir()
+    source, name = (text.format(absolute=tmp_path) for text in (source, name))
+    with pytest.raises(UserError, match=f"output {os.path.normpath(name) if '..' not in name else name} is the same"):
+        score(MODEL, source, Path(name))
+    assert Path("x.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("pattern", ["", "/*.parquet"])
-def test_an_output_among_the_files_that_are_scored_is_refused(tmp_path: Path, pattern: str) -> None:
-    put(frame(5), tmp_path / "a.parquet")
-    put(frame(5), tmp_path / "out.parquet")
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("in", "in/out.csv"),  # not there yet: the next run would read it
+        ("in", "in/sub/out.csv"),
+        ("in", "elsewhere/out.csv"),  # behind a link
+        ("file://{absolute}/in", "in/out.csv"),
+        ("in/*.csv", "in/out.csv"),
+        ("in/*", "in/out.parquet"),
+        ("i?/**", "in/sub/out.csv"),
+        ("**/*.csv", "elsewhere/out.csv"),
+        ("in/sub/../*.csv", "{absolute}/in/out.csv"),
+    ],
+)
+def test_an_output_that_the_next_run_would_score_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in/sub").mkdir(parents=True)
+    Path("elsewhere").mkdir()
+    put(frame(5), Path("in/a.csv"))
+    put(frame(5), Path("elsewhere/a.csv"))
+    Path("in/links").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="lies among the files of"):
-        score(MODEL, f"{tmp_path}{pattern}", tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet").num_rows == 5
-    (tmp_path / "sub").mkdir()
-    assert score(MODEL, f"{tmp_path}/*.parquet", tmp_path / "sub" / "out.parquet") == (10, 0)
+        score(MODEL, source.format(absolute=tmp_path), Path(output.format(absolute=tmp_path)))
+    assert {p.name for p in tmp_path.rglob("*.*")} == {"a.csv"}
+    for source, output in (("in/*.csv", "in/out.parquet"), ("in/*.csv", "in/sub/out.csv"), ("in", "out.csv")):
+        assert score(MODEL, source, Path(output)).rows in (5, 10)
+        Path(output).unlink()
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".csv", "\udcff.csv"])

@@ -204,4 +204,5 @@ def test_advice_on_a_rate_that_diverges_or_epochs_that_are_too_few_names_the_num
 def test_a_good_config_is_left_alone_and_so_is_exact() -> None:
     best = best_rate(Objective.of(moments_of(X15, Y15), standardize=True))
     assert plan(moments_of(X15, Y15), TrainConfig(learning_rate=best)).advice == ()
-    assert plan(moments_of(X15, Y15), TrainConfig(trainer="exact", learning_rate=9.0)).advice == ()
+    exact = plan(moments_of(X15, Y15), TrainConfig(trainer="exact", learning_rate=9.0))
+    assert (exact.advice, exact.epochs_to) == ((), {"1%": 0, "0.1%": 0})

@@ -1,13 +1,13 @@
 """The page of ``linreg diff``: the verdict in a line, the versions side by side, and the coefficients that moved most.
 
-It fits 100 columns. The whole is in ``--json``.
+It fits the terminal. The whole is in ``--json``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from flows.cli.pages.columns import fitted, grid, plain, short, wrapped
+from flows.cli.pages.columns import WIDTH, grid, page_width, plain, short, shortened, wrapped
 from flows.cli.pages.heading import at, judged_on
 from flows.tracking.registry import Version
 from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, Difference
@@ -37,11 +37,18 @@ def verdict(difference: Difference, before: Version, after: Version, *, same_row
 def page(document: Mapping[str, Any], difference: Difference, before: Version, after: Version) -> str:
     """All of it."""
     title = f"{before.ref} {at(before)}".rstrip() + "  ->  " + f"{after.ref} {at(after)}".rstrip()
-    lines = [title, wrapped(document["verdict"]), "", *_versions(document, before, after), "", *_table(difference)]
+    lines = [
+        wrapped(title, "  ", first=""),
+        wrapped(document["verdict"]),
+        "",
+        *_versions(document, before, after),
+        "",
+        *_table(difference),
+    ]
     lines += ["", *map(wrapped, [*document["notes"], *_chance(difference)])]
     for word in ("added", "removed"):
         names = [f"{n} (target)" for n in document[word]["targets"]] + document[word]["features"]
-        lines += [wrapped(f"{word}: {', '.join(map(short, names))}")] if names else []
+        lines += [wrapped(f"{word}: {', '.join(shortened(names))}")] if names else []
     return "\n".join([*lines, *_config(document["config"])]).rstrip()
 
 
@@ -91,7 +98,7 @@ def _versions(document: Mapping[str, Any], before: Version, after: Version) -> I
     rows = [[name, value(before), value(after)] for name, value in facts.items()]
     promoted = [" ".join(when[:19] for when in document[side]["promoted"][-2:]) for side in ("before", "after")]
     rows.append(["champion from", *(p or "never" for p in promoted)])
-    yield grid(["", short(before.ref, 30), short(after.ref, 30)], rows)
+    yield grid(["", before.ref, after.ref], rows, width=page_width(WIDTH))
 
 
 def _measure(version: Version, name: str) -> str:
@@ -113,11 +120,12 @@ def _table(difference: Difference) -> Iterator[str]:
     own = difference.unit is None
     head = ["before", "after", "move", *([] if own else ["in se"]), *used]
     rows = [[_title(difference, t, n), *_cells(m, used, own=own)] for t, n, m in moves[:MOST]]
-    yield fitted(["", *head], rows)
+    yield grid(["", *head], rows, width=page_width(WIDTH))
     if len(moves) > MOST:
-        yield f"and {len(moves) - MOST:,} more that moved less: --json lists them all"
+        yield wrapped(f"and {len(moves) - MOST:,} more that moved less: --json lists them all", "  ", first="")
     if not own:
-        yield f"(in se: the move in standard errors; so are {', '.join(used[:-1])} and {used[-1]}, its parts)"
+        words = f"(in se: the move in standard errors; so are {', '.join(used[:-1])} and {used[-1]}, its parts)"
+        yield wrapped(words, " ", first="")
 
 
 def _size(named: _Named) -> tuple[float, float]:
@@ -148,8 +156,8 @@ def _config(changed: Mapping[str, Any] | None) -> Iterator[str]:
     if changed is None:
         yield "the config of a run is gone: which keys differ is not known"
     elif changed:
-        shown = ([short(k), *(short(v[s] or "", 34) for s in ("before", "after"))] for k, v in changed.items())
-        yield "\n" + grid(["config", "", ""], list(shown))
+        shown = [[k, *(short(v[s] or "", 34) for s in ("before", "after"))] for k, v in changed.items()]
+        yield "\n" + grid(["config", "", ""], shown, width=page_width(WIDTH))
 
 
 def _title(difference: Difference, target: str, name: str) -> str:

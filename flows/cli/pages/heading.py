@@ -6,7 +6,7 @@ Nothing is computed here, and no file is opened.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flows.cli.pages.columns import WIDTH, plain, short, wrapped
+from flows.cli.pages.columns import WIDTH, page_width, plain, shortened, wrapped
 from flows.tracking.registry import Version
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ def heading(version: Version, lineage: "Lineage | None") -> Iterator[str]:
         lineage: the files that it learned from; None where they were not kept.
     """
     m = version.metrics
-    yield f"{version.ref} {at(version)}".rstrip()
-    yield f"  trained by {version.trainer} on {_rows(version)}, digest {version.data.get('digest', '')[:12]}"
+    yield wrapped(f"{version.ref} {at(version)}", "  ", first="")
+    yield wrapped(f"trained by {version.trainer} on {_rows(version)}, digest {version.data.get('digest', '')[:12]}")
     yield from _files(lineage)
-    yield f"  run {version.run_id}, registered {version.created[:19]}"
-    yield (
-        f"  rmse {m.get('test_rmse', 0):.6g}, R2 {m.get('test_r2', 0):.4f}, judged on {judged_on(version)}; "
+    yield wrapped(f"run {version.run_id}, registered {version.created[:19]}")
+    yield wrapped(
+        f"rmse {m.get('test_rmse', 0):.6g}, R2 {m.get('test_r2', 0):.4f}, judged on {judged_on(version)}; "
         f"loss {m.get('excess_loss', 0):.4g} above the best possible"
     )
     yield from _by_target(version)
@@ -64,7 +64,8 @@ def _files(lineage: "Lineage | None") -> Iterator[str]:
     """From which file to which, in the order of their names."""
     if lineage is None or not lineage.partitions:
         return
-    first, last = (short(lineage.partitions[i][0], WIDTH // 2 - 5) for i in (0, -1))
+    ends = [lineage.partitions[i][0] for i in (0, -1)]
+    first, last = shortened(ends, page_width(WIDTH) // 2 - 5)
     yield f"  from {first} to {last}" if len(lineage.partitions) > 1 else f"  from {first}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flows.cli.pages.columns import MEASURES, grid, measures, plain
+from flows.cli.pages.columns import MEASURES, flowing, grid, measures, plain
 from flows.cli.pages.heading import at, judged_on, trained_on
 from flows.tracking.registry import Version
 
@@ -23,7 +23,7 @@ def page(versions: Sequence[Version], histories: Mapping[str, Sequence[Mapping[s
         grid(head, [_cells(v) for v in versions]),
     ]
     for name, history in histories.items():
-        lines += ["", f"Champions of {name}", *_promotions(history)]
+        lines += ["", flowing(f"Champions of {name}", first=""), *_promotions(history)]
     return "\n".join(lines)
 
 
@@ -35,9 +35,9 @@ def _cells(version: Version) -> list[str]:
 def _in_use(name: str, history: Sequence[Mapping[str, Any]]) -> str:
     """Which version ``NAME`` alone means, since when and why."""
     if not history or history[-1]["to"] is None:
-        return f"No version of {name} is in use: linreg promote {name}/VERSION chooses one"
+        return plain(f"No version of {name} is in use: linreg promote {name}/VERSION chooses one")
     last = history[-1]
-    return plain(f"In use: {name}/{last['to']}, since {last['when'][:19]}: {last['why']}")
+    return flowing(f"In use: {name}/{last['to']}, since {last['when'][:19]}: {last['why']}", first="")
 
 
 def _promotions(history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -45,7 +45,8 @@ def _promotions(history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "  none yet"
     for move in reversed(history):
         champions = f"{_number(move['from'])} -> {_number(move['to'])}"
-        yield f"  {move['when'][:19]}  {move['action']}: {champions}, by {move['who']}: {move['why']}"
+        words = f"{move['action']}: {champions}, by {move['who']}: {move['why']}"
+        yield flowing(words, "    ", first=f"  {move['when'][:19]}  ")
 
 
 def _number(version: int | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from flows.cli.pages.columns import plain
+from flows.cli.pages.columns import WIDTH, flowing, grid, page_width, plain, wrapped
 from linreg.config import TrainConfig
 from linreg.selection.kfold import CrossValidation
 from linreg.selection.ridge_path import RidgePath
@@ -28,7 +28,11 @@ def page(plan: Plan, rows: int, config: TrainConfig, validated: CrossValidation 
 
 
 def _advice(lines: Sequence[str]) -> list[str]:
-    return ["What follows", *(f"  {plain(line)}" for line in lines)] if lines else []
+    return (
+        ["What follows", *(f"  {plain(line)}" if "--set" in line else flowing(line, "    ") for line in lines)]
+        if lines
+        else []
+    )
 
 
 def _plan(plan: Plan, rows: int, config: TrainConfig) -> Iterable[str]:
@@ -36,14 +40,17 @@ def _plan(plan: Plan, rows: int, config: TrainConfig) -> Iterable[str]:
     if plan.condition_number is not None:
         condition = f"{plan.condition_number:.4g} of the {'scaled' if config.standardize else 'raw'} columns"
     none = "not predicted for mini-batches" if 0 < config.batch_size < rows else "never"
+    exact = config.trainer == "exact"
+    rate = "exact takes no steps" if exact else f"the config's: {config.learning_rate:g}"
+    at_once = ": exact is at the optimum at once" if exact else ""
     lines = [
         ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} (the config's: {config.learning_rate:g})"),
+        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} ({rate})"),
         ("condition number", condition),
         ("best possible loss", f"{plan.optimum_loss:.6g}"),
-        *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in plan.epochs_to.items()),
+        *((f"epochs to {share}", none if n is None else f"{n:,}{at_once}") for share, n in plan.epochs_to.items()),
     ]
-    return (f"{name:<22}{text}" for name, text in lines)
+    return (flowing(text, " " * 22, first=f"{name:<22}") for name, text in lines)
 
 
 def _errors(validated: CrossValidation) -> Iterable[str]:
@@ -52,17 +59,18 @@ def _errors(validated: CrossValidation) -> Iterable[str]:
     targets = trained.targets[:_MOST_TARGETS] if len(trained.targets) > 1 else ()
     more = len(trained.targets) - _MOST_TARGETS
     yield f"Root mean squared error at the optimum{f' (the first {_MOST_TARGETS} targets)' if more > 0 else ''}"
-    yield f"  {'':<22}" + "".join(f"{plain(name)[:13]:>14}" for name in ["all", *targets]) + f"{'R2':>12}"
     rows = [
         ("on its own rows", validated.in_sample_rmse, np.sqrt(validated.in_sample_O), None),
         (f"{count}-fold", trained.rmse, trained.rmse_O, trained.r2),
         ("  standard error", trained.rmse_standard_error, trained.rmse_standard_error_O, None),
         (f"the mean, {count}-fold", mean.rmse, mean.rmse_O, mean.r2),
     ]
+    lines = []
     for name, error, error_O, r2 in rows:
         digits = 2 if "standard error" in name else 4
-        cells = "".join(f"{cell:>14.{digits}g}" for cell in [error, *error_O[: len(targets)]])
-        yield f"  {name:<22}{cells}" + ("" if r2 is None else f"{r2:>12.4f}")
+        cells = [f"{cell:.{digits}g}" for cell in [error, *error_O[: len(targets)]]]
+        lines.append([name, *cells, "" if r2 is None else f"{r2:.4f}"])
+    yield grid(["", "all", *targets, "R2"], lines, indent="  ", least=[22, *[12] * (len(targets) + 1), 10])
 
 
 def _path(validated: CrossValidation) -> Iterable[str]:
@@ -72,13 +80,16 @@ def _path(validated: CrossValidation) -> Iterable[str]:
     drawn = drawing(path.rmse_G[shown], path.rmse_standard_error_G[shown])
     marks = [(own, "this config"), (path.best, "best"), (path.within, "largest within one standard error of the best")]
     without = " (without L1)" if validated.l1 else ""
-    legend = "o: the RMSE, dashes: one standard error each way"
-    yield f"{validated.folds}-fold error along the weight decays{without} ({legend})"
-    yield f"  {'weight decay':>12}{'degrees of freedom':>20}{'RMSE':>12}{'standard error':>16}"
+    has_room = page_width() >= WIDTH  # for what is drawn
+    legend = " (o: the RMSE, dashes: one standard error each way)" if has_room else ""
+    yield wrapped(f"{validated.folds}-fold error along the weight decays{without}{legend}", "  ", first="")
+    head = ["weight decay", "degrees of freedom", "RMSE", "standard error", *([""] if has_room else []), ""]
+    rows = []
     for g, line in zip(shown, drawn, strict=True):
         mark = ", ".join(words for point, words in marks if point == g)
-        numbers = f"{path.weight_decay_G[g]:>12.3g}{path.degrees_G[g]:>20.2f}{path.rmse_G[g]:>12.4g}"
-        yield f"  {numbers}{path.rmse_standard_error_G[g]:>16.2g}  {line}  {mark}".rstrip()
+        numbers = [f"{path.weight_decay_G[g]:.3g}", f"{path.degrees_G[g]:.2f}", f"{path.rmse_G[g]:.4g}"]
+        rows.append([*numbers, f"{path.rmse_standard_error_G[g]:.2g}", *([line] if has_room else []), mark])
+    yield grid(head, rows, indent="  ", least=[0, 0, 10])
 
 
 def shown_points(path: RidgePath, own: int) -> list[int]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from flows.cli.pages.columns import WIDTH, grid, short
+from flows.cli.pages.columns import WIDEST, WIDTH, grid, letters, page_width, short, shortened
+from linreg.errors import apart
 
 MOST_ROWS = 5
 
@@ -22,17 +23,25 @@ def preview(output: Path, features: Sequence[str], targets: Sequence[str], rows:
     first = _first(output) if output.is_file() else []
     if not first:
         return
-    count = [["row", *map(str, range(1, len(first) + 1))]]
-    inputs = [[short(name), *(_number(row[name]) for row in first)] for name in features]
-    predicted = [[short(name), *(_predicted(row, name) for row in first)] for name in targets]
+    width = page_width(WIDTH)
+    count = [[apart("row", [*features, *targets]), *map(str, range(1, len(first) + 1))]]
+    inputs = [
+        [head, *(_number(row[name]) for row in first)] for head, name in zip(shortened(features), features, strict=True)
+    ]
+    predicted = [
+        [head, *(_predicted(row, name) for row in first)]
+        for head, name in zip(shortened(targets), targets, strict=True)
+    ]
     for columns in (
         [*count, *inputs, *predicted],
         *([*count, *predicted[:n]] for n in range(len(predicted), 0, -1)),
     ):
         head, *body = zip(*columns, strict=True)
-        text = grid(head, body)
-        if max(map(len, text.splitlines())) <= WIDTH:
+        text = grid(head, body, width=WIDEST**2)  # not in blocks: features make way
+        if max(map(letters, text.splitlines())) <= width:
             break
+    else:
+        text = grid(head, body, width=width)
     yield from ("", text)
     if rows > len(first):
         yield f"and {rows - len(first):,} more"
@@ -57,8 +66,8 @@ def _predicted(row: Row, target: str) -> str:
 
 def _number(value: object) -> str:
     """Five digits; nothing for a gap. A feature may be a truth value or text: that is told as a CSV has it."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     try:
         return f"{float(text):.5g}"
     except ValueError:
-        return text.lower() if text in ("True", "False") else short(text)
+        return short(text)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from flows.cli.pages.columns import grid
+from flows.cli.pages.columns import flowing, grid
 from flows.cli.pages.heading import at, judged_on
 from flows.tracking.rescore import Rescored
 
@@ -11,17 +11,18 @@ def table(versions: Sequence[Rescored]) -> Iterator[str]:
     """The versions of one model with their metrics on the rows, the best marked; and what is to be said of them."""
     rows = versions[0].rows
     if rows is None:
-        yield f"{versions[0].version.name}: {versions[0].note}"
+        yield flowing(f"{versions[0].version.name}: {versions[0].note}", first="")
         return
     what = "test rows" if rows.held_out else "training rows (it holds out none: data.test_fraction = 0)"
-    yield (
+    yield flowing(
         f"{rows.of.name} on the {rows.record.rows:,} {what} of version {rows.of.version}, registered "
-        f"{rows.of.created[:19]}, data digest {str(rows.of.data.get('digest', ''))[:12]}"
+        f"{rows.of.created[:19]}, data digest {str(rows.of.data.get('digest', ''))[:12]}",
+        first="",
     )
     best = min((v.scores.mse for v in versions if v.scores and v.fair), default=None)
     head = ["version", "aliases", "rmse", "R2", "", "rmse when registered", "judged on"]
     yield grid(head, [_cells(v, best) for v in versions])
-    yield from (f"  {v.version.ref}: {v.note}" for v in versions if v.note)
+    yield from (flowing(f"{v.version.ref}: {v.note}", "    ") for v in versions if v.note)
 
 
 def _cells(rescored: Rescored, best: float | None) -> list[str]:

@@ -1,12 +1,13 @@
 """What a run says to the person who started it: what was read, trained, reached and registered, and what to do next."""
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from flows.cli.pages.columns import plain
+from flows.cli.pages.columns import flowing, grid, plain
 from flows.results.outcome import Outcome
 
 _BASELINES = {"mean": "always the mean", "exact": "exact least squares", "champion": "the champion so far"}
@@ -29,7 +30,8 @@ def summary(outcome: Outcome, config: str) -> str:
 def _head(outcome: Outcome) -> str:
     number = f" version {outcome.version}" if outcome.version else ""
     aliases = f" ({', '.join('@' + a for a in outcome.aliases)})" if outcome.aliases else ""
-    return f"{outcome.model}{number}{aliases}: {outcome.decision}\n  {outcome.reason}\n"
+    title = flowing(f"{outcome.model}{number}{aliases}: {outcome.decision}", first="")
+    return f"{title}\n{flowing(outcome.reason)}\n"
 
 
 def _facts(outcome: Outcome) -> str:
@@ -52,7 +54,7 @@ def _facts(outcome: Outcome) -> str:
         )
     if "optimum_loss" in m:
         lines.append(("best possible", f"{m['optimum_loss']:.6g}{_how_far(outcome)}"))
-    return "\n".join(f"  {name:<14}{text}" for name, text in lines)
+    return "\n".join(flowing(text, " " * 16, first=f"  {name:<14}") for name, text in lines)
 
 
 def _seconds(outcome: Outcome) -> str:
@@ -74,18 +76,15 @@ def _table(outcome: Outcome) -> Iterable[str]:
     """The model beside its baselines, all on the same rows."""
     m = outcome.metrics
     targets = [name.removeprefix("test_rmse.") for name in m if name.startswith("test_rmse.")]
+    prefixes = {"test_": "this model"} | {f"baseline.{name}.test_": words for name, words in _BASELINES.items()}
+    rows = [_row(words, m, prefix, targets) for prefix, words in prefixes.items() if f"{prefix}rmse" in m]
     yield f"Root mean squared error on {outcome.judged_on or 'the judged rows'}"
-    yield "  " + f"{'':<22}" + "".join(f"{plain(t):>14}" for t in ["all", *targets]) + f"{'R2':>12}"
-    yield _row("this model", m, "test_", targets)
-    for name, words in _BASELINES.items():
-        prefix = f"baseline.{name}.test_"
-        if f"{prefix}rmse" in m:
-            yield _row(words, m, prefix, targets)
+    yield grid(["", "all", *targets, "R2"], rows, indent="  ", least=[22, *[12] * (len(targets) + 1), 10])
 
 
-def _row(name: str, m: Mapping[str, float], prefix: str, targets: list[str]) -> str:
+def _row(name: str, m: Mapping[str, float], prefix: str, targets: list[str]) -> list[str]:
     cells = [m[f"{prefix}rmse"], *(m[f"{prefix}rmse.{t}"] for t in targets)]
-    return "  " + f"{name:<22}" + "".join(f"{cell:>14.4g}" for cell in cells) + f"{m[f'{prefix}r2']:>12.4f}"
+    return [name, *(f"{cell:.4g}" for cell in cells), f"{m[f'{prefix}r2']:.4f}"]
 
 
 def _advice(outcome: Outcome, config: str) -> Iterable[str]:
@@ -96,8 +95,9 @@ def _advice(outcome: Outcome, config: str) -> Iterable[str]:
 
 def _next(outcome: Outcome) -> str:
     linreg = _command()
-    look = f"show {outcome.model}/{outcome.version}" if outcome.version else f"runs {outcome.experiment}"
-    return f"Look at it: {linreg} {look}, or in a browser: {linreg} ui"
+    look = f"show {shlex.quote(f'{outcome.model}/{outcome.version}')}"
+    look = look if outcome.version else f"runs {shlex.quote(outcome.experiment)}"
+    return f"Look at it: {linreg} {plain(look)}, or in a browser: {linreg} ui"
 
 
 def _command() -> str:

@@ -1,17 +1,17 @@
 """The page of ``linreg show``: a table of coefficients a target, how good the fit is, and what it takes for granted.
 
-It fits 100 columns: of many features those with the largest t are listed, and the rest is in ``--json``.
+It fits the terminal: of many features those with the largest t are listed, and the rest is in ``--json``.
 """
 
 import math
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flows.cli.pages.columns import WIDTH, fitted, grid, short, wrapped
+from flows.cli.pages.columns import WIDTH, grid, page_width, short, shortened, wrapped
 from flows.cli.pages.heading import heading
 from flows.tracking.registry import Version
+from linreg.errors import apart
 
 if TYPE_CHECKING:
     from linreg.least_squares.results import Coefficient, Inference, TargetInference
@@ -45,33 +45,36 @@ def page(
     """
     lines, base = [*heading(version, lineage), ""], _bases(levels)
     if inference.valid:
-        for name, target in inference.targets.items():
-            lines += [*_target(name, target, inference), *_effects(target, spreads), ""]
+        titles = shortened(list(inference.targets), page_width(WIDTH))
+        for title, target in zip(titles, inference.targets.values(), strict=True):
+            lines += [title, *_target(target, inference), *_effects(target, spreads), ""]
         lines += _facts({"columns": _columns(inference), "base": base, "assumed": "; ".join(inference.assumptions)})
     else:
         lines += [*_bare(inference), ""]
-        for name, target in inference.targets.items():
+        for name, target in zip(shortened(list(inference.targets)), inference.targets.values(), strict=True):
             lines += _effects(target, spreads, of=name)
         lines += [""] if spreads else []
-        lines += _facts({"columns": _columns(inference), "base": base, "no errors": inference.inference})
+        lines += _facts({"columns": _columns(inference), "base": base})
+        lines.append(wrapped(f"no standard errors: {inference.inference}", "  ", first=""))
     return "\n".join(lines)
 
 
-def _target(name: str, target: "TargetInference", inference: "Inference") -> Iterator[str]:
+def _target(target: "TargetInference", inference: "Inference") -> Iterator[str]:
     """The table of one target and the two lines under it."""
-    yield short(name, WIDTH)
     head = ["", "estimate", "std error", "t", "p", f"{inference.level:.0%} low", f"{inference.level:.0%} high"]
     if inference.partitions:
         head.insert(3, "clustered")
-    rows = [("intercept", target.intercept), *_chosen(target.coefficients)]
-    yield textwrap.indent(fitted(head, [[short(n), *_cells(c)] for n, c in rows], WIDTH - 2), "  ")
+    own = apart("intercept", target.coefficients)
+    rows = [(own, target.intercept), *_chosen(target.coefficients)]
+    yield grid(head, [[n, *_cells(c)] for n, c in rows], indent="  ", width=page_width(WIDTH))
     yield from _rest(len(target.coefficients), "with smaller t")
     q = target.quality
-    yield (
-        f"  R2 {q.r2 or 0:.5f}, adjusted {q.adjusted_r2 or 0:.5f}; residual standard error "
+    yield wrapped(
+        f"R2 {q.r2 or 0:.5f}, adjusted {q.adjusted_r2 or 0:.5f}; residual standard error "
         f"{_number(q.residual_standard_error, 5)} on {inference.degrees_of_freedom:,} degrees of freedom"
     )
-    yield f"  F {_number(q.f_statistic, 5)} (p {_p(q.f_p_value)}); AIC {_number(q.aic, 6)}, BIC {_number(q.bic, 6)}"
+    f_test = f"F {_number(q.f_statistic, 5)} (p {_p(q.f_p_value)})"
+    yield wrapped(f"{f_test}; AIC {_number(q.aic, 6)}, BIC {_number(q.bic, 6)}")
     yield from _clustered(target, inference)
 
 
@@ -84,7 +87,7 @@ def _clustered(target: "TargetInference", inference: "Inference") -> Iterator[st
             f"errors clustered by {inference.partitions:,} partitions are up to {max(ratios):.1f} times as large: rows "
             "of a partition depend on each other, so go by the clustered ones (their t, p and intervals: --json)"
         )
-        yield wrapped(words, further="  ")
+        yield wrapped(words, "  ")
 
 
 def _effects(target: "TargetInference", spreads: Mapping[str, float], of: str = "it") -> Iterator[str]:
@@ -92,23 +95,22 @@ def _effects(target: "TargetInference", spreads: Mapping[str, float], of: str = 
     sizes = {f: c.estimate * spreads[f] for f, c in target.coefficients.items() if f in spreads}
     order = sorted(sizes, key=lambda f: -abs(sizes[f]))
     if order:
-        words = f"one standard deviation of {short(order[0])} moves {short(of)} by {sizes[order[0]]:.3g}"
-        words += "".join(f", of {short(f)} by {sizes[f]:.3g}" for f in order[1:MOST_EFFECTS])
+        names = shortened(order[:MOST_EFFECTS])
+        words = f"one standard deviation of {names[0]} moves {of} by {sizes[order[0]]:.3g}"
+        words += "".join(f", of {name} by {sizes[f]:.3g}" for name, f in zip(names[1:], order[1:], strict=False))
         words += f"; {len(order) - MOST_EFFECTS:,} more move it less" if len(order) > MOST_EFFECTS else ""
         yield wrapped(words)
 
 
 def _bare(inference: "Inference") -> Iterator[str]:
-    """Estimates alone, the targets side by side, five at a time."""
-    names = list(inference.targets)
-    for start in range(0, len(names), 5):
-        targets = [inference.targets[n] for n in names[start : start + 5]]
-        features = list(targets[0].coefficients)[:MOST_FEATURES]
-        rows = [["intercept", *(_number(t.intercept.estimate, 6) for t in targets)]]
-        rows += [[short(f), *(_number(t.coefficients[f].estimate, 6) for t in targets)] for f in features]
-        rows += [["R2, training rows", *(_number(t.quality.r2, 4) for t in targets)]]
-        yield grid(["", *(short(n, 14) for n in names[start : start + 5])], rows)
-        yield from _rest(len(targets[0].coefficients), "")
+    """Estimates alone, the targets side by side."""
+    targets = list(inference.targets.values())
+    names = list(targets[0].coefficients)
+    rows = [[apart("intercept", names), *(_number(t.intercept.estimate, 6) for t in targets)]]
+    rows += [[f, *(_number(t.coefficients[f].estimate, 6) for t in targets)] for f in names[:MOST_FEATURES]]
+    rows += [[apart("R2, training rows", names), *(_number(t.quality.r2, 4) for t in targets)]]
+    yield grid(["", *inference.targets], rows, width=page_width(WIDTH))
+    yield from _rest(len(names), "")
 
 
 def _chosen(coefficients: Mapping[str, "Coefficient"]) -> Iterable[tuple[str, "Coefficient"]]:
@@ -136,8 +138,9 @@ def _cells(c: "Coefficient") -> list[str]:
 
 def _bases(levels: Mapping[str, Sequence[str]]) -> str:
     """Which level the coefficients of the others are differences from."""
-    known = {short(c): (short(some[0]), len(some)) for c, some in levels.items() if some}
-    return ", ".join(f"{column} {base} ({count:,} levels)" for column, (base, count) in known.items())
+    known = {column: some for column, some in levels.items() if some}
+    names = zip(shortened(list(known)), known.values(), strict=True)
+    return ", ".join(f"{name} {short(some[0])} ({len(some):,} levels)" for name, some in names)
 
 
 def _columns(inference: "Inference") -> str:
@@ -147,7 +150,7 @@ def _columns(inference: "Inference") -> str:
     high = {f: v for f, v in inference.variance_inflation.items() if v is not None and v > HIGH_INFLATION}
     worst = sorted(high, key=lambda f: -high[f])
     if worst:
-        shown = ", ".join(f"{short(f)} {high[f]:.3g}" for f in worst[:8])
+        shown = ", ".join(f"{name} {high[f]:.3g}" for name, f in zip(shortened(worst[:8]), worst, strict=False))
         more = f" and {len(worst) - 8} more" if len(worst) > 8 else ""
         words.append(f"variance inflation above {HIGH_INFLATION:g}: {shown}{more}")
     elif condition is not None:
@@ -157,11 +160,7 @@ def _columns(inference: "Inference") -> str:
 
 def _facts(named: Mapping[str, str]) -> list[str]:
     """Texts with their names in front, wrapped."""
-    return [
-        textwrap.fill(text, WIDTH, initial_indent=f"{name:<11}", subsequent_indent=" " * 11)
-        for name, text in named.items()
-        if text
-    ]
+    return [wrapped(text, " " * 11, first=f"{name:<11}") for name, text in named.items() if text]
 
 
 def _number(value: float | None, digits: int) -> str:

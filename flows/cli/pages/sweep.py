@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.cli.pages.columns import grid
+from flows.cli.pages.columns import flowing, grid
 from flows.results.outcome import Outcome
 from flows.results.sweep_table import Row, best_first
 from linreg.selection.grid import plain
@@ -19,7 +19,7 @@ def page(outcome: Outcome) -> str:
     lines = [f"{len(outcome.runs):,} models, best first by {outcome.ranked_on}", "", _table(rows[:_MOST_ROWS])]
     if len(rows) > _MOST_ROWS:
         lines.append(f"... and {len(rows) - _MOST_ROWS:,} more: --json, or sweep.csv of the run, has them all")
-    lines += [f"failed: {row.name}: {row.error}" for row in failed[:_MOST_ROWS]]
+    lines += [flowing(f"failed: {row.name}: {row.error}", first="") for row in failed[:_MOST_ROWS]]
     if len(failed) > _MOST_ROWS:
         lines.append(f"... and {len(failed) - _MOST_ROWS:,} more that failed")
     return "\n".join(lines)

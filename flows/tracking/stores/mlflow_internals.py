@@ -5,6 +5,7 @@
 """
 
 import importlib
+import os
 import sys
 from functools import cache
 from importlib.metadata import distributions
@@ -13,6 +14,9 @@ from typing import Any
 
 # MLflow prints a traceback there beside the exception that it raises, which is told in one line here.
 DATABASE_LOGGER = "mlflow.store.db.utils"
+
+# It warns there, with a configuration, that nobody can log in, beside an exception that says so.
+DATABRICKS_LOGGER = "mlflow.utils.databricks_utils"
 
 # What MLflow's own ``log_model`` writes into the MLmodel of a model from code; ours is written by hand.
 CODE_LOADER = "mlflow.pyfunc.loaders.code_model"
@@ -54,6 +58,20 @@ def _has_plugins() -> bool:
         for package in distributions()
         for point in package.entry_points
     )
+
+
+def databricks_host(uri: str) -> str:
+    """The address of the workspace behind ``databricks`` or ``databricks://PROFILE``; empty where none is configured.
+
+    Read where MLflow reads it, but not by way of its client, which asks a workspace that is away for minutes.
+    """
+    from mlflow.legacy_databricks_cli.configure import provider
+
+    untyped: Any = provider
+    profile = uri.partition("://")[2] or os.environ.get("DATABRICKS_CONFIG_PROFILE")
+    config = None if profile else untyped.EnvironmentVariableConfigProvider().get_config()
+    config = config or untyped.ProfileConfigProvider(profile or untyped.DEFAULT_SECTION).get_config()
+    return (config and config.host) or ""
 
 
 def make_database(path: Path, *, artifacts: str) -> None:

@@ -6,6 +6,7 @@ even a folder. A store is a URI and a client; runs, versions and their records a
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.tracking.stores import sqlite_store
-from flows.tracking.stores.server import answering, hidden, hidden_safe, probe, quiet
+from flows.tracking.stores.server import answering, hidden, probe, quiet, redacted, unsupported
 from linreg.errors import ServerAway, UserError
 
 FOLDER = "mlruns"
@@ -56,11 +57,15 @@ class Store:
         with answering(self.uri):
             experiment = self.client.get_experiment_by_name(name) or self._new_experiment(name)
         if experiment.lifecycle_stage != "active":
-            raise UserError(
-                f"experiment '{name}' was deleted: restore it with `mlflow experiments restore -x "
-                f"{experiment.experiment_id}`, or name another"
-            )
+            raise UserError(f"{self.deletion_note(name, experiment.experiment_id)}, or name another")
         return str(experiment.experiment_id)
+
+    def deletion_note(self, name: str, experiment_id: str) -> str:
+        """That an experiment was deleted, and what restores it: the command by itself looks for another store."""
+        elsewhere = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+        store = "" if elsewhere else f"MLFLOW_TRACKING_URI={shlex.quote(self.uri)} "
+        command = f"{store}mlflow experiments restore -x {experiment_id}"
+        return f"experiment '{name}' was deleted: restore it with `{command}`"
 
     def last_experiment(self) -> str | None:
         """The id of the experiment that was used last; MLflow's own "Default" does not count."""
@@ -79,7 +84,7 @@ class Store:
             if raced is not None:  # another process was quicker
                 return raced
             if e.error_code == "INVALID_PARAMETER_VALUE":
-                raise UserError(f"experiment '{name}': {e}") from e
+                raise UserError(f"experiment '{name}': {redacted(str(e), self.uri)}") from e
             raise
 
     @contextmanager
@@ -157,11 +162,8 @@ def _database(uri: str) -> Path | None:
         if not rest.startswith("///") or path in ("", ":memory:"):
             raise UserError(f"MLFLOW_TRACKING_URI '{uri}' names no file: write sqlite:////absolute/path/mlflow.db")
         return Path.cwd() / path
-    if scheme == "file" or (not rest and scheme != "databricks"):
-        raise UserError(
-            f"MLFLOW_TRACKING_URI '{hidden_safe(uri)}' is no store that MLflow 3 can use: write http://HOST:PORT or "
-            "sqlite:////absolute/path/mlflow.db, or unset it"
-        )
+    if scheme in ("", "file") or (not rest and scheme != "databricks"):
+        raise unsupported(uri)
     return None
 
 
@@ -197,8 +199,7 @@ def _client(uri: str) -> MlflowClient:
     except ModuleNotFoundError as e:
         raise UserError(f"the store {hidden(uri)} needs {e.name}: pip install 'linreg[postgres]' or {e.name}") from e
     except Exception as e:  # whatever MLflow, SQLAlchemy or a plugin raises, the URI is what is wrong
-        line = " ".join(str(e).split())[:300]
-        raise UserError(f"MLFLOW_TRACKING_URI '{hidden(uri)}' cannot be used: {line}") from e
+        raise UserError(f"MLFLOW_TRACKING_URI '{hidden(uri)}' cannot be used: {redacted(str(e), uri)}") from e
 
 
 def _lock_folder(uri: str, database: Path | None) -> Path:

@@ -164,6 +164,21 @@ def test_runs_of_a_sweep_whose_own_run_was_deleted_are_listed(store):
     assert "The last one, epochs=3: finished" in linreg("runs").out
 
 
+def test_control_characters_of_a_name_are_told_and_not_obeyed(store):  # noqa: ARG001
+    assert r"no model 'a\x1b[31mred\x07'" in error("show", "a\x1b[31mred\x07")
+
+
+def test_runs_names_a_deleted_experiment_below_those_that_are_listed(store):
+    for name in ("crops", "night"):
+        TrackedRun.start(store, experiment=name, name=f"of {name}", tags={}).finish()
+    store.client.delete_experiment(store.experiment("night"))
+    *_, last, note = linreg("runs").out.splitlines()
+    assert last.startswith("The last one, of crops: finished")
+    assert note.startswith("experiment 'night' was deleted: restore it with `MLFLOW_TRACKING_URI=sqlite:")
+    assert [run["name"] for run in document("runs")] == ["of crops"]
+    assert "night" not in linreg("runs", "crops").out
+
+
 @pytest.mark.parametrize(
     ("ref", "version"),
     [("crop-yield", 2), ("crop-yield@champion", 2), ("crop-yield@challenger", 3), ("crop-yield/1", 1)],
@@ -201,7 +216,7 @@ def test_the_page_of_show_has_a_table_a_target_or_the_reason(scene):  # noqa: AR
     bare = linreg("show", "crop-yield/1").out
     assert "std error" not in bare
     assert re.search(r"one standard deviation of \w+ moves apples by ", bare)
-    assert "no errors  the parameters are up to" in bare
+    assert "no standard errors: the parameters are up to" in bare
 
 
 def test_show_says_which_files_trained_it_how_good_it_is_and_what_matters(scene):

@@ -1,6 +1,9 @@
 """Schedules: a real Prefect server, a served deployment, and the runs that it starts by itself."""
 
+import re
 import signal
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -62,11 +65,30 @@ WRONG = {
         ({"timezone": ""}, "--timezone '' is no IANA time zone"),
         ({"interval": float("nan")}, "--interval nan cannot be"),
         ({"interval": 0.0}, "--interval 0 cannot be"),
+        *(({"cron": text}, f"--cron '{re.escape(text)}' is not five fields") for text in ("", "@daily", "0 6 * *")),
+        ({"cron": "*/5 * * * * *"}, "is not five fields"),  # Prefect would take the sixth for seconds
+        *(({"cron": text}, "cannot be read: write minute") for text in ("61 6 * * *", "H 6 * * *", "0 6 * * x")),
+        *(({"cron": text}, "names a day that never comes") for text in ("0 0 31 2 *", "0 0 31 4,6 *")),
+        *(({"cron": text}, "every minute: write '0 6") for text in ("* 6 * * *", "0-59 6 * * *", "*/1 6 * * *")),
+        ({"cron": "0 0 29 2 *"}, "less than once a year, 20..-02-29 and then 20..-02-29"),
     ],
 )
 def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
     with pytest.raises(UserError, match=words):
-        serve(crops(), **{"name": "nightly", "interval": 5.0, **wrong})
+        serve(crops(), **{"name": "nightly", "interval": None if "cron" in wrong else 5.0, **wrong})
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
+def test_the_next_three_starts_are_told_in_the_schedules_own_time_zone(monkeypatch, capsys, zone):
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    with pytest.raises(UserError, match="no Prefect server is named"):
+        serve(crops(), name="nightly", cron="30 6 * * *", timezone=zone)
+    (line,) = capsys.readouterr().err.splitlines()
+    here = datetime.now(ZoneInfo(zone))
+    first = here.date() + timedelta(days=(here.hour, here.minute) >= (6, 30))
+    days = [first + timedelta(days=n) for n in range(3)]
+    starts = [datetime(day.year, day.month, day.day, 6, 30, tzinfo=ZoneInfo(zone)) for day in days]
+    assert line == f"next starts: {', '.join(f'{s:%a %Y-%m-%d %H:%M %Z}' for s in starts)} ({zone})"
 
 
 @pytest.mark.long  # each takes the seconds that importing prefect takes

@@ -66,7 +66,7 @@ def at(monkeypatch):
 @pytest.mark.parametrize("url", ["hello", "ftp://host/api", "http://", "http://host:port/api", "http://[::1/api"])
 def test_what_is_no_address_is_the_callers_error(monkeypatch, url):
     monkeypatch.setenv("PREFECT_API_URL", url)
-    with pytest.raises(UserError, match=r"is no address of a Prefect server: .* or correct PREFECT_API_URL"):
+    with pytest.raises(UserError, match=r"is no address of a Prefect server: .* or correct or unset PREFECT_API_URL"):
         is_server_named()
 
 
@@ -79,8 +79,65 @@ def test_the_remedy_is_where_the_address_stands(at, monkeypatch):
     with pytest.raises(ServerAway, match=f"{URL} does not answer .*: start it, or .* `prefect config view"):
         at(URL)
     monkeypatch.setenv("PREFECT_API_URL", URL)
-    with pytest.raises(ServerAway, match="start it, or correct PREFECT_API_URL"):
+    with pytest.raises(ServerAway, match="start it, or correct or unset PREFECT_API_URL"):
         at(URL)
+
+
+LINE = """
+from flows.orchestration.address import check_server, is_server_named
+from linreg.errors import ServerAway
+is_server_named()
+try:
+    check_server()
+except ServerAway as error:
+    print(error)
+"""
+PROFILES = "home/.prefect/profiles.toml"
+PLACES = {  # of the address: variables, files, and what the line says of it
+    "profile": ({}, {PROFILES: PROFILE}, "of the profile 'p' in {home}/.prefect/profiles.toml: `prefect --profile p"),
+    "PREFECT_PROFILE": (
+        {"PREFECT_PROFILE": "a b"},
+        {PROFILES: PROFILE.replace("[profiles.p]", '[profiles."a b"]')},
+        "of the profile 'a b', which PREFECT_PROFILE chooses, in {home}/.prefect/profiles.toml",
+    ),
+    ".env": ({}, {PROFILES: PROFILE, ".env": f"export PREFECT_API_URL = {URL}\n"}, "PREFECT_API_URL of {here}/.env"),
+    "prefect.toml": ({}, {"prefect.toml": f'[api]\nurl = "{URL}"\n'}, "url in [api] of {here}/prefect.toml"),
+    "pyproject.toml": (
+        {},
+        {"pyproject.toml": f'[tool.prefect.api]\nurl = "{URL}"\n'},
+        "url in [tool.prefect.api] of {here}/pyproject.toml",
+    ),
+}
+
+
+@pytest.mark.parametrize("place", [pytest.param(p, marks=pytest.mark.long if p != "profile" else ()) for p in PLACES])
+def test_the_line_names_the_place_where_the_address_stands(tmp_path, place):
+    variables, files, words = PLACES[place]
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    env = environment(tmp_path / "home", **variables)
+    line = run([sys.executable, "-c", LINE], env=env, cwd=tmp_path, check=True).stdout
+    assert f"{URL} does not answer (ConnectError): start it, or correct " in line
+    assert words.format(home=tmp_path / "home", here=tmp_path) in line
+
+
+def test_a_login_in_an_address_is_not_told(at):
+    with pytest.raises(ServerAway, match=r"server http://\*\*\*@127.0.0.1:9/api does not answer"):
+        at("http://me:secret@127.0.0.1:9/api")
+
+
+@pytest.mark.parametrize("name", ["prefect.toml", "pyproject.toml", "home/profiles.toml"])
+def test_a_file_of_settings_that_is_no_toml_is_named_before_prefect_is_imported(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", "home")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / name).write_text("active = [")
+    with pytest.raises(
+        UserError, match=rf"settings from {name}, which is not TOML \(Invalid value .*: correct the file"
+    ):
+        is_server_named()
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://p", "http://host:port"])

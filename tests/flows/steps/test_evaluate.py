@@ -44,7 +44,7 @@ NIGHTS = {  # the configs of one night after another, and what is said of the la
     "another split": (
         [held_out(), held_out(split_seed=1)],
         "kept version 1, not compared: version 1 was split with data.split_seed 0, today's with 1: it may know today's "
-        "test rows; `linreg promote` decides by hand",
+        "test rows; `linreg promote noisy/2` decides by hand",
     ),
     "fewer training rows": (
         [noisy_config(), noisy_config(validation_fraction=0.5)],
@@ -63,7 +63,7 @@ NIGHTS = {  # the configs of one night after another, and what is said of the la
     "a start that knows": (
         [held_out(), OTHER, warm("other")],
         "not compared: its test rows may be known to it: it started from other/1, which was split with "
-        "data.test_fraction 0, today's with 0.4; `linreg promote`",
+        "data.test_fraction 0, today's with 0.4; `linreg promote noisy/2`",
     ),
     "a start from one that knows": ([held_out(), OTHER, warm("other"), warm("noisy/2")], "it started from other/1"),
     "a start that knows nothing": ([held_out(), warm("noisy/1")], "95% interval"),

@@ -1,5 +1,6 @@
 """Two runs of one content that overlap: the second finds the first one's version, and moves nothing."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ from flows.steps.ingest import ingest
 from flows.steps.register import take_up
 from flows.tracking import registry
 from linreg.errors import ServerAway
-from tests.support.flows import WEAK, crops
+from tests.support.flows import WEAK, crops, noisy
 from tests.support.steps import register_run, train
 
 CONFIG = crops(train=WEAK)
 NAME = CONFIG.model
+BY_RULE = 'gate.rule = "not_worse" lets such a model take over from the next version on'
 
 
 def test_the_second_of_two_overlapping_runs_of_one_content_is_unchanged(store):
@@ -77,3 +79,39 @@ def test_a_champion_whose_files_are_gone_does_not_stop_the_next_run(store):
     result = register_run(train(store, crops(train={**WEAK, "seed": 5})))
     assert result.verdict.decision == "kept"
     assert "not compared: version 1 cannot be read" in result.verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("gate", "decision", "ending"),
+    [
+        ({}, "kept", f": `linreg promote crop-yield/2` puts it in use, and {BY_RULE}"),
+        ({"rule": "not_worse"}, "promoted", ""),
+        ({"rule": "limits"}, "promoted", ""),
+    ],
+)
+def test_of_a_champion_short_of_its_optimum_and_a_model_at_its_own_the_reason_says_so_and_what_to_do(
+    store, gate, decision, ending
+):
+    noisy("noisy.csv", 100)
+    data = {"path": "noisy.csv", "features": ["a", "b", "c"], "targets": ["y"], "test_fraction": 0.5}
+    short = {"trainer": "gram", "learning_rate": 0.1, "epochs": 22, "dtype": "float64"}
+    first = train(store, crops(data=data, train=short))
+    register_run(first)
+    result = register_run(train(store, crops(data=data, train={"trainer": "exact"}, gate=gate)))
+    assert result.verdict.decision == decision
+    (errors,) = re.findall(r"the parameters are up to (\S+) standard errors", first.evaluation.inference.inference)
+    words = f"; version 1 is {errors} standard errors from the optimum of its own data and the new one is not"
+    assert result.verdict.reason.endswith(words + ending)
+
+
+def test_a_model_that_cannot_be_compared_takes_over_only_where_limits_alone_decide(store):
+    register_run(train(store, CONFIG))
+    other = {"split_seed": 1, "test_fraction": 0.3}
+    for rule, decision, words in (
+        ("not_worse", "kept", "`linreg promote crop-yield/2` decides by hand"),
+        ("limits", "promoted", "took over from version 1, not compared: version 1 was split with"),
+    ):
+        result = register_run(train(store, crops(data=other, train={**WEAK, "seed": len(rule)}, gate={"rule": rule})))
+        assert result.verdict.decision == decision
+        assert words in result.verdict.reason
+        assert "puts it in use" not in result.verdict.reason

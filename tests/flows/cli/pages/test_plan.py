@@ -54,6 +54,12 @@ def test_the_page_shows_the_errors_in_sample_out_of_sample_and_of_the_mean() -> 
     assert lines["the mean, 5-fold"][0] == f"{validated.mean.rmse:.4g}"
 
 
+def test_exact_needs_no_epochs_and_no_rate() -> None:
+    lines = planned(X15, Y15, trainer="exact")[0].splitlines()
+    assert "epochs to 1%          0: exact is at the optimum at once" in lines
+    assert next(line for line in lines if line.startswith("largest stable rate")).endswith("(exact takes no steps)")
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.02, 1e6])
 def test_the_path_has_at_most_nine_rows_and_marks_the_config_the_best_and_the_simplest(decay: float) -> None:
     text, validated = planned(*noisy(), weight_decay=decay)

@@ -4,6 +4,7 @@ import errno
 import http.server
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -25,7 +27,7 @@ from flows.tracking.stores import server
 from flows.tracking.stores import store as stores
 from flows.tracking.stores.store import open_store
 from linreg.errors import ServerAway, UserError
-from tests.support.processes import PATIENCE, run
+from tests.support.processes import BIN, PATIENCE, run
 from tests.support.tracked import enter, killed_after_its_sign, new_store, template, together
 
 
@@ -290,19 +292,57 @@ def test_a_database_that_stays_locked_is_told(store, tmp_path):
     "uri",
     [
         *("http://", "http://host:99999", "http://host:port", "http://[::1", "htp://host", "://x", "foo", "./mlruns"),
+        *("databricks-uc", "uc:http://x", "s3://bucket/x", "me:secret@host", "htp://me:secret@host"),
+        *("http://me:secret@", "http://[me:secret@", "plugin://me:secret@host:99999/", "odd://host/?token=secret"),
         *("file:///tmp/x", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:/x.db", "nodriver+odd://h/db"),
     ],
 )
 def test_a_malformed_uri_is_the_callers_and_makes_nothing(tmp_path, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI"):
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .*: write (http|sqlite)") as caught:
         open_store(create=True)
+    assert "secret" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("meant", "uri"), [("http", "htp://host"), ("postgresql", "postgres://host/db")])
+def test_a_scheme_that_is_nearly_known_is_told_which_is_meant(monkeypatch, meant, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match=rf"of the kind '\w+', .* \(did you mean '{meant}'\?\)"):
+        open_store(create=False)
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks://nobody"])
+def test_databricks_without_a_login_is_the_callers(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = open_store(create=False)
+    with pytest.raises(UserError, match=f"no way to log in at MLFLOW_TRACKING_URI '{uri}': set DATABRICKS_HOST and"):
+        registry.runs(store)
+
+
+def test_a_databricks_workspace_that_is_away_is_told_at_once(monkeypatch, closed_port):
+    for name, value in (
+        ("MLFLOW_TRACKING_URI", "databricks"),
+        ("DATABRICKS_HOST", f"http://127.0.0.1:{closed_port}"),
+        ("DATABRICKS_TOKEN", "secret"),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ServerAway, match="the tracking server databricks does not answer"):
+        open_store(create=False)
+
+
+@pytest.mark.parametrize("uri", ["http://me:p%40ss@h/", "http://me:p@ss@h/", "postgresql://h/db?user=me&password=p@ss"])
+def test_what_a_driver_says_is_told_without_the_password(uri):
+    said = f"API request to {uri}api/2.0 failed with exception: no route; login of me with p@ss or p%40ss"
+    with pytest.raises(ServerAway) as caught, server.answering(uri):
+        raise MlflowException(said)
+    assert not set(str(caught.value).replace("(", " ").split()) & {"p@ss", "p%40ss"}
+    assert "ss@" not in str(caught.value)
 
 
 def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(store):
     store = replace(store, client=MlflowClient(tracking_uri=store.uri, registry_uri="odd://host"))
-    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .* cannot be used: .*not supported"):
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI .*: write http"):
         registry.versions(store)
 
 
@@ -312,9 +352,28 @@ def test_a_uri_that_can_hold_runs_and_no_models_is_the_callers(store):
 def test_a_deleted_experiment_is_told_with_the_command_that_restores_it(store):
     number = store.experiment("crops")
     store.client.delete_experiment(number)
-    line = f"'crops' was deleted: restore it with `mlflow experiments restore -x {number}"
-    with pytest.raises(UserError, match=line):
+    command = f"MLFLOW_TRACKING_URI={store.uri} mlflow experiments restore -x {number}"
+    for use in (store.experiment, lambda name: registry.runs(store, name)):
+        with pytest.raises(UserError, match=f"'crops' was deleted: restore it with `{command}`"):
+            use("crops")
+    assert registry.deleted_experiments(store) == {"crops": number}
+
+
+@pytest.mark.long  # MLflow's own command line takes seconds
+def test_that_command_restores_it(store, tmp_path):
+    number = store.experiment("crops")
+    store.client.delete_experiment(number)
+    with pytest.raises(UserError) as caught:
         store.experiment("crops")
+    (command,) = re.findall("`(.*)`", str(caught.value))
+    (tmp_path / "elsewhere").mkdir()
+    run(["bash", "-c", command.replace("mlflow exp", f"{BIN}/mlflow exp")], cwd=tmp_path / "elsewhere", check=True)
+    assert store.experiment("crops") == number
+
+
+def test_where_the_environment_names_the_store_the_command_needs_no_name_of_it(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host")
+    assert store.deletion_note("crops", "7").endswith("restore it with `mlflow experiments restore -x 7`")
 
 
 def test_the_lock_lets_its_own_thread_in_again_and_keeps_others_out(store, monkeypatch):
