@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from bench import data
 from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
-from linreg.config import DataConfig, TrainConfig
+from linreg.config import TrainConfig
+from linreg.data_config import DataConfig
 from linreg.ingest.records import RecordedDataset, record_dataset
 from linreg.training.fit import fit
 

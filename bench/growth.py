@@ -19,7 +19,7 @@ import numpy as np
 from bench import data
 from bench.harness import Measured, Result, in_turn, less_is_better, load, seconds
 from bench.pipeline import ROOT
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.evaluation.score_files import score
 from linreg.ingest.records import record_dataset
 from linreg.model import LinearModel

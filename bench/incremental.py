@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from bench import data
 from bench.harness import Result, in_turn, less_is_better, load
-from linreg.config import DataConfig, TrainConfig
+from linreg.config import TrainConfig
+from linreg.data_config import DataConfig
 from linreg.evaluation.predict import predict_rows
 from linreg.files import partitions as source
 from linreg.ingest.digest_cache import KnownFiles

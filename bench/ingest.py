@@ -20,7 +20,7 @@ import torch
 from bench import data
 from bench.data import Array
 from bench.harness import Result, in_turn, less_is_better, load, peer, timed, without
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.files import partitions as source
 from linreg.ingest.dataset import read_dataset
 from linreg.rows.rows import Rows

@@ -24,7 +24,8 @@ from flows.results.run_log import log_training
 from flows.steps.drift import DriftReport
 from flows.steps.run_input import RunInput
 from flows.tracking.run import TrackedRun
-from linreg.config import Config, DataConfig, EngineConfig, TrainConfig
+from linreg.config import Config, EngineConfig, TrainConfig
+from linreg.data_config import DataConfig
 from linreg.judging_config import DriftConfig, GateConfig
 from linreg.training.fit import Fit, fit
 from linreg.training.plan import Plan

@@ -28,7 +28,8 @@ from flows.steps.rank import SweepInput
 from flows.steps.run_input import RunInput
 from flows.tracking.run import TrackedRun
 from flows.tracking.sweeps import tag_of
-from linreg.config import Config, DataConfig, EngineConfig, TrainConfig
+from linreg.config import Config, EngineConfig, TrainConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.judging_config import DriftConfig, GateConfig
 from linreg.selection.fit_many import Result, fit_many

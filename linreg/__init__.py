@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from linreg.config import Config, DataConfig, TrainConfig
+    from linreg.config import Config, TrainConfig
     from linreg.config_file import load as load_config
+    from linreg.data_config import DataConfig
     from linreg.drift.drift import drift as measure_drift
     from linreg.errors import UserError
     from linreg.evaluation.predict import predict_rows
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOME = {  # where each name is defined
     "Config": "linreg.config:Config",
-    "DataConfig": "linreg.config:DataConfig",
+    "DataConfig": "linreg.data_config:DataConfig",
     "Dataset": "linreg.ingest.dataset:Dataset",
     "LinearModel": "linreg.model:LinearModel",
     "Moments": "linreg.moments.moments:Moments",

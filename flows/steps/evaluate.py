@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flows.steps.run_input import Champion, RunInput
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict_rows
 from linreg.least_squares import validity

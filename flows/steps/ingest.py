@@ -17,7 +17,8 @@ import torch
 from flows.steps.run_input import Champion, RunInput, Unchanged, WarmStart
 from flows.tracking import registry
 from flows.tracking.stores.store import Store
-from linreg.config import Config, DataConfig, TrainConfig
+from linreg.config import Config, TrainConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions as source
 from linreg.files.partitions import Partition

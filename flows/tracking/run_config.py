@@ -10,7 +10,8 @@ from flows.tracking.names import plain, restored
 from flows.tracking.stores.server import answering
 from flows.tracking.stores.store import Store
 from flows.tracking.version import Version
-from linreg.config import Config, DataConfig
+from linreg.config import Config
+from linreg.data_config import DataConfig
 
 
 def settings(store: Store, version: Version) -> dict[str, str] | None:

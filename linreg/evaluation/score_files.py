@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from linreg.config import PREDICTIONS
+from linreg.data_config import PREDICTIONS
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict
 from linreg.evaluation.scoring_faults import may_be_unscorable, refuse

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.design import MISSING
 from linreg.errors import UserError
 from linreg.files import stream, tables

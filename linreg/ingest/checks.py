@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.files.value_faults import SQUARED, ValueFault, largest, no_level, out_of_range
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Role
 from linreg.metrics import Float

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.design import Design
 from linreg.errors import UserError
 from linreg.files import faults

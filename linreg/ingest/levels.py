@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.design import Design, Level, Term
 from linreg.errors import UserError
 from linreg.files import stream

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.files.partitions import Partition
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.cache import MOST, RecordCache, held_rows, key_of

@@ -6,7 +6,7 @@ They are part of the repository, not of the installed package: from a wheel alon
 
 from pathlib import Path
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.ingest.dataset import read_dataset
 from linreg.rows.rows import Rows
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.files import partitions as files
 from linreg.ingest import cache as record_cache
 from linreg.ingest.blocks import Reading, read_partition

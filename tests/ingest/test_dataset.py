@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions
 from linreg.ingest.dataset import read_dataset

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 import statsmodels.formula.api as smf
 
-from linreg.config import DataConfig, TrainConfig
+from linreg.config import TrainConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict_rows
 from linreg.evaluation.score_files import score

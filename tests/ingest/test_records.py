@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from linreg.config import DataConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.files.partitions import find
 from linreg.ingest.blocks import Reading, read_partition

@@ -14,7 +14,8 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_pre
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from linreg.config import DataConfig, TrainConfig
+from linreg.config import TrainConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.ingest.records import record_dataset
 from linreg.least_squares.objective import Objective

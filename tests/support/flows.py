@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from linreg.config import Config, DataConfig, TrainConfig
+from linreg.config import Config, TrainConfig
 from linreg.config_file import from_dict
+from linreg.data_config import DataConfig
 from tests.support.processes import ROOT
 
 DATA = ROOT / "data"

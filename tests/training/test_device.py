@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from flows.steps import ingest
-from linreg.config import DataConfig, TrainConfig
+from linreg.config import TrainConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.ingest.records import record_dataset
 from linreg.training import device as devices

@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from flows.results.outcome import notes
 from flows.steps.evaluate import champion_losses
-from linreg.config import Config, DataConfig
+from linreg.config import Config
+from linreg.data_config import DataConfig
 from tests.support.command import document, linreg
 from tests.support.flows import EXACT
 from tests.support.steps import register_run, train

@@ -19,7 +19,8 @@ from sklearn.pipeline import make_pipeline
 from flows.results.outcome import notes
 from flows.steps.ingest import KEY_FORMAT, Unchanged, content_key, ingest
 from flows.tracking import registry
-from linreg.config import DataConfig, EngineConfig, TrainConfig
+from linreg.config import EngineConfig, TrainConfig
+from linreg.data_config import DataConfig
 from linreg.errors import UserError
 from linreg.files import partitions
 from linreg.ingest.dataset import read_dataset
