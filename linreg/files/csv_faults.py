@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
-from linreg.files import csv_pieces
+from linreg.files import csv_pieces, faults
 
 if TYPE_CHECKING:
     import _csv
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'"}
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf|infinity|nan)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{4})(\D|$)", re.ASCII)
 BOM = b"\xef\xbb\xbf"
 
 
@@ -141,9 +142,16 @@ def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str
             return f"line {line}: {_wrong_length(fields, len(names), following)}"
         for name, i in index.items():
             if not _fits(fields[i], name, booleans):
-                remedy = f"correct it, or, where '{name}' is a category, name it so: data.categorical = [\"{name}\"]"
-                return f"line {line}, column '{name}': {fields[i][:40]!r} is not a number: {remedy}"
+                return f"line {line}, column '{name}': {fields[i][:40]!r} {_no_number(fields[i], name)}"
     return ""
+
+
+def _no_number(text: str, column: str) -> str:
+    """What a cell is instead, and what to do."""
+    if _DATE.match(text):
+        return f"is a date, not a number: {faults.INSTEAD_OF_DATES}"
+    category = f'where the column is a category, name it so: data.categorical = ["{column}"]'
+    return f"is not a number: correct it, or, {category}"
 
 
 def _wrong_length(fields: Sequence[str], names: int, following: Collection[int]) -> str:

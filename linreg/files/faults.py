@@ -25,6 +25,12 @@ MAGIC = {
 }
 
 
+INSTEAD_OF_DATES = (
+    "write what matters of it into a column of its own (days since a first day as a number; month or day of the week, "
+    "named in data.categorical), or leave it out"
+)
+
+
 class ColumnMissing(UserError):
     """A file lacks a column that was asked for."""
 
@@ -59,9 +65,7 @@ def _instead(column: str, type_: str) -> str:
     if "string" in type_:
         return f'a category is named so: data.categorical = ["{column}"]'
     if type_.startswith(("date", "timestamp")):
-        return (
-            "take what of a date matters as a column of numbers: its day of the week, its month, days since a first day"
-        )
+        return INSTEAD_OF_DATES
     return "cast it when the file is written"
 
 

@@ -273,3 +273,13 @@ def test_nights_whose_levels_come_and_go_read_one_file_and_have_the_bits_of_a_fu
     rows = pd.concat(pd.read_parquet(path) for path in names)
     train = rows[~np.isin(rows["x"], full.dataset.test.select(["x"]))]
     assert_optimum(nightly, by_statsmodels("y ~ x + C(region) + C(kind)", train))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_date_among_the_features_is_refused_with_what_to_write_instead(tmp_path: Path, suffix: str) -> None:
+    rows = frame().assign(day=pd.date_range("2026-01-30", periods=60))
+    path = write(tmp_path / f"a{suffix}", pa.table(rows))
+    with pytest.raises(
+        UserError, match=r"column 'day'.*: write what matters of it into a column of its own \(days since"
+    ):
+        record_dataset(config(path, features=("x", "day"), categorical=()))
