@@ -14,6 +14,7 @@ TrainerName = Literal["auto", "manual", "builtin", "gram", "fused", "exact"]
 Dtype = Literal["float32", "float64"]
 MissingRule = Literal["error", "drop", "mean"]
 ScheduleName = Literal["constant", "step", "cosine"]
+Automatic = Literal["auto"]
 MEASURES = ("mean", "spread", "correlation", "bias", "error", "range")  # of drift; all but range in standard errors
 WARN = {"mean": 6.0, "spread": 8.0, "correlation": 6.0, "bias": 6.0, "error": 8.0, "range": 8.0}
 LARGEST = 1e38  # a hyperparameter that float32 holds too: torch refuses others with an error of its own
@@ -88,7 +89,7 @@ class TrainConfig(_Section):
 
     Args:
         trainer: one of ``TrainerName``.
-        learning_rate: step size of gradient descent.
+        learning_rate: step size of gradient descent; ``auto``: the one that converges fastest (``training.automatic``).
         epochs: passes over the training rows.
         batch_size: rows a step; 0: the whole set.
         shuffle: whether each epoch of mini-batches walks the rows in an order of its own; false: in the data's order.
@@ -96,13 +97,14 @@ class TrainConfig(_Section):
         seed: of the starting parameters and of the batch order.
         dtype: of tensors and parameters; records are float64 always.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        momentum, dampening, nesterov: as in ``torch.optim.SGD``.
+        momentum, dampening, nesterov: as in ``torch.optim.SGD``; with an ``auto`` rate 0 leaves the momentum to it too.
         weight_decay: adds (weight_decay / 2) |W|^2 to the loss; the bias is left alone.
         l1: adds l1 |W|_1 to the loss: the lasso, and with ``weight_decay`` the elastic net; the bias is left alone.
         schedule: how the rate goes on: ``constant``; ``step``: times ``gamma`` after every ``step_size`` epochs, as
             ``StepLR``; ``cosine``: down towards ``eta_min`` over all epochs, as ``CosineAnnealingLR``.
         step_size, gamma, eta_min: of the schedules, as in ``torch.optim.lr_scheduler``.
-        tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs.
+        tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs;
+            ``auto``: to where standard errors are valid. None is ``auto`` beside an ``auto`` rate, 0 beside a number.
         patience: stop after so many epochs without a lower loss on the validation rows, and keep the parameters that
             had the lowest; 0: run all epochs.
         warm_start: the registered version, as a REF, whose parameters are the start; empty: seeded standard normals.
@@ -114,7 +116,7 @@ class TrainConfig(_Section):
     """
 
     trainer: TrainerName = "auto"
-    learning_rate: float = 0.01
+    learning_rate: float | Automatic = "auto"
     epochs: int = 1000
     batch_size: int = 0
     shuffle: bool = True
@@ -131,7 +133,7 @@ class TrainConfig(_Section):
     step_size: int = 100
     gamma: float = 0.1
     eta_min: float = 0.0
-    tolerance: float = 0.0
+    tolerance: float | Automatic | None = None
     patience: int = 0
     warm_start: str = ""
     force: bool = False
@@ -140,7 +142,10 @@ class TrainConfig(_Section):
         _choice(self.trainer, get_args(TrainerName), "train.trainer")
         _choice(self.dtype, get_args(Dtype), "train.dtype")
         rate = self.learning_rate
-        _require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
+        if self.tolerance is None:
+            object.__setattr__(self, "tolerance", "auto" if rate == "auto" else 0.0)
+        fits = rate == "auto" or 0 < rate <= LARGEST
+        _require(fits, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
         _require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
         _require(self.epochs <= MOST_EPOCHS, "train.epochs", f"must be at most {MOST_EPOCHS:,}", self.epochs)
         _require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
@@ -149,12 +154,13 @@ class TrainConfig(_Section):
         _require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
         for name in ("weight_decay", "l1", "tolerance"):
             value = getattr(self, name)
-            _require(0 <= value <= LARGEST, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
+            fits = value == "auto" or 0 <= value <= LARGEST
+            _require(fits, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
         _choice(self.schedule, get_args(ScheduleName), "train.schedule")
         _require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
         _require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)
-        low = self.eta_min
-        _require(0 <= low <= rate, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
+        low, most = self.eta_min, LARGEST if rate == "auto" else rate
+        _require(0 <= low <= most, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
         _require(self.patience >= 0, "train.patience", "must be at least 0 (0: run all epochs)", self.patience)
         plain = self.momentum > 0 and self.dampening == 0
         _require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")

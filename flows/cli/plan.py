@@ -2,6 +2,8 @@
 
 import argparse
 from dataclasses import asdict, replace
+from functools import reduce
+from operator import add
 
 from flows.cli.pages.plan import page
 from linreg import config_file
@@ -26,11 +28,12 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     start = _start(config)
     train = config.train if start else replace(config.train, warm_start="")
     data = record_dataset(config.data, dtype=config.train.dtype, held=(), folds=FOLDS)
-    forecast = make_plan(data.record.moments, train, start)
+    ranges = reduce(add, data.extents) if train.batch_size else None
+    forecast = make_plan(data.record.moments, train, start, ranges)
     validated = cross_validation(enough(data.folds), config.train)
     if empty := data.dataset.empty:
         forecast = replace(forecast, advice=(f"no row in {', '.join(empty)}", *forecast.advice))
-    findings = asdict(forecast) | {"advice": [*forecast.advice, *_lines(validated)]}
+    findings = asdict(forecast) | {"advice": [*filter(None, [forecast.rate]), *forecast.advice, *_lines(validated)]}
     text = page(forecast, data.dataset.train_rows, config.train, validated)
     return {name: findings[name] for name in _SHOWN}, text
 

@@ -38,12 +38,17 @@ def _plan(plan: Plan, rows: int, config: TrainConfig) -> Iterable[str]:
     none = "not predicted for mini-batches" if 0 < config.batch_size < rows else "never"
     lines = [
         ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} (the config's: {config.learning_rate:g})"),
+        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g}{_own_rate(config)}"),
+        *([("auto", plan.rate)] if plan.rate else []),
         ("condition number", condition),
         ("best possible loss", f"{plan.optimum_loss:.6g}"),
         *((f"epochs to {share}", none if n is None else f"{n:,}") for share, n in plan.epochs_to.items()),
     ]
     return (f"{name:<22}{text}" for name, text in lines)
+
+
+def _own_rate(config: TrainConfig) -> str:
+    return "" if config.learning_rate == "auto" else f" (the config's: {config.learning_rate:g})"
 
 
 def _errors(validated: CrossValidation) -> Iterable[str]:
