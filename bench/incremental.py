@@ -53,7 +53,7 @@ class Case:
 
 
 CASES = (
-    Case(TrainConfig(trainer="gram"), HELD_OUT, {"incremental": 25}, "1000 epochs of gram"),
+    Case(TrainConfig(trainer="gram", learning_rate=0.01), HELD_OUT, {"incremental": 25}, "1000 epochs of gram"),
     Case(  # converting the rows and training take as long in both
         TrainConfig(trainer="fused", epochs=1, batch_size=1024, learning_rate=1e-3),
         ALL,

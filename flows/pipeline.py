@@ -43,8 +43,11 @@ def train(config: Config, run_input: RunInput, run: TrackedRun) -> tuple[Fit, Pl
             moments=run_input.moments,
             validation=run_input.validation,
             start=run_input.start,
+            ranges=run_input.ranges,
             on_epoch=on_epoch,
         )
+    if fitted.rate:
+        log.info("%s", fitted.rate)
     log.info(
         "%s on %s (%s): loss %.6g after %d epochs, %.6g above the optimum; %s",
         fitted.trainer,

@@ -49,6 +49,7 @@ def train(sweep: SweepInput, nested: NestedRuns) -> list[Result]:
             moments=sweep.moments,
             validation=sweep.validation,
             start=sweep.start,
+            ranges=sweep.ranges,
             on_epoch=on_epoch,
             on_result=nested.log,
         )

@@ -15,6 +15,7 @@ from linreg.section import LARGEST, Section, choice, require
 TrainerName = Literal["auto", "manual", "builtin", "gram", "fused", "exact"]
 Dtype = Literal["float32", "float64"]
 ScheduleName = Literal["constant", "step", "cosine"]
+Automatic = Literal["auto"]
 MOST_EPOCHS = 10**15  # nobody runs more, and float64 counts them
 
 
@@ -24,7 +25,7 @@ class TrainConfig(Section):
 
     Args:
         trainer: one of ``TrainerName``.
-        learning_rate: step size of gradient descent.
+        learning_rate: step size of gradient descent; ``auto``: the one that converges fastest (``training.automatic``).
         epochs: passes over the training rows.
         batch_size: rows a step; 0: the whole set.
         shuffle: whether each epoch of mini-batches walks the rows in an order of its own; false: in the data's order.
@@ -32,13 +33,14 @@ class TrainConfig(Section):
         seed: of the starting parameters and of the batch order.
         dtype: of tensors and parameters; records are float64 always.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        momentum, dampening, nesterov: as in ``torch.optim.SGD``.
+        momentum, dampening, nesterov: as in ``torch.optim.SGD``; with an ``auto`` rate 0 leaves the momentum to it too.
         weight_decay: adds (weight_decay / 2) |W|^2 to the loss; the bias is left alone.
         l1: adds l1 |W|_1 to the loss: the lasso, and with ``weight_decay`` the elastic net; the bias is left alone.
         schedule: how the rate goes on: ``constant``; ``step``: times ``gamma`` after every ``step_size`` epochs, as
             ``StepLR``; ``cosine``: down towards ``eta_min`` over all epochs, as ``CosineAnnealingLR``.
         step_size, gamma, eta_min: of the schedules, as in ``torch.optim.lr_scheduler``.
-        tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs.
+        tolerance: stop once ``excess_loss`` is at most this, in the targets' units squared; 0: run all epochs;
+            ``auto``: to where standard errors are valid. None is ``auto`` beside an ``auto`` rate, 0 beside a number.
         patience: stop after so many epochs without a lower loss on the validation rows, and keep the parameters that
             had the lowest; 0: run all epochs.
         warm_start: the registered version, as a REF, whose parameters are the start; empty: seeded standard normals.
@@ -50,7 +52,7 @@ class TrainConfig(Section):
     """
 
     trainer: TrainerName = "auto"
-    learning_rate: float = 0.01
+    learning_rate: float | Automatic = "auto"
     epochs: int = 1000
     batch_size: int = 0
     shuffle: bool = True
@@ -67,7 +69,7 @@ class TrainConfig(Section):
     step_size: int = 100
     gamma: float = 0.1
     eta_min: float = 0.0
-    tolerance: float = 0.0
+    tolerance: float | Automatic | None = None
     patience: int = 0
     warm_start: str = ""
     force: bool = False
@@ -76,7 +78,10 @@ class TrainConfig(Section):
         choice(self.trainer, get_args(TrainerName), "train.trainer")
         choice(self.dtype, get_args(Dtype), "train.dtype")
         rate = self.learning_rate
-        require(0 < rate <= LARGEST, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
+        if self.tolerance is None:
+            object.__setattr__(self, "tolerance", "auto" if rate == "auto" else 0.0)
+        fits = rate == "auto" or 0 < rate <= LARGEST
+        require(fits, "train.learning_rate", f"must be above 0 and at most {LARGEST:g}", rate)
         require(self.epochs >= 1, "train.epochs", "must be at least 1", self.epochs)
         require(self.epochs <= MOST_EPOCHS, "train.epochs", f"must be at most {MOST_EPOCHS:,}", self.epochs)
         require(self.batch_size >= 0, "train.batch_size", "must be at least 0 (0: the whole set)", self.batch_size)
@@ -85,12 +90,13 @@ class TrainConfig(Section):
         require(0 <= self.dampening < 1, "train.dampening", "must be at least 0 and below 1", self.dampening)
         for name in ("weight_decay", "l1", "tolerance"):
             value = getattr(self, name)
-            require(0 <= value <= LARGEST, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
+            fits = value == "auto" or 0 <= value <= LARGEST
+            require(fits, f"train.{name}", f"must be at least 0 and at most {LARGEST:g}", value)
         choice(self.schedule, get_args(ScheduleName), "train.schedule")
         require(self.step_size >= 1, "train.step_size", "must be at least 1 (epochs)", self.step_size)
         require(0 < self.gamma <= 1, "train.gamma", "must be above 0 and at most 1", self.gamma)
-        low = self.eta_min
-        require(0 <= low <= rate, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
+        low, most = self.eta_min, LARGEST if rate == "auto" else rate
+        require(0 <= low <= most, "train.eta_min", "must be at least 0 and at most train.learning_rate", low)
         require(self.patience >= 0, "train.patience", "must be at least 0 (0: run all epochs)", self.patience)
         plain = self.momentum > 0 and self.dampening == 0
         require(not self.nesterov or plain, "train.nesterov", "needs train.momentum above 0 and train.dampening 0")

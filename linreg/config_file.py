@@ -148,6 +148,8 @@ def _parse(text: str, wanted: Any, key: str) -> Any:
         return [value]
     if get_origin(wanted) is tuple and not isinstance(value, list):
         return [part.strip() for part in text.split(",") if part.strip()]
+    if value is None and text in _words(wanted):
+        return text
     if value is None:
         raise UserError(f"{key} must be {_describe(wanted)}, not '{text}'")
     return value
@@ -185,8 +187,12 @@ def _value(value: Any, wanted: Any, key: str) -> Any:
         return _record(wanted, value, f"{key}.")  # type: ignore[arg-type]
     origin, args = get_origin(wanted), get_args(wanted)
     if origin in (Union, types.UnionType):
-        if isinstance(value, dict):
+        if isinstance(value, dict) and any(get_origin(t) is dict for t in args):
             return {str(k): _value(v, float, f"{key}.{k}") for k, v in value.items()}
+        if value in _words(wanted):
+            return value
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"{key} must be {_describe(wanted)}, not {value!r}")
         return _value(value, float, key)
     if origin is dict:
         if not isinstance(value, Mapping):
@@ -212,9 +218,16 @@ def _float(value: int, key: str) -> float:
         raise UserError(f"{key} must be a number that float64 holds, not one of {len(str(value))} digits") from None
 
 
+def _words(wanted: Any) -> tuple[Any, ...]:
+    """The words that stand beside a number in an annotation: ``auto``."""
+    return tuple(word for t in get_args(wanted) if get_origin(t) is Literal for word in get_args(t))
+
+
 def _describe(wanted: Any) -> str:
     if get_origin(wanted) is tuple:
         return "a list of texts"
     if get_origin(wanted) is dict:
         return "a table, with a list of texts for each column"
+    if words := _words(wanted):
+        return " or ".join(["a number", *(f'"{word}"' for word in words)])
     return _NAMES.get(wanted, "a number")

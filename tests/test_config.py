@@ -82,6 +82,20 @@ def test_what_is_not_said_has_its_default_which_comes_back_from_its_own_toml(wri
     assert config_file.load(write(BASE)) == config_file.load(write(config_file.to_toml(minimal()))) == minimal()
 
 
+def test_a_rate_and_a_tolerance_are_numbers_or_auto_and_a_tolerance_that_is_not_said_goes_with_the_rate(write) -> None:
+    def train(*settings: str) -> TrainConfig:
+        config = config_file.load(write(BASE), settings)
+        assert config_file.load(write(config_file.to_toml(config))) == config
+        return config.train
+
+    assert (train().learning_rate, train().tolerance) == ("auto", "auto")
+    assert train("train.learning_rate=0.3").tolerance == 0.0
+    assert train("train.learning_rate=auto", "train.tolerance=0").tolerance == 0.0
+    assert train("train.learning_rate=0.3", 'train.tolerance="auto"').tolerance == "auto"
+    with pytest.raises(UserError, match=r"tolerance must be a number or .auto., not .fine."):
+        train("train.tolerance=fine")
+
+
 def test_the_table_of_keys_in_this_file_is_complete() -> None:
     assert set(OTHER) == set(minimal().flat())
     sections = {"data", "train", "gate", "drift", "engine"}
@@ -95,7 +109,8 @@ def test_every_key_is_reached_by_set_and_parsed_by_its_type(write, key: str) -> 
     config = config_file.load(write(BASE), [*needed, f"{key}={text}"])
     value = config.flat()[key]
     assert (value, type(value)) == (wanted, type(wanted))
-    others = {k: v for k, v in config.flat().items() if k != key and k not in ("train.momentum",)}
+    beside = {key, "train.momentum"} | ({"train.tolerance"} if key == "train.learning_rate" else set())
+    others = {k: v for k, v in config.flat().items() if k not in beside}
     assert others == {k: v for k, v in minimal().flat().items() if k in others}
 
 
@@ -248,8 +263,8 @@ REFUSED = {  # what stands under BASE, whose last section is [data]
     "[train]\nepochs = 0": "train.epochs must be at least 1, not 0",
     "[train]\nepochs = 1000000000000000000000": "train.epochs must be at most 1,000,000,000,000,000",
     "[train]\nepochs = [5]": "train.epochs must be a whole number, not [5]",
-    '[train]\nlearning_rate = "fast"': "train.learning_rate must be a number, not 'fast'",
-    "[train]\nlearning_rate = true": "train.learning_rate must be a number, not True",
+    '[train]\nlearning_rate = "fast"': "train.learning_rate must be a number or \"auto\", not 'fast'",
+    "[train]\nlearning_rate = true": 'train.learning_rate must be a number or "auto", not True',
     "[train]\nlearning_rate = 0": "train.learning_rate must be above 0",
     "[train]\nlearning_rate = nan": "train.learning_rate must be above 0",
     "[train]\nlearning_rate = inf": "train.learning_rate must be above 0 and at most 1e+38, not inf",
@@ -270,7 +285,7 @@ REFUSED = {  # what stands under BASE, whose last section is [data]
     "[train]\nstep_size = 0": "train.step_size must be at least 1",
     "[train]\ngamma = 0": "train.gamma must be above 0 and at most 1",
     "[train]\ngamma = 1.5": "train.gamma must be above 0 and at most 1",
-    "[train]\neta_min = 1": "train.eta_min must be at least 0 and at most train.learning_rate",
+    "[train]\nlearning_rate = 0.5\neta_min = 1": "train.eta_min must be at least 0 and at most train.learning_rate",
     "[train]\npatience = -1": "train.patience must be at least 0",
     "[train]\nwarm_start = 3": "train.warm_start must be a text, not 3",
     "[train]\nnesterov = true": "train.nesterov needs train.momentum above 0 and train.dampening 0",

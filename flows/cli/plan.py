@@ -2,6 +2,8 @@
 
 import argparse
 from dataclasses import asdict, replace
+from functools import reduce
+from operator import add
 
 from flows.cli.pages.plan import page
 from linreg import config_file
@@ -30,12 +32,13 @@ def plan(args: argparse.Namespace) -> tuple[object, str]:
     of_files: list[str] = []
     partitions = find_files(config.data, tell=of_files.append)
     data = record_dataset(config.data, partitions=partitions, dtype=config.train.dtype, held=(), folds=FOLDS)
-    forecast = make_plan(data.record.moments, train, start)
+    ranges = reduce(add, data.extents) if train.batch_size else None
+    forecast = make_plan(data.record.moments, train, start, ranges)
     validated = cross_validation(enough(data.folds), config.train)
     if empty := data.dataset.empty:
         of_files.append(without_rows(empty))
     forecast = replace(forecast, advice=(*of_files, *forecast.advice))
-    findings = asdict(forecast) | {"advice": [*forecast.advice, *_lines(validated)]}
+    findings = asdict(forecast) | {"advice": [*filter(None, [forecast.rate]), *forecast.advice, *_lines(validated)]}
     text = page(forecast, data.dataset.train_rows, config.train, validated)
     return {name: findings[name] for name in _SHOWN}, text
 

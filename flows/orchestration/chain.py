@@ -126,7 +126,7 @@ def judge(
 
 def expectation(config: TrainConfig, run_input: RunInput) -> Plan:
     """What the eigenvalues say of a training."""
-    log, expected = get_run_logger(), plan(run_input.moments, config, run_input.start)
+    log, expected = get_run_logger(), plan(run_input.moments, config, run_input.start, run_input.ranges)
     for line in expected.advice:
         log.log(WARNING if line in expected.warnings else INFO, "plan: %s", line)
     return expected

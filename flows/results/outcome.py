@@ -43,6 +43,7 @@ class Outcome:
         standardize: the features were scaled, so the condition number is that of the scaled columns; for people.
         runs: a row for each model of a sweep, in the grid's order; None of a run. All else is the best model's.
         ranked_on: what ranked the models, in words; for people.
+        rate: what an ``auto`` rate came to and why, or why it is no descent; for people.
     """
 
     decision: str
@@ -65,6 +66,7 @@ class Outcome:
     standardize: bool = False
     runs: tuple[Row, ...] | None = None
     ranked_on: str = ""
+    rate: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``linreg run --json`` prints; that of a sweep holds ``runs`` too."""
@@ -161,6 +163,7 @@ def completed(
 ) -> Outcome:
     """The outcome of a run that went through all steps; the plan's advice is the caller's to add."""
     version = registered.version
+    fell_back = fitted.trainer == "exact" and config.train.trainer == "auto"
     return Outcome(
         decision=registered.verdict.decision,
         reason=registered.verdict.reason,
@@ -176,6 +179,7 @@ def completed(
         judged_on=evaluation.judged_on,
         notes=notes(config, run_input),
         standardize=config.train.standardize,
+        rate=fitted.rate or (fitted.why if fell_back else ""),
     )
 
 

@@ -52,6 +52,7 @@ def log_training(run: TrackedRun, fitted: Fit, run_input: RunInput) -> None:
         "filled": run_input.record.filled,
     }
     tags: dict[str, object] = {"trainer": fitted.trainer, "trainer.why": fitted.why, "device": fitted.device}
+    tags |= {"learning_rate": fitted.rate} if fitted.rate else {}
     tags |= {"epochs": fitted.epochs, "stopped": fitted.stopped}
     tags |= {"start": f"warm, from {run_input.warm.version.ref}" if run_input.warm else "cold, seeded"}
     run.set_tags(tags | {f"rows.{name}": count for name, count in counts.items() if count})  # a transaction each call

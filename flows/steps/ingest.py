@@ -29,16 +29,20 @@ from linreg.ingest.records import record_dataset
 from linreg.training.choose import check, choose
 from linreg.training.device import resolve
 
-KEY_FORMAT = 3  # of the content key; one more where a default changes its value or a key its meaning
+KEY_FORMAT = 3  # of the content key; one more where a key changes its meaning
+# What the key leaves out where it is no longer the default: a config that names it is as known as it ever was.
+FORMER_DEFAULTS = {"learning_rate": 0.01, "tolerance": 0.0}
 
 
 def content_key(config: Config, digest: str) -> str:
     """SHA-256 of the data digest, ``[data]``, ``[train]`` but for the device, and the model's name; of nothing else.
 
-    What stands at its default is left out, so that a release with a new key makes no old version a stranger.
+    What stands at its first default is left out, so that a release with a new key makes no old version a stranger.
     """
     data, train = (_set_keys(section) for section in (config.data, config.train))
     train.pop("device", None)  # where it ran is not what it is
+    if config.train.trainer == "exact" and config.train.learning_rate == "auto":
+        train = {name: value for name, value in train.items() if name not in FORMER_DEFAULTS}  # it has no rate
     content = {"format": KEY_FORMAT, "digest": digest, "data": data, "train": train, "model": config.model}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -46,6 +50,7 @@ def content_key(config: Config, digest: str) -> str:
 def _set_keys(section: DataConfig | TrainConfig) -> dict[str, Any]:
     """The keys of a section that are not at their defaults."""
     defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(section)}
+    defaults |= {name: value for name, value in FORMER_DEFAULTS.items() if name in defaults}
     return {name: value for name, default in defaults.items() if (value := getattr(section, name)) != default}
 
 

@@ -88,6 +88,11 @@ class RunInput:
         return self.record.moments
 
     @property
+    def ranges(self) -> Ranges:
+        """The range of the columns over all rows, features then targets."""
+        return reduce(add, self.extents)
+
+    @property
     def trained(self) -> list[tuple[Partition, Moments, Ranges]]:
         """The partitions that have training rows: the record of these, and the range of all rows."""
         files = zip(self.dataset.partitions, self.extents, self.dataset.counts, strict=True)
@@ -114,7 +119,7 @@ class RunInput:
         files = tuple((p.name, p.digest) for p in self.dataset.partitions)
         weight = {p: m.weight for p, m, _ in self.trained}
         weights = tuple(weight.get(p, 0.0) for p in self.dataset.partitions)
-        return Lineage(files, weights, columns, reduce(add, self.extents))
+        return Lineage(files, weights, columns, self.ranges)
 
 
 @dataclass(frozen=True)

@@ -111,14 +111,19 @@ class Objective:
         """``excess_loss`` of any number of parameters, shape (...)."""
         root = self.factor_DD @ (theta_XDO - self.optimum_DO)
         smooth_X = (root**2).sum(axis=(-2, -1)) * self.unit
-        return np.asarray(smooth_X + self._kinks(theta_XDO[..., 1:, :]) if self.l1 else smooth_X)
+        return np.asarray(smooth_X + self._kinks(theta_XDO[..., 1:, :]).sum(axis=(-2, -1)) if self.l1 else smooth_X)
+
+    def excess_of_targets(self, theta_XDO: Float) -> Float:
+        """What each target adds to ``excess_losses``, shape (..., O)."""
+        smooth_XO = ((self.factor_DD @ (theta_XDO - self.optimum_DO)) ** 2).sum(axis=-2) * self.unit
+        return np.asarray(smooth_XO + self._kinks(theta_XDO[..., 1:, :]).sum(axis=-2) if self.l1 else smooth_XO)
 
     def _kinks(self, weight_XFO: Float) -> Float:
-        """What the L1 part adds to the smooth part's excess. See the module."""
+        """What the L1 part of each weight adds to the smooth part's excess. See the module."""
         best_FO = self.optimum_DO[1:]
         idle = np.abs(weight_XFO) * self.l1 + self.gradient_FO * weight_XFO
         active = self.l1 * (np.abs(weight_XFO) - np.sign(best_FO) * weight_XFO)
-        return np.asarray(np.where(best_FO == 0, idle, active).sum(axis=(-2, -1)))
+        return np.where(best_FO == 0, idle, active)
 
     @cached_property
     def gradient_FO(self) -> Float:

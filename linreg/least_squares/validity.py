@@ -8,10 +8,12 @@ Shapes: F features, O targets.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from linreg.config import TrainConfig
 from linreg.errors import listed
 from linreg.least_squares.standard_errors import distance
+from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
 
@@ -80,7 +82,7 @@ def remedy(config: TrainConfig, *, ran_all: bool = True) -> str:
     noisy = config.batch_size > 0 and config.schedule == "constant"
     remedies = [
         ("more epochs", config.trainer != "exact" and ran_all and not noisy),
-        ("a smaller train.tolerance", config.tolerance > 0 and not ran_all and not config.patience),
+        ("a smaller train.tolerance", config.tolerance not in ("auto", 0.0) and not ran_all and not config.patience),
         ("train.batch_size = 0", noisy),
         ("train.standardize = true", not config.standardize),
         ("trainer = 'exact'", config.trainer != "exact"),
@@ -144,11 +146,7 @@ def _deficient(moments: Moments) -> Iterable[str]:
 
 def _exact_targets(moments: Moments) -> Iterable[str]:
     """Targets met to rounding, whose noise cannot be told."""
-    f, solution = len(moments.features), moments.solve()
-    size_P = np.hypot(moments.spread_P, moments.mean_P)
-    # of the target what the factorisation leaves, of the terms that make it up what their own last digits do
-    rounding_O = _EPS * (64 * size_P[f:] + 16 * np.abs(solution.weight_OF) @ size_P[:f])
-    is_exact_O = np.sqrt(solution.residual_O / moments.weight) <= rounding_O
+    f, is_exact_O = len(moments.features), exact_O(moments)
     constant = [t for t, spread in zip(moments.targets, moments.spread_P[f:], strict=True) if spread == 0]
     names = [t for t, zero in zip(moments.targets, is_exact_O, strict=True) if zero and t not in constant]
     if constant:
@@ -158,6 +156,32 @@ def _exact_targets(moments: Moments) -> Iterable[str]:
             f"the residuals of {listed(names)} are zero to rounding, so there is no noise to tell errors from: "
             "leave out the feature that holds the answer, or the target"
         )
+
+
+def _rounding_O(moments: Moments) -> Float:
+    """The residual sum of squares that rounding leaves of each target.
+
+    Of the target it is what the factorisation leaves, of the terms that make it up what their own last digits do.
+    """
+    f, size_P = len(moments.features), np.hypot(moments.spread_P, moments.mean_P)
+    weight_OF = np.abs(moments.solve().weight_OF)
+    return np.asarray(moments.weight * (_EPS * (64 * size_P[f:] + 16 * weight_OF @ size_P[:f])) ** 2)
+
+
+def allowed_O(moments: Moments) -> Float:
+    """The residual sum of squares above the optimum's up to which a model counts as the optimum, a target; above 0.
+
+    ``(NEAR s)^2``, so that no parameter is further than ``NEAR`` standard errors away; what rounding leaves where a
+    target is met to rounding and has no s.
+    """
+    solution = moments.solve()
+    near_O = NEAR**2 * solution.residual_O / max(moments.rows - solution.rank - 1, 1)
+    return np.maximum(np.where(exact_O(moments), _rounding_O(moments), near_O), 1e-200)
+
+
+def exact_O(moments: Moments) -> npt.NDArray[np.bool_]:
+    """Which targets least squares meets to rounding."""
+    return np.asarray(moments.solve().residual_O <= _rounding_O(moments))
 
 
 def _far_parameters(model: LinearModel, moments: Moments, remedy: str) -> Iterable[str]:

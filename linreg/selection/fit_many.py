@@ -14,6 +14,7 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
+from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
@@ -21,7 +22,7 @@ from linreg.training.fit import Fit, finish, run
 from linreg.training.full_batch import descend_many
 from linreg.training.history import Ended, OnModelEpoch
 from linreg.training.mini_batch import can_share_pass, train_in_one_pass
-from linreg.training.prepare import Training, design, prepare, shared_objectives
+from linreg.training.prepare import Training, design, prepare, ranges_for, shared_objectives
 
 Result = Fit | UserError
 Group = dict[int, Training]  # by the model's place in the sweep
@@ -34,6 +35,7 @@ def fit_many(
     moments: Moments | None = None,
     validation: Moments | None = None,
     start: LinearModel | None = None,
+    ranges: Ranges | None = None,
     on_epoch: OnModelEpoch | None = None,
     on_result: Callable[[int, Result], None] | None = None,
 ) -> list[Result]:
@@ -45,6 +47,7 @@ def fit_many(
         moments: the record of ``rows``, where it is at hand; else it is made here, once.
         validation: the record of the validation rows, gaps filled as those of ``rows``.
         start: the model that ``train.warm_start`` names, the same for all of them.
+        ranges: as ``fit`` takes them.
         on_epoch: called with (model, epoch, loss) after each epoch.
         on_result: called with (model, result) as soon as there is one.
 
@@ -57,7 +60,7 @@ def fit_many(
     """
     moments = record_rows(rows).moments if moments is None else moments
     results: dict[int, Result] = {}
-    for k, result in _results(rows, configs, moments, validation, start, on_epoch):
+    for k, result in _results(rows, configs, moments, validation, start, ranges, on_epoch):
         results[k] = result
         if on_result:
             on_result(k, result)
@@ -70,12 +73,13 @@ def _results(
     moments: Moments,
     validation: Moments | None,
     start: LinearModel | None,
+    ranges: Ranges | None,
     on_epoch: OnModelEpoch | None,
 ) -> Iterator[tuple[int, Result]]:
     """Each model's result, as they come."""
     by_record: Group = {}
     by_rows: Group = {}
-    for k, training in enumerate(_prepared(configs, moments, validation, start)):
+    for k, training in enumerate(_prepared(configs, moments, validation, start, ranges or _ranges(configs, rows))):
         if isinstance(training, UserError):
             yield k, training
         elif training.choice.trainer.iterates and not training.choice.trainer.needs_rows:
@@ -89,7 +93,11 @@ def _results(
 
 
 def _prepared(
-    configs: Sequence[TrainConfig], moments: Moments, validation: Moments | None, start: LinearModel | None
+    configs: Sequence[TrainConfig],
+    moments: Moments,
+    validation: Moments | None,
+    start: LinearModel | None,
+    ranges: Ranges | None,
 ) -> list[Training | UserError]:
     """Every training with its checks behind it."""
     objective = shared_objectives(moments)
@@ -98,10 +106,15 @@ def _prepared(
         for config in configs:
             try:
                 choice = prepare(config, validation=validation, start=start)
-                trainings.append(choice.on(objective(config), start))
+                trainings.append(choice.on(objective(config), start, ranges))
             except UserError as e:
                 trainings.append(e)
     return trainings
+
+
+def _ranges(configs: Sequence[TrainConfig], rows: Rows) -> Ranges | None:
+    """The ranges of the columns, where any of the configs needs them."""
+    return next((ranges for config in configs if (ranges := ranges_for(config, rows))), None)
 
 
 def _finished(rows: Rows, trainings: Group, ended: Sequence[Ended | UserError]) -> Iterator[tuple[int, Result]]:

@@ -125,6 +125,8 @@ def members(config: Config, grid: Grid) -> tuple[Member, ...]:
 
 def _member(config: Config, values: dict[str, Any]) -> Member:
     own = {key.removeprefix("train."): typed(key, value) for key, value in values.items()}
+    if config.train == replace(config.train, tolerance=None):  # it is what goes with the rate, and so it stays
+        own = {"tolerance": None} | own
     try:
         return Member(values, replace(config, train=replace(config.train, **own)))
     except UserError as e:

@@ -95,15 +95,21 @@ def kfold_losses(pairs: Sequence[Pair], configs: Sequence[TrainConfig]) -> list[
 
     Args:
         pairs: as from ``fold_pairs``.
-        configs: full-batch trainings (of whichever trainer: ``gram`` walks them all) and closed forms.
+        configs: full-batch trainings (of whichever trainer: ``gram`` walks them all) and closed forms; a training that
+            goes on to where standard errors are valid counts as one of these.
     """
-    exact = [i for i, c in enumerate(configs) if c.trainer == "exact"]
-    walked = [i for i, c in enumerate(configs) if c.trainer != "exact"]
+    exact = [i for i, c in enumerate(configs) if _at_optimum(c)]
+    walked = [i for i, c in enumerate(configs) if not _at_optimum(c)]
     errors: dict[int, Float | UserError] = {}
     with one_thread():
         errors |= dict(zip(exact, _exact(pairs, [configs[i] for i in exact]), strict=True))
     errors |= dict(zip(walked, _walked(pairs, [configs[i] for i in walked]), strict=True))
     return [_loss(pairs, errors[i]) for i in range(len(configs))]
+
+
+def _at_optimum(config: TrainConfig) -> bool:
+    """Whether its model is the optimum: of the closed form, and of a rate that is found so that it ends there."""
+    return config.trainer == "exact" or (config.tolerance == "auto" == config.learning_rate and not config.force)
 
 
 def _loss(pairs: Sequence[Pair], error_KO: Float | UserError) -> Loss | UserError:

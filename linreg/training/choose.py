@@ -23,15 +23,21 @@ TRAINERS: dict[str, type[Any]] = {t.name: t for t in (Manual, Builtin, Gram, Fus
 def choose(config: TrainConfig) -> tuple[Trainer, str]:
     """The trainer that a config names, with its hyperparameters, and why it is that one.
 
+    A rate that is ``auto`` stays so: the record decides on it (``prepare``).
+
     Raises:
         UserError: the trainer cannot do what the config asks of it.
     """
     name, why = _automatic(config) if config.trainer == "auto" else (config.trainer, "named in train.trainer")
     cls = TRAINERS[name]
     _check(cls, config)
-    takes = {f.name for f in fields(cls)}
-    trainer: Trainer = cls(**{name: getattr(config, name) for name in takes})
-    return trainer, why
+    return with_hyperparameters(cls, config), why
+
+
+def with_hyperparameters(cls: type[Any], config: TrainConfig) -> Trainer:
+    """A trainer of a class with the config's own hyperparameters."""
+    trainer: Trainer = cls(**{f.name: getattr(config, f.name) for f in fields(cls)})
+    return trainer
 
 
 def _automatic(config: TrainConfig) -> tuple[str, str]:

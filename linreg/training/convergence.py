@@ -13,8 +13,11 @@ from linreg.errors import UserError
 from linreg.least_squares.objective import Objective, largest_stable_rate
 from linreg.metrics import Float
 from linreg.model import LinearModel
+from linreg.training.descent import first_rate
 from linreg.training.recurrence import CHUNK, begin, deviation, factors_after, walk
 from linreg.training.trainers.contract import seeded_start, stack
+
+_FOREVER = 10**18  # epochs that nobody runs
 
 
 def dtype_of(config: TrainConfig) -> torch.dtype:
@@ -51,10 +54,31 @@ def excess_by_epoch(objective: Objective, config: TrainConfig, warm: LinearModel
 
 def excess_after(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Callable[[int], float]:
     """The excess loss after any number of epochs at a constant rate without L1, by its closed form."""
-    value_D, away_DO = objective.eigenvalues_D, deviation(objective, start_of(objective, config, warm))
-    share_D = 0.5 * value_D * (away_DO**2).sum(axis=1)
-    factors = factors_after(value_D, config)
+    share_D = excess_shares(objective, config, warm).sum(axis=1)
+    factors = factors_after(objective.eigenvalues_D, config)
     return lambda epochs: float(share_D @ factors(epochs) ** 2)
+
+
+def excess_shares(objective: Objective, config: TrainConfig, warm: LinearModel | None = None) -> Float:
+    """What each direction of each target has of the start's excess loss, shape (D, O); without L1."""
+    away_DO = deviation(objective, start_of(objective, config, warm))
+    return np.asarray(0.5 * objective.eigenvalues_D[:, None] * away_DO**2)
+
+
+def first_epoch(excess: Callable[[int], float], target: float) -> int | None:
+    """The smallest t with ``excess(t) <= target``, by doubling and halving; None where nobody would run so many."""
+    if excess(0) <= target:
+        return 0
+    high = 1
+    while excess(high) > target:
+        high *= 2
+        if high > _FOREVER:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if excess(middle) <= target else (middle, high)
+    return high
 
 
 def stable_rate(objective: Objective, config: TrainConfig) -> float:
@@ -81,7 +105,7 @@ def converges(objective: Objective, config: TrainConfig, warm: LinearModel | Non
     is walked to its end: it may come down soon enough.
     """
     limit = stable_rate(objective, config)
-    if config.learning_rate < limit:
+    if first_rate(config) < limit:
         return True
     if config.schedule == "constant" or config.patience:
         return False

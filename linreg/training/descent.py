@@ -44,9 +44,16 @@ class Descent:
 
 def rate_of(settings: TrainConfig | Descent, epoch: int) -> float:
     """The learning rate of an epoch, counted from 1."""
+    rate = first_rate(settings)
     if settings.schedule == "step":
-        return float(settings.learning_rate * settings.gamma ** ((epoch - 1) // settings.step_size))
+        return float(rate * settings.gamma ** ((epoch - 1) // settings.step_size))
     if settings.schedule == "cosine":
         swing = (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
-        return settings.eta_min + (settings.learning_rate - settings.eta_min) * swing
+        return settings.eta_min + (rate - settings.eta_min) * swing
+    return rate
+
+
+def first_rate(settings: TrainConfig | Descent) -> float:
+    """The learning rate, which is a number by now: ``learning_rate.automatic`` puts one in the place of ``auto``."""
+    assert settings.learning_rate != "auto"
     return settings.learning_rate

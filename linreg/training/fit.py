@@ -16,6 +16,7 @@ from linreg.least_squares.objective import Objective
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
+from linreg.moments.ranges import Ranges
 from linreg.moments.training_record import record_rows
 from linreg.rows.rows import Rows
 from linreg.threads import one_thread
@@ -23,7 +24,7 @@ from linreg.training.choose import State
 from linreg.training.full_batch import descend_many
 from linreg.training.history import Ended, History, OnEpoch
 from linreg.training.loop import loop
-from linreg.training.prepare import Training, design, means, prepare
+from linreg.training.prepare import Training, design, means, prepare, ranges_for
 from linreg.training.trainers.gram import Gram
 
 
@@ -46,7 +47,8 @@ class Fit:
             of few epochs, else ever farther apart; the last are the model's.
         state: the trainer's whole state after them.
         objective: the loss that was trained.
-        config: as it was asked for.
+        config: as it was asked for, with numbers in place of an ``auto`` rate.
+        rate: the numbers that an ``auto`` rate came to and why, in words; empty where a rate was named, or none needed.
     """
 
     model: LinearModel
@@ -63,6 +65,7 @@ class Fit:
     state: State
     objective: Objective
     config: TrainConfig
+    rate: str = ""
 
 
 def fit(
@@ -72,6 +75,7 @@ def fit(
     moments: Moments | None = None,
     validation: Moments | None = None,
     start: LinearModel | None = None,
+    ranges: Ranges | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
     """Train on rows as the config says.
@@ -82,6 +86,7 @@ def fit(
         moments: the record of ``rows``, where it is at hand; else it is made here in one pass.
         validation: the record of the validation rows, gaps filled as those of ``rows``.
         start: the model to start from, which ``train.warm_start`` names; in the data's own units.
+        ranges: of the columns, features first, where they are at hand; an ``auto`` rate of mini-batches needs them.
         on_epoch: called with (epoch, loss) after each.
 
     Raises:
@@ -97,8 +102,8 @@ def fit(
     choice = prepare(config, validation=validation, start=start)
     moments = record_rows(rows).moments if moments is None else moments
     with one_thread():
-        training = choice.on(Objective.trained(moments, config), start)
-    if choice.trainer.needs_rows:
+        training = choice.on(Objective.trained(moments, config), start, ranges or ranges_for(config, rows))
+    if training.choice.trainer.needs_rows:
         training = training.with_rows(*design(rows, config, training.problem.objective, choice.device))
     return run(training, rows, validation=validation, on_epoch=on_epoch)
 
@@ -131,6 +136,9 @@ def _descend(training: Training, validation: Moments | None, on_epoch: OnEpoch |
 
 def finish(training: Training, state: State, history: History, stopped: str, rows: Rows) -> Fit:
     """What came of a training that ran to its end; arguments as ``loop`` returns them."""
+    if history.missed and training.choice.may_change:
+        closed = training.closed_form(f"all {history.epochs:,} epochs did not bring it near enough")
+        return finish(closed, *loop(closed, None, None), rows)
     choice, objective = training.choice, training.problem.objective
     theta, epochs = choice.trainer.theta(training.problem, state), len(history.excess) - 1
     model = replace(objective.model(theta), design=rows.design)
@@ -149,4 +157,5 @@ def finish(training: Training, state: State, history: History, stopped: str, row
         state=state,
         objective=objective,
         config=choice.config,
+        rate=choice.rate,
     )

@@ -22,6 +22,8 @@ from linreg.metrics import Float
 from linreg.moments.moments import Moments
 from linreg.training.choose import State
 from linreg.training.convergence import minibatch_rate, recorded_epochs, stable_rate
+from linreg.training.descent import first_rate
+from linreg.training.goal import Goal
 
 OnEpoch = Callable[[int, float], None]  # (epoch, loss)
 OnModelEpoch = Callable[[int, int, float], None]  # (which model, epoch, loss)
@@ -41,6 +43,7 @@ class History:
         epochs: how many may be run; 0 where the trainer does not iterate.
         validation_record: of the validation rows.
         on_epoch: called with (epoch, loss) after each.
+        reached: whether the last epoch is within the tolerance.
     """
 
     objective: Objective
@@ -53,6 +56,11 @@ class History:
     validation: list[float] = field(default_factory=list)
     best: int = 0
     best_state: State | None = None
+    reached: bool = False
+
+    @cached_property
+    def _goal(self) -> Goal | None:
+        return Goal.of(self.objective, self.config) if self.config.tolerance else None
 
     @cached_property
     def _path_epochs(self) -> frozenset[int]:
@@ -62,7 +70,7 @@ class History:
     def _largest_loss(self) -> float:
         """Of a descent that is not lost; any float where a schedule may come down from a rate too large."""
         config = self.config
-        if config.schedule != "constant" and config.learning_rate >= stable_rate(self.objective, config):
+        if config.schedule != "constant" and first_rate(config) >= stable_rate(self.objective, config):
             return sys.float_info.max
         return min(_LOST / (1 - config.momentum) ** 2 * self._idle_loss, sys.float_info.max)
 
@@ -93,13 +101,16 @@ class History:
         loss_E = self.objective.optimum_loss + excess_E
         lost_E = ~(loss_E <= self._largest_loss)  # nan is lost
         lost_E[0] &= first > 0
-        ends_E = lost_E | (excess_E <= config.tolerance) if config.tolerance else lost_E
+        ends_E, goal = lost_E.copy(), self._goal
+        near = goal.first(self.objective, excess_E, theta) if goal else None
+        if near is not None:
+            ends_E[near] = True
         count = int(ends_E.argmax()) + 1 if ends_E.any() else len(ends_E)
         if self.validation_record is not None:
             count = self._validate(first, self._validation_losses(theta(np.arange(count))), state)
         del self.excess[first + count :]
         self._record(first, count, theta)
-        lost = bool(lost_E[count - 1])
+        lost, self.reached = bool(lost_E[count - 1]), near == count - 1
         self._report(first, loss_E[: count - lost].tolist())
         if lost:
             raise UserError(_diverged(self.excess, float(loss_E[count - 1]), config, self.objective))
@@ -141,15 +152,21 @@ class History:
                 if epoch:
                     self.on_epoch(epoch, loss)
 
+    @property
+    def missed(self) -> bool:
+        """Whether it ran all its epochs to come where standard errors are valid, and did not."""
+        return self.config.tolerance == "auto" and 0 < self.epochs < len(self.excess) and not self.reached
+
     def stop_reason(self) -> str:
         """Why no further epoch is to be run; empty where one is."""
         config, done = self.config, len(self.excess) - 1
         if not self.epochs:
             return "closed form"
+        if self._goal and self.reached:
+            return ("excess loss " if self._goal.summed else "") + self._goal.words
         if done >= self.epochs:
-            return "all epochs run"
-        if config.tolerance and self.excess[-1] <= config.tolerance:
-            return f"excess loss within the tolerance {config.tolerance:g}"
+            short = self._goal if config.tolerance == "auto" else None
+            return f"all epochs run, and not {short.words}" if short else "all epochs run"
         if config.patience and done - self.best >= config.patience:
             return f"no lower loss on the validation rows for {config.patience} epochs"
         return ""
@@ -180,21 +197,19 @@ def _diverged(excess: list[float], loss: float, config: TrainConfig, objective: 
     """What happened, since when, and which rate would do."""
     lowest = int(np.argmin([e if math.isfinite(e) else math.inf for e in excess]))
     full = not 0 < config.batch_size < objective.moments.rows
-    limit = stable_rate(objective, config)
-    if full and config.learning_rate < limit and config.schedule == "constant":
+    limit, rate = stable_rate(objective, config), first_rate(config)
+    if full and rate < limit and config.schedule == "constant":
         advice = (
-            f"train.learning_rate {config.learning_rate:g} is below the largest stable rate {limit:.4g}, so it is "
+            f"train.learning_rate {rate:g} is below the largest stable rate {limit:.4g}, so it is "
             f'{config.dtype} that does not hold the numbers: set train.dtype = "float64"'
         )
     elif full:
-        advice = (
-            f"train.learning_rate {config.learning_rate:g} is not below the largest stable rate {limit:.4g}: lower it"
-        )
+        advice = f"train.learning_rate {rate:g} is not below the largest stable rate {limit:.4g}: lower it"
     else:
         expected = minibatch_rate(objective, config.batch_size)
         advice = (
-            f"train.learning_rate {config.learning_rate:g} is too large for batches of {config.batch_size}: "
-            f"try one below {min(expected, config.learning_rate) / 2:.2g}"
+            f"train.learning_rate {rate:g} is too large for batches of {config.batch_size}: "
+            f"try one below {min(expected, rate) / 2:.2g}"
         )
     return (
         f"training diverged: loss is {loss:.4g} at epoch {len(excess) - 1} and has grown since epoch {lowest}; "

@@ -1,7 +1,7 @@
 """What the eigenvalues say before the first epoch: the largest stable rate, the condition, how long it will take."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,22 @@ from linreg.config import TrainConfig
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
+from linreg.moments.ranges import Ranges
 from linreg.threads import one_thread
-from linreg.training.convergence import converges, excess_after, excess_by_epoch, minibatch_rate, stable_rate
+from linreg.training.choose import choose
+from linreg.training.convergence import (
+    converges,
+    excess_after,
+    excess_by_epoch,
+    first_epoch,
+    minibatch_rate,
+    stable_rate,
+)
+from linreg.training.descent import first_rate
+from linreg.training.learning_rate import Rate, automatic
+from linreg.training.prepare import refusal
 
 SHARES = {"1%": 0.01, "0.1%": 0.001}
-_FOREVER = 10**18  # epochs that nobody runs
 _WALKED = 50_000  # epochs that are walked where there is no closed form: a second or two
 
 
@@ -33,6 +44,7 @@ class Plan:
         deficient: features that are constant or determine each other.
         warnings: the same in words, and what follows; part of ``advice``.
         advice: what to change, one line each.
+        rate: what an ``auto`` rate comes to and why, or why there is none, in words; empty where one is named.
     """
 
     largest_stable_learning_rate: float
@@ -43,13 +55,15 @@ class Plan:
     deficient: tuple[str, ...]
     warnings: tuple[str, ...]
     advice: tuple[str, ...]
+    rate: str = ""
 
 
-def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None) -> Plan:
+def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None, ranges: Ranges | None = None) -> Plan:
     """Read the eigenvalues of the trained loss for this config.
 
     Args:
         start: the model that ``train.warm_start`` names.
+        ranges: of the columns, features first, as ``fit`` takes them.
 
     >>> import linreg
     >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
@@ -61,8 +75,14 @@ def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None
     """
     with one_thread():
         objective = Objective.trained(moments, config)
+        rate = None
+        if config.learning_rate == "auto" and config.trainer != "exact":
+            walks = choose(config)[0].needs_rows
+            rate = automatic(objective, config, start, ranges, in_rows=walks)
+            config = rate.config
         epochs_to = dict(zip(SHARES, _epochs_to(objective, config, list(SHARES.values()), start), strict=True))
         warnings = _warnings(moments)
+        words, advice = _on_rate(rate, config) if rate else ("", _advice(objective, config, epochs_to, start))
         return Plan(
             largest_stable_learning_rate=stable_rate(objective, config),
             condition_number=objective.condition_number,
@@ -71,8 +91,18 @@ def plan(moments: Moments, config: TrainConfig, start: LinearModel | None = None
             best_learning_rate=best_rate(objective),
             deficient=moments.solve().deficient,
             warnings=tuple(warnings),
-            advice=(*warnings, *_advice(objective, config, epochs_to, start)),
+            advice=(*warnings, *advice),
+            rate=words,
         )
+
+
+def _on_rate(rate: Rate, config: TrainConfig) -> tuple[str, list[str]]:
+    """What an ``auto`` rate comes to, in words, and what to change."""
+    if not rate.obstacle or config.force or config.patience:
+        return rate.words, []
+    if config.trainer == "auto":
+        return f"{rate.obstacle}: auto takes exact", []
+    return rate.words, [refusal(rate, config.trainer)]
 
 
 def best_rate(objective: Objective) -> float:
@@ -107,12 +137,12 @@ def _epochs_to(
         return never
     if config.schedule != "constant":
         return _walked(objective, config, start, targets, config.epochs)
-    if config.learning_rate >= stable_rate(objective, config):
+    if first_rate(config) >= stable_rate(objective, config):
         return never
     if config.l1:
         return _walked(objective, config, start, targets, max(_WALKED, config.epochs))
     excess = excess_after(objective, config, start)
-    return [_first(excess, target) for target in targets]
+    return [first_epoch(excess, target) for target in targets]
 
 
 def _walked(
@@ -135,29 +165,13 @@ def _is_zero(objective: Objective) -> bool:
     return objective.optimum_loss <= (64 * float(np.finfo(float).eps)) ** 2 * square
 
 
-def _first(excess: Callable[[int], float], target: float) -> int | None:
-    """The smallest t with ``excess(t) <= target``, by doubling and halving."""
-    if excess(0) <= target:
-        return 0
-    high = 1
-    while excess(high) > target:
-        high *= 2
-        if high > _FOREVER:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if excess(middle) <= target else (middle, high)
-    return high
-
-
 def _advice(
     objective: Objective, config: TrainConfig, epochs_to: dict[str, int | None], start: LinearModel | None
 ) -> list[str]:
     if config.trainer == "exact":
         return []
     lines: list[str] = []
-    limit, rate = stable_rate(objective, config), config.learning_rate
+    limit, rate = stable_rate(objective, config), first_rate(config)
     mini = 0 < config.batch_size < objective.moments.rows
     if mini:
         lines.append(

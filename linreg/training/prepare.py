@@ -9,7 +9,8 @@ Shapes: N rows, F features, O targets.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -20,12 +21,16 @@ from linreg.least_squares.objective import Objective
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
+from linreg.moments.ranges import Ranges
 from linreg.rows.batches import mixes
 from linreg.rows.rows import Rows
-from linreg.training.choose import Problem, Trainer, choose
+from linreg.training.choose import Problem, Trainer, choose, with_hyperparameters
 from linreg.training.convergence import converges, dtype_of, stable_rate, start_of
+from linreg.training.descent import first_rate
 from linreg.training.device import resolve
 from linreg.training.history import History, OnEpoch, or_standardize
+from linreg.training.learning_rate import Rate, automatic
+from linreg.training.trainers.exact import Exact
 
 
 @dataclass(frozen=True)
@@ -33,27 +38,62 @@ class TrainerChoice:
     """A trainer that can do what a config asks for.
 
     Args:
-        config: as it was asked for.
+        config: as it was asked for; of a ``Training``, with numbers in place of an ``auto`` rate.
         trainer, why: chosen for it, and why that one.
         device: where its tensors will be.
+        rate: the numbers that an ``auto`` rate came to and why, in words; empty where there is none.
     """
 
     config: TrainConfig
     trainer: Trainer
     why: str
     device: torch.device
+    rate: str = ""
 
-    def on(self, objective: Objective, start: LinearModel | None) -> "Training":
+    def on(self, objective: Objective, start: LinearModel | None, ranges: Ranges | None = None) -> "Training":
         """The choice with a record to train on; without any rows yet.
+
+        Args:
+            ranges: of the rows' columns, features first, for an ``auto`` rate of mini-batches; None: not known.
 
         Raises:
             UserError: the rate cannot converge, or the dtype cannot hold the start.
         """
-        config, dtype = self.config, dtype_of(self.config)
-        check_rate(objective, config, self.trainer, start)
+        choice = self._with_rate(objective, start, ranges)
+        config, dtype = choice.config, dtype_of(self.config)
+        check_rate(objective, config, choice.trainer, start)
         start_of(objective, config, start)  # refused where the dtype cannot hold it
         warm_DO = None if start is None else objective.theta(start)
-        return Training(self, Problem(objective, None, None, config.seed, dtype, self.device, warm_DO=warm_DO))
+        return Training(choice, Problem(objective, None, None, config.seed, dtype, self.device, warm_DO=warm_DO))
+
+    def _with_rate(self, objective: Objective, start: LinearModel | None, ranges: Ranges | None) -> "TrainerChoice":
+        """The choice with numbers in place of an ``auto`` rate; ``exact`` where auto may take it and no rate will do.
+
+        Raises:
+            UserError: the trainer is named, and no rate will do.
+        """
+        config, trainer = self.config, self.trainer
+        if config.learning_rate != "auto" or not trainer.iterates:
+            return self
+        rate = automatic(objective, config, start, ranges, in_rows=trainer.needs_rows)
+        if not rate.obstacle or config.force or config.patience:
+            trainer = with_hyperparameters(type(trainer), rate.config)
+            return replace(self, config=rate.config, trainer=trainer, rate=rate.words)
+        if config.trainer != "auto":
+            raise UserError(refusal(rate, trainer.name))
+        return self.closed_form(rate.obstacle)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the trainer was ours to choose, and the rate too: then no model has to stay short of the optimum."""
+        config = self.config
+        return bool(self.rate) and config.trainer == "auto" and not config.force and not config.patience
+
+    def closed_form(self, why: str) -> "TrainerChoice":
+        """``exact`` in the place of a descent that does not come near enough."""
+        config = replace(self.config, trainer="exact", schedule="constant")
+        device = torch.device("cpu")
+        return replace(self, config=config, trainer=Exact(), why=f"auto: {why}, so exact", device=device, rate="")
 
 
 @dataclass(frozen=True)
@@ -66,6 +106,10 @@ class Training:
     def with_rows(self, x_NF: torch.Tensor, y_NO: torch.Tensor, weight_N: torch.Tensor | None) -> "Training":
         """The same with the rows that ``design`` gives."""
         return replace(self, problem=replace(self.problem, x_NF=x_NF, y_NO=y_NO, weight_N=weight_N))
+
+    def closed_form(self, why: str) -> "Training":
+        """The same with ``exact``; ``why`` is in words."""
+        return replace(self, choice=self.choice.closed_form(why))
 
     def history(self, validation: Moments | None, on_epoch: OnEpoch | None) -> History:
         """An empty history for it."""
@@ -116,15 +160,31 @@ def check_rate(objective: Objective, config: TrainConfig, trainer: Trainer, star
         if config.patience and falls:
             falls = f", and train.patience may stop before the schedule {config.schedule} comes down"
         raise UserError(
-            f"train.learning_rate {config.learning_rate:g} cannot converge: the largest stable rate is {limit:.4g}"
+            f"train.learning_rate {first_rate(config):g} cannot converge: the largest stable rate is {limit:.4g}"
             f"{falls}; choose one below it (half of it is a good start{or_standardize(config)}), "
             "or set train.force = true"
         )
 
 
+def refusal(rate: Rate, trainer: str) -> str:
+    """Why a named trainer cannot do with an ``auto`` rate, and what to do, in a line."""
+    remedies = ", ".join([*rate.remedies, 'train.trainer = "auto" (it takes exact)'])
+    return (
+        f'train.learning_rate "auto" finds none for train.trainer {trainer}: {rate.obstacle}; set {remedies}, or '
+        "train.force = true"
+    )
+
+
 def means(objective: Objective) -> Float:
     """The means of the training rows, shape (F,): what stands for a missing feature."""
     return objective.moments.mean_P[: len(objective.moments.features)]
+
+
+def ranges_for(config: TrainConfig, rows: Rows) -> Ranges | None:
+    """The ranges of the rows' columns, where an ``auto`` rate of mini-batches needs them."""
+    if config.learning_rate != "auto" or not config.batch_size:
+        return None
+    return reduce(add, (Ranges.of(block_NP.T) for block_NP in rows.blocks()))
 
 
 def design(

@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ParameterTypeError
 from prefect.utilities.callables import parameter_schema
 
+from flows.cli.pages.run import summary
 from flows.pipeline import linreg_flow, parameters, run_flow
 from flows.tracking import registry
 from flows.tracking.stores.store import open_store
@@ -194,6 +195,21 @@ def test_tags_and_names_lead_from_mlflow_to_prefect_and_back(first):
     assert datetime.now(UTC).strftime("%Y-%m-") in flow_run.name
     tasks = [("evaluate", 1), ("ingest", 1), ("register", 1), ("train", 1)]
     assert flow_runs(first.outcome.flow_run_id) == tasks
+
+
+def test_a_rate_that_was_found_and_why_stand_on_the_page_in_a_tag_and_in_the_plan(work):  # noqa: ARG001
+    train = {"trainer": "auto", "learning_rate": "auto", "standardize": True, "epochs": 1000}
+    config = crops(train=train, model="found")
+    outcome = run_flow(config)
+    fitted = fit(read_dataset(config.data).train, config.train)
+    assert outcome.rate == fitted.rate
+    assert fitted.rate in " ".join(summary(outcome, "crops.toml").split())
+    tags = open_store(create=False).client.get_run(outcome.run_id).data.tags
+    assert (tags["learning_rate"], tags["stopped"]) == (fitted.rate, "within 0.01 standard errors of the optimum")
+    assert tags["inference"] == "valid"
+    short = run_flow(crops(train={**train, "epochs": 3}, model="short"))
+    assert (short.trainer, short.epochs) == ("exact", 0)
+    assert "it would take" in summary(short, "crops.toml")
 
 
 def test_the_summary_is_a_prefect_artifact_that_names_the_run(first):

@@ -23,6 +23,7 @@ from tests.support.tables import X15, Y15, moments_of, random_rows, rows_of
 
 GRAM = TrainConfig(trainer="gram", epochs=40, learning_rate=0.3, device="cpu")
 ROWS, VALIDATION = rows_of(X15, Y15), moments_of(X15[3:9] + 1.5, Y15[3:9])
+FOUND = {"trainer": "auto", "learning_rate": "auto", "tolerance": "auto", "epochs": 400}
 KINDS = {
     "rates": [{"learning_rate": rate} for rate in (0.01, 0.1, 0.7)],
     "heavy ball": [{"momentum": m, "dampening": d} for m, d in ((0.5, 0.0), (0.9, 0.0), (0.5, 0.3))],
@@ -35,6 +36,8 @@ KINDS = {
     "patience of a lasso": [{"patience": 2, "l1": 2.0}, {"patience": 3, "l1": 0.1, "epochs": 200}],
     "seeds and types": [{"seed": 3}, {"dtype": "float64"}, {"seed": 3, "dtype": "float64"}],
     "raw columns": [{"standardize": False, "learning_rate": r} for r in (1e-5, 1e-4)],
+    "found": [FOUND | {"trainer": n, **t} for t in ({}, {"tolerance": 1e-3}) for n in ("gram", "auto")],
+    "found for batches": [FOUND | {"batch_size": b, "seed": s, "dtype": "float64"} for b in (4, 5) for s in (0, 1)],
     "exact": [{"trainer": "exact", "weight_decay": w} for w in (0.0, 0.5)] + [{"trainer": "exact", "l1": 1.0}],
     "by rows": [{"trainer": "manual", "seed": s, "learning_rate": r} for s in (0, 1) for r in (0.1, 0.2)],
     "mini-batches": [{"trainer": t, "batch_size": 4, "learning_rate": 0.05} for t in ("manual", "builtin", "fused")],

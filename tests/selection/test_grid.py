@@ -30,6 +30,15 @@ def test_members_are_the_product_with_the_last_key_running_fastest() -> None:
     assert all(m.config.train.epochs == 5 and m.config.data == config.data for m in models)
 
 
+def test_a_tolerance_that_is_not_named_goes_with_each_rate() -> None:
+    for base in ({"learning_rate": "auto"}, {"learning_rate": 0.3}):
+        models = grid.members(crops(train=base), {"train.learning_rate": ["auto", 0.1]})
+        assert [m.config.train.tolerance for m in models] == ["auto", 0.0]
+    named = grid.members(crops(train={"tolerance": 1e-3}), {"train.learning_rate": ["auto", 0.1]})
+    assert [m.config.train.tolerance for m in named] == [1e-3, 1e-3]
+    assert grid.read(["train.learning_rate=auto,0.1"]) == {"train.learning_rate": ["auto", 0.1]}
+
+
 def test_whole_numbers_of_a_form_become_the_numbers_that_a_config_holds() -> None:
     (member,) = grid.members(crops(), {"train.learning_rate": [1]})
     assert member.config.train.learning_rate == 1.0

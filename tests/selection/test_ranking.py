@@ -137,3 +137,11 @@ def test_what_folds_cannot_rank_is_refused_with_the_remedy(train: dict[str, obje
 def test_too_few_rows_for_folds_are_told_with_the_remedy() -> None:
     with pytest.raises(UserError, match=r"the models cannot be ranked: k-fold.*data\.validation_fraction"):
         pairs_of([rows_of(X[:3], Y[:3]), rows_of(X[3:6], Y[3:6])])
+
+
+def test_a_rate_that_is_found_ranks_as_the_optimum_that_it_ends_at() -> None:
+    found, forced = TrainConfig(epochs=40), TrainConfig(epochs=40, force=True)
+    losses = kfold_losses(pairs_of(FOLDS), [TrainConfig(trainer="exact"), found, forced])
+    assert losses[0] == losses[1]
+    assert by_hand(found)[0] == pytest.approx(losses[0].value, rel=1e-4)
+    assert losses[2].value == pytest.approx(losses[0].value, rel=1e-4)

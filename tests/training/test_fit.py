@@ -245,9 +245,9 @@ def test_one_row_is_met_without_a_warning(name: str, standardize: bool) -> None:
 
 
 def test_the_fit_says_where_its_tensors_were_and_which_trainer_ran() -> None:
-    by_rows = fit(rows_of(X15, Y15), TrainConfig(trainer="manual", device="cpu", epochs=1))
+    by_rows = fit(rows_of(X15, Y15), TrainConfig(trainer="manual", device="cpu", learning_rate=0.01, epochs=1))
     assert (by_rows.trainer, by_rows.why, by_rows.device) == ("manual", "named in train.trainer", "cpu")
-    assert fit(rows_of(X15, Y15), TrainConfig(trainer="gram", epochs=1)).device == "cpu"
+    assert fit(rows_of(X15, Y15), TrainConfig(trainer="gram", learning_rate=0.01, epochs=1)).device == "cpu"
 
 
 @pytest.mark.gpu

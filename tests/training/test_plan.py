@@ -197,7 +197,7 @@ def test_advice_on_a_rate_that_diverges_or_epochs_that_are_too_few_names_the_num
     assert slow.advice[0] == (
         f"within 1% of the optimum takes {slow.epochs_to['1%']:,} epochs at this rate; the config runs 10"
     )
-    small = plan(moments_of(X15, Y15), TrainConfig(batch_size=4))
+    small = plan(moments_of(X15, Y15), TrainConfig(learning_rate=0.01, batch_size=4))
     assert small.advice[0].startswith("batches of 4 bear a learning rate up to about")
 
 

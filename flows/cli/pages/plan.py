@@ -40,17 +40,22 @@ def _plan(plan: Plan, rows: int, config: TrainConfig) -> Iterable[str]:
     if plan.condition_number is not None:
         condition = f"{plan.condition_number:.4g} of the {'scaled' if config.standardize else 'raw'} columns"
     none = "not predicted for mini-batches" if 0 < config.batch_size < rows else "never"
-    exact = config.trainer == "exact"
-    rate = "exact takes no steps" if exact else f"the config's: {config.learning_rate:g}"
-    at_once = ": exact is at the optimum at once" if exact else ""
+    at_once = ": exact is at the optimum at once" if config.trainer == "exact" else ""
     lines = [
         ("training rows", f"{rows:,}"),
-        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g} ({rate})"),
+        ("largest stable rate", f"{plan.largest_stable_learning_rate:.4g}{_own_rate(config)}"),
+        *([("auto", plan.rate)] if plan.rate else []),
         ("condition number", condition),
         ("best possible loss", f"{plan.optimum_loss:.6g}"),
         *((f"epochs to {share}", none if n is None else f"{n:,}{at_once}") for share, n in plan.epochs_to.items()),
     ]
     return (flowing(text, " " * 22, first=f"{name:<22}") for name, text in lines)
+
+
+def _own_rate(config: TrainConfig) -> str:
+    if config.trainer == "exact":
+        return " (exact takes no steps)"
+    return "" if config.learning_rate == "auto" else f" (the config's: {config.learning_rate:g})"
 
 
 def _errors(validated: CrossValidation) -> Iterable[str]:

@@ -47,6 +47,7 @@ def _facts(outcome: Outcome) -> str:
             else f"nothing{_seconds(outcome)}",
         ),
     ]
+    lines += [("", outcome.rate)] if outcome.rate else []
     if "train_loss" in m:
         penalties = "with its penalties, " if "excess_mse" in m else ""
         lines.append(

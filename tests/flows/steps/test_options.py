@@ -204,11 +204,23 @@ def test_the_content_key_is_that_of_what_differs_from_the_defaults():
     assert content_key(same, "d") == content_key(base, "d")
 
 
+def test_a_config_that_names_its_rate_has_the_content_key_it_always_had():
+    """The digests are those of the release whose default rate was 0.01."""
+    for rate, key in ((0.3, "93782840708e01ea"), (0.01, "e11290c448f1cc27")):
+        named = crops(train={"trainer": "gram", "learning_rate": rate, "tolerance": 0.0})
+        assert content_key(named, "d")[:16] == key
+        assert content_key(crops(train={"trainer": "gram", "learning_rate": rate}), "d")[:16] == key
+        automatic = crops(train={"trainer": "gram", "learning_rate": "auto"})
+        assert content_key(automatic, "d")[:16] != key
+    exact = {"trainer": "exact", "learning_rate": "auto"}  # it has no rate, and never had
+    assert content_key(crops(train=exact), "d") == content_key(crops(train={**exact, "learning_rate": 0.01}), "d")
+
+
 def test_the_defaults_that_content_keys_leave_out_are_these():
-    """A default that changes its value makes other content of an old key: raise ``ingest.KEY_FORMAT`` with it."""
+    """A default that changes its value makes other content of an old key, but where ``FORMER_DEFAULTS`` has the old."""
     data = DataConfig(path="p", features=("a",), targets=("y",))
     values = json.dumps([asdict(data), asdict(TrainConfig())], sort_keys=True)
-    assert (KEY_FORMAT, hashlib.sha256(values.encode()).hexdigest()[:16]) == (3, "ca88202970781604")
+    assert (KEY_FORMAT, hashlib.sha256(values.encode()).hexdigest()[:16]) == (3, "682e30026d4957ca")
 
 
 def test_a_warm_start_without_a_champion_is_a_cold_one_for_the_plan_too(folder):
