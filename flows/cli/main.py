@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The store is ./mlruns, or the server that MLFLOW_TRACKING_URI names.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _init(commands)
     _verified(_config_command(commands, "run", "train, judge and register once", "run"))
     _config_command(commands, "plan", "what the eigenvalues say before the first epoch", "plan")
     sweep = _config_command(commands, "sweep", "many models in one reading of the data, the best registered", "sweep")
@@ -106,6 +107,21 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--prefect-port", type=int, default=4200, help="of Prefect's UI (%(default)s)")
     ui.add_argument("--no-prefect", action="store_true", help="MLflow's UI alone")
     return parser
+
+
+def _init(commands: Any) -> None:
+    init = _command(commands, "init", "look at a table and write a commented config that runs", "init")
+    init.add_argument("data", metavar="DATA", help="a file, a glob, a folder or a URI: CSV or Parquet")
+    init.add_argument(
+        "--target",
+        metavar="NAME",
+        dest="targets",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="the column to predict; several, or again, for more",
+    )
+    init.add_argument("-o", "--output", metavar="CONFIG", help="the config to write; none: named after the data, here")
 
 
 def _predict(commands: Any) -> None:

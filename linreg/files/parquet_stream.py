@@ -52,6 +52,7 @@ class ParquetStream:
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
         faults.check_columns(file.label, schema.names, [*columns, *categories, *texts])
+        self.names: list[str] = schema.names
         self.rows = self.about_rows = self._metadata.num_rows
         there = [c for c in optional if schema.names.count(c) == 1 and _number_type(schema.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
