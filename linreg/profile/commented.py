@@ -99,9 +99,9 @@ def _columns(key: str, proposal: Proposal, role: str) -> Iterator[str]:
 
 def _settings(proposal: Proposal) -> Iterator[str]:
     for key, setting in proposal.settings.items():
-        if setting.why:
-            yield from _comment(setting.why)
-        yield f"{key} = {_toml(setting.value)}"
+        line = f"{key} = {_toml(setting.value)}"
+        beside = f"{line}  # {printable(setting.why)}"
+        yield from [beside] if len(beside) <= _WIDTH else [*_comment(setting.why), line]
         if key == "test_fraction" and setting.value and proposal.dated:
             yield from _comment(
                 f"the rows are dated ({proposal.dated}): test rows from among them all make the model look better than "
@@ -112,7 +112,7 @@ def _settings(proposal: Proposal) -> Iterator[str]:
 def _left_out(proposal: Proposal) -> Iterator[str]:
     columns = [column for column in proposal.columns if column.role == LEFT_OUT]
     if columns:
-        yield "# Left out; to use one all the same, name it in features or categorical:"
+        yield "# Left out, and why:"
         yield from (f"#   {_line(column)}" for column in columns)
         yield ""
 

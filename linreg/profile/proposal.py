@@ -24,6 +24,7 @@ _ENOUGH = 50  # rows to hold some out
 _TEST = 0.2
 _MOST_TERMS = 2000
 _RARE = 8  # rows of a level: of fewer, all fall into the test rows once in some thousand splits or more often
+_HINT = 300  # letters
 _ENTITIES = 30  # a key's values: of fewer, none may fall into the test rows
 
 
@@ -105,7 +106,9 @@ def _roles(sample: Sample, columns: Iterable[Column], kinds: Mapping[str, tuple[
 def _target(name: str, columns: Mapping[str, Column], sample: Sample) -> Column:
     if name not in columns:
         why = " in every file" if name in sample.partial else " just once" if name in sample.doubled else ""
-        raise UserError(f"--target '{name}': there is no such column{why}{'' if why else nearest(name, columns)}")
+        hint = "" if why else nearest(name, columns)
+        hint = hint if len(hint) <= _HINT else f"{hint[: _HINT - 4]} ..."
+        raise UserError(f"--target '{name}': there is no such column{why}{hint}: name one of them")
     target = columns[name]
     if name in sample.folders:
         raise UserError(f"--target '{name}' is the name of folders, and no column of a file: name a column of numbers")
@@ -144,7 +147,7 @@ class _Draft:
         self._decide_gaps()
         self._leave_out_levels()
         if not self._chosen():
-            reasons = [f"{name}: {why}" for name, (role, why) in self.kinds.items() if role == LEFT_OUT]
+            reasons = [f"'{name}': {why}" for name, (role, why) in self.kinds.items() if role == LEFT_OUT]
             what = "no column is left to predict from: write the config by hand with those that you want"
             raise UserError(what, details=reasons)
         self._note_sums()

@@ -27,9 +27,10 @@ COUNTS = "counts the rows"
 _CODES = (3, 30)  # values of an integer column that its name calls a code
 _MOST_MISSING = 0.5  # of the rows
 _LARGEST = 3.4e38  # float32, which trains
+_MANY = 20  # rows that hardly rise one by one by accident
 _LONG = 30  # letters of a text in the mean
 _ID = {"id", "ids", "uuid", "guid", "index", "idx", "rowname", "rownames", "rownum", "unnamed", "serial", "key"}
-_NUMBERED = {"no", "nr", "num", "number", "row", "rows", "nummer", "case", "obs", "observation", "record"}
+_NUMBERED = {"no", "nr", "num", "number", "nummer", "row", "rows", "case", "obs", "observation", "record"}
 _CODE = {"code", "type", "class", "category", "cat", "group", "kind", "zone", "region", "sector", "cluster", "species"}
 _PLACE = {"zip", "zipcode", "postcode", "postal", "plz", "fips", "phone", "isbn", "sku"}
 _TIME = {"year", "years", "yr", "month", "week", "day", "days", "hour", "time", "date", "t", "age", "period", "quarter"}
@@ -64,7 +65,8 @@ def kind(column: Column) -> tuple[Kind, str]:
     if column.type in CATEGORIES:
         return _category(column)
     if _is_code(column):
-        return "categorical", f"whole numbers that the name calls codes, {column.distinct} of them"
+        sign = "are written with zeros in front" if column.padded else "the name calls codes"
+        return "categorical", f"whole numbers that {sign}, {column.distinct} of them"
     return "feature", _gaps("numbers", column)
 
 
@@ -95,9 +97,14 @@ def _names_rows(column: Column) -> str:
     unique = column.distinct == column.there
     if is_id(column):
         return "an id: a name of a row, not a measure of it" if unique else "an id: it names what rows are about"
-    if unique and column.type == INTEGER and words(column.name) & _NUMBERED:
-        return "a number for each row, by its name and values"
+    if unique and words(column.name) & _NUMBERED and _rises(column):
+        return "a number of each row: it is called so, and rises from row to row"
     return ""
+
+
+def _rises(column: Column) -> bool:
+    number_N = column.number_N
+    return number_N is not None and len(number_N) >= _MANY and bool((np.diff(number_N) > 0).all())
 
 
 def _row_number(column: Column) -> str:
@@ -107,7 +114,7 @@ def _row_number(column: Column) -> str:
     first, steps = column.number_N[0], np.diff(column.number_N)
     counts = first in (0, 1) and len(steps) > 1 and bool((steps == 1).all())
     named = words(column.name) & (_ID | _NUMBERED) or not column.name.strip()
-    plain = len(column.name) > 1 and not words(column.name) & _TIME and column.rows >= 20
+    plain = len(column.name) > 1 and not words(column.name) & _TIME and column.rows >= _MANY
     return COUNTS if counts and (named or plain) else ""
 
 
@@ -139,7 +146,7 @@ def _category(column: Column) -> tuple[Kind, str]:
     if many and (example := reads_like_number(column)):
         return "left out", f"numbers written as text, such as {example[:20]!r}: write them plainly to use them"
     if levels == column.there:
-        return "left out", f"{'free text' if _is_long(column) else 'a name'}: every row has another one"
+        return "left out", f"{'free text' if _is_long(column) else 'names'}, another one in every row"
     if many:
         what = "free text" if _is_long(column) else "text"
         return "left out", f"{what} with {levels:,} values: too many for {column.there:,} rows"
