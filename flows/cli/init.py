@@ -10,7 +10,6 @@ from linreg import config_file
 from linreg.errors import UserError
 from linreg.files.paths import label
 from linreg.files.sample import sample
-from linreg.profile.columns import column
 from linreg.profile.commented import commented, looked_at, model_name
 from linreg.profile.proposal import look, propose
 
@@ -19,12 +18,11 @@ def init(args: argparse.Namespace) -> tuple[object, str]:
     """Write the config, never over a file that is there."""
     output = Path(args.output or f"{model_name(args.data)}.toml")
     rows = sample(args.data)
-    columns = [column(name, rows.table[name], is_csv_text=rows.is_csv) for name in rows.table.column_names]
     if not args.targets:
         what = "name the column that is to be predicted: --target NAME"
-        raise UserError(f"{label(args.data)}: {what}", details=listing(look(columns, rows)))
+        raise UserError(f"{label(args.data)}: {what}", details=listing(look(rows)))
     _check_free(output)
-    proposal = propose(columns, rows, args.targets)
+    proposal = propose(rows, args.targets)
     text = commented(proposal, rows, args.data)
     document = tomllib.loads(text)
     config_file.from_dict(document)  # it runs as it stands

@@ -52,7 +52,7 @@ class ParquetStream:
             except (pa.ArrowException, OSError) as e:
                 raise self._damaged(e) from e
         faults.check_columns(file.label, schema.names, [*columns, *categories, *texts])
-        self.names: list[str] = schema.names
+        self.fields: pa.Schema = schema
         self.rows = self.about_rows = self._metadata.num_rows
         there = [c for c in optional if schema.names.count(c) == 1 and _number_type(schema.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
@@ -107,7 +107,7 @@ class ParquetStream:
         return type_
 
     def _category(self, field: pa.Field) -> pa.DataType:
-        if _extension(field) or not tables.category_type(field.type):
+        if extension(field) or not tables.category_type(field.type):
             raise faults.no_category(self.file.label, field.name, _named(field))
         return tables.CATEGORY
 
@@ -117,7 +117,7 @@ class ParquetStream:
         return faults.damaged(self.file.label, error)
 
 
-def _extension(field: pa.Field) -> str:
+def extension(field: pa.Field) -> str:
     """The name of an extension type, whether or not something registered it; empty for others."""
     if isinstance(field.type, pa.BaseExtensionType):
         return str(field.type.extension_name)
@@ -125,12 +125,12 @@ def _extension(field: pa.Field) -> str:
 
 
 def _number_type(field: pa.Field) -> pa.DataType | None:
-    return None if _extension(field) else tables.number_type(field.type)
+    return None if extension(field) else tables.number_type(field.type)
 
 
 def _named(field: pa.Field) -> str:
     """A type as messages show it."""
-    return _extension(field) or str(field.type)
+    return extension(field) or str(field.type)
 
 
 def _rows(columns: int) -> int:

@@ -7,16 +7,16 @@ A CSV's columns come as text, Parquet's with their types. Columns that the folde
 (``day=2026-11-01/``) stand beside its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from linreg.files import csv_faults, csv_layout, faults, paths, tables
 from linreg.files.csv_stream import CsvStream
-from linreg.files.parquet_stream import ParquetStream
+from linreg.files.parquet_stream import ParquetStream, extension
 from linreg.files.stable_file import DataFile
 
 ROWS = 100_000  # looked at, of all files together
@@ -39,6 +39,7 @@ class Sample:
         partial: the names that some files lack.
         folders: the columns of the table that folders name.
         is_csv: whether its text comes from a CSV, and may be numbers.
+        extensions: the columns of Parquet that are only stored as what the table has, and what they are: periods, say.
     """
 
     table: pa.Table
@@ -50,6 +51,7 @@ class Sample:
     partial: Sequence[str] = ()
     folders: Sequence[str] = ()
     is_csv: bool = False
+    extensions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class _Piece:
     folders: dict[str, str]
     rows: int
     complete: bool
+    extensions: dict[str, str] = field(default_factory=dict)
 
 
 def sample(path: str, *, rows: int = ROWS) -> Sample:
@@ -107,6 +110,7 @@ def sample(path: str, *, rows: int = ROWS) -> Sample:
         doubled=doubled,
         partial=[n for n in names if n not in (*common, *doubled)],
         folders=[n for n in common if any(n in piece.folders for piece in with_rows)],
+        extensions={name: type_ for piece in with_rows for name, type_ in piece.extensions.items()},
         is_csv=any(tables.kind(file.name) == "csv" for file in opened),
     )
 
@@ -115,12 +119,14 @@ def _piece(found: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
     file = DataFile.of(found.path)
     is_csv, bytes_share = tables.kind(found.name) == "csv", 1.0
     stream: CsvStream | ParquetStream
+    extensions: dict[str, str] = {}
     if is_csv:
         file, bytes_share = _head(file, most_bytes)
         names = _header(file)
         stream = CsvStream(file, [], texts=_once(names))
     else:
-        names = ParquetStream(file, []).names
+        fields = ParquetStream(file, []).fields
+        names, extensions = fields.names, {f.name: extension(f) for f in fields if extension(f)}
         stream = ParquetStream(file, [], texts=_once(names))
     table = pa.Table.from_batches(_first(stream, rows), stream.schema)
     folders = {name: value for name, value in paths.folder_columns(found.name).items() if name not in names}
@@ -132,7 +138,7 @@ def _piece(found: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
         total = len(table)
     else:
         total = max(round(stream.about_rows / bytes_share), len(table) + 1)
-    return _Piece(table, names, folders, total, total == len(table))
+    return _Piece(table, names, folders, total, total == len(table), extensions)
 
 
 def _first(stream: CsvStream | ParquetStream, rows: int) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linreg.files import tables
+from linreg.files.sample import Sample
 
 INTEGER, NUMBER, BOOLEAN, TEXT = "integer", "number", "boolean", "text"
 DATE, TIMESTAMP, EMPTY = "date", "timestamp", "empty"
@@ -68,25 +69,26 @@ class Column:
         return np.bincount(self.code_N[self.code_N >= 0], minlength=self.distinct or 0)
 
 
-def column(name: str, values: pa.ChunkedArray, *, is_csv_text: bool) -> Column:
-    """Look at a column.
+def columns_of(sample: Sample) -> list[Column]:
+    """Look at every column of a table."""
+    return [_column(sample, name) for name in sample.table.column_names]
 
-    Args:
-        is_csv_text: a column of text may be numbers or truth values, as a CSV's are.
-    """
-    array = values.combine_chunks()
+
+def _column(sample: Sample, name: str) -> Column:
+    array = sample.table[name].combine_chunks()
     array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
-    if isinstance(array.type, pa.BaseExtensionType):
-        return _other(name, array, str(array.type.extension_name))
-    if _is_text(array.type):
-        return _text(name, array, is_csv_text=is_csv_text)
-    if pa.types.is_boolean(array.type):
-        return _coded(name, BOOLEAN, array, np.asarray(pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False)))
-    if tables.number_type(array.type) is not None:
+    type_ = array.type
+    if name in sample.extensions:
+        return _other(name, array, sample.extensions[name])
+    if _is_text(type_):
+        return _text(name, array, is_csv=sample.is_csv)
+    if pa.types.is_boolean(type_):
+        return _coded(name, BOOLEAN, array, tables.float64(array))
+    if tables.number_type(type_) is not None:
         return _numeric(name, tables.float64(tables.numbers(array)))
-    if pa.types.is_date(array.type) or pa.types.is_timestamp(array.type):
-        return _coded(name, DATE if pa.types.is_date(array.type) else TIMESTAMP, pc.cast(array, pa.string()))
-    return _other(name, array, str(array.type))
+    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
+        return _coded(name, DATE if pa.types.is_date(type_) else TIMESTAMP, pc.cast(array, pa.string()))
+    return _other(name, array, str(type_))
 
 
 def reads_like_number(column: Column) -> str:
@@ -100,10 +102,10 @@ def _is_text(type_: pa.DataType) -> bool:
     return any(test(value) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _text(name: str, array: pa.Array, *, is_csv_text: bool) -> Column:
-    if is_csv_text and (floats := tables.as_floats(array)) is not None:
+def _text(name: str, array: pa.Array, *, is_csv: bool) -> Column:
+    if is_csv and (floats := tables.as_floats(array)) is not None:
         return _numeric(name, tables.float64(floats), padded=_padded(array))
-    if is_csv_text and (truth := tables.as_truth(array)) is not None:
+    if is_csv and (truth := tables.as_truth(array)) is not None:
         return _coded(name, BOOLEAN, array, tables.float64(truth))
     coded = _coded(name, TEXT, array)
     for type_, pattern in ((DATE, _DATE), (TIMESTAMP, _TIMESTAMP)):

@@ -27,7 +27,7 @@ def commented(proposal: Proposal, sample: Sample, path: str) -> str:
     name = model_name(path)
     return "\n".join(
         [
-            f"# What a first look at the data suggests: {looked_at(sample)}. Change what you know better.",
+            *_comment(f"What a look at {looked_at(sample)} suggests: change what you know better."),
             f"model = {_toml(name)}",
             f"experiment = {_toml(name)}",
             "",
@@ -65,9 +65,10 @@ def looked_at(sample: Sample) -> str:
     files = f"{sample.files:,} file{'' if sample.files == 1 else 's'}"
     if sample.complete:
         return f"all {rows:,} row{'' if rows == 1 else 's'} of {files}"
-    some = f" ({sample.opened:,} of them opened)" if sample.opened < sample.files else ""
-    each = "the first" if sample.files == 1 else "the first rows of each,"
-    return f"{each} {rows:,} of about {_rounded(sample.about_rows):,} rows of {files}{some}"
+    of_files = files if sample.files == 1 else f"each of {files}"
+    if sample.opened < sample.files:
+        of_files = f"each of {sample.opened:,} of the {files}"
+    return f"the first rows of {of_files} ({rows:,} of about {_rounded(sample.about_rows):,})"
 
 
 def printable(text: str) -> str:
@@ -83,11 +84,16 @@ def _rounded(rows: int) -> int:
 def _columns(key: str, proposal: Proposal, role: str) -> Iterator[str]:
     """The list of a role: in one line, or one a line where there is something to say."""
     columns = [column for column in proposal.columns if column.role == role]
+    if role == TARGET:
+        columns.sort(key=lambda column: proposal.targets.index(column.name))
     line = f"{key} = [{', '.join(_toml(column.name) for column in columns)}]"
     if not columns and role == CATEGORICAL:
         return
     if len(line) <= _WIDTH and all(column.why in _PLAIN for column in columns):
         yield line
+        return
+    if len(columns) == 1 and len(f"{line}  # {columns[0].why}") <= _WIDTH:
+        yield f"{line}  # {printable(columns[0].why)}"
         return
     yield f"{key} = ["
     width = max((len(_toml(column.name)) for column in columns), default=0)

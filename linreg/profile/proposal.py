@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linreg.errors import UserError, listed, nearest
 from linreg.files.sample import Sample
 from linreg.profile import relations, rules
-from linreg.profile.columns import BOOLEAN, DATES, NUMBERS, TEXT, Column
+from linreg.profile.columns import BOOLEAN, DATES, NUMBERS, TEXT, Column, columns_of
 
 FEATURE, CATEGORICAL, TARGET, KEY, LEFT_OUT = "feature", "categorical", "target", "key", "left out"
 _KEPT = 0.7  # of the rows, where those with gaps are left out
@@ -61,39 +61,38 @@ class Proposal:
 
     Args:
         columns: all of them, in the table's order.
+        targets: in the order in which they were named.
         settings: keys of ``[data]`` beside the columns' roles.
         dated: the column that says when a row was; empty: none does.
-        rows: how many were looked at.
     """
 
     columns: tuple[ColumnRole, ...]
+    targets: tuple[str, ...]
     settings: Mapping[str, Setting]
     dated: str
-    rows: int
-
-    def names(self, role: str) -> list[str]:
-        """The columns of a role."""
-        return [column.name for column in self.columns if column.role == role]
 
 
-def look(columns: Iterable[Column], sample: Sample) -> tuple[ColumnRole, ...]:
+def look(sample: Sample) -> tuple[ColumnRole, ...]:
     """The columns without a target: what each is by itself."""
+    columns = columns_of(sample)
     return _roles(sample, columns, {column.name: rules.kind(column) for column in columns})
 
 
-def propose(columns: Sequence[Column], sample: Sample, targets: Sequence[str]) -> Proposal:
+def propose(sample: Sample, targets: Sequence[str]) -> Proposal:
     """Decide on every column and setting.
 
     Raises:
         UserError: a target is not there or cannot be predicted, or nothing is left to predict it from.
     """
+    columns = columns_of(sample)
     by_name = {column.name: column for column in columns}
     outputs = [_target(name, by_name, sample) for name in dict.fromkeys(targets)]
     draft = _Draft(by_name, outputs, sample)
     draft.decide()
     settings = dict(draft.settings())
     dated = next((c.name for c in columns if rules.in_time(c) and c not in outputs), "")
-    return Proposal(_roles(sample, columns, draft.kinds), settings, dated, sample.table.num_rows)
+    names = tuple(target.name for target in outputs)
+    return Proposal(_roles(sample, columns, draft.kinds), names, settings, dated)
 
 
 def _roles(sample: Sample, columns: Iterable[Column], kinds: Mapping[str, tuple[str, str]]) -> tuple[ColumnRole, ...]:
