@@ -110,8 +110,8 @@ def _settings(proposal: Proposal) -> Iterator[str]:
         yield from [beside] if len(beside) <= _WIDTH else [*_comment(setting.why), line]
         if key == "test_fraction" and setting.value and proposal.dated:
             yield from _comment(
-                f"the rows are dated ({proposal.dated}): test rows from among them all make the model look better than "
-                "its forecasts of later rows will be"
+                f"the rows are dated ({proposal.dated}): test rows drawn from all of them judge a model more kindly "
+                "than rows of a later time will"
             )
 
 

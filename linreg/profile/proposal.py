@@ -20,7 +20,7 @@ from linreg.profile.columns import BOOLEAN, DATES, NUMBERS, TEXT, Column, column
 
 FEATURE, CATEGORICAL, TARGET, KEY, LEFT_OUT = "feature", "categorical", "target", "key", "left out"
 _KEPT = 0.7  # of the rows, where those with gaps are left out
-_ENOUGH = 50  # rows to hold some out
+_ENOUGH = 100  # rows to hold some out
 _TEST = 0.2
 _MOST_TERMS = 2000
 _RARE = 8  # rows of a level: of fewer, all fall into the test rows once in some thousand splits or more often
@@ -224,13 +224,13 @@ class _Draft:
             self._leave_out(most.name, f"{most.distinct} levels: beside the other columns too many for the rows")
 
     def _note_sums(self) -> None:
-        """Say of features that they make up a target exactly."""
+        """Say of features that together they give a target, exactly or nearly."""
         numbers = self._chosen(FEATURE)
         for target in self._targets:
-            parts = relations.linear_dependence([*numbers, target]).get(target.name, ())
+            correlation, parts = relations.gives(numbers, target)
             for name in parts:
-                others = _joined([part for part in parts if part != name])
-                why = f"with {others} it gives {target.name} exactly: leave it out if it is not known before"
+                beside = f"with {_joined([part for part in parts if part != name])} it" if len(parts) > 1 else "it"
+                why = f"{beside} gives {target.name} (correlation {correlation:.6g}): is it known before?"
                 self.kinds[name] = (FEATURE, why)
 
     def _test(self) -> Setting:

@@ -64,10 +64,7 @@ def determined_by(column: Column, category: Column) -> str:
 
 def linear_dependence(columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
     """Columns of numbers that are exactly a sum of multiples of columns before them: name to the names of these."""
-    complete = np.logical_and.reduce([column.code_N >= 0 for column in columns]) if columns else np.empty(0, bool)
-    rows = np.flatnonzero(complete)
-    rows = rows[:: max(1, len(rows) // _MOST_ROWS)]
-    if len(rows) <= len(columns) + 1:
+    if not columns or len(rows := _complete(columns)) <= len(columns) + 1:
         return {}
     x_NF = np.stack([_scaled(column, rows) for column in columns], axis=1)
     left_over_F = np.abs(np.diagonal(np.linalg.qr(x_NF, mode="r")))
@@ -76,6 +73,31 @@ def linear_dependence(columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
     dependent = [j for j in range(len(columns)) if norm_F[j] > 0 and j not in free]
     names = [column.name for column in columns]
     return {names[j]: tuple(names[k] for k in _parts(x_NF, j, [k for k in free if k < j])) for j in dependent}
+
+
+def gives(columns: Sequence[Column], target: Column) -> tuple[float, tuple[str, ...]]:
+    """How near a sum of multiples of columns of numbers comes to a target, as a correlation; and which it needs.
+
+    The names are empty where it does not come beyond 0.9999; else those without which it would not, or all.
+    """
+    rows = _complete([*columns, target])
+    if not columns or len(rows) <= 2 * len(columns) + 2:
+        return 0.0, ()
+    x_NF, y_N = np.stack([_scaled(c, rows) for c in columns], axis=1), _scaled(target, rows)
+    weight_F = np.linalg.lstsq(x_NF, y_N, rcond=None)[0]
+    residual, total = float(((y_N - x_NF @ weight_F) ** 2).sum()), float((y_N**2).sum())
+    correlation = np.sqrt(max(0.0, 1 - residual / total)) if total else 0.0
+    if correlation <= _CORRELATION:
+        return float(correlation), ()
+    gained_F = weight_F**2 / np.diagonal(np.linalg.pinv(x_NF.T @ x_NF))  # of the residual, by leaving one out
+    needed = [c.name for c, gained in zip(columns, gained_F, strict=True) if gained > (1 - _CORRELATION**2) * total]
+    return float(correlation), tuple(needed or [c.name for c in columns])
+
+
+def _complete(columns: Sequence[Column]) -> Codes:
+    """Some of the rows that have every value."""
+    rows = np.flatnonzero(np.logical_and.reduce([column.code_N >= 0 for column in columns]))
+    return rows[:: max(1, len(rows) // _MOST_ROWS)]
 
 
 def _parts(x_NF: Float, j: int, before: Sequence[int]) -> Sequence[int]:

@@ -101,3 +101,13 @@ def test_linear_dependence_is_what_numpy_calls_a_rank_that_is_too_low():
     kept = np.stack([v - v.mean() for name, v in values.items() if name not in dependent], axis=1)
     assert np.linalg.matrix_rank(kept / np.linalg.norm(kept, axis=0)) == kept.shape[1]
     assert relations.linear_dependence(list(columns(a=a[:3], b=b[:3], s=a[:3]).values())) == {}
+
+
+def test_a_sum_that_nearly_gives_the_target_is_told_with_what_it_needs():
+    a, b, noise = RNG.normal(size=(3, 200))
+    table = columns(a=a, b=b, noise=noise, total=np.round(a + b, 2), other=a + b + 0.1 * noise + RNG.normal(size=200))
+    features = [table[name] for name in ("a", "b", "noise")]
+    correlation, needed = relations.gives(features, table["total"])
+    r2 = np.linalg.lstsq(np.c_[np.ones(200), a, b, noise], np.round(a + b, 2))[1][0] / (200 * np.round(a + b, 2).var())
+    assert (correlation, needed) == (pytest.approx(np.sqrt(1 - r2), rel=1e-12), ("a", "b"))
+    assert relations.gives(features, table["other"])[1] == ()
