@@ -115,9 +115,9 @@ def sample(path: str, *, rows: int = ROWS) -> Sample:
     )
 
 
-def _piece(found: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
-    file = DataFile.of(found.path)
-    is_csv, bytes_share = tables.kind(found.name) == "csv", 1.0
+def _piece(listed: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
+    file = DataFile.of(listed.path)
+    is_csv, bytes_share = tables.kind(listed.name) == "csv", 1.0
     stream: CsvStream | ParquetStream
     extensions: dict[str, str] = {}
     if is_csv:
@@ -129,7 +129,7 @@ def _piece(found: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
         names, extensions = fields.names, {f.name: extension(f) for f in fields if extension(f)}
         stream = ParquetStream(file, [], texts=_once(names))
     table = pa.Table.from_batches(_first(stream, rows), stream.schema)
-    folders = {name: value for name, value in paths.folder_columns(found.name).items() if name not in names}
+    folders = {name: value for name, value in paths.folder_columns(listed.name).items() if name not in names}
     for name, value in folders.items():
         table = table.append_column(name, pa.repeat(value, len(table)))
     if not is_csv:

@@ -12,7 +12,8 @@ import tomli_w
 
 from linreg.files import paths
 from linreg.files.sample import Sample
-from linreg.profile.proposal import CATEGORICAL, FEATURE, LEFT_OUT, TARGET, ColumnRole, Proposal
+from linreg.profile.proposal import Proposal
+from linreg.profile.roles import CATEGORICAL, FEATURE, LEFT_OUT, TARGET, ColumnRole
 
 _WIDTH = 100
 _PLAIN = ("numbers", "to be predicted")  # what need not be said of a feature or a target

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flows.cli.pages.columns import grid, plain, short
 from flows.cli.pages.command import command
-from linreg.profile.proposal import ColumnRole, Proposal
+from linreg.profile.proposal import Proposal
+from linreg.profile.roles import ColumnRole
 
 _MOST_LISTED = 100  # columns of an error
 _LETTERS = 16  # of a type
