@@ -22,7 +22,8 @@ _KEPT = 0.7  # of the rows, where those with gaps are left out
 _ENOUGH = 100  # rows to hold some out
 _TEST = 0.2
 _MOST_TERMS = 2000
-_RARE = 5  # rows of a value: of fewer, all may be test rows, once in 600 splits or more often
+_VARYING = 5  # rows of other values than the most frequent: fewer are all test rows once in 600 splits or more often
+_RARE = 8  # rows of a level: the same, of many levels
 _ENTITIES = 30  # a key's values: of fewer, none may fall into the test rows
 
 
@@ -97,6 +98,7 @@ class Draft:
         for name, (_, why) in self.kinds.items():
             if why == rules.COUNTS and name.strip():
                 self.kinds[name] = (FEATURE, "counts the rows, and is all that there is")
+                return
 
     def _decide_gaps(self) -> None:
         """Leave rows out where few lack a value; else fill numbers, which categories with gaps do not allow."""
@@ -116,7 +118,7 @@ class Draft:
 
     def _leave_out_constant(self) -> None:
         """Leave out what would not vary among the rows that train: the others are left out, or may all be test rows."""
-        fewest = _RARE if self._usable() >= _ENOUGH else 1
+        fewest = _VARYING if self._usable() >= _ENOUGH else 1
         for column in self._chosen():
             counts = self._draws(column)
             if counts.sum() - counts.max(initial=0) < fewest:

@@ -85,5 +85,7 @@ def _target(name: str, columns: Mapping[str, Column], sample: Sample) -> Column:
     if (target.distinct or 0) < 2:
         raise UserError(f"--target '{name}' has the same value in every row: there is nothing to predict")
     if not rules.in_range(target):
-        raise UserError(f"--target '{name}' holds infinite values, or such as float32 cannot hold: correct them")
+        raise UserError(
+            f"--target '{name}' holds infinite values, or such as float32 does not hold: correct or rescale them"
+        )
     return target

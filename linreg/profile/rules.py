@@ -26,7 +26,7 @@ MOST_LEVELS = 100  # of a category
 COUNTS = "counts the rows"
 _CODES = (3, 30)  # values of an integer column that its name calls a code
 _MOST_MISSING = 0.5  # of the rows
-_LARGEST = 3.4e38  # float32, which trains
+_RANGE = (1e-37, 3.4e38)  # of float32, which trains
 _MANY = 20  # rows that hardly rise one by one by accident
 _LONG = 30  # letters of a text in the mean
 _ID = {"id", "ids", "uuid", "guid", "index", "idx", "rowname", "rownames", "rownum", "unnamed", "serial", "key"}
@@ -53,8 +53,11 @@ def in_time(column: Column) -> bool:
 
 
 def in_range(column: Column) -> bool:
-    """Whether float32, which trains, holds every number."""
-    return column.number_N is None or not bool((np.abs(column.number_N) > _LARGEST).any())
+    """Whether float32, which trains, holds every number, and tells them from 0."""
+    if column.number_N is None or column.missing == column.rows:
+        return True
+    largest, (low, high) = float(np.nanmax(np.abs(column.number_N))), _RANGE
+    return largest == 0 or low <= largest <= high
 
 
 def kind(column: Column) -> tuple[Kind, str]:
@@ -83,7 +86,7 @@ def _of_no_use(column: Column) -> str:
     if column.type not in (*NUMBERS, *CATEGORIES):
         return f"{column.type}: neither numbers nor text"
     if not in_range(column):
-        return "holds infinite values, or such as float32 cannot hold"
+        return "holds infinite values, or such as float32 does not hold"
     if column.missing > _MOST_MISSING * column.rows:
         return f"{column.missing / column.rows:.0%} of the rows have no value"
     return ""
