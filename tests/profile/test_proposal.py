@@ -124,6 +124,8 @@ CASES = {  # a column, its role, and words of the reason
     "many levels": ([f"t{i % 149}" for i in range(ROWS)], "left out", "149 values: too many"),
     "double": (X * 2 + 1, "left out", "a copy of x"),
     "infinite": (["inf", *map(str, X[1:])], "left out", "infinite"),
+    "tiny": (X * 1e-200, "left out", "float32 does not hold"),
+    "rare": (np.arange(ROWS) < 3, "left out", "all rows but a few"),
     "customer_id": ([f"c{i // 4}" for i in range(ROWS)], "key", "together"),
     "order_id": (RNG.permutation(ROWS) + 5000, "key", "when rows move"),
     "Unnamed: 0": (np.arange(ROWS), "left out", "counts the rows"),
@@ -180,6 +182,21 @@ def test_test_rows_are_held_out_where_there_are_enough_and_a_rare_level_is_thoug
     assert (config.data.test_fraction, config.data.unseen) == (held, unseen)
     recorded = record_dataset(config.data)
     assert recorded.dataset.train_rows > len(recorded.record.moments.features) + 1
+
+
+def test_what_varies_in_rows_alone_that_are_left_out_is_left_out(tmp_path):
+    frame = pd.DataFrame({"x": X, "only": np.arange(ROWS) % 20 == 0, "y": Y})
+    frame.loc[frame["only"], "x"] = np.nan
+    config, columns, _ = config_of(write(tmp_path / "rows.csv", frame), "y")
+    assert (config.data.features, columns["only"].role) == (("x",), "left out")
+
+
+def test_few_rows_bear_the_first_columns_alone(tmp_path):
+    frame = pd.DataFrame({name: RNG.normal(size=4) for name in ("a", "b", "c", "d", "y")})
+    config, columns, _ = config_of(write(tmp_path / "rows.csv", frame), "y")
+    assert config.data.features == ("a", "b")
+    assert columns["c"].why == "4 rows bear no more columns than those before it"
+    record_dataset(config.data)
 
 
 def test_a_level_for_every_other_row_is_too_much_for_the_rows(tmp_path):
