@@ -20,6 +20,7 @@ from linreg.files.parquet_stream import ParquetStream, extension
 from linreg.files.stable_file import DataFile
 
 ROWS = 100_000  # looked at, of all files together
+_CELLS = 5_000_000  # likewise: of wide tables fewer rows
 MOST_FILES = 100  # looked at, evenly spread over their names
 _LEAST_ROWS = 1000  # of a file
 _BYTES = 1 << 26  # of CSV, of all files together
@@ -93,7 +94,7 @@ def sample(path: str, *, rows: int = ROWS) -> Sample:
     step = max(1, len(files) - 1) / max(1, min(len(files), MOST_FILES) - 1)
     opened = [files[round(i * step)] for i in range(min(len(files), MOST_FILES))]
     share = max(_LEAST_ROWS, rows // len(opened)) if len(opened) > 1 else rows
-    pieces = [_piece(file, share, max(_LEAST_BYTES, _BYTES // len(opened))) for file in opened]
+    pieces = [_piece(file, share, _CELLS // len(opened), max(_LEAST_BYTES, _BYTES // len(opened))) for file in opened]
     with_rows = [piece for piece in pieces if len(piece.table)]
     if not with_rows:
         raise faults.no_rows(paths.label(opened[0].path))
@@ -115,7 +116,7 @@ def sample(path: str, *, rows: int = ROWS) -> Sample:
     )
 
 
-def _piece(listed: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
+def _piece(listed: paths.FoundFile, rows: int, most_cells: int, most_bytes: int) -> _Piece:
     file = DataFile.of(listed.path)
     is_csv, bytes_share = tables.kind(listed.name) == "csv", 1.0
     stream: CsvStream | ParquetStream
@@ -128,6 +129,7 @@ def _piece(listed: paths.FoundFile, rows: int, most_bytes: int) -> _Piece:
         fields = ParquetStream(file, []).fields
         names, extensions = fields.names, {f.name: extension(f) for f in fields if extension(f)}
         stream = ParquetStream(file, [], texts=_once(names))
+    rows = min(rows, max(_LEAST_ROWS, most_cells // max(1, len(names))))
     table = pa.Table.from_batches(_first(stream, rows), stream.schema)
     folders = {name: value for name, value in paths.folder_columns(listed.name).items() if name not in names}
     for name, value in folders.items():

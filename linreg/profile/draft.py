@@ -119,7 +119,10 @@ class Draft:
     def _leave_out_constant(self) -> None:
         """Leave out what would not vary among the rows that train: the others are left out, or may all be test rows."""
         fewest = _VARYING if self._usable() >= _ENOUGH else 1
+        used = self._used()
         for column in self._chosen():
+            if np.count_nonzero(np.bincount(column.code_N[used] + 1)[1:]) > fewest:
+                continue
             counts = self._draws(column)
             if counts.sum() - counts.max(initial=0) < fewest:
                 self._leave_out(column.name, "has the same value in all rows but a few, or in all that can be used")
@@ -185,7 +188,8 @@ class Draft:
         code_N, key = column.code_N[used], self._key()
         if key and len(code_N):  # the rows of one value of the key are one draw
             keys = self._columns[key[0]].code_N[used]
-            code_N = np.unique(np.stack([code_N, keys]), axis=1)[0]
+            count = int(keys.max()) + 1
+            code_N = np.unique(code_N * count + keys) // count
         return np.unique(code_N, return_counts=True)[1]
 
     def _complete(self) -> npt.NDArray[np.bool_]:

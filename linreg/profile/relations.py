@@ -14,7 +14,7 @@ from linreg.profile.columns import NUMBERS, Column
 _CORRELATION = 0.9999  # from here on a column is a copy of the target
 _CHANCE = log(1e-6)  # how probable it may be that rows are in the target's order by accident
 _SAME = 1e-8  # of a column's spread: what another one does not explain of a copy
-_MOST_ROWS = 20_000  # for linear dependence, which is cubic in the columns
+_ROWS = 5_000  # that show whether something may be so
 Codes = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 
@@ -25,14 +25,21 @@ def leak(column: Column, target: Column) -> str:
     A correlation beyond 0.9999; one value for each value of the target, and the other way round; or values that stand
     in the target's order row by row, as its logarithm, its rank and its ranges do.
     """
-    both = (column.code_N >= 0) & (target.code_N >= 0)
+    rows = _complete([column, target])
+    few = _spread(rows, 1)
+    if len(few) < len(rows) and not _leak(column, target, few):
+        return ""
+    return _leak(column, target, rows)
+
+
+def _leak(column: Column, target: Column, rows: Codes) -> str:
     assert target.number_N is not None
-    t_N, name = target.number_N[both], target.name
-    codes, target_codes = _dense(column.code_N[both]), _dense(target.code_N[both])
+    t_N, name = target.number_N[rows], target.name
+    codes, target_codes = _dense(column.code_N[rows]), _dense(target.code_N[rows])
     if len(t_N) < 3 or codes.max() == 0:
         return ""
-    if column.number_N is not None and np.isfinite(column.number_N[both]).all():
-        r = _correlation(column.number_N[both], t_N)
+    if column.number_N is not None and np.isfinite(column.number_N[rows]).all():
+        r = _correlation(column.number_N[rows], t_N)
         if abs(r) > _CORRELATION:
             return f"a copy of {name}, or made from it: their correlation is {r:.6g}"
     by_target, by_column = _determines(target_codes, codes), _determines(codes, target_codes)
@@ -64,7 +71,7 @@ def determined_by(column: Column, category: Column) -> str:
 
 def linear_dependence(columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
     """Columns of numbers that are exactly a sum of multiples of columns before them: name to the names of these."""
-    if not columns or len(rows := _complete(columns)) <= len(columns) + 1:
+    if not columns or len(rows := _spread(_complete(columns), len(columns))) <= len(columns) + 1:
         return {}
     x_NF = np.stack([_scaled(column, rows) for column in columns], axis=1)
     left_over_F = np.abs(np.diagonal(np.linalg.qr(x_NF, mode="r")))
@@ -80,7 +87,7 @@ def gives(columns: Sequence[Column], target: Column) -> tuple[float, tuple[str, 
 
     The names are empty where it does not come beyond 0.9999; else those without which it would not, or all.
     """
-    rows = _complete([*columns, target])
+    rows = _spread(_complete([*columns, target]), len(columns))
     if not columns or len(rows) <= 2 * len(columns) + 2:
         return 0.0, ()
     x_NF, y_N = np.stack([_scaled(c, rows) for c in columns], axis=1), _scaled(target, rows)
@@ -95,9 +102,13 @@ def gives(columns: Sequence[Column], target: Column) -> tuple[float, tuple[str, 
 
 
 def _complete(columns: Sequence[Column]) -> Codes:
-    """Some of the rows that have every value."""
-    rows = np.flatnonzero(np.logical_and.reduce([column.code_N >= 0 for column in columns]))
-    return rows[:: max(1, len(rows) // _MOST_ROWS)]
+    """The rows that have every value."""
+    return np.flatnonzero(np.logical_and.reduce([column.code_N >= 0 for column in columns]))
+
+
+def _spread(rows: Codes, columns: int) -> Codes:
+    """Enough of the rows for so many columns, from all of them."""
+    return rows[:: max(1, len(rows) // max(_ROWS, 4 * columns))]
 
 
 def _parts(x_NF: Float, j: int, before: Sequence[int]) -> Sequence[int]:

@@ -29,6 +29,13 @@ def test_the_first_rows_of_a_long_file_and_about_how_many_it_has(tmp_path, monke
     assert rows.about_rows == pytest.approx(2000, rel=0.1)
 
 
+def test_of_a_wide_table_fewer_rows_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "_CELLS", 30_000)
+    path = write(tmp_path / "rows.parquet", {f"c{i}": np.zeros(3000) for i in range(20)})
+    rows = sample(path)
+    assert (len(rows.table), rows.about_rows, rows.complete) == (1500, 3000, False)
+
+
 def test_a_file_that_is_read_to_its_end_is_complete(tmp_path):
     path = write(tmp_path / "rows.csv", "a,b\n1,2\n3,4\n")
     rows = sample(path)
