@@ -224,6 +224,15 @@ def test_the_page_on_schedules_types_commands_that_can_be_typed():
     assert [_parser().parse_args(words).function for words in typed] == ["serve"]
 
 
+def test_the_page_on_init_shows_what_it_prints_and_writes(work):  # noqa: ARG001 - a folder with the data
+    page = (ROOT / "docs/init.md").read_text()
+    (words,) = re.findall(r"^    linreg (init .*)$", page, re.M)
+    (shown,), (written,) = (re.findall(rf"^```{language}\n(.*?)\n```$", page, re.M | re.S) for language in ("", "toml"))
+    printed = linreg(*shlex.split(words)).out
+    assert re.sub(r"\S*linreg(?= (plan|run))|python -m flows.cli.main", "linreg", printed) == f"{shown}\n"
+    assert Path("yields.toml").read_text() == f"{written}\n"
+
+
 def test_the_work_pool_trains_the_config_that_ships():
     (deployed,) = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert config_file.from_dict(deployed["parameters"]) == config_file.load(ROOT / "configs/crops.toml")

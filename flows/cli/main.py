@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The store is ./mlruns, or the server that MLFLOW_TRACKING_URI names.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+    _init(commands)
     _verified(_config_command(commands, "run", "train, judge and register once", "run"))
     _config_command(commands, "plan", "what the eigenvalues say before the first epoch", "plan")
     sweep = _config_command(commands, "sweep", "many models in one reading of the data, the best registered", "sweep")
@@ -109,6 +110,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _init(commands: Any) -> None:
+    init = _command(commands, "init", "look at a table and write a commented config that runs", "init")
+    init.add_argument("data", metavar="DATA", help="a file, a glob, a folder or a URI: CSV or Parquet")
+    init.add_argument(
+        "--target",
+        metavar="NAME",
+        dest="targets",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="the column to predict; several, or again, for more",
+    )
+    init.add_argument("-o", "--output", metavar="CONFIG", help="the config to write; none: named after the data, here")
+    _raw_files(init)
+
+
+def _raw_files(command: Any) -> None:
+    command.add_argument(
+        "--raw-files", action="store_true", help="read the files of a Delta, Iceberg or Hudi table as they lie"
+    )
+
+
 def _predict(commands: Any) -> None:
     predict = _command(commands, "predict", "score CSV or Parquet files of any size", "predict")
     predict.add_argument("ref", metavar="REF", help="NAME (its champion), NAME@ALIAS or NAME/VERSION")
@@ -125,9 +148,7 @@ def _predict(commands: Any) -> None:
         choices=("prediction", "confidence"),
         help="add low_TARGET and high_TARGET: of a new observation, or of the mean of such rows",
     )
-    predict.add_argument(
-        "--raw-files", action="store_true", help="read the files of a Delta, Iceberg or Hudi table as they lie"
-    )
+    _raw_files(predict)
     predict.add_argument("--level", type=float, help="of the intervals (0.95)")
     predict.add_argument("--strict", action="store_true", help="a missing value is an error, and not a null prediction")
 

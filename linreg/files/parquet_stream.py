@@ -55,6 +55,7 @@ class ParquetStream:
         if not self.rows and not schema.names:  # as pandas writes a frame of nothing
             schema = pa.schema(dict.fromkeys([*columns, *categories, *texts], pa.null()))
         faults.check_columns(file.label, schema.names, [*columns, *categories, *texts])
+        self.fields: pa.Schema = schema
         there = [c for c in optional if schema.names.count(c) == 1 and _number_type(schema.field(c))]
         self._numbers, self._texts = [*columns, *there], list(texts)
         fields = [(name, self._type(schema.field(name))) for name in self._numbers]
@@ -110,7 +111,7 @@ class ParquetStream:
         return type_
 
     def _category(self, field: pa.Field) -> pa.DataType:
-        if _extension(field) or not tables.category_type(field.type):
+        if extension(field) or not tables.category_type(field.type):
             raise faults.no_category(self.file.label, field.name, _named(field))
         return tables.CATEGORY
 
@@ -120,7 +121,7 @@ class ParquetStream:
         return faults.damaged(self.file.label, error)
 
 
-def _extension(field: pa.Field) -> str:
+def extension(field: pa.Field) -> str:
     """The name of an extension type, whether or not something registered it; empty for others."""
     if isinstance(field.type, pa.BaseExtensionType):
         return str(field.type.extension_name)
@@ -128,12 +129,12 @@ def _extension(field: pa.Field) -> str:
 
 
 def _number_type(field: pa.Field) -> pa.DataType | None:
-    return None if _extension(field) else tables.number_type(field.type)
+    return None if extension(field) else tables.number_type(field.type)
 
 
 def _named(field: pa.Field) -> str:
     """A type as messages show it."""
-    return _extension(field) or str(field.type)
+    return extension(field) or str(field.type)
 
 
 def _rows(columns: int) -> int:

@@ -1,13 +1,10 @@
 """What a run says to the person who started it: what was read, trained, reached and registered, and what to do next."""
 
-import os
 import shlex
-import shutil
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from flows.cli.pages.columns import flowing, grid, plain
+from flows.cli.pages.command import command
 from flows.results.outcome import Outcome
 
 _BASELINES = {"mean": "always the mean", "exact": "exact least squares", "champion": "the champion so far"}
@@ -91,19 +88,11 @@ def _row(name: str, m: Mapping[str, float], prefix: str, targets: list[str]) -> 
 def _advice(outcome: Outcome, config: str) -> Iterable[str]:
     """Advice as it is; where it is a setting, the whole command."""
     for line in outcome.advice:
-        yield plain(f"{_command()} run {config} {line}" if line.startswith("--set ") else line)
+        yield plain(f"{command()} run {config} {line}" if line.startswith("--set ") else line)
 
 
 def _next(outcome: Outcome) -> str:
-    linreg = _command()
+    linreg = command()
     look = f"show {shlex.quote(f'{outcome.model}/{outcome.version}')}"
     look = look if outcome.version else f"runs {shlex.quote(outcome.experiment)}"
     return f"Look at it: {linreg} {plain(look)}, or in a browser: {linreg} ui"
-
-
-def _command() -> str:
-    """How this very command is called from here: its name where the shell finds it, else its path."""
-    if shutil.which("linreg"):
-        return "linreg"
-    beside = Path(sys.executable).with_name("linreg")
-    return os.path.relpath(beside) if beside.exists() else "python -m flows.cli.main"

@@ -1,0 +1,154 @@
+"""What a column is: its type, its gaps, its distinct values, as numbers and as codes. It opens no file.
+
+Shapes: N rows.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linreg.files import tables
+from linreg.files.sample import Sample
+
+INTEGER, NUMBER, BOOLEAN, TEXT = "integer", "number", "boolean", "text"
+DATE, TIMESTAMP, EMPTY = "date", "timestamp", "empty"
+NUMBERS = (INTEGER, NUMBER)
+CATEGORIES = (TEXT, BOOLEAN)
+DATES = (DATE, TIMESTAMP)
+_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DAY = (
+    rf"(\d{{4}}[-/.]\d\d?([-/.]\d\d?)?|\d\d?[-/.]\d\d?[-/.]\d{{2,4}}|\d\d?[- ]{_MONTH}[- ,]*\d{{2,4}}|\d{{4}}-?q[1-4])"
+)
+_DATE = re.compile(_DAY, re.IGNORECASE)
+_TIMESTAMP = re.compile(rf"{_DAY}[t ]+\d\d?:\d\d.*", re.IGNORECASE)
+_WRITTEN_NUMBER = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d,. ']*\s*[%$€£¥]?\)?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        type: ``integer``, ``number``, ``boolean``, ``text``, ``date``, ``timestamp``, ``empty`` (no value at all), or
+            what Arrow calls another one.
+        missing: how many of the rows lack a value.
+        distinct: how many values there are; None where they cannot be told apart.
+        code_N: which of the ``levels`` each row has; -1: none.
+        levels: the values as text; of numbers none.
+        number_N: the values of numbers and booleans, NaN where one is missing.
+        padded: whether some number is written with zeros in front of it, as codes are and amounts are not.
+    """
+
+    name: str
+    type: str
+    missing: int
+    distinct: int | None
+    code_N: npt.NDArray[np.int64]
+    levels: Sequence[str] = ()
+    number_N: npt.NDArray[np.float64] | None = None
+    padded: bool = False
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.code_N)
+
+    @property
+    def there(self) -> int:
+        """How many rows have a value."""
+        return self.rows - self.missing
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many rows each value has."""
+        return np.bincount(self.code_N[self.code_N >= 0], minlength=self.distinct or 0)
+
+
+def columns_of(sample: Sample) -> list[Column]:
+    """Look at every column of a table."""
+    return [_column(sample, name) for name in sample.table.column_names]
+
+
+def _column(sample: Sample, name: str) -> Column:
+    array = sample.table[name].combine_chunks()
+    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    type_ = array.type
+    if name in sample.extensions:
+        return _other(name, array, sample.extensions[name])
+    if _is_text(type_):
+        return _text(name, array, is_csv=sample.is_csv)
+    if pa.types.is_boolean(type_):
+        return _coded(name, BOOLEAN, array, tables.float64(array))
+    if tables.number_type(type_) is not None:
+        return _numeric(name, tables.float64(tables.numbers(array)))
+    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
+        return _coded(name, DATE if pa.types.is_date(type_) else TIMESTAMP, pc.cast(array, pa.string()))
+    return _other(name, array, str(type_))
+
+
+def reads_like_number(column: Column) -> str:
+    """An example of a text such as ``1,234`` or ``$5``, where all are so; else an empty string."""
+    digits = all(_WRITTEN_NUMBER.fullmatch(level) for level in column.levels[:1000])
+    return column.levels[0] if digits and column.levels else ""
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    value = type_.value_type if pa.types.is_dictionary(type_) else type_
+    return any(test(value) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _text(name: str, array: pa.Array, *, is_csv: bool) -> Column:
+    if is_csv and (floats := tables.as_floats(array)) is not None:
+        return _numeric(name, tables.float64(floats), padded=_padded(array))
+    if is_csv and (truth := tables.as_truth(array)) is not None:
+        return _coded(name, BOOLEAN, array, tables.float64(truth))
+    coded = _coded(name, TEXT, array)
+    for type_, pattern in ((DATE, _DATE), (TIMESTAMP, _TIMESTAMP)):
+        if coded.levels and all(pattern.fullmatch(level) for level in coded.levels):
+            return _coded(name, type_, array)
+    return coded
+
+
+def _padded(text: pa.Array) -> bool:
+    return bool(pc.any(pc.match_substring_regex(pc.utf8_trim_whitespace(text), r"^0\d+$")).as_py())
+
+
+def _coded(name: str, type_: str, array: pa.Array, number_N: npt.NDArray[np.float64] | None = None) -> Column:
+    encoded = tables.category(array)
+    code_N = np.asarray(pc.fill_null(encoded.indices, -1)).astype(np.int64)
+    used, code_N = _without_unused(code_N)
+    levels = [str(level) for level in encoded.dictionary.take(pa.array(used)).to_pylist()]
+    missing = int((code_N < 0).sum())
+    return Column(name, type_ if levels else EMPTY, missing, len(levels), code_N, levels, number_N)
+
+
+def _without_unused(code_N: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The codes that rows have, and the rows' codes among these."""
+    used, inverse = np.unique(code_N, return_inverse=True)
+    missing = int(used[:1].tolist() == [-1])
+    return used[missing:], inverse.astype(np.int64) - missing
+
+
+def _numeric(name: str, number_N: npt.NDArray[np.float64], *, padded: bool = False) -> Column:
+    missing_N = np.isnan(number_N)
+    values, inverse = np.unique(number_N, return_inverse=True)  # NaN: one, the last
+    code_N = np.where(missing_N, -1, inverse)
+    distinct, missing = len(values) - bool(missing_N.any()), int(missing_N.sum())
+    there = values[:distinct]
+    integers = bool((np.isfinite(there) & (there == np.floor(there))).all())
+    type_ = EMPTY if not distinct else INTEGER if integers else NUMBER
+    return Column(name, type_, missing, distinct, code_N, (), number_N, padded and integers)
+
+
+def _other(name: str, array: pa.Array, type_: str) -> Column:
+    try:
+        distinct: int | None = len(pc.unique(array.drop_null()))
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        distinct = None
+    code_N = np.where(np.asarray(array.is_null()), -1, 0).astype(np.int64)
+    return Column(name, type_, array.null_count, distinct, code_N)
