@@ -11,9 +11,10 @@ infinities are handed out as they are.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -68,7 +69,8 @@ def find(
     Args:
         path: a file, a glob, a folder or a URI, as for training.
         columns: what every file must hold as numbers.
-        categories: what it must hold as categories, and the levels that are listed for each.
+        categories: what it must hold as categories, or be in a folder that names (``region=north/``); and the levels
+            that are listed for each.
         raw_files: whether files of a table format are read as they lie.
         tell: is given a line for what lies there too and is not read, and for files without rows.
 
@@ -77,8 +79,7 @@ def find(
         ServerAway: a remote file system does not answer.
     """
     files = paths.files(path, setting="the INPUT path", raw_files=raw_files, tell=tell)
-    opened = ((_FORMATS[tables.kind(file.name)], DataFile.of(file.path)) for file in files)
-    streams = [stream(file, columns, categories=categories) for stream, file in opened]
+    streams = [_opened(file.name, DataFile.of(file.path), columns, categories) for file in files]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
         raise faults.no_rows(streams[0].file.label)
@@ -106,11 +107,53 @@ def read(
     Raises:
         UserError: the file changed since it was hashed, or is not what it should be: says where, and what to do.
     """
-    file = HashedFile(partition)
-    return _FORMATS[tables.kind(partition.name)](file, columns, optional=optional, categories=categories, texts=texts)
+    return _opened(partition.name, HashedFile(partition), columns, categories, optional=optional, texts=texts)
 
 
 _FORMATS: dict[str, Callable[..., Stream]] = {"csv": CsvStream, "parquet": ParquetStream}
+
+
+def _opened(
+    name: str,
+    file: SourceFile,
+    columns: Sequence[str],
+    categories: Categories,
+    *,
+    optional: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> Stream:
+    """The file as its name says, with the categories that its folders name."""
+    folders = paths.folder_columns(name)
+    own = {column: levels for column, levels in categories.items() if column not in folders}
+    stream = _FORMATS[tables.kind(name)](file, columns, optional=optional, categories=own, texts=texts)
+    named = {c: tables.category(pa.array([folders[c]]), levels) for c, levels in categories.items() if c in folders}
+    return _InFolders(stream, named, len(texts)) if named else stream
+
+
+class _InFolders:
+    """A stream and what the folders of its file say: a level for every row."""
+
+    def __init__(self, stream: Stream, named: Mapping[str, pa.DictionaryArray], texts: int) -> None:
+        self._stream, self._named = stream, named
+        self._at = len(stream.schema) - texts  # those that may be text stay the last
+        self.file, self.rows, self.about_rows = stream.file, stream.rows, stream.about_rows
+        fields = [pa.field(name, tables.CATEGORY) for name in named]
+        self.schema = pa.schema([*list(stream.schema)[: self._at], *fields, *list(stream.schema)[self._at :]])
+
+    def batches(
+        self, columns: Sequence[str] | None = None, *, rows: int = 0, threads: int = 1
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in self._stream.batches(columns, rows=rows, threads=threads):
+            yield batch if columns is not None else self._with_levels(batch)
+
+    def place(self, row: int, column: str) -> tuple[str, str]:
+        return ("its folder", "") if column in self._named else self._stream.place(row, column)
+
+    def _with_levels(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        first = np.zeros(len(batch), np.int32)
+        levels = [pa.DictionaryArray.from_arrays(c.indices.take(first), c.dictionary) for c in self._named.values()]
+        arrays = [*batch.columns[: self._at], *levels, *batch.columns[self._at :]]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
 def common_schema(streams: Sequence[Stream]) -> pa.Schema:

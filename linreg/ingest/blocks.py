@@ -22,13 +22,12 @@ import pyarrow as pa
 from linreg.data_config import DataConfig
 from linreg.design import MISSING
 from linreg.errors import UserError
-from linreg.files import stream, tables
+from linreg.files import stream
 from linreg.files.csv_stream import OptionalText
 from linreg.files.faults import ColumnMissing
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
-from linreg.files.tables import Categories
 from linreg.files.value_faults import first_fault
 from linreg.ingest import checks
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
@@ -111,10 +110,8 @@ class _File:
     def frame(self, table: pa.Table) -> pa.Table:
         """The columns of a block that are numbers or categories; the keys that are read stand behind them."""
         read = table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
-        for name, levels in self.categories.items():
-            if name in self.folders:
-                read = read.append_column(name, tables.category(pa.repeat(self.folders[name], len(table)), levels))
-            elif self.reading.config.missing == "indicator" and read[name].null_count:
+        for name in self.reading.config.categorical:
+            if self.reading.config.missing == "indicator" and read[name].null_count:
                 column = with_level(read[name].combine_chunks(), MISSING)
                 read = read.set_column(read.column_names.index(name), name, column)
         return read
@@ -129,11 +126,6 @@ class _File:
     def keys(self) -> list[str]:
         """The key columns. One that is a feature too is read as it stands: its role must not hang on its being one."""
         return list(dict.fromkeys(self.reading.config.key))
-
-    @property
-    def categories(self) -> Categories:
-        """The categories and the levels that are listed for each."""
-        return {name: self.reading.config.levels.get(name, ()) for name in self.reading.config.categorical}
 
 
 def read_partition(
@@ -159,7 +151,7 @@ def _opened(partition: Partition, reading: Reading, first: Partition | None) -> 
     columns, extra = checks.numbers(reading.config), checks.extras(reading.config, reading.optional)
     folders = folder_columns(partition.name)
     texts = [k for k in dict.fromkeys(reading.config.key) if k not in folders]
-    categories = {c: reading.config.levels.get(c, ()) for c in reading.config.categorical if c not in folders}
+    categories = {c: reading.config.levels.get(c, ()) for c in reading.config.categorical}
     wanted: dict[str, Any] = {"optional": extra, "categories": categories, "texts": texts}
     try:
         return _File(stream.read(partition, columns, **wanted), partition, reading, folders)
@@ -212,7 +204,9 @@ def _method(file: _File, role: int, parting: str, start: int, table: pa.Table) -
 
     def first() -> TableBlock:
         frame = file.frame(table)
-        at_level = ~np.any([np.zeros(len(frame), bool), *(frame[c].is_null() for c in file.categories)], axis=0)
+        at_level = ~np.any(
+            [np.zeros(len(frame), bool), *(frame[c].is_null() for c in file.reading.config.categorical)], axis=0
+        )
         mask = at_level & (_roles(file, start, len(table), file.keys_of(table)) == role)
         return frame, row_numbers(mask if mask.any() else at_level)
 

@@ -15,7 +15,6 @@ from linreg.design import Design, Level, Term
 from linreg.errors import UserError
 from linreg.files import stream
 from linreg.files.partitions import Partition
-from linreg.files.paths import folder_columns
 from linreg.files.value_faults import first_fault, unseen_level
 from linreg.ingest.part import PartitionRows
 from linreg.moments.by_level import MomentsByLevel
@@ -98,7 +97,7 @@ def check_known(
     for partition, own in zip(partitions, levels, strict=True):
         for column, level in sorted(own):
             if level not in design.levels[column]:
-                raise _unseen(config, design, partition, column, level)
+                raise _unseen(config, design, partition, column)
 
 
 def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, levels: Collection[Level]) -> Ranges:
@@ -146,12 +145,9 @@ def _refuse(config: DataConfig, levels: Mapping[str, Sequence[str]], terms: int)
     )
 
 
-def _unseen(config: DataConfig, design: Design, partition: Partition, column: str, level: str) -> UserError:
+def _unseen(config: DataConfig, design: Design, partition: Partition, column: str) -> UserError:
     known = design.levels[column]
     what = "is not among data.levels" if column in config.levels else "is a level that no training row has"
-    if column in folder_columns(partition.name):
-        remedy = 'rename it, or set data.unseen = "base"'
-        return UserError(f"{partition.label}: the folder's {column} '{level}' {what}: {remedy}")
     source = stream.read(partition, [], categories={column: config.levels.get(column, ())})
     fault = first_fault(source, [unseen_level(column, known, what)])
     return fault or UserError(f"{partition.label}: changed while it was read: run again")

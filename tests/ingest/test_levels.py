@@ -87,11 +87,19 @@ def test_codes_and_truth_values_are_levels_too_codes_by_their_number(tmp_path: P
     assert_optimum(recorded, by_statsmodels("y ~ x + C(code) + C(flag)", rows))
 
 
-def test_a_folder_names_a_category(tmp_path: Path) -> None:
+def test_a_folder_names_a_category_for_runs_and_for_scoring(tmp_path: Path) -> None:
     rows = frame()
     for region, part in rows.groupby("region"):
-        write(tmp_path / f"region={region}" / "a.parquet", part.drop(columns="region"))
-    assert_optimum(record_dataset(config(tmp_path)), by_statsmodels("y ~ x + C(region)", rows))
+        write(tmp_path / "in" / f"region={region}" / "a.parquet", part.drop(columns="region"))
+    recorded = record_dataset(config(tmp_path / "in"))
+    assert_optimum(recorded, by_statsmodels("y ~ x + C(region)", rows))
+    model = fit(recorded.dataset.train, TrainConfig(trainer="exact"), moments=recorded.record.moments).model
+    assert score(model, str(tmp_path / "in"), tmp_path / "out.csv") == (60, 0)
+    expected = smf.ols("y ~ x + C(region)", rows).fit().predict(pd.read_csv(tmp_path / "out.csv"))
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["predicted_y"], expected, rtol=1e-9)
+    write(tmp_path / "in" / "region=mars" / "a.parquet", rows[:1].drop(columns="region"))
+    with pytest.raises(UserError, match="mars/a.parquet: its folder, column 'region': the value 'mars' is"):
+        score(model, str(tmp_path / "in"), tmp_path / "out.csv")
 
 
 NO_CATEGORY = {"float": [0.5, 1.5], "date": pd.to_datetime(["2026-01-01", "2026-01-02"]), "list": [[1], [2]]}
