@@ -111,6 +111,8 @@ def _levels_notes(config: Config, run_input: RunInput) -> Iterator[str]:
         unused = [level for level in config.data.levels.get(column, ()) if level not in levels]
         if unused:
             yield f"no training row is at {listed(unused)} of data.levels.{column}: left out"
+        if len(levels) == 1:
+            yield f"{column}: all training rows are at {levels[0]}, so it has no column"
         if not champion or not champion.model or not champion.model.design:
             continue
         known, number = champion.model.design.levels.get(column, levels), champion.version.version

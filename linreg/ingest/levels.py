@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from linreg.data_config import DataConfig
 from linreg.design import Design, Level, Term
-from linreg.errors import UserError
+from linreg.errors import UserError, listed
 from linreg.files import stream
 from linreg.files.partitions import Partition
 from linreg.files.value_faults import first_fault, unseen_level
@@ -45,6 +45,9 @@ def design_of(config: DataConfig, known: Collection[Level], gaps: Collection[str
         own = [Term(levels=((name, level),)) for level in levels[name][1:]] if name in levels else [Term((name,))]
         own += [Term(missing=(name,))] if name in indicators else []
         terms |= {term.name: term for term in own}
+    if not terms:
+        what = f"all training rows are at one level of {listed(config.categorical)}"
+        raise UserError(f"{config.path}: {what}, so there is nothing to learn from: name other features, or add rows")
     if len(terms) > MOST_TERMS:
         _refuse(config, levels, len(terms))
     return Design(terms, levels, config.unseen)

@@ -98,7 +98,7 @@ def test_a_folder_names_a_category_for_runs_and_for_scoring(tmp_path: Path) -> N
     expected = smf.ols("y ~ x + C(region)", rows).fit().predict(pd.read_csv(tmp_path / "out.csv"))
     np.testing.assert_allclose(pd.read_csv(tmp_path / "out.csv")["predicted_y"], expected, rtol=1e-9)
     write(tmp_path / "in" / "region=mars" / "a.parquet", rows[:1].drop(columns="region"))
-    with pytest.raises(UserError, match="mars/a.parquet: its folder, column 'region': the value 'mars' is"):
+    with pytest.raises(UserError, match=r"mars/a\.parquet: its folder, column 'region': the value 'mars' is"):
         score(model, str(tmp_path / "in"), tmp_path / "out.csv")
 
 
@@ -242,6 +242,16 @@ def test_files_are_scored_by_the_raw_column(tmp_path: Path) -> None:
     strange = rows.assign(region=rows["region"].where(rows.index != 7, "mars"))
     with pytest.raises(UserError, match="row 8, column 'region': the value 'mars' is a level that no"):
         scored(model, strange, tmp_path)
+
+
+def test_a_category_of_one_level_has_no_column(tmp_path: Path) -> None:
+    rows = frame(regions=["north"])
+    path = write(tmp_path / "a.csv", rows)
+    assert record_dataset(config(path)).record.moments.features == ("x",)
+    with pytest.raises(
+        UserError, match="all training rows are at one level of region, so there is nothing to learn from"
+    ):
+        record_dataset(config(path, features=()))
 
 
 def test_too_many_levels_are_refused_by_what_they_would_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
