@@ -201,7 +201,7 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
 def test_every_command_with_its_config_and_every_python_block_is_found():
     shown = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
     whole = "".join((ROOT / page).read_text() for page in PAGES)
-    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 8
+    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 9
     typed = [command for _, kind, commands in shown if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
         re.findall(

@@ -41,7 +41,9 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     if scored.nulls:
         have = "row lacks a value and has" if scored.nulls == 1 else "rows lack a value and have"
         lines.append(flowing(f"{scored.nulls:,} {have} no prediction; --strict makes that an error", first=""))
-    return document, "\n".join([*lines, *preview(output, model.inputs, model.targets, scored.rows)])
+    categories = model.design.levels if model.design else ()
+    shown = preview(output, model.inputs, model.targets, scored.rows, categories=categories)
+    return document, "\n".join([*lines, *shown])
 
 
 def _loaded(store: Store, version: Version, args: argparse.Namespace) -> tuple[LinearModel, HalfWidths | None]:

@@ -263,8 +263,9 @@ def test_an_output_that_the_next_run_would_score_is_refused(
     put(frame(5), Path("in/a.csv"))
     put(frame(5), Path("elsewhere/a.csv"))
     Path("in/links").symlink_to(tmp_path / "elsewhere")
+    source, to, of_folders = source.format(absolute=tmp_path), Path(output.format(absolute=tmp_path)), list[str]()
     with pytest.raises(UserError, match="lies among the files of"):
-        score(MODEL, source.format(absolute=tmp_path), Path(output.format(absolute=tmp_path)))
+        score(MODEL, source, to, tell=of_folders.append)
     assert {p.name for p in tmp_path.rglob("*.*")} == {"a.csv"}
     for source, output in (("in/*.csv", "in/out.parquet"), ("in/*.csv", "in/sub/out.csv"), ("in", "out.csv")):
         assert score(MODEL, source, Path(output)).rows in (5, 10)

@@ -6,7 +6,7 @@ It reads a few rows of the file's beginning, whatever its size.
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,16 +18,23 @@ MOST_ROWS = 5
 Row = Mapping[str, object]
 
 
-def preview(output: Path, features: Sequence[str], targets: Sequence[str], rows: int) -> Iterator[str]:
-    """The lines of a table that fits the page; features are left out where they would not fit."""
+def preview(
+    output: Path, features: Sequence[str], targets: Sequence[str], rows: int, *, categories: Collection[str] = ()
+) -> Iterator[str]:
+    """The lines of a table that fits the page; features are left out where they would not fit.
+
+    Args:
+        categories: those of the features whose text is shown as it is.
+    """
     first = _first(output) if output.is_file() else []
     if not first:
         return
     width = page_width(WIDTH)
     count = [[apart("row", [*features, *targets]), *map(str, range(1, len(first) + 1))]]
-    inputs = [
-        [head, *(_number(row[name]) for row in first)] for head, name in zip(shortened(features), features, strict=True)
-    ]
+    inputs = []
+    for title, name in zip(shortened(features), features, strict=True):
+        show = _text if name in categories else _number
+        inputs.append([title, *(show(row[name]) for row in first)])
     predicted = [
         [head, *(_predicted(row, name) for row in first)]
         for head, name in zip(shortened(targets), targets, strict=True)
@@ -65,9 +72,10 @@ def _predicted(row: Row, target: str) -> str:
 
 
 def _number(value: object) -> str:
-    """Five digits; nothing for a gap. A feature may be a truth value or text: that is told as a CSV has it."""
-    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    try:
-        return f"{float(text):.5g}"
-    except ValueError:
-        return short(text)
+    """Five digits; nothing for a gap. A feature may be a truth value: that is told as a CSV has it."""
+    text = "" if value is None else str(value).lower()
+    return text if text in ("", "true", "false") else f"{float(text):.5g}"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else short(str(value))
