@@ -51,7 +51,7 @@ def shrinkage(values: np.ndarray, rate: float, momentum: float, *, nesterov: boo
     return max(roots)
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.9, 0.999])
+@pytest.mark.parametrize("rho", [0.0, pytest.param(0.9, marks=pytest.mark.long), 0.999])
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
 def test_no_rate_and_momentum_shrink_the_slowest_direction_faster(rho: float, options: dict) -> None:
     x, y = table(200, 4, rho=rho)
@@ -224,6 +224,7 @@ def test_mini_batches_that_end_further_away_than_foretold_leave_no_model_short_w
     assert infer(fitted.model, moments_of(x, y)).valid
 
 
+@pytest.mark.long
 def test_mini_batches_walk_as_torch_does_with_the_rates_it_chose() -> None:
     x, y = table(200, 3)
     for trainer in ("manual", "builtin", "fused"):
