@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from flows.deploy import serve
+from flows.orchestration.cron import announcement, next_starts
 from flows.tracking import registry
 from linreg.errors import UserError
 from tests.support.command import write_config
@@ -79,11 +80,8 @@ def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
-def test_the_next_three_starts_are_told_in_the_schedules_own_time_zone(monkeypatch, capsys, zone):
-    monkeypatch.setenv("PREFECT_API_URL", "")
-    with pytest.raises(UserError, match="no Prefect server is named"):
-        serve(crops(), name="nightly", cron="30 6 * * *", timezone=zone)
-    (line,) = capsys.readouterr().err.splitlines()
+def test_the_next_three_starts_are_told_in_the_schedules_own_time_zone(zone):
+    line = announcement(next_starts("30 6 * * *", zone), zone)
     here = datetime.now(ZoneInfo(zone))
     first = here.date() + timedelta(days=(here.hour, here.minute) >= (6, 30))
     days = [first + timedelta(days=n) for n in range(3)]
@@ -101,3 +99,13 @@ def test_what_cannot_be_served_is_one_line(folder, tmp_path, case):
     assert words in line
     assert "Traceback" not in process.stderr
     assert not (folder / "mlruns").exists()
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("folder")
+def test_the_next_starts_are_printed_before_a_server_is_asked(tmp_path):
+    command = [BIN / "linreg", "serve", write_config(), "--cron", "0 6 * * *", "--timezone", "Asia/Kolkata"]
+    process = run(command, env=reaching(tmp_path / "home", None))
+    starts, error = process.stderr.splitlines()
+    assert re.fullmatch(r"next starts: (\w{3} [\d-]{10} 06:00 IST(, )?){3} \(Asia/Kolkata\)", starts)
+    assert (process.returncode, error.startswith("error: no Prefect server is named")) == (2, True)
