@@ -25,7 +25,7 @@ class TrainConfig(Section):
 
     Args:
         trainer: one of ``TrainerName``.
-        learning_rate: step size of gradient descent; ``auto``: the one that converges fastest (``training.automatic``).
+        learning_rate: step size of gradient descent; ``auto``: the fastest to converge (``training.learning_rate``).
         epochs: passes over the training rows.
         batch_size: rows a step; 0: the whole set.
         shuffle: whether each epoch of mini-batches walks the rows in an order of its own; false: in the data's order.

@@ -1,7 +1,5 @@
 """The design: the columns that a model learns from, as they are made of the columns that a table holds.
 
-    design = Design.of(numbers=..., ...)
-
 A term is a column of the design: a number as it stands, or an indicator, 1 where a category is at a level and 0
 elsewhere (treatment coding: of each category every level but the first, the base), or a product of such. It reads no
 data and computes nothing from rows (``rows.terms`` does).
@@ -59,11 +57,13 @@ class Design:
         terms: by the name of the feature, in the features' order.
         levels: of each category, the base first.
         unseen: whether a level that is none of these stops, or counts as the base.
+        gaps_are_levels: whether a missing category is at the level ``MISSING``.
     """
 
     terms: Mapping[str, Term]
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unseen: Literal["error", "base"] = "error"
+    gaps_are_levels: bool = False
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -77,9 +77,10 @@ class Design:
         return tuple(column for column in self.inputs if column not in self.levels)
 
     def to_json(self) -> dict[str, Any]:
-        """``{"terms": {NAME: {"numbers", "levels", "missing"}}, "levels": {COLUMN: [LEVEL, ...]}, "unseen"}``."""
+        """The terms by name, the levels by column, ``unseen`` and ``gaps_are_levels``."""
         terms = {name: asdict(term) for name, term in self.terms.items()}
-        return {"terms": terms, "levels": dict(self.levels), "unseen": self.unseen}
+        about = {"unseen": self.unseen, "gaps_are_levels": self.gaps_are_levels}
+        return {"terms": terms, "levels": dict(self.levels), **about}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Design":
@@ -89,4 +90,4 @@ class Design:
             for name, term in document["terms"].items()
         }
         levels = {column: tuple(levels) for column, levels in document["levels"].items()}
-        return cls(terms, levels, document["unseen"])
+        return cls(terms, levels, document["unseen"], document["gaps_are_levels"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.steps.run_input import Champion, RunInput
 from linreg.data_config import DataConfig
-from linreg.errors import UserError
+from linreg.errors import UserError, listed
 from linreg.evaluation.predict import predict_rows
 from linreg.least_squares import validity
 from linreg.least_squares.inference import infer
@@ -131,6 +131,9 @@ def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -
         return (
             f"version {version.version} needs the columns {', '.join(lacking)}, which today's data lack or have gaps in"
         )
+    levels = set(model.design.levels) if model.design else set()
+    if changed := [name for name in model.inputs if (name in levels) != (name in data.categorical)]:
+        return f"version {version.version} does not take {listed(changed)} as today's config does (number or category)"
     if model.fill_F is None and not rows.complete(model.inputs):
         return f"version {version.version} takes no missing values, and today's rows have some"
     return ""

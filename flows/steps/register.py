@@ -107,7 +107,8 @@ def _registered_before(twin: Version, run: TrackedRun) -> Registered:
     take_up(twin, run.store)
     version = registry.lookup(run.store, twin.ref)
     if twin.run_id == run.run_id:
-        return Registered(Verdict(twin.facts["decision"], twin.facts["reason"]), version)
+        reason = twin.facts["reason"].replace(_ref(twin.name), twin.ref)
+        return Registered(Verdict(twin.facts["decision"], reason), version)
     reason = f"version {twin.version} was registered from the same data and config in the meantime"
     return Registered(Verdict("unchanged", reason), version)
 

@@ -113,7 +113,7 @@ def levels_of(frame: pd.DataFrame, name: str, design: dict[str, Any]) -> npt.NDA
     known = design["levels"][name]
     texts = np.array([level_of(value, known) for value in column_of(frame, name)], dtype=object)
     missing = [row for row, text in enumerate(texts) if text is None]
-    if "missing" in known:  # a level of its own
+    if design["gaps_are_levels"] and "missing" in known:
         texts[missing] = "missing"
     elif missing:
         raise refuse(
@@ -134,6 +134,7 @@ def level_of(value: Any, known: list[str]) -> str | None:
         return None
     whole = isinstance(value, float | np.floating) and float(value).is_integer()
     text = str(int(value) if whole else value).strip()
+    text = text.title() if text.lower() in ("true", "false") else text
     return None if text in NULLS and text not in known else text
 
 

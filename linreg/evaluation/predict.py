@@ -98,7 +98,7 @@ def _predict_terms(
         weights[column][level] = model.weight_OF[:, i]
     nothing = np.zeros(len(model.targets))
     for column, of_level in weights.items():
-        own = MISSING in design.levels[column]
+        own = design.gaps_are_levels and MISSING in design.levels[column]
         missing = of_level.get(MISSING, nothing) if own else np.full(len(model.targets), np.nan)
         code_n = codes_of(table[column])
         code_n = code_n if numbers is None else code_n[numbers]

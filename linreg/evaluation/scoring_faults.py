@@ -42,7 +42,8 @@ def refuse(stream: Stream, batch: pa.RecordBatch, design: Design | None, *, miss
         raise first_fault(stream, faults) or AssertionError("a value is wrong, and none was found")
     for name, known in levels.items():
         column = batch.column(name)
-        if strict and column.null_count and MISSING not in known:
+        filled = design is not None and design.gaps_are_levels and MISSING in known
+        if strict and column.null_count and not filled:
             remedy = "fill it, or leave the row out"
             raise first_fault(stream, [no_level(name, remedy)]) or AssertionError(
                 "a level is missing, and none was found"

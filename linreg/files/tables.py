@@ -104,11 +104,15 @@ def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArr
     return pa.DictionaryArray.from_arrays(indices, encoded.dictionary, safe=False)
 
 
+def as_level(text: str) -> str:
+    """A level as it is called: without blanks around it; a truth value as Python writes it, whoever wrote it."""
+    text = text.strip()
+    return text.title() if text.lower() in ("true", "false") else text
+
+
 def _levels(values: pa.Array, levels: Collection[str]) -> pa.Array:
     """The values as text without the blanks around them; null where they stand for nothing."""
-    if pa.types.is_boolean(values.type):
-        return pc.if_else(values, "True", "False")  # as Python and pandas write them
-    texts = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
+    texts = pa.array([text and as_level(text) for text in pc.cast(values, pa.string()).to_pylist()], pa.string())
     nothing = pa.array([text for text in _NULLS if text not in levels], pa.string())
     return pc.if_else(pc.is_in(texts, nothing), None, texts)
 

@@ -4,6 +4,7 @@ Levels are those of the training rows of all partitions, whatever the history th
 rows but which levels these are at.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -11,10 +12,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from linreg.data_config import DataConfig
-from linreg.design import Design, Level, Term
+from linreg.design import MISSING, Design, Level, Term
 from linreg.errors import UserError, listed
 from linreg.files import stream
 from linreg.files.partitions import Partition
+from linreg.files.tables import as_level
 from linreg.files.value_faults import first_fault, unseen_level
 from linreg.ingest.part import PartitionRows
 from linreg.moments.by_level import MomentsByLevel
@@ -45,12 +47,15 @@ def design_of(config: DataConfig, known: Collection[Level], gaps: Collection[str
         own = [Term(levels=((name, level),)) for level in levels[name][1:]] if name in levels else [Term((name,))]
         own += [Term(missing=(name,))] if name in indicators else []
         terms |= {term.name: term for term in own}
+    names = {name for name, term in terms.items() if not term.numbers}
+    if clash := sorted(names & {*config.numbers, *config.targets}):
+        raise UserError(f"{config.path}: '{clash[0]}' is a column, and a level or a gap of another: rename the column")
     if not terms:
         what = f"all training rows are at one level of {listed(config.categorical)}"
         raise UserError(f"{config.path}: {what}, so there is nothing to learn from: name other features, or add rows")
     if len(terms) > MOST_TERMS:
         _refuse(config, levels, len(terms))
-    return Design(terms, levels, config.unseen)
+    return Design(terms, levels, config.unseen, gaps_are_levels=config.missing == "indicator")
 
 
 def known_levels(records: Mapping[int, tuple[Record, str]], roles: Collection[int]) -> set[Level]:
@@ -128,14 +133,20 @@ def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, lev
 
 def _levels(config: DataConfig, column: str, known: Collection[str]) -> tuple[str, ...]:
     """The levels of a category, the base first: as listed, those that rows have; else sorted, codes by their number."""
-    if column in config.levels:
-        return tuple(level for level in config.levels[column] if level in known)
-    order: Callable[[str], int | str] = int if all(map(_is_code, known)) else str
-    return tuple(sorted(known, key=order))
+    gap = [MISSING] if config.missing == "indicator" and MISSING in known else []  # never the base
+    if in_order := [as_level(level) for level in config.levels.get(column, ())]:
+        levels = [level for level in in_order if level in known and level not in gap]
+        if not levels:
+            what = f"data.levels.{column} lists {listed(in_order)}, and training rows are at {listed(sorted(known))}"
+            raise UserError(f"{config.path}: {what}: list levels as the data have them")
+        return (*levels, *gap)
+    rest = [level for level in known if level not in gap]
+    order: Callable[[str], int | str] = int if all(map(_is_code, rest)) else str
+    return (*sorted(rest, key=order), *gap)
 
 
 def _is_code(level: str) -> bool:
-    return level.lstrip("-").isdecimal() and str(int(level)) == level
+    return re.fullmatch("0|-?[1-9][0-9]{0,17}", level) is not None
 
 
 def _refuse(config: DataConfig, levels: Mapping[str, Sequence[str]], terms: int) -> None:

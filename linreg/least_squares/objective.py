@@ -173,21 +173,26 @@ class Objective:
     def theta(self, model: LinearModel) -> Float:
         """A model's parameters in the trained coordinates, bias first, shape (D, O); its columns in any order.
 
+        A level of its categories that it does not know starts at 0, and one that is gone is left out.
+
         Raises:
             UserError: it has other features or targets.
         """
         names = self.moments.features, self.moments.targets
         for what, own, theirs in zip(("features", "targets"), names, (model.features, model.targets), strict=True):
-            if set(own) != set(theirs):
-                differ = ", ".join(sorted(set(own) ^ set(theirs)))
+            differ = ", ".join(sorted(name for name in set(own) ^ set(theirs) if not _is_level(name, model)))
+            if differ:
                 raise UserError(
                     f"train.warm_start has other {what} than the config ({differ}): name a version with these"
                 )
-        order_F, order_O = (
-            [t.index(n) for n in o] for o, t in zip(names, (model.features, model.targets), strict=True)
-        )
-        weight_OF = model.weight_OF[np.ix_(order_O, order_F)]
-        bias_O = model.bias_O[order_O] + weight_OF @ (self.centre_F - model.mean_F[order_F])
+        order_O = [model.targets.index(name) for name in self.moments.targets]
+        known = {name: i for i, name in enumerate(model.features)}
+        old, new = zip(*((known[n], i) for i, n in enumerate(self.moments.features) if n in known), strict=True)
+        weight_OF = np.zeros((len(order_O), len(self.moments.features)))
+        weight_OF[:, new] = model.weight_OF[np.ix_(order_O, old)]
+        gone = [i for i in range(len(known)) if i not in old]
+        bias_O = model.bias_O - model.weight_OF[:, gone] @ model.mean_F[gone]
+        bias_O = bias_O[order_O] + weight_OF[:, new] @ (self.centre_F[list(new)] - model.mean_F[list(old)])
         return np.vstack([bias_O, (weight_OF * self.scale_F).T])
 
     def own_units(self, theta_XDO: Float) -> Float:
@@ -201,6 +206,11 @@ class Objective:
         weight = theta_DO[1:].T / self.scale_F
         names = self.moments.features, self.moments.targets
         return LinearModel(np.ascontiguousarray(weight), theta_DO[0].copy(), self.centre_F, *names)
+
+
+def _is_level(name: str, model: LinearModel) -> bool:
+    """Whether it is a term of one of the model's categories."""
+    return model.design is not None and any(name.startswith(f"{column}[") for column in model.design.levels)
 
 
 def largest_stable_rate(

@@ -25,6 +25,7 @@ _Level = tuple[Float, Float, Float]  # rows and sums (n, 4), shifts (n, P), fact
 def merge_records(records: Sequence[Record]) -> Record:
     """``merge`` of records of one kind."""
     by_level = [record for record in records if isinstance(record, MomentsByLevel)]
+    assert len(by_level) in (0, len(records))
     return merge(by_level) if by_level else merge_gapped([r for r in records if isinstance(r, MomentsWithGaps)])
 
 

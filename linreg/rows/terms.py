@@ -1,6 +1,6 @@
 """Columns of the design, computed from the columns of a block: numbers, indicators of levels, and their products.
 
-A category is a dictionary column of text (``files.categories``); a level that a block does not have is 0 in its rows.
+A category is a dictionary column of text (``files.tables.category``); a level that a block lacks is 0 in its rows.
 
 Shapes: n rows of a block.
 """

@@ -299,3 +299,34 @@ def test_a_date_among_the_features_is_refused_with_what_to_write_instead(tmp_pat
         UserError, match=r"column 'day'.*: write what matters of it into a column of its own \(days since"
     ):
         record_dataset(config(path, features=("x", "day"), categorical=()))
+
+
+def test_truth_values_are_one_thing_whoever_wrote_them(tmp_path: Path) -> None:
+    rows = frame()
+    write(tmp_path / "a.csv", rows[:30].assign(flag=rows["flag"].astype(str).str.lower()))
+    write(tmp_path / "b.parquet", rows[30:])
+    recorded = record_dataset(config(tmp_path, features=("x", "flag"), categorical=("flag",)))
+    assert_optimum(recorded, by_statsmodels("y ~ x + C(flag)", rows))
+
+
+FAULTY = {
+    "levels": ({"levels": {"region": ("North", "South")}}, "training rows are at east, north, south, west"),
+    "names": ({"features": ("region[north]", "region")}, "'region[north]' is a column, and a level"),
+}
+
+
+@pytest.mark.parametrize(("changes", "line"), FAULTY.values(), ids=FAULTY)
+def test_what_the_design_cannot_be_is_one_line(tmp_path: Path, changes: dict, line: str) -> None:
+    path = write(tmp_path / "a.csv", frame().assign(**{"region[north]": 1.0}))
+    with pytest.raises(UserError, match=re.escape(line)):
+        record_dataset(config(path, **changes))
+
+
+def test_a_gap_is_the_last_of_the_codes_and_no_base(tmp_path: Path) -> None:
+    rows = frame().astype({"code": object})
+    rows.loc[[3, 4], "code"] = None
+    path = write(tmp_path / "a.csv", rows)
+    recorded = record_dataset(config(path, features=("x",), categorical=("code",), missing="indicator"))
+    assert recorded.record.moments.features == ("x", "code[2]", "code[10]", "code[missing]")
+    odd = record_dataset(config(write(tmp_path / "b.csv", frame(regions=["--5", "7"]))))
+    assert odd.record.moments.features == ("x", "region[7]")

@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from flows.results.outcome import notes
 from flows.steps.evaluate import champion_losses
-from linreg.config import Config
+from flows.tracking import registry
+from linreg.config import Config, TrainConfig
 from linreg.data_config import DataConfig
 from tests.support.command import document, linreg
 from tests.support.flows import EXACT
@@ -100,6 +101,17 @@ def test_a_run_says_which_levels_come_and_go_and_the_champion_is_judged_beside_i
     assert "region: the base is north in shops/1 and east in shops/2" in compared
 
 
+@pytest.mark.usefixtures("rows")
+def test_a_champion_that_took_a_column_otherwise_is_not_compared(store):
+    register_run(train(store, config(features=("x", "code"), categorical=("region",))))
+    night = train(store, config(features=("x",), categorical=("region", "code")))
+    assert "does not take code as today's config does" in register_run(night).verdict.reason
+    registry.promote(store, "shops", 2, why="by hand", flow_run_id=None)
+    for features in (("x", "code"), ("x",)):
+        night = train(store, config(features=features, categorical=("region",), test_fraction=0.1 * len(features)))
+        assert register_run(night).verdict.decision == "kept"
+
+
 @pytest.mark.parametrize("trainer", ["gram", "fused"])
 @pytest.mark.usefixtures("rows")
 def test_a_sweep_ranks_models_of_rows_with_categories(trainer):
@@ -113,3 +125,15 @@ def test_a_sweep_ranks_models_of_rows_with_categories(trainer):
     runs = document("sweep", "s.toml", "--grid", "train.weight_decay=0,10")["runs"]
     assert [run["values"]["train.weight_decay"] for run in runs] == [0, 10]
     assert runs[0]["loss"] < runs[1]["loss"]
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_warm_start_takes_levels_that_come_and_go(store):
+    """The descent that starts from the champion goes to the optimum of today's levels."""
+    register_run(train(store, config(categorical=("region",), features=("x", "region"))))
+    frame(300, 1, "south east").to_parquet("rows/1.parquet")
+    warm = {"trainer": "gram", "learning_rate": 0.3, "epochs": 500, "warm_start": "shops", "dtype": "float64"}
+    night = config(categorical=("region",), features=("x", "region"))
+    night = train(store, Config(model="shops", data=night.data, train=TrainConfig(**warm)))
+    assert night.fitted.model.features == ("x", "region[south]")
+    assert night.fitted.excess_loss[-1] < 1e-12 < night.fitted.excess_loss[0]
