@@ -128,9 +128,8 @@ def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -
         return f"version {version.version} predicts {', '.join(model.targets)}"
     if not rows.has(model.inputs):
         lacking = [name for name in model.inputs if not rows.has([name])]
-        return (
-            f"version {version.version} needs the columns {', '.join(lacking)}, which today's data lack or have gaps in"
-        )
+        where = "which today's config does not name, or the data lack or have gaps in"
+        return f"version {version.version} needs the columns {', '.join(lacking)}, {where}"
     levels = set(model.design.levels) if model.design else set()
     if changed := [name for name in model.inputs if (name in levels) != (name in data.categorical)]:
         return f"version {version.version} does not take {listed(changed)} as today's config does (number or category)"

@@ -111,6 +111,9 @@ class _File:
         """The columns of a block that are numbers or categories; the keys that are read stand behind them."""
         read = table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
         for name in self.reading.config.categorical:
+            if self.reading.config.missing == "indicator" and MISSING in levels_of(read[name]):
+                what = f"column '{name}' has a level called {MISSING!r}, as data.missing = \"indicator\" calls a gap"
+                raise UserError(f"{self.partition.label}: {what}: rename it")
             if self.reading.config.missing == "indicator" and read[name].null_count:
                 column = with_level(read[name].combine_chunks(), MISSING)
                 read = read.set_column(read.column_names.index(name), name, column)

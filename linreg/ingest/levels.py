@@ -25,7 +25,7 @@ from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record
 from linreg.rows.terms import float64
 
-MOST_TERMS = 4096  # columns of a design: their record takes 128 MB, its singular values about a minute
+MOST_TERMS = 2048  # columns of a design: their record takes 32 MB, its singular values some seconds, ten folds a minute
 
 
 def design_of(config: DataConfig, known: Collection[Level], gaps: Collection[str]) -> Design | None:
@@ -46,10 +46,10 @@ def design_of(config: DataConfig, known: Collection[Level], gaps: Collection[str
     for name in config.inputs:
         own = [Term(levels=((name, level),)) for level in levels[name][1:]] if name in levels else [Term((name,))]
         own += [Term(missing=(name,))] if name in indicators else []
+        if twice := [term.name for term in own if term.name in (*terms, *config.targets)]:
+            what = f"two columns, one of them a level or a gap of another, are both called {twice[0]!r}"
+            raise UserError(f"{config.path}: {what}: rename a column or a level")
         terms |= {term.name: term for term in own}
-    names = {name for name, term in terms.items() if not term.numbers}
-    if clash := sorted(names & {*config.numbers, *config.targets}):
-        raise UserError(f"{config.path}: '{clash[0]}' is a column, and a level or a gap of another: rename the column")
     if not terms:
         what = f"all training rows are at one level of {listed(config.categorical)}"
         raise UserError(f"{config.path}: {what}, so there is nothing to learn from: name other features, or add rows")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from linreg.data_config import PREDICTIONS
 from linreg.errors import UserError
 from linreg.files.sample import Sample
 from linreg.profile import relations, rules
@@ -39,7 +40,10 @@ class Draft:
     def decide(self) -> None:
         """Apply all rules in their order."""
         for name in self._sample.folders:
-            self._leave_out(name, "the name of folders: predict reads the columns of files alone")
+            self._leave_out(name, "the name of folders: to use it, name it in data.categorical")
+        for name in self._columns:
+            if name in {f"{PREDICTIONS[0]}_{target.name}" for target in self._targets}:
+                self._leave_out(name, "a prediction of the target, as linreg predict writes it")
         self._leave_out_leaks()
         self._leave_out_determined()
         self._leave_out_dependent()

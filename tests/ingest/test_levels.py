@@ -311,7 +311,7 @@ def test_truth_values_are_one_thing_whoever_wrote_them(tmp_path: Path) -> None:
 
 FAULTY = {
     "levels": ({"levels": {"region": ("North", "South")}}, "training rows are at east, north, south, west"),
-    "names": ({"features": ("region[north]", "region")}, "'region[north]' is a column, and a level"),
+    "names": ({"features": ("region[north]", "region")}, "are both called 'region[north]'"),
 }
 
 
@@ -330,3 +330,17 @@ def test_a_gap_is_the_last_of_the_codes_and_no_base(tmp_path: Path) -> None:
     assert recorded.record.moments.features == ("x", "code[2]", "code[10]", "code[missing]")
     odd = record_dataset(config(write(tmp_path / "b.csv", frame(regions=["--5", "7"]))))
     assert odd.record.moments.features == ("x", "region[7]")
+
+
+def test_a_level_called_like_a_gap_is_refused_where_gaps_are_levels(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", frame(regions=["missing", "north"]))
+    assert record_dataset(config(path)).record.moments.features == ("x", "region[north]")
+    with pytest.raises(UserError, match=r"column 'region' has a level called 'missing', as .* calls a gap: rename it"):
+        record_dataset(config(path, missing="indicator"))
+
+
+def test_two_levels_of_one_name_are_refused(tmp_path: Path) -> None:
+    rows = frame().assign(**{"region": ["a", "a][b"] * 30, "region[a]": ["a"] * 20 + ["b"] * 40})
+    data = config(write(tmp_path / "a.csv", rows), categorical=("region", "region[a]"))
+    with pytest.raises(UserError, match=re.escape("are both called 'region[a][b]'")):
+        record_dataset(data)
