@@ -80,7 +80,8 @@ def _predict_terms(
     model: LinearModel, design: Design, table: pa.Table, numbers: RowNumbers | None, count: int
 ) -> Float:
     """The same from numbers and categories: of each category one look-up, however many levels it has."""
-    single = [i for i, term in enumerate(design.terms.values()) if not term.numbers and len(term.levels) == 1]
+    terms = list(design.terms.values())
+    single = [i for i, term in enumerate(terms) if not term.numbers and len(term.levels) == 1]
     others = [i for i in range(len(model.features)) if i not in set(single)]
     rest = replace(
         model,
@@ -94,7 +95,7 @@ def _predict_terms(
     y_ON = _predict_columns(rest, list(columns(table, numbers, rest.features, design.terms)), count)
     weights: dict[str, dict[str, Float]] = {column: {} for column in design.levels}
     for i in single:
-        ((column, level),) = list(design.terms.values())[i].levels
+        ((column, level),) = terms[i].levels
         weights[column][level] = model.weight_OF[:, i]
     nothing = np.zeros(len(model.targets))
     for column, of_level in weights.items():

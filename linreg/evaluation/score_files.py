@@ -23,7 +23,7 @@ import pyarrow as pa
 from linreg.data_config import PREDICTIONS
 from linreg.errors import UserError
 from linreg.evaluation.predict import predict
-from linreg.evaluation.scoring_faults import may_be_unscorable, refuse
+from linreg.evaluation.scoring_faults import check_levels, may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.paths import Tell, open_system
 from linreg.files.stream import Stream
@@ -156,7 +156,9 @@ def _score_batches(
             for batch in coming:
                 y_ON = predict(model, batch)
                 if may_be_unscorable(batch, y_ON, gaps=remedy is None):
-                    refuse(source, batch, model.design, missing=remedy, strict=strict)
+                    refuse(source, batch, missing=remedy)
+                if model.design:
+                    check_levels(source, batch, model.design, strict=strict)
                 yield source, batch, _columns(model, y_ON, batch, half_widths)
 
 

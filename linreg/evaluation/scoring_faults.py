@@ -6,6 +6,8 @@ and a gap, where that is wanted.
 Shapes: N rows of a batch, O targets.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -17,41 +19,45 @@ from linreg.metrics import Float
 
 
 def may_be_unscorable(batch: pa.RecordBatch, y_ON: Float, *, gaps: bool) -> bool:
-    """Whether a value may be wrong: a null, a prediction that is not finite, a number that is large, or a level.
+    """Whether a number may be wrong: a null, a prediction that is not finite, or a number that is large.
 
     A feature that is not finite makes every prediction of its row so: they are fewer to look at.
     """
     nulls = not gaps and any(column.null_count for column in batch.columns)
-    categories = any(pa.types.is_dictionary(field.type) for field in batch.schema)
-    return nulls or categories or not np.isfinite(y_ON).all() or any(map(_large, batch.columns))
+    return nulls or not np.isfinite(y_ON).all() or any(map(_large, batch.columns))
 
 
-def refuse(stream: Stream, batch: pa.RecordBatch, design: Design | None, *, missing: str | None, strict: bool) -> None:
-    """Raise what is wrong with a file of which this is a batch; return where nothing is wrong with the batch.
+def refuse(stream: Stream, batch: pa.RecordBatch, *, missing: str | None) -> None:
+    """Raise what is wrong with the numbers of a file of which this is a batch; return where nothing is wrong with it.
 
     Args:
-        design: says which levels are known.
         missing: what to do about a missing number; None: it may be missing.
-        strict: whether a missing level is a fault.
     """
-    levels = design.levels if design else {}
-    numbers = [name for name in batch.schema.names if name not in levels]
+    numbers = [field.name for field in batch.schema if not pa.types.is_dictionary(field.type)]
     faults = [fault for name in numbers for fault in out_of_range(name)]
     faults += [ValueFault(name, "is missing", missing, np.isnan) for name in numbers if missing]
     if any(fault.marks(float64(batch.column(fault.column))).any() for fault in faults):
-        raise first_fault(stream, faults) or AssertionError("a value is wrong, and none was found")
-    for name, known in levels.items():
+        raise _first(stream, faults)
+
+
+def check_levels(stream: Stream, batch: pa.RecordBatch, design: Design, *, strict: bool) -> None:
+    """Raise where a row of the batch is at a level that the design does not know and does not take for the base.
+
+    Args:
+        strict: whether a missing level is a fault, where it is none of its own.
+    """
+    for name, known in design.levels.items():
         column = batch.column(name)
-        filled = design is not None and design.gaps_are_levels and MISSING in known
+        filled = design.gaps_are_levels and MISSING in known
         if strict and column.null_count and not filled:
-            remedy = "fill it, or leave the row out"
-            raise first_fault(stream, [no_level(name, remedy)]) or AssertionError(
-                "a level is missing, and none was found"
-            )
-        if design and design.unseen == "error" and not _levels(column) <= {None, *known}:
-            raise first_fault(
-                stream, [unseen_level(name, known, "is a level that no training row had")]
-            ) or AssertionError("a level is unknown, and none was found")
+            raise _first(stream, [no_level(name, "fill it, or leave the row out")])
+        if design.unseen == "error" and not _levels(column) <= {None, *known}:
+            raise _first(stream, [unseen_level(name, known, "is a level that no training row had")])
+
+
+def _first(stream: Stream, faults: Sequence[ValueFault]) -> Exception:
+    """The first of these faults, with its place."""
+    return first_fault(stream, faults) or AssertionError("a value is wrong, and none was found")
 
 
 def _levels(column: pa.DictionaryArray) -> set[str | None]:

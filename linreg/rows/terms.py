@@ -49,9 +49,12 @@ def with_level(column: pa.DictionaryArray, level: str) -> pa.DictionaryArray:
 
 
 def _indicator(column: pa.ChunkedArray, level: str) -> Float:
-    levels, code_n = levels_of(column), codes_of(column)
-    at = levels.index(level) if level in levels else -2
-    return np.where(code_n == -1, np.nan, code_n == at)
+    category = _single(column)
+    at = category.dictionary.index(level).as_py()  # -1: no row is at it
+    at_level_n: Float = np.equal(pc.fill_null(category.indices, -1), at if at >= 0 else -2).astype(np.float64)
+    if not category.null_count:
+        return at_level_n
+    return np.where(category.is_null(), np.nan, at_level_n)
 
 
 def _single(column: pa.ChunkedArray) -> pa.DictionaryArray:
