@@ -3,10 +3,13 @@
 It opens no file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from linreg.errors import nearest
+from linreg.expression import CALENDAR, Expression
+from linreg.formula import Formula, parse
 from linreg.section import Section, choice, require
 
 MissingRule = Literal["error", "drop", "mean", "indicator"]
@@ -22,6 +25,8 @@ class DataConfig(Section):
         path: a file, a glob, a folder, or a URL that pyarrow's file systems read.
         features: column names of the inputs.
         targets: column names of the outputs.
+        formula: instead of both, ``apples + oranges ~ temp * rainfall + C(region)``; its categories come to
+            ``categorical``.
         categorical: those of the inputs that are categories: text, codes, truth values. One that ``features`` leaves
             out comes after them.
         levels: of a category, in this order, the first being the base; those it leaves out are ``unseen``. A category
@@ -45,8 +50,9 @@ class DataConfig(Section):
     """
 
     path: str
-    features: tuple[str, ...]
-    targets: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    formula: str = ""
     categorical: tuple[str, ...] = ()
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unseen: UnseenRule = "error"
@@ -63,8 +69,10 @@ class DataConfig(Section):
     def __post_init__(self) -> None:
         require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)
         require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
+        if self.formula:
+            self._take_formula(parse(self.formula))
         for name, columns in {"features": self.inputs, "targets": self.targets}.items():
-            require(bool(columns), f"data.{name}", "is empty: name at least one column")
+            require(bool(columns), f"data.{name}", "is empty: name at least one column, or write data.formula")
         for name in ("features", "targets", "categorical"):
             columns = getattr(self, name)
             double = sorted({c for c in columns if columns.count(c) > 1})
@@ -84,9 +92,15 @@ class DataConfig(Section):
         require(not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other")
 
     @property
+    def parsed(self) -> Formula | None:
+        """What the formula says."""
+        return parse(self.formula) if self.formula else None
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that a prediction takes: the features, and the categories that these leave out."""
-        return (*self.features, *(c for c in self.categorical if c not in self.features))
+        named = self.parsed.inputs if self.parsed else self.features
+        return (*named, *(c for c in self.categorical if c not in named))
 
     @property
     def fills(self) -> bool:
@@ -95,18 +109,60 @@ class DataConfig(Section):
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Those of the inputs that are numbers."""
+        """Those of the inputs that are numbers, or dates: days since 1970."""
         return tuple(c for c in self.inputs if c not in self.categorical)
+
+    @property
+    def dates(self) -> tuple[str, ...]:
+        """Those of them that are dates."""
+        return self.parsed.dates if self.parsed else ()
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The columns that the targets are made of: they themselves, without a formula."""
+        if self.parsed is None:
+            return self.targets
+        return tuple(dict.fromkeys(name for target in self.parsed.targets for name in target.inputs))
+
+    @property
+    def computed(self) -> Mapping[str, Expression]:
+        """What a formula computes of these columns, by name."""
+        return self.parsed.computed if self.parsed else {}
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The numbers that terms are made of: columns, and what a formula computes of them."""
+        if self.parsed is None:
+            return self.numbers
+        return tuple(dict.fromkeys(f.column for f in self.parsed.factors if f.column not in self.categories))
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories, those that are computed among them."""
+        return (*self.categorical, *(name for name, made in self.computed.items() if made[0] in CALENDAR))
+
+    def _take_formula(self, formula: Formula) -> None:
+        """Its targets, and what ``C()`` says, as if they stood in keys of their own."""
+        require(not self.features, "data.features", "and data.formula are both there: one says it all")
+        targets = tuple(target.column for target in formula.targets)
+        given = not self.targets or self.targets == targets
+        require(given, "data.targets", f"is not what data.formula has on its left, {list(targets)}: leave it out")
+        strange = sorted(set(self.categorical) - set(formula.inputs))
+        require(not strange, "data.categorical", f"names {strange}, which data.formula does not")
+        levels = dict(self.levels)
+        for factor in formula.factors:
+            listed = levels.setdefault(factor.column, factor.levels) if factor.levels else ()
+            require(listed == factor.levels, f"data.levels.{factor.column}", "is not what C() lists in data.formula")
+        categorical = tuple(dict.fromkeys([*self.categorical, *formula.categorical]))
+        for name, value in {"targets": targets, "categorical": categorical, "levels": levels}.items():
+            object.__setattr__(self, name, value)  # they follow from the formula
 
     def _check_levels(self) -> None:
         choice(self.unseen, get_args(UnseenRule), "data.unseen")
         for column, levels in self.levels.items():
             key = f"data.levels.{column}"
-            require(
-                column in self.categorical,
-                key,
-                f"names no column of data.categorical{nearest(column, self.categorical)}",
-            )
+            known = self.categories
+            require(column in known, key, f"names no column of data.categorical{nearest(column, known)}")
             require(len(levels) > 1, key, "must list two levels or more, the base first")
             double = sorted({c for c in levels if levels.count(c) > 1})
             require(not double, key, f"lists {double} twice: list each level once")

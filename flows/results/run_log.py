@@ -1,5 +1,6 @@
 """What a run, or a sweep, writes down: params, curves, metrics and the model in MLflow; the summary in Prefect."""
 
+import datetime
 import json
 from typing import Any
 
@@ -82,7 +83,18 @@ def log_model(run: TrackedRun, run_input: RunInput, fitted: Fit, evaluation: Eva
 def _filled(model: LinearModel, rows: list[list[Any]]) -> list[list[Any]]:
     """Rows of a model's inputs with what stands for a missing one: JSON has no NaN."""
     fill = {} if model.fill_F is None else dict(zip(model.features, model.fill_F.tolist(), strict=True))
-    return [[fill.get(name) if x is None else x for name, x in zip(model.inputs, row, strict=True)] for row in rows]
+    dates = model.design.dates if model.design else ()
+    return [[_plain(x, fill.get(n), n in dates) for n, x in zip(model.inputs, row, strict=True)] for row in rows]
+
+
+def _plain(value: Any, fill: Any, is_date: bool) -> Any:
+    return fill if value is None else _date(value) if is_date else value
+
+
+def _date(days: float) -> str:
+    """Days since 1970 as they are written."""
+    date = datetime.datetime(1970, 1, 1) + datetime.timedelta(days=days)
+    return date.isoformat(" ", "seconds") if date.time() != datetime.time() else date.date().isoformat()
 
 
 def markdown(outcome: Outcome, where: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from flows.steps.run_input import Champion, RunInput
 from linreg.data_config import DataConfig
+from linreg.design import Design
 from linreg.errors import UserError, listed
 from linreg.evaluation.predict import predict_rows
 from linreg.least_squares import validity
@@ -130,12 +131,18 @@ def _not_comparable(champion: Champion, run_input: RunInput, data: DataConfig) -
         lacking = [name for name in model.inputs if not rows.has([name])]
         where = "which today's config does not name, or the data lack or have gaps in"
         return f"version {version.version} needs the columns {', '.join(lacking)}, {where}"
-    levels = set(model.design.levels) if model.design else set()
-    if changed := [name for name in model.inputs if (name in levels) != (name in data.categorical)]:
+    if changed := [name for name in model.inputs if _kind(name, model.design) != _kind(name, rows.design)]:
         return f"version {version.version} does not take {listed(changed)} as today's config does (number or category)"
     if model.fill_F is None and not rows.complete(model.inputs):
         return f"version {version.version} takes no missing values, and today's rows have some"
     return ""
+
+
+def _kind(name: str, design: Design | None) -> str:
+    """What a column is taken for."""
+    if design is None:
+        return "number"
+    return "category" if name in design.categories else "date" if name in design.dates else "number"
 
 
 def split_of(data: DataConfig) -> dict[str, object]:

@@ -26,6 +26,7 @@ INFERENCE = "artifacts/inference.json"
 LINEAGE = "artifacts/lineage.json"
 PROGRAM = "data/model.pt2"
 CODE = "served_code.py"
+EXPRESSION = "expression.py"
 MANIFEST = "manifest.json"
 
 

@@ -3,6 +3,7 @@
     MLmodel, requirements.txt, conda.yaml, python_env.yaml, input_example.json    what MLflow reads
     README.md                    how to call it
     served_code.py               the pyfunc side, a copy of ours: needs numpy, pandas, safetensors, mlflow
+    expression.py                what it computes columns with, a copy of ours; left out where it computes none
     artifacts/model.safetensors  the parameters, float64
     artifacts/moments.safetensors    the record of the training rows; older versions have neither this
     artifacts/inference.json         standard errors, intervals and the like, or why there are none; nor that
@@ -31,8 +32,20 @@ import numpy as np
 import torch
 
 from flows.tracking import model_reader
-from flows.tracking.model_reader import CODE, INFERENCE, LINEAGE, MANIFEST, MOMENTS, PROGRAM, TEST, WEIGHTS, Contents
+from flows.tracking.model_reader import (
+    CODE,
+    EXPRESSION,
+    INFERENCE,
+    LINEAGE,
+    MANIFEST,
+    MOMENTS,
+    PROGRAM,
+    TEST,
+    WEIGHTS,
+    Contents,
+)
 from flows.tracking.stores.mlflow_internals import CODE_LOADER
+from linreg import expression
 from linreg.evaluation import float32_export
 from linreg.model import LinearModel
 
@@ -90,6 +103,8 @@ def write(
     if program:
         _export(model, folder / PROGRAM)
     (folder / CODE).write_bytes(Path(__file__).with_name(CODE).read_bytes())
+    if model.design and model.design.computed:
+        (folder / EXPRESSION).write_bytes(Path(expression.__file__).read_bytes())
     _write_environment(folder)
     _write_examples(model, folder, example[:EXAMPLE_ROWS])
     manifest = _write_manifest(folder)
@@ -165,7 +180,7 @@ def _readme(model: LinearModel, split: Mapping[str, Any], *, program: bool) -> s
 
 
 def _write_manifest(folder: Path) -> str:
-    kept = [name for name in (PROGRAM, MOMENTS, INFERENCE, TEST, LINEAGE) if (folder / name).is_file()]
+    kept = [name for name in (EXPRESSION, PROGRAM, MOMENTS, INFERENCE, TEST, LINEAGE) if (folder / name).is_file()]
     digests = {name: model_reader.sha256(folder / name) for name in (WEIGHTS, CODE, *kept)}
     (folder / MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1))
     return model_reader.sha256(folder / MANIFEST) or ""

@@ -8,8 +8,10 @@ Shapes: N rows, F features, O targets.
 """
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,10 @@ class ServedLinearModel(PythonModel):
             names = weights.metadata()
             self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
             self.weight_OF, self.bias_O, self.mean_F = (weights.get_tensor(k) for k in ("weight", "bias", "mean"))
-            # how features are made of columns, where they are not these: {"terms", "levels", "unseen"}
+            # how features are made of columns, where they are not these: {"terms", "levels", "unseen", "computed"}
             self.design = json.loads(names["design"]) if "design" in names else None
+            computed = self.design and self.design.get("computed")
+            self.expression: Any = load_module(root / "expression.py") if computed else None
             # what stands for a missing value; a model without it takes none
             self.fill_F = weights.get_tensor("fill") if "fill" in weights.keys() else None  # noqa: SIM118 - no mapping
 
@@ -61,14 +65,27 @@ class ServedLinearModel(PythonModel):
         gaps = self.fill_F is not None
         if self.design is None:
             return np.column_stack([numbers(frame, name, gaps=gaps) for name in self.features])
-        levels = {name: levels_of(frame, name, self.design) for name in self.design["levels"]}
-        terms = self.design["terms"].values()
-        names = [name for term in terms for name in (*term["numbers"], *term["missing"])]
-        columns = {name: numbers(frame, name, gaps=gaps) for name in dict.fromkeys(names)}
+        terms, computed = self.design["terms"].values(), self.design.get("computed", {})
+        named = [name for term in terms for name in (*term["numbers"], *term["missing"])]
+        made_of = {name: [*dict.fromkeys(self.expression.columns_of(how))] for name, how in computed.items()}
+        used = {name for name in (*named, *self.design["levels"]) if name in computed}
+        raw = dict.fromkeys([*(n for n in named if n not in computed), *(c for name in used for c in made_of[name])])
+        dates = self.design.get("dates", [])
+        columns = {name: (days if name in dates else numbers)(frame, name, gaps=gaps) for name in raw}
+        levels = {name: levels_of(frame, name, self.design) for name in self.design["levels"] if name not in computed}
+        for name in used:
+            if name in self.design["levels"]:
+                codes = self.expression.level_codes(computed[name], columns)
+                labels = pd.Series(self.expression.CALENDAR[computed[name][0]]).reindex(codes).tolist()
+                levels[name] = levels_of(pd.DataFrame({name: labels}), name, self.design)
+            else:
+                columns[name] = self.expression.compute(computed[name], columns)
+                numbers(pd.DataFrame({name: columns[name]}), name, gaps=gaps)
         x_NF = np.ones((len(frame), len(self.features)))
         for j, term in enumerate(terms):
-            for name in term["numbers"]:
-                x_NF[:, j] *= columns[name]
+            shifts = term.get("affine") or [(0.0, 1.0)] * len(term["numbers"])
+            for name, (shift, scale) in zip(term["numbers"], shifts, strict=True):
+                x_NF[:, j] *= columns[name] if (shift, scale) == (0.0, 1.0) else (columns[name] - shift) / scale
             for name, level in term["levels"]:
                 x_NF[:, j] *= levels[name] == level
             for name in term["missing"]:
@@ -95,6 +112,33 @@ def numbers(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
     if bad.size:
         raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")
     return values
+
+
+def days(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
+    """The column of dates of that name as days since 1970-01-01, shape (N,); text is ISO 8601, with a zone in UTC."""
+    column = column_of(frame, name)
+    if column.dtype.kind in "biufc":
+        raise refuse(f"column '{name}' is {column.dtype}, not dates: give dates, timestamps or text like 2026-11-30")
+    as_text = column.dtype.kind != "M"
+    column = column.mask(column.isin(NULLS)) if as_text else column
+    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True) if as_text else column
+    bad = np.flatnonzero(dates.isna() if not gaps else dates.isna() & ~column.isna())
+    if bad.size:
+        what = "holds no date" if column.isna().iloc[bad[0]] else f"holds {str(column.iloc[bad[0]])[:40]!r}, no date,"
+        raise refuse(f"column '{name}' {what} in row {bad[0]} ({bad.size} such): fill or drop those rows")
+    local = dates.dt.tz_localize(None) if dates.dt.tz else dates
+    microseconds = local.to_numpy().astype("datetime64[us]")
+    return np.where(np.isnat(microseconds), np.nan, microseconds.astype(np.int64) / 86_400e6)
+
+
+def load_module(path: Path) -> ModuleType:
+    """A file of the model, which ``check`` has compared with its SHA-256, as a module of its own."""
+    spec = importlib.util.spec_from_file_location(f"linreg_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise refuse(f"{path.name} of this model cannot be loaded: fetch the model again")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def column_of(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.design import MISSING, Design
+from linreg.files.tables import with_days
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, columns
-from linreg.rows.terms import codes_of, levels_of
+from linreg.rows.terms import codes_of, levels_of, with_computed
 from linreg.threads import in_threads
 
 _BLOCK = 32_768  # rows whose column, in float64, stays in the cache
@@ -27,8 +28,13 @@ def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
     NaN where a number is missing that the model does not fill, or a level. One that it does not know is the base.
     """
     if model.design:
-        return _predict_terms(model, model.design, pa.Table.from_batches([batch]), None, len(batch))
+        return _predict_terms(model, model.design, in_design(batch, model.design), None, len(batch))
     return _predict_columns(model, [values(batch.column(name)) for name in model.features], len(batch))
+
+
+def in_design(batch: pa.RecordBatch, design: Design) -> pa.Table:
+    """A batch that holds a model's inputs, with its dates as days, and what its formula computes."""
+    return with_computed(with_days(pa.Table.from_batches([batch]), design.dates), design.computed)
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:
@@ -56,7 +62,7 @@ def predict_rows(model: LinearModel, rows: Rows) -> Float:
         if model.design:
             y_On = _predict_terms(model, model.design, table, numbers, count)
         else:
-            y_On = _predict_columns(model, list(columns(table, numbers, model.features, rows.terms)), count)
+            y_On = _predict_columns(model, list(columns(table, numbers, model.features, rows.design)), count)
         y_NO[start : start + count] = y_On.T
 
     few = len(rows) * len(model.features) <= _FEW
@@ -80,7 +86,7 @@ def _predict_terms(
     model: LinearModel, design: Design, table: pa.Table, numbers: RowNumbers | None, count: int
 ) -> Float:
     """The same from numbers and categories: of each category one look-up, however many levels it has."""
-    terms = list(design.terms.values())
+    table, terms = with_computed(table, design.computed), list(design.terms.values())
     single = [i for i, term in enumerate(terms) if not term.numbers and len(term.levels) == 1]
     others = [i for i in range(len(model.features)) if i not in set(single)]
     rest = replace(
@@ -92,7 +98,7 @@ def _predict_terms(
         fill_F=None if model.fill_F is None else model.fill_F[others],
         design=None,
     )
-    y_ON = _predict_columns(rest, list(columns(table, numbers, rest.features, design.terms)), count)
+    y_ON = _predict_columns(rest, list(columns(table, numbers, rest.features, design)), count)
     weights: dict[str, dict[str, Float]] = {column: {} for column in design.levels}
     for i in single:
         ((column, level),) = terms[i].levels
@@ -105,7 +111,7 @@ def _predict_terms(
         code_n = code_n if numbers is None else code_n[numbers]
         weight_LO = np.array([*(of_level.get(level, nothing) for level in levels_of(table[column])), missing])
         y_ON += weight_LO[code_n].T  # a code of -1 is the last
-    return y_ON
+    return np.where(np.isfinite(y_ON), y_ON, np.nan) if design.computed else y_ON  # some have no finite value
 
 
 def _accumulate(model: LinearModel, x_Fn: Sequence[npt.NDArray[np.generic]], y_On: Float, spare: Float) -> None:

@@ -15,15 +15,16 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from linreg.data_config import PREDICTIONS
+from linreg.design import Design
 from linreg.errors import UserError
-from linreg.evaluation.predict import predict
-from linreg.evaluation.scoring_faults import check_levels, may_be_unscorable, refuse
+from linreg.evaluation.predict import in_design, predict
+from linreg.evaluation.scoring_faults import check_design, may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.paths import Tell, open_system
 from linreg.files.stream import Stream
@@ -89,8 +90,9 @@ def score(
     """
     check_output(output)
     design = model.design
-    numbers, categories = (design.numbers, design.levels) if design else (model.features, {})
-    streams = stream.find(path, numbers, categories=categories, raw_files=raw_files, tell=tell)
+    numbers, of = (design.numbers, design) if design else (model.features, Design({}))
+    options: dict[str, Any] = {"raw_files": raw_files, "tell": tell}
+    streams = stream.find(path, numbers, categories=of.categories, dates=of.dates, **options)
     _check_outside(path, streams, output)
     read = stream.common_schema(streams)
     schema = _output_schema(model, read, half_widths, strict=strict)
@@ -158,7 +160,7 @@ def _score_batches(
                 if may_be_unscorable(batch, y_ON, gaps=remedy is None):
                     refuse(source, batch, missing=remedy)
                 if model.design:
-                    check_levels(source, batch, model.design, strict=strict)
+                    check_design(source, batch, model.design, strict=strict, missing=remedy)
                 yield source, batch, _columns(model, y_ON, batch, half_widths)
 
 
@@ -166,9 +168,9 @@ def _columns(model: LinearModel, y_ON: Float, batch: pa.RecordBatch, half_widths
     """A prediction of N rows for each target, or three columns: the prediction and the ends of its interval."""
     if half_widths is None:
         return [_nullable(y_N) for y_N in y_ON]
-    table, terms = pa.Table.from_batches([batch]), model.design.terms if model.design else {}
+    table = in_design(batch, model.design) if model.design else pa.Table.from_batches([batch])
     starts = range(0, len(batch), _FACTOR_BLOCK)
-    blocks = (block(table.slice(s, _FACTOR_BLOCK), None, model.features, terms) for s in starts)
+    blocks = (block(table.slice(s, _FACTOR_BLOCK), None, model.features, model.design) for s in starts)
     half_ON = np.concatenate([_half_widths(half_widths, x_nF) for x_nF in blocks]).T
     return [
         _nullable(c_N) for y_N, half_N in zip(y_ON, half_ON, strict=True) for c_N in (y_N, y_N - half_N, y_N + half_N)

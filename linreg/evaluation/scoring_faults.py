@@ -7,15 +7,29 @@ Shapes: N rows of a batch, O targets.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from linreg.design import MISSING, Design
+from linreg.evaluation.predict import in_design
+from linreg.expression import columns_of
 from linreg.files.stream import Stream
 from linreg.files.tables import float64
-from linreg.files.value_faults import SQUARED, ValueFault, first_fault, no_level, out_of_range, unseen_level
+from linreg.files.value_faults import (
+    SQUARED,
+    ValueFault,
+    first_fault,
+    no_date,
+    no_level,
+    no_value,
+    out_of_range,
+    unseen_level,
+)
 from linreg.metrics import Float
+
+_NUMBERS = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
 
 
 def may_be_unscorable(batch: pa.RecordBatch, y_ON: Float, *, gaps: bool) -> bool:
@@ -33,36 +47,56 @@ def refuse(stream: Stream, batch: pa.RecordBatch, *, missing: str | None) -> Non
     Args:
         missing: what to do about a missing number; None: it may be missing.
     """
-    numbers = [field.name for field in batch.schema if not pa.types.is_dictionary(field.type)]
+    numbers = [field.name for field in batch.schema if any(test(field.type) for test in _NUMBERS)]
     faults = [fault for name in numbers for fault in out_of_range(name)]
     faults += [ValueFault(name, "is missing", missing, np.isnan) for name in numbers if missing]
     if any(fault.marks(float64(batch.column(fault.column))).any() for fault in faults):
         raise _first(stream, faults)
 
 
-def check_levels(stream: Stream, batch: pa.RecordBatch, design: Design, *, strict: bool) -> None:
-    """Raise where a row of the batch is at a level that the design does not know and does not take for the base.
+def check_design(stream: Stream, batch: pa.RecordBatch, design: Design, *, strict: bool, missing: str | None) -> None:
+    """Raise where a row of the batch holds text as a date, or a level that the design does not know nor takes for base.
 
     Args:
-        strict: whether a missing level is a fault, where it is none of its own.
+        strict: whether a missing level is a fault, where it is none of its own, and a formula without a value.
+        missing: what to do about a missing date; None: it may be missing.
     """
+    table, computed = in_design(batch, design), design.computed
+    faults = [no_date(name) for name in design.dates if np.isinf(_values(table, name)).any()]
+    gaps = [name for name in design.dates if missing and np.isnan(_values(table, name)).any()]
+    faults += [ValueFault(name, "is missing", missing or "", np.isnan, name) for name in gaps]
     for name, known in design.levels.items():
-        column = batch.column(name)
+        source, made = (next(columns_of(computed[name])), name) if name in computed else (name, "")
         filled = design.gaps_are_levels and MISSING in known
-        if strict and column.null_count and not filled:
-            raise _first(stream, [no_level(name, "fill it, or leave the row out")])
-        if design.unseen == "error" and not _levels(column) <= {None, *known}:
-            raise _first(stream, [unseen_level(name, known, "is a level that no training row had")])
+        if strict and table[name].null_count and not filled:
+            faults.append(no_level(source, "fill it, or leave the row out", made))
+        if design.unseen == "error" and not set(table[name].unique().to_pylist()) <= {None, *known}:
+            what = f"has a level of {made} that no training row had" if made else "is a level that no training row had"
+            faults.append(unseen_level(source, known, what, made))
+    for name, expression in computed.items() if strict else ():
+        if name in table.column_names and name not in design.levels and np.isinf(_values(table, name)).any():
+            faults.append(no_value(next(columns_of(expression)), name))
+    if faults:
+        raise _first(stream, faults[:1], design)
 
 
-def _first(stream: Stream, faults: Sequence[ValueFault]) -> Exception:
+def _first(stream: Stream, faults: Sequence[ValueFault], design: Design | None = None) -> Exception:
     """The first of these faults, with its place."""
-    return first_fault(stream, faults) or AssertionError("a value is wrong, and none was found")
+
+    def compute(batch: pa.RecordBatch) -> dict[str, Any]:
+        table = in_design(batch, design) if design else None
+        return {fault.computed: _values(table, fault.computed) for fault in faults if fault.computed and table}
+
+    needed = any(fault.computed for fault in faults)
+    fault = first_fault(stream, faults, compute=compute if needed else None)
+    return fault or AssertionError("a value is wrong, and none was found")
 
 
-def _levels(column: pa.DictionaryArray) -> set[str | None]:
-    """Those that rows of the batch are at."""
-    return set(column.unique().to_pylist())
+def _values(table: pa.Table, name: str) -> Any:
+    """Numbers as float64; a category as texts."""
+    if pa.types.is_dictionary(table.schema.field(name).type):
+        return np.array(table[name].to_pylist(), dtype=object)
+    return table[name].to_numpy()
 
 
 def _large(column: pa.Array) -> bool:

@@ -26,8 +26,8 @@ MAGIC = {
 
 
 INSTEAD_OF_DATES = (
-    "write what matters of it into a column of its own (days since a first day as a number; month or day of the week, "
-    "named in data.categorical), or leave it out"
+    "take of it what matters by data.formula, like y ~ elapsed(t) + month(t) + dayofweek(t) for a column t, or leave "
+    "it out"
 )
 
 
@@ -73,6 +73,12 @@ def no_category(label: str, column: str, type_: str) -> UserError:
     """The error of a Parquet column that is neither text nor codes."""
     remedy = "cast it to text or integers when the file is written, or leave it out of data.categorical"
     return UserError(f"{label}: column '{column}' is {type_}, not a category: {remedy}")
+
+
+def no_date(label: str, column: str, type_: str) -> UserError:
+    """The error of a Parquet column that is neither dates nor text."""
+    remedy = "take it as a number, or cast it to a timestamp when the file is written"
+    return UserError(f"{label}: column '{column}' is {type_}, not dates: {remedy}")
 
 
 def damaged(label: str, error: Exception) -> UserError:

@@ -31,7 +31,7 @@ class Stream(Protocol):
 
     Args:
         schema: the columns of a batch: numbers, the optional ones after the others, then the categories
-            (``tables.category``), then those that may be text.
+            (``tables.category``), then the dates and those that may be text, as they are.
         rows: how many there are; None: not known yet.
         about_rows: the same, or about so many.
     """
@@ -61,6 +61,7 @@ def find(
     columns: Sequence[str],
     *,
     categories: Categories = NO_CATEGORIES,
+    dates: Sequence[str] = (),
     raw_files: bool = False,
     tell: paths.Tell = warnings.warn,
 ) -> list[Stream]:
@@ -71,6 +72,7 @@ def find(
         columns: what every file must hold as numbers.
         categories: what it must hold as categories, or be in a folder that names (``region=north/``); and the levels
             that are listed for each.
+        dates: what it must hold as dates, or as text that may be dates (``tables.days``), or in a folder.
         raw_files: whether files of a table format are read as they lie.
         tell: is given a line for what lies there too and is not read, and for files without rows.
 
@@ -79,7 +81,7 @@ def find(
         ServerAway: a remote file system does not answer.
     """
     files = paths.files(path, setting="the INPUT path", raw_files=raw_files, tell=tell)
-    streams = [_opened(file.name, DataFile.of(file.path), columns, categories) for file in files]
+    streams = [_opened(file.name, DataFile.of(file.path), columns, categories, dates=dates) for file in files]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
         raise faults.no_rows(streams[0].file.label)
@@ -94,6 +96,7 @@ def read(
     *,
     optional: Sequence[str] = (),
     categories: Categories = NO_CATEGORIES,
+    dates: Sequence[str] = (),
     texts: Sequence[str] = (),
 ) -> Stream:
     """A file that was hashed.
@@ -101,13 +104,14 @@ def read(
     Args:
         columns: what it must hold as numbers: integers, floats, booleans, decimals (which become float64).
         optional: what is read where the file holds it as numbers.
-        categories: as ``find`` takes them.
+        categories, dates: as ``find`` takes them.
         texts: what it must hold, of any type: a CSV gives it as text, Parquet as it is. They may be ``columns`` too.
 
     Raises:
         UserError: the file changed since it was hashed, or is not what it should be: says where, and what to do.
     """
-    return _opened(partition.name, HashedFile(partition), columns, categories, optional=optional, texts=texts)
+    options = {"optional": optional, "dates": dates, "texts": texts}
+    return _opened(partition.name, HashedFile(partition), columns, categories, **options)
 
 
 _FORMATS: dict[str, Callable[..., Stream]] = {"csv": CsvStream, "parquet": ParquetStream}
@@ -120,39 +124,48 @@ def _opened(
     categories: Categories,
     *,
     optional: Sequence[str] = (),
+    dates: Sequence[str] = (),
     texts: Sequence[str] = (),
 ) -> Stream:
-    """The file as its name says, with the categories that its folders name."""
+    """The file as its name says, with the categories and the dates that its folders name."""
     folders = paths.folder_columns(name)
     own = {column: levels for column, levels in categories.items() if column not in folders}
-    stream = _FORMATS[tables.kind(name)](file, columns, optional=optional, categories=own, texts=texts)
-    named = {c: tables.category(pa.array([folders[c]]), levels) for c, levels in categories.items() if c in folders}
-    return _InFolders(stream, named, len(texts)) if named else stream
+    own_dates = [column for column in dates if column not in folders]
+    as_they_are = [*own_dates, *texts]
+    stream = _FORMATS[tables.kind(name)](file, columns, optional=optional, categories=own, texts=as_they_are)
+    for column, type_ in zip(own_dates, stream.schema.types[-len(as_they_are) :], strict=False):
+        if stream.rows != 0 and not tables.date_type(type_):
+            raise faults.no_date(file.label, column, str(type_))
+    named: dict[str, pa.Array] = {
+        **{c: tables.category(pa.array([folders[c]]), levels) for c, levels in categories.items() if c in folders},
+        **{c: pa.array([folders[c]]) for c in dates if c in folders},
+    }
+    return _InFolders(stream, named, len(as_they_are)) if named else stream
 
 
 class _InFolders:
-    """A stream and what the folders of its file say: a level for every row."""
+    """A stream and what the folders of its file say: a level or a date for every row."""
 
-    def __init__(self, stream: Stream, named: Mapping[str, pa.DictionaryArray], texts: int) -> None:
+    def __init__(self, stream: Stream, named: Mapping[str, pa.Array], texts: int) -> None:
         self._stream, self._named = stream, named
         self._at = len(stream.schema) - texts  # those that may be text stay the last
         self.file, self.rows, self.about_rows = stream.file, stream.rows, stream.about_rows
-        fields = [pa.field(name, tables.CATEGORY) for name in named]
+        fields = [pa.field(name, value.type) for name, value in named.items()]
         self.schema = pa.schema([*list(stream.schema)[: self._at], *fields, *list(stream.schema)[self._at :]])
 
     def batches(
         self, columns: Sequence[str] | None = None, *, rows: int = 0, threads: int = 1
     ) -> Iterator[pa.RecordBatch]:
         for batch in self._stream.batches(columns, rows=rows, threads=threads):
-            yield batch if columns is not None else self._with_levels(batch)
+            yield batch if columns is not None else self._with_named(batch)
 
     def place(self, row: int, column: str) -> tuple[str, str]:
         return ("its folder", "") if column in self._named else self._stream.place(row, column)
 
-    def _with_levels(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        first = np.zeros(len(batch), np.int32)
-        levels = [pa.DictionaryArray.from_arrays(c.indices.take(first), c.dictionary) for c in self._named.values()]
-        arrays = [*batch.columns[: self._at], *levels, *batch.columns[self._at :]]
+    def _with_named(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        first = pa.array(np.zeros(len(batch), np.int32))
+        named = [value.take(first) for value in self._named.values()]
+        arrays = [*batch.columns[: self._at], *named, *batch.columns[self._at :]]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 

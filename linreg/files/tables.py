@@ -77,6 +77,53 @@ def _nearest(column: pa.Array) -> pa.Array:
     return pa.array(low / float(10**scale), mask=column.is_null().to_numpy(zero_copy_only=False))
 
 
+def date_type(type_: pa.DataType) -> bool:
+    """Whether a column of that type can be of dates: dates, timestamps, and text."""
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return any(test(type_) for test in (pa.types.is_date, pa.types.is_timestamp, *text))
+
+
+def days(column: pa.Array) -> pa.Array:
+    """A column that has a ``date_type`` as days since 1970-01-01; NaN where one is missing, infinite where it is none.
+
+    Text is ISO 8601, with a zone in UTC; timestamps of a zone are its local time.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        return _days_of_text(_cells(pc.cast(column, pa.string())))
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        column = pc.local_timestamp(column)
+    microseconds = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
+    return pa.array(float64(microseconds) / 86_400e6)
+
+
+def _days_of_text(text: pa.Array) -> pa.Array:
+    for type_ in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return days(pc.cast(pc.cast(text, type_), pa.timestamp("us")))
+    if len(text) == 1:
+        return pa.array([np.inf])
+    half = len(text) // 2
+    return pa.concat_arrays([_days_of_text(text[:half]), _days_of_text(text[half:])])
+
+
+def is_dates(levels: pa.Array) -> bool:
+    """Whether these texts are dates."""
+    return bool(len(levels)) and bool(np.isfinite(float64(days(levels))).all())
+
+
+def with_days(table: pa.Table, dates: Collection[str]) -> pa.Table:
+    """The table with its dates as ``days``."""
+    for name in dates:
+        if not pa.types.is_floating(table.schema.field(name).type):
+            chunks = pa.chunked_array([days(chunk) for chunk in table[name].chunks], pa.float64())
+            table = table.set_column(table.column_names.index(name), name, chunks)
+    return table
+
+
 Categories = Mapping[str, Collection[str]]  # columns that are read as categories, and the levels listed for each
 NO_CATEGORIES: Categories = MappingProxyType({})
 CATEGORY = pa.dictionary(pa.int32(), pa.string())

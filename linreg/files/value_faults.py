@@ -5,7 +5,7 @@
 Shapes: n rows of a block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,14 @@ class ValueFault:
     Args:
         what, remedy: the words for it.
         marks: which of these values (n,) are so: floats, or of a category texts, None where one is missing.
+        computed: the column that ``marks`` is asked about, where that is computed from the first; empty: the first.
     """
 
     column: str
     what: str
     remedy: str
     marks: Callable[[npt.NDArray[Any]], Mask]
+    computed: str = ""
 
 
 def out_of_range(column: str, dtype: str = "float64") -> tuple[ValueFault, ValueFault]:
@@ -52,33 +54,60 @@ def largest(dtype: str) -> float:
     return min(float(np.finfo(np.dtype(dtype)).max), SQUARED)
 
 
-def no_level(column: str, remedy: str) -> ValueFault:
-    """A category that is at no level."""
-    return ValueFault(column, "is missing", remedy, lambda text_n: np.array([t is None for t in text_n], bool))
+def no_level(column: str, remedy: str, computed: str = "") -> ValueFault:
+    """A category that is at no level; ``computed`` of the column, where that is not empty."""
+
+    def marks(text_n: npt.NDArray[Any]) -> Mask:
+        return np.array([text is None for text in text_n], bool)
+
+    return ValueFault(column, "is missing", remedy, marks, computed)
 
 
-def unseen_level(column: str, known: Sequence[str], what: str) -> ValueFault:
-    """A category that is at a level that is not known."""
+def unseen_level(column: str, known: Sequence[str], what: str, computed: str = "") -> ValueFault:
+    """A category that is at a level that is not known; ``computed`` of the column, where that is not empty."""
     remedy = f'correct it, or train with data.unseen = "base" (it counts as {known[0]!r}); known are {listed(known)}'
-    return ValueFault(column, what, remedy, lambda text_n: np.array([t not in (None, *known) for t in text_n], bool))
+
+    def marks(text_n: npt.NDArray[Any]) -> Mask:
+        return np.array([text not in (None, *known) for text in text_n], bool)
+
+    return ValueFault(column, what, remedy, marks, computed)
 
 
-def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "") -> UserError | None:
+def no_date(column: str) -> ValueFault:
+    """Text that is no date."""
+    return ValueFault(column, "is no date", "write it like 2026-11-30 or 2026-11-30 18:45", np.isinf, column)
+
+
+def no_value(column: str, computed: str) -> ValueFault:
+    """A number of which a formula's expression has no finite value."""
+    remedy = "correct it, leave the row out, or write another data.formula"
+    return ValueFault(column, f"gives {computed} no finite value", remedy, np.isinf, computed)
+
+
+Compute = Callable[[pa.RecordBatch], Mapping[str, npt.NDArray[Any]]]
+
+
+def first_fault(
+    stream: Stream, faults: Sequence[ValueFault], *, weight: str = "", compute: Compute | None = None
+) -> UserError | None:
     """Read a file once more for the first of these faults that it has, with its place and number; None: it has none.
 
     Args:
         weight: a column; rows in which it is 0 are not looked at.
+        compute: gives of a batch the columns that faults have as ``computed``.
     """
     first: dict[ValueFault, tuple[int, str]] = {}
     count = dict.fromkeys(faults, 0)
     columns, start = list(dict.fromkeys([*(f.column for f in faults), *([weight] if weight else [])])), 0
     categories = {field.name for field in stream.schema if field.type == CATEGORY} & set(columns)
-    names = stream.schema.names if categories else columns
-    for batch in stream.batches(None if categories else columns):
+    every = bool(categories) or compute is not None
+    names = stream.schema.names if every else columns
+    for batch in stream.batches(None if every else columns):
         values = {name: _values(batch.column(names.index(name))) for name in columns}
+        made = compute(batch) if compute else {}
         ignored = values[weight] == 0 if weight else np.zeros(len(batch), bool)
         for fault in faults:
-            marked = fault.marks(values[fault.column]) & ~ignored
+            marked = fault.marks(made[fault.computed] if fault.computed else values[fault.column]) & ~ignored
             if marked.any():
                 row = int(marked.argmax())
                 level = str(values[fault.column][row] or "") if fault.column in categories else ""
@@ -89,9 +118,8 @@ def first_fault(stream: Stream, faults: Sequence[ValueFault], *, weight: str = "
 
 
 def _values(column: pa.Array) -> npt.NDArray[Any]:
-    if pa.types.is_dictionary(column.type):
-        return np.array(column.to_pylist(), dtype=object)
-    return float64(column)
+    numbers = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
+    return float64(column) if numbers else np.array(column.to_pylist(), dtype=object)
 
 
 def _value_error(stream: Stream, fault: ValueFault, row: int, level: str, count: int) -> UserError:

@@ -10,7 +10,7 @@ Shapes: n rows of a block.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import chain
 from operator import add
 from typing import Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg.data_config import DataConfig
-from linreg.design import MISSING
+from linreg.design import MISSING, Design, Term
 from linreg.errors import UserError
 from linreg.files import stream
 from linreg.files.csv_stream import OptionalText
@@ -28,8 +28,10 @@ from linreg.files.faults import ColumnMissing
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
+from linreg.files.tables import with_days
 from linreg.files.value_faults import first_fault
 from linreg.ingest import checks
+from linreg.ingest.formula_terms import products_of
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
@@ -38,7 +40,7 @@ from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record, merge_records
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
-from linreg.rows.terms import levels_of, with_level
+from linreg.rows.terms import float64, levels_of, with_computed, with_level
 from linreg.threads import in_order
 
 Keys = Sequence[pa.ChunkedArray]
@@ -65,15 +67,18 @@ class Reading:
     folds: int = 0
     recorded: bool = True
 
-    @property
-    def header(self) -> Rows:
-        """Which columns of numbers there are."""
-        return Rows((), self.config.numbers, self.config.targets, weight=self.config.weight)
-
-    @property
+    @cached_property
     def products(self) -> list[tuple[str, ...]]:
         """The columns whose product each group of terms is."""
-        return [(name,) for name in self.config.inputs]
+        return products_of(self.config)
+
+    @cached_property
+    def header(self) -> Rows:
+        """Which columns of numbers a record has; with categories, what they are multiplied with comes to them."""
+        terms = {term.name: term for term in map(Term, self.products)} if self.config.formula else {}
+        design = Design(terms) if terms and not self.config.categories else None
+        names = tuple(terms) if design else self.config.numbers
+        return Rows((), names, self.config.targets, design=design, weight=self.config.weight)
 
     @property
     def groups(self) -> list[int]:
@@ -108,9 +113,14 @@ class _File:
     folders: Mapping[str, str]
 
     def frame(self, table: pa.Table) -> pa.Table:
-        """The columns of a block that are numbers or categories; the keys that are read stand behind them."""
-        read = table.select(range(table.num_columns - sum(k not in self.folders for k in self.keys)))
-        for name in self.reading.config.categorical:
+        """The columns of a block that are numbers, dates or categories, and what a formula computes of them.
+
+        The keys that are read stand behind them.
+        """
+        config = self.reading.config
+        count = table.num_columns - sum(k not in self.folders for k in self.keys)
+        read = with_computed(with_days(table.select(range(count)), config.dates), config.computed)
+        for name in config.categories:
             if self.reading.config.missing == "indicator" and MISSING in levels_of(read[name]):
                 what = f"column '{name}' has a level called {MISSING!r}, as data.missing = \"indicator\" calls a gap"
                 raise UserError(f"{self.partition.label}: {what}: rename it")
@@ -118,6 +128,13 @@ class _File:
                 column = with_level(read[name].combine_chunks(), MISSING)
                 read = read.set_column(read.column_names.index(name), name, column)
         return read
+
+    def seen(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
+        """The dates and the computed columns of a batch, for a message."""
+        frame = self.frame(pa.Table.from_batches([batch]))
+        names = (*self.reading.config.dates, *self.reading.config.computed)
+        is_text = {name: pa.types.is_dictionary(frame.schema.field(name).type) for name in names}
+        return {n: np.array(frame[n].to_pylist(), object) if is_text[n] else float64(frame[n]) for n in names}
 
     def keys_of(self, table: pa.Table) -> Keys:
         """What the rows of a block are known by."""
@@ -151,11 +168,13 @@ def read_partition(
 
 
 def _opened(partition: Partition, reading: Reading, first: Partition | None) -> _File:
-    columns, extra = checks.numbers(reading.config), checks.extras(reading.config, reading.optional)
+    config = reading.config
+    columns = [name for name in checks.numbers(config) if name not in config.dates]
+    extra = checks.extras(config, reading.optional)
     folders = folder_columns(partition.name)
-    texts = [k for k in dict.fromkeys(reading.config.key) if k not in folders]
-    categories = {c: reading.config.levels.get(c, ()) for c in reading.config.categorical}
-    wanted: dict[str, Any] = {"optional": extra, "categories": categories, "texts": texts}
+    texts = [k for k in dict.fromkeys(config.key) if k not in folders]
+    categories = {c: config.levels.get(c, ()) for c in config.categorical}
+    wanted: dict[str, Any] = {"optional": extra, "categories": categories, "dates": config.dates, "texts": texts}
     try:
         return _File(stream.read(partition, columns, **wanted), partition, reading, folders)
     except ColumnMissing as e:
@@ -174,13 +193,14 @@ def _read(file: _File, threads: int) -> PartitionRows:
         return _part(file, parting, methods, chain([first], blocks), threads)
     except checks.Suspect:
         config, dtype = file.reading.config, file.reading.dtype
-        fault = first_fault(file.stream, checks.value_faults(config, dtype), weight=config.weight)
+        compute = file.seen if config.computed else None
+        fault = first_fault(file.stream, checks.value_faults(config, dtype), weight=config.weight, compute=compute)
         raise fault or AssertionError("a value is wrong, and none was found") from None
 
 
 def _parting(file: _File, table: pa.Table) -> str:
     """The category whose levels part the rows of the file: the one that has the most in the first block."""
-    frame, names = file.frame(table), file.reading.config.categorical
+    frame, names = file.frame(table), file.reading.config.categories
     return max(names, key=lambda name: len(levels_of(frame[name])), default="")
 
 
@@ -208,7 +228,7 @@ def _method(file: _File, role: int, parting: str, start: int, table: pa.Table) -
     def first() -> TableBlock:
         frame = file.frame(table)
         at_level = ~np.any(
-            [np.zeros(len(frame), bool), *(frame[c].is_null() for c in file.reading.config.categorical)], axis=0
+            [np.zeros(len(frame), bool), *(frame[c].is_null() for c in file.reading.config.categories)], axis=0
         )
         mask = at_level & (_roles(file, start, len(table), file.keys_of(table)) == role)
         return frame, row_numbers(mask if mask.any() else at_level)
@@ -256,14 +276,15 @@ def _leaf(file: _File, parting: str, methods: Mapping[int, str], start: int, tab
     config, frame, keys = file.reading.config, file.frame(table), file.keys_of(table)
     role = _roles(file, start, len(table), keys)
     extent = checks.leave_out(frame, role, config, file.reading.dtype)
-    extra = [c for c in frame.column_names[len(checks.numbers(config)) :] if c not in config.categorical]
+    extra = [c for c in frame.column_names if c not in {*checks.numbers(config), *config.categories, *config.computed}]
     gaps = file.reading.optional_gaps
     incomplete = {c for c in extra if not checks.is_complete(frame[c], role, gaps=gaps)}
     fold = _folds(file, start, role, keys)
     masks = {group: group_mask(role, group, fold) for group in methods}
     records = {g: _record(file.reading, parting, methods[g], frame, mask) for g, mask in masks.items() if mask.any()}
     kept = among(role, file.reading.held)
-    return _Leaf(picked(frame, kept), role[kept], counted(role), records, extent, incomplete)
+    held = picked(frame.drop_columns(list(config.computed)), kept)
+    return _Leaf(held, role[kept], counted(role), records, extent, incomplete)
 
 
 def _record(reading: Reading, parting: str, method: str, table: pa.Table, mask: Mask) -> Record:
@@ -271,15 +292,15 @@ def _record(reading: Reading, parting: str, method: str, table: pa.Table, mask: 
     header, rows = reading.header, row_numbers(mask)
     if parting:
         return part_leaf(header, reading.products, parting, (table, rows), method=method).recorded(method)
-    if not reading.config.fills or not _has_gaps(table, header.features):
+    if not reading.config.fills or not _has_gaps(table, header):
         return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
-    values = block(table, rows, (*header.features, *header.targets))
+    values = block(table, rows, (*header.features, *header.targets), header.design)
     return MomentsWithGaps.of([values], header.features, header.targets, weights=weights)
 
 
-def _has_gaps(table: pa.Table, names: Sequence[str]) -> bool:
-    return not Rows([table], tuple(names), (), gaps=True).complete()
+def _has_gaps(table: pa.Table, header: Rows) -> bool:
+    return not Rows([table], header.features, (), design=header.design, gaps=True).complete()
 
 
 def _constant(value: str, rows: int) -> pa.ChunkedArray:

@@ -145,6 +145,7 @@ def key_of(reading: Reading) -> str:
         "values": [config.missing, reading.dtype],
         "held": sorted(reading.held),
     }
+    about |= {"formula": config.formula} if config.formula else {}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:_KEY]
 
 

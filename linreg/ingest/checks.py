@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from linreg.data_config import DataConfig
-from linreg.files.value_faults import SQUARED, ValueFault, largest, no_level, out_of_range
+from linreg.expression import columns_of
+from linreg.files.value_faults import SQUARED, ValueFault, largest, no_date, no_level, no_value, out_of_range
 from linreg.ingest.part import DROPPED, WEIGHTLESS, Mask, Role
 from linreg.metrics import Float
 from linreg.moments.ranges import Ranges
@@ -24,8 +25,8 @@ class Suspect(Exception):
 
 
 def numbers(config: DataConfig) -> list[str]:
-    """The columns of numbers that every row needs: features, targets, the weight."""
-    return [*config.numbers, *config.targets, *([config.weight] if config.weight else [])]
+    """The columns of numbers, and dates, that every row needs: for features, for targets, the weight."""
+    return [*config.numbers, *config.outcomes, *([config.weight] if config.weight else [])]
 
 
 def extras(config: DataConfig, optional: Sequence[str]) -> list[str]:
@@ -38,10 +39,15 @@ def value_faults(config: DataConfig, dtype: str) -> list[ValueFault]:
     names, weight = numbers(config), config.weight
     negative = ValueFault(weight, "is negative", "a row weighs 0 or more (data.weight)", lambda x_n: x_n < 0)
     tiny = ValueFault(weight, "is too small to be squared", "rescale the column", _tiny)
-    ranges = [fault for name in names for fault in out_of_range(name, dtype)]
-    gaps = [ValueFault(name, "is missing", _remedy(name, config), np.isnan) for name in names if _needed(name, config)]
+    ranges = [fault for name in names if name not in config.dates for fault in out_of_range(name, dtype)]
+    ranges += map(no_date, config.dates)
+    needed = [name for name in names if _needed(name, config)]
+    gaps = [_gap(name, config) for name in needed]
     levels = [no_level(name, _remedy(name, config)) for name in config.categorical]
-    return [*([negative, tiny] if weight else []), *ranges, *gaps, *levels]
+    first = {name: next(columns_of(made)) for name, made in config.computed.items()}
+    levels += [no_level(first[name], _remedy(name, config), name) for name in first if name in config.categories]
+    undefined = [no_value(first[name], name) for name in first if name not in config.categories]
+    return [*([negative, tiny] if weight else []), *ranges, *gaps, *levels, *undefined]
 
 
 def leave_out(table: pa.Table, role: Role, config: DataConfig, dtype: str) -> Ranges:
@@ -60,12 +66,22 @@ def leave_out(table: pa.Table, role: Role, config: DataConfig, dtype: str) -> Ra
     role[weightless] = WEIGHTLESS
     for name in [name for name, good in zip(names, fine, strict=True) if not good]:
         role[_absent(table, name, weightless, most, config)] = DROPPED
-    for name in config.categorical:
+    for name in config.categories:
         role[_without_level(table[name], weightless, config)] = DROPPED
     p, used = len(config.numbers) + len(config.targets), role >= 0
+    if config.computed:
+        return _computed_ranges(table, used, config, most)
     if fine.all() and used.all():
         return Ranges(low[:p], high[:p])
     return Ranges.of(float64(table[name])[used] for name in names[:p])
+
+
+def _computed_ranges(table: pa.Table, used: Mask, config: DataConfig, most: float) -> Ranges:
+    """The range of a formula's factors and targets over the rows that are used."""
+    columns = [float64(table[name])[used] for name in (*config.factors, *config.targets)]
+    if any((np.abs(x_n) > most).any() for x_n in columns):
+        raise Suspect
+    return Ranges.of(columns)
 
 
 def is_complete(column: pa.ChunkedArray, role: Role, *, gaps: bool) -> bool:
@@ -112,6 +128,11 @@ def _without_level(column: pa.ChunkedArray, weightless: Mask, config: DataConfig
     return np.asarray(absent)
 
 
+def _gap(name: str, config: DataConfig) -> ValueFault:
+    computed = name if name in config.dates else ""
+    return ValueFault(name, "is missing", _remedy(name, config), np.isnan, computed)
+
+
 def _needed(name: str, config: DataConfig) -> bool:
     """Whether a missing value is a fault."""
     return config.missing == "error" or (config.fills and name == config.weight)
@@ -119,7 +140,7 @@ def _needed(name: str, config: DataConfig) -> bool:
 
 def _remedy(name: str, config: DataConfig) -> str:
     number = name in config.numbers and config.missing == "error"
-    instead = ' or "mean"' if number else ' or "indicator"' if name in config.categorical else ""
+    instead = ' or "mean"' if number else ' or "indicator"' if name in config.categories else ""
     return f'fill it, or set data.missing = "drop"{instead}'
 
 

@@ -6,18 +6,19 @@ as well, as they are read.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from linreg.data_config import DataConfig
 from linreg.design import Design
 from linreg.errors import UserError
-from linreg.files import faults
+from linreg.files import faults, stream
 from linreg.files.partitions import Partition, digest, find
-from linreg.files.paths import Tell
+from linreg.files.paths import Tell, folder_columns
+from linreg.files.tables import is_dates
 from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.checks import extras, numbers
-from linreg.ingest.levels import check_known, design_of, gaps_in, levels_of_rows
+from linreg.ingest.levels import check_known, design_of, gaps_in, levels_of_rows, statistics_of
 from linreg.ingest.part import ALL, DROPPED, WEIGHTLESS, PartitionRows, row_numbers
 from linreg.rows import split
 from linreg.rows.rows import Rows
@@ -101,11 +102,12 @@ def read_dataset(
     15
     """
     partitions = sorted_by_name(config, partitions)
+    config = typed(config, partitions)
     reading = Reading(config, dtype, optional, optional_gaps, recorded=False)
     parts = [read_partition(p, reading, first=partitions[0]) for p in partitions]
     by_role = [[levels_of_rows(config, part, role) for role in ALL] for part in parts]
     gaps = set().union(*(gaps_in(config, part, split.TRAIN) for part in parts))
-    design = design_of(config, set().union(*(levels[0] for levels in by_role)), gaps)
+    design = design_of(config, set().union(*(levels[0] for levels in by_role)), gaps, statistics_of(config, parts))
     if design:
         check_known(config, design, partitions, [set().union(*levels) for levels in by_role])
     return assemble(config, partitions, [part.counts for part in parts], parts, optional, design)
@@ -114,6 +116,32 @@ def read_dataset(
 def sorted_by_name(config: DataConfig, partitions: Sequence[Partition] | None = None) -> list[Partition]:
     """The partitions in the order in which they are recorded."""
     return sorted(find_files(config) if partitions is None else partitions, key=lambda p: p.name)
+
+
+def typed(config: DataConfig, partitions: Sequence[Partition]) -> DataConfig:
+    """The config with those columns of its formula as categories that hold text.
+
+    Args:
+        partitions: of which the first that has rows says what they hold.
+
+    Raises:
+        UserError: a column is missing there, or holds dates.
+    """
+    bare = [name for name in (config.parsed.bare if config.parsed else ()) if name not in config.categorical]
+    if not bare:
+        return config
+    for partition in partitions:
+        named = folder_columns(partition.name)
+        source = stream.read(partition, [], optional=[name for name in bare if name not in named])
+        texts = [name for name in bare if name not in source.schema.names]
+        if texts and source.rows != 0:
+            levels = next(stream.read(partition, [], categories=dict.fromkeys(texts, ())).batches())
+            if dates := [name for name in texts if is_dates(levels.column(name).dictionary)]:
+                raise UserError(f"{partition.label}: column '{dates[0]}' holds dates: {faults.INSTEAD_OF_DATES}")
+            return replace(config, categorical=(*config.categorical, *texts))
+        if source.rows != 0:
+            break
+    return config
 
 
 def find_files(

@@ -23,8 +23,16 @@ from linreg.ingest.blocks import Reading, read_partition
 from linreg.ingest.cache import MOST, RecordCache, held_rows, key_of
 from linreg.ingest.cache_file import Records
 from linreg.ingest.checks import extras
-from linreg.ingest.dataset import Dataset, assemble, rows_of, sorted_by_name
-from linreg.ingest.levels import check_known, design_of, extent_of, gaps_of, in_design, known_levels
+from linreg.ingest.dataset import Dataset, assemble, rows_of, sorted_by_name, typed
+from linreg.ingest.levels import (
+    check_known,
+    design_of,
+    extent_of,
+    gaps_of,
+    in_design,
+    known_levels,
+    recorded_statistics,
+)
 from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
@@ -78,7 +86,7 @@ def record_dataset(
         partitions, dtype, optional, optional_gaps: as ``dataset.read_dataset`` takes them.
         held: the roles whose rows stay.
         folds: how many folds the training rows are recorded by as well; 0: none.
-        device: makes the records, where there are neither folds nor categories; None: the CPU does.
+        device: makes the records, where there are neither folds, nor categories, nor a formula; None: the CPU does.
         cache: the folder where records and held rows are kept from run to run (``cache``); of use without folds and
             without a device.
         most: how many bytes it may take.
@@ -86,7 +94,9 @@ def record_dataset(
     Raises:
         UserError: a file, a column, a value or the number of rows is not as it must be.
     """
-    partitions, device = sorted_by_name(config, partitions), None if folds or config.categorical else device
+    partitions = sorted_by_name(config, partitions)
+    config = typed(config, partitions)
+    device = None if folds or config.categorical or config.formula else device
     optional = extras(config, optional)  # a champion of the same columns asks for no other entries
     reading = Reading(config, dtype, optional, optional_gaps and bool(optional), held, folds)
     with one_thread():  # the bits must not hang on how many threads there are
@@ -102,10 +112,10 @@ def record_dataset(
         levels = [known_levels(some, ALL) for some in records]
         trained = [known_levels(some, [split.TRAIN]) for some in records]
         gaps = set().union(*(gaps_of(some, split.TRAIN) for some in records))
-        design = design_of(config, set().union(*trained), gaps)
+        design = design_of(config, set().union(*trained), gaps, recorded_statistics(records))
         if design:
             check_known(config, design, partitions, levels)
-        extents = [extent_of(design, config.numbers, *own) for own in zip(extents, levels, strict=True)]
+        extents = [extent_of(design, config.factors, *own) for own in zip(extents, levels, strict=True)]
         dataset = assemble(config, partitions, counts, held_rows(locations), optional, design)
         return _merged(dataset, records, extents, len(fresh), folds)
 

@@ -12,7 +12,7 @@ Source: Frisch and Waugh 1933, Lovell 1963 (partialling out indicators is centri
 Matrix Computations, 5.1 (the rotation that joins two rows of a level).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,10 +97,41 @@ class MomentsByLevel:
             if term.missing and (mask := position.get(MASK + term.missing[0])):
                 out[:, column] = tall[:, 0] - tall[:, mask]
         shift_P = np.where(at < 1, 0.0, np.concatenate([[0.0], self.within.shift_P])[at])[1:]
+        for column, term in enumerate(design.terms.values(), 1 + len(gaps)):
+            if term.affine:
+                out[:, column], shift_P[column - 1] = self._sum(tall, term, own)
         features = (*masks, *design.terms)
         return MomentsWithGaps(
             replace(self.within, features=features, shift_P=shift_P, root_KK=factor(out)), gaps, self.missing
         )
+
+    def mean_and_variance(self, name: str) -> tuple[float, float]:
+        """Of a column, over the rows that have a value there, by their weights."""
+        position = self._position()
+        column, mask = position[name], position.get(MASK + name, 0)
+        weight, total = self.level_LK[:, 0] @ self.level_LK[:, [mask, column]]
+        squares = float((self.level_LK[:, column] ** 2).sum() + (self.within.root_KK[1:, column] ** 2).sum())
+        mean = total / weight
+        return float(self.within.shift_P[column - 1] + mean), max(squares / weight - mean**2, 0.0)
+
+    def _sum(self, tall: Float, term: Term, own: Mapping[str, int]) -> tuple[Float, float]:
+        """The column of a term that is a sum of recorded ones, and its shift.
+
+        Args:
+            tall: the rows of the levels, and those within.
+            own: the levels' rows, by the names of their columns.
+        """
+        position, column, shift = self._position(), np.zeros(len(tall)), 0.0
+        for weight, part in term.parts():
+            at, is_own = position.get(part.name), part.name in own and not part.numbers
+            if at is not None:
+                column += weight * tall[:, at]
+                shift += weight * float(self.within.shift_P[at - 1])
+            elif is_own:
+                column[own[part.name]] += weight * tall[own[part.name], 0]
+            elif not part.inputs:
+                shift += weight
+        return column, shift
 
     @property
     def targets(self) -> tuple[str, ...]:

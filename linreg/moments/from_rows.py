@@ -32,7 +32,7 @@ from linreg.metrics import Float
 from linreg.moments.moments import Moments, upright
 from linreg.moments.record_stack import merge_moments
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, block
-from linreg.rows.terms import float64
+from linreg.rows.terms import float64, with_computed
 from linreg.rows.terms import values as term_values
 from linreg.threads import in_threads
 
@@ -111,7 +111,7 @@ def record_leaf(header: Rows, method: str, piece: TableBlock) -> Moments:
     if method == NUMPY:
         weight_N = block(*piece, [header.weight])[:, 0] if header.weight else None
         names = header.features, header.targets
-        return Moments.leaf(block(*piece, [*header.features, *header.targets], header.terms), *names, weight_N)
+        return Moments.leaf(block(*piece, [*header.features, *header.targets], header.design), *names, weight_N)
     return _record(header, _factor if method == FACTOR else _plain, piece)
 
 
@@ -120,7 +120,9 @@ def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
     table, numbers = piece
     weight_N = float64(table[rows.weight]) if rows.weight else None
     weight_N = weight_N if weight_N is None or numbers is None else weight_N[numbers]
-    columns = [_values(table, name, rows.terms) for name in (*rows.features, *rows.targets)]
+    terms = rows.design.terms if rows.design else {}
+    table = with_computed(table, rows.design.computed) if rows.design else table
+    columns = [_values(table, name, terms) for name in (*rows.features, *rows.targets)]
     return _Leaf(columns, _ALL if numbers is None else numbers, weight_N)
 
 

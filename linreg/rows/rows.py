@@ -5,7 +5,7 @@ Columns stay as wide as in the file and become float64 a block at a time. It rea
 Shapes: N rows, F features, O targets.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linreg.design import Design, Term
+from linreg.design import Design
 from linreg.metrics import Float
 from linreg.rows.batches import place
-from linreg.rows.terms import float64
+from linreg.rows.terms import float64, with_computed
 from linreg.rows.terms import values as term_values
 from linreg.threads import in_threads
 
@@ -65,7 +65,6 @@ class Rows:
         self.features = features
         self.targets = targets
         self.design = design
-        self.terms: Mapping[str, Term] = design.terms if design else {}
         self.weight = weight
         self.gaps = gaps
         self._tables = tuple(tables)
@@ -129,10 +128,10 @@ class Rows:
             start, (table, numbers) = start_and_block
             rows = self._places(start, _count(table, numbers), mixed)
             if plain:  # each column as it is, without a float64 block in between
-                for j, values in enumerate(columns(table, numbers, names, self.terms)):
+                for j, values in enumerate(columns(table, numbers, names, self.design)):
                     (x_NF[rows, j] if j < f else y_NO[rows, j - f])[:] = values
                 return
-            values = block(table, numbers, names, self.terms)
+            values = block(table, numbers, names, self.design)
             x = values[:, :f]
             if fill_F is not None:
                 x = np.where(np.isnan(x), fill_F, x)
@@ -153,14 +152,14 @@ class Rows:
         """Whether no row lacks a value in these columns; of the features, unless others are named."""
         if not names and not self.gaps:
             return True
-        inputs = {name: inputs_of(name, self.terms) for name in names or self.features}
+        inputs = {name: made_of(name, self.design) for name in names or self.features}
         gaps = [
             c
             for c in {c for some in inputs.values() for c in some}
             if not all(_is_complete(t[c]) for t in self._tables)
         ]
         incomplete = [name for name, some in inputs.items() if set(some) & set(gaps)]
-        values = (column for block in self.table_blocks() for column in columns(*block, incomplete, self.terms))
+        values = (column for block in self.table_blocks() for column in columns(*block, incomplete, self.design))
         return not any(np.isnan(column).any() for column in values)
 
     def placed_blocks(self) -> Iterator[tuple[int, TableBlock]]:
@@ -201,7 +200,7 @@ class Rows:
     def has(self, columns: Sequence[str]) -> bool:
         """Whether all these columns are held."""
         names = set(self._tables[0].column_names) if self._tables else {*self.features, *self.targets}
-        return all(name in names or {*inputs_of(name, self.terms)} <= names for name in columns)
+        return all(name in names or {*made_of(name, self.design)} <= names for name in columns)
 
     def table_blocks(self) -> Iterator[TableBlock]:
         """The rows of each leaf, where they lie: nothing is copied. Leaves without any are left out.
@@ -220,7 +219,7 @@ class Rows:
                     yield leaf, None if inside.stop - inside.start == len(leaf) else numbers[inside] - np.uint32(start)
 
     def _leaves(self, columns: Sequence[str]) -> Iterator[Float]:
-        return (block(table, numbers, columns, self.terms) for table, numbers in self.table_blocks())
+        return (block(table, numbers, columns, self.design) for table, numbers in self.table_blocks())
 
 
 def _count(table: pa.Table, numbers: RowNumbers | None) -> int:
@@ -228,28 +227,29 @@ def _count(table: pa.Table, numbers: RowNumbers | None) -> int:
 
 
 def columns(
-    table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], terms: Mapping[str, Term] | None = None
+    table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], design: Design | None = None
 ) -> Iterator[npt.NDArray[Any]]:
     """Columns of a block, or terms of them, each of shape (n,): as they lie where they are of floats, or as float64."""
     chosen = None if numbers is None else numbers.astype(np.intp)  # what numpy takes without a copy for each column
+    if design:
+        table = with_computed(table, design.computed)
     for name in names:
-        values = term_values(table, terms[name]) if terms and name in terms else _native(table[name])
+        term = design.terms.get(name) if design else None
+        values = _native(table[name]) if term is None else term_values(table, term)
         yield values if chosen is None else values.take(chosen)
 
 
-def block(
-    table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], terms: Mapping[str, Term] | None = None
-) -> Float:
+def block(table: pa.Table, numbers: RowNumbers | None, names: Sequence[str], design: Design | None = None) -> Float:
     """Columns of a block, or terms of them, float64 of shape (n, len(names))."""
     values_NP = np.empty((_count(table, numbers), len(names)))
-    for j, values in enumerate(columns(table, numbers, names, terms)):
+    for j, values in enumerate(columns(table, numbers, names, design)):
         values_NP[:, j] = values
     return values_NP
 
 
-def inputs_of(name: str, terms: Mapping[str, Term]) -> tuple[str, ...]:
-    """The columns of the tables that a feature is made of: itself, where it is no term."""
-    return terms[name].inputs if name in terms else (name,)
+def made_of(name: str, design: Design | None) -> tuple[str, ...]:
+    """The columns of the tables that a feature or a target is made of: itself, where nothing says otherwise."""
+    return design.made_of(name) if design else (name,)
 
 
 def _native(column: pa.ChunkedArray) -> npt.NDArray[Any]:

@@ -1,9 +1,13 @@
 """Columns of the design, computed from the columns of a block: numbers, indicators of levels, and their products.
 
+Columns that a formula computes of others come first (``with_computed``); then each term is a product of columns.
+
 A category is a dictionary column of text (``files.tables.category``); a level that a block lacks is 0 in its rows.
 
 Shapes: n rows of a block.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linreg.design import Term
+from linreg.expression import CALENDAR, Expression, columns_of, compute, level_codes
 from linreg.metrics import Float
 
 
@@ -27,9 +32,30 @@ def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.intp]:
     return np.asarray(filled).astype(np.intp)
 
 
+def with_computed(table: pa.Table, computed: Mapping[str, Expression]) -> pa.Table:
+    """The table with the columns that it lacks and has the columns for; dates are days since 1970, as float64."""
+    names = set(table.column_names)
+    for name, expression in computed.items():
+        inputs = set(columns_of(expression))
+        if name not in names and inputs <= names:
+            columns = {column: float64(table[column]) for column in inputs}
+            table = table.append_column(name, _computed(expression, columns))
+    return table
+
+
+def _computed(expression: Expression, columns: Mapping[str, Float]) -> pa.Array:
+    if expression[0] not in CALENDAR:
+        return pa.array(compute(expression, columns))
+    code_n = level_codes(expression, columns)
+    codes = pa.array(code_n, pa.int32(), mask=code_n < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(CALENDAR[expression[0]], pa.string()))
+
+
 def values(table: pa.Table, term: Term) -> Float:
     """A term of every row, (n,); NaN where a number or a level is missing."""
     factors = [float64(table[name]) for name in term.numbers]
+    if term.affine:
+        factors = [(x_n - shift) / scale for x_n, (shift, scale) in zip(factors, term.affine, strict=True)]
     factors += [_indicator(table[column], level) for column, level in term.levels]
     factors += [np.isnan(float64(table[column])).astype(np.float64) for column in term.missing]
     out = factors[0]
