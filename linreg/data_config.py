@@ -5,12 +5,14 @@ It opens no file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from linreg.errors import nearest
-from linreg.expression import CALENDAR, Expression
-from linreg.formula import Formula, parse
 from linreg.section import Section, choice, require
+
+if TYPE_CHECKING:  # a config without a formula needs neither numpy nor formulaic
+    from linreg.expression import Expression
+    from linreg.formula import Formula
 
 MissingRule = Literal["error", "drop", "mean", "indicator"]
 UnseenRule = Literal["error", "base"]
@@ -70,7 +72,7 @@ class DataConfig(Section):
         require(self.window >= 0, "data.window", "must be at least 0 (0: all files)", self.window)
         require(bool(self.path.strip()), "data.path", "is empty: name a file, a glob, a folder or a URL")
         if self.formula:
-            self._take_formula(parse(self.formula))
+            self._take_formula()
         for name, columns in {"features": self.inputs, "targets": self.targets}.items():
             require(bool(columns), f"data.{name}", "is empty: name at least one column, or write data.formula")
         for name in ("features", "targets", "categorical"):
@@ -92,9 +94,13 @@ class DataConfig(Section):
         require(not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other")
 
     @property
-    def parsed(self) -> Formula | None:
+    def parsed(self) -> "Formula | None":
         """What the formula says."""
-        return parse(self.formula) if self.formula else None
+        if not self.formula:
+            return None
+        from linreg.formula import parse
+
+        return parse(self.formula)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -125,7 +131,7 @@ class DataConfig(Section):
         return tuple(dict.fromkeys(name for target in self.parsed.targets for name in target.inputs))
 
     @property
-    def computed(self) -> Mapping[str, Expression]:
+    def computed(self) -> "Mapping[str, Expression]":
         """What a formula computes of these columns, by name."""
         return self.parsed.computed if self.parsed else {}
 
@@ -139,16 +145,21 @@ class DataConfig(Section):
     @property
     def categories(self) -> tuple[str, ...]:
         """The categories, those that are computed among them."""
-        return (*self.categorical, *(name for name, made in self.computed.items() if made[0] in CALENDAR))
+        return (*self.categorical, *(self.parsed.calendar if self.parsed else ()))
 
-    def _take_formula(self, formula: Formula) -> None:
+    def _take_formula(self) -> None:
         """Its targets, and what ``C()`` says, as if they stood in keys of their own."""
+        formula = self.parsed
+        assert formula is not None
         require(not self.features, "data.features", "and data.formula are both there: one says it all")
         targets = tuple(target.column for target in formula.targets)
         given = not self.targets or self.targets == targets
         require(given, "data.targets", f"is not what data.formula has on its left, {list(targets)}: leave it out")
         strange = sorted(set(self.categorical) - set(formula.inputs))
         require(not strange, "data.categorical", f"names {strange}, which data.formula does not")
+        several = [f.name for term in formula.terms for f in term if f.learned and len(term) > 1]
+        rule = f'"{self.missing}" cannot fill {several} in a product of a formula: set "error" or "drop"'
+        require(not (several and self.fills), "data.missing", rule)
         levels = dict(self.levels)
         for factor in formula.factors:
             listed = levels.setdefault(factor.column, factor.levels) if factor.levels else ()

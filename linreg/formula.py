@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from linreg.errors import UserError
-from linreg.expression import Expression
+from linreg.expression import CALENDAR, Expression
 from linreg.factor import Factor, read_factor
 
 KEY = "data.formula"
@@ -27,12 +27,10 @@ class Formula:
     Args:
         targets: what stands on its left.
         terms: the factors of each term on its right, without the intercept.
-        intercept: whether there is one.
     """
 
     targets: tuple[Factor, ...]
     terms: tuple[tuple[Factor, ...], ...]
-    intercept: bool
 
     @cached_property
     def factors(self) -> tuple[Factor, ...]:
@@ -66,6 +64,11 @@ class Formula:
         """The columns that are computed from others, targets too, by name."""
         return {f.column: f.expression for f in (*self.factors, *self.targets) if f.expression is not None}
 
+    @cached_property
+    def calendar(self) -> tuple[str, ...]:
+        """Those of the columns that are categories."""
+        return tuple(name for name, made in self.computed.items() if made[0] in CALENDAR)
+
     def columns(self, levels: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, dict[Factor, str]]]:
         """The columns of the design: each one's name, its factors, and the level that a category is at, else "".
 
@@ -89,7 +92,7 @@ class Formula:
         back = {name: factor for factor, name in names.items()}
         two = pd.Categorical(["a"], ["a", "b"])
         frame = pd.DataFrame({name: two if f.column in categories else [1.0] for f, name in names.items()})
-        terms = [Term([Part("1", eval_method="literal")])] * self.intercept
+        terms = [Term([Part("1", eval_method="literal")])]
         terms += [Term([Part(names[factor]) for factor in term]) for term in self.terms]
         spec = Parsed(terms, _ordering="none").get_model_matrix(frame).model_spec
         for structure in spec.structure:
@@ -127,7 +130,10 @@ def parse(text: str) -> Formula:
     terms = [[f for f in term if f.expr != "1"] for term in right]
     targets = tuple(read_factor(str(f.expr), f.eval_method.value, KEY) for term in left for f in term)
     factors = [tuple(read_factor(str(f.expr), f.eval_method.value, KEY) for f in term) for term in terms if term]
-    formula = Formula(targets, tuple(factors), intercept=[] in terms)
+    if [] not in terms and factors:
+        what = "leaves out the intercept, which every model here has: write it without - 1 or 0 +"
+        raise UserError(f"{KEY} {text!r} {what}")
+    formula = Formula(targets, tuple(factors))
     _check(formula, [len(term) for term in left])
     return formula
 

@@ -22,6 +22,7 @@ OTHER = {  # another valid value of every key, as --set takes it, and what it th
     "data.path": ("x/*.csv", "x/*.csv"),
     "data.features": ('["c", "d"]', ("c", "d")),
     "data.targets": ("y", ("y",)),
+    "data.formula": ("", ""),
     "data.categorical": ("b,c", ("b", "c")),
     "data.levels": ("{}", {}),
     "data.unseen": ("base", "base"),
@@ -321,7 +322,9 @@ def test_a_required_key_that_is_missing_is_named(key: str) -> None:
     for section in sections:
         table = table[section]
     del table[last]
-    with pytest.raises(UserError, match=f"^key '{key}' is required and missing$"):
+    or_formula = f"^{key} is empty: name at least one column, or write data.formula$"
+    words = or_formula if last in ("features", "targets") else f"^key '{key}' is required and missing$"
+    with pytest.raises(UserError, match=words):
         config_file.from_dict(raw)
 
 

@@ -41,8 +41,8 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     if scored.nulls:
         have = "row lacks a value and has" if scored.nulls == 1 else "rows lack a value and have"
         lines.append(flowing(f"{scored.nulls:,} {have} no prediction; --strict makes that an error", first=""))
-    categories = model.design.levels if model.design else ()
-    shown = preview(output, model.inputs, model.targets, scored.rows, categories=categories)
+    texts = (*model.design.categories, *model.design.dates) if model.design else ()
+    shown = preview(output, model.inputs, model.targets, scored.rows, texts=texts)
     return document, "\n".join([*lines, *shown])
 
 

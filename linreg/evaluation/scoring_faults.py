@@ -25,6 +25,7 @@ from linreg.files.value_faults import (
     no_level,
     no_value,
     out_of_range,
+    plain_values,
     unseen_level,
 )
 from linreg.metrics import Float
@@ -62,8 +63,8 @@ def check_design(stream: Stream, batch: pa.RecordBatch, design: Design, *, stric
         missing: what to do about a missing date; None: it may be missing.
     """
     table, computed = in_design(batch, design), design.computed
-    faults = [no_date(name) for name in design.dates if np.isinf(_values(table, name)).any()]
-    gaps = [name for name in design.dates if missing and np.isnan(_values(table, name)).any()]
+    faults = [no_date(name) for name in design.dates if np.isinf(plain_values(table[name])).any()]
+    gaps = [name for name in design.dates if missing and np.isnan(plain_values(table[name])).any()]
     faults += [ValueFault(name, "is missing", missing or "", np.isnan, name) for name in gaps]
     for name, known in design.levels.items():
         source, made = (next(columns_of(computed[name])), name) if name in computed else (name, "")
@@ -74,7 +75,7 @@ def check_design(stream: Stream, batch: pa.RecordBatch, design: Design, *, stric
             what = f"has a level of {made} that no training row had" if made else "is a level that no training row had"
             faults.append(unseen_level(source, known, what, made))
     for name, expression in computed.items() if strict else ():
-        if name in table.column_names and name not in design.levels and np.isinf(_values(table, name)).any():
+        if name in table.column_names and name not in design.levels and np.isinf(plain_values(table[name])).any():
             faults.append(no_value(next(columns_of(expression)), name))
     if faults:
         raise _first(stream, faults[:1], design)
@@ -85,18 +86,11 @@ def _first(stream: Stream, faults: Sequence[ValueFault], design: Design | None =
 
     def compute(batch: pa.RecordBatch) -> dict[str, Any]:
         table = in_design(batch, design) if design else None
-        return {fault.computed: _values(table, fault.computed) for fault in faults if fault.computed and table}
+        return {fault.computed: plain_values(table[fault.computed]) for fault in faults if fault.computed and table}
 
     needed = any(fault.computed for fault in faults)
     fault = first_fault(stream, faults, compute=compute if needed else None)
     return fault or AssertionError("a value is wrong, and none was found")
-
-
-def _values(table: pa.Table, name: str) -> Any:
-    """Numbers as float64; a category as texts."""
-    if pa.types.is_dictionary(table.schema.field(name).type):
-        return np.array(table[name].to_pylist(), dtype=object)
-    return table[name].to_numpy()
 
 
 def _large(column: pa.Array) -> bool:

@@ -71,8 +71,10 @@ def _instead(column: str, type_: str) -> str:
 
 def no_category(label: str, column: str, type_: str) -> UserError:
     """The error of a Parquet column that is neither text nor codes."""
+    is_date = type_.startswith(("date", "timestamp"))
     remedy = "cast it to text or integers when the file is written, or leave it out of data.categorical"
-    return UserError(f"{label}: column '{column}' is {type_}, not a category: {remedy}")
+    what = f"column '{column}' is {type_}, not a category"
+    return UserError(f"{label}: {what}: {INSTEAD_OF_DATES if is_date else remedy}")
 
 
 def no_date(label: str, column: str, type_: str) -> UserError:

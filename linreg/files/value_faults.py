@@ -103,7 +103,7 @@ def first_fault(
     every = bool(categories) or compute is not None
     names = stream.schema.names if every else columns
     for batch in stream.batches(None if every else columns):
-        values = {name: _values(batch.column(names.index(name))) for name in columns}
+        values = {name: plain_values(batch.column(names.index(name))) for name in columns}
         made = compute(batch) if compute else {}
         ignored = values[weight] == 0 if weight else np.zeros(len(batch), bool)
         for fault in faults:
@@ -117,7 +117,8 @@ def first_fault(
     return next((_value_error(stream, fault, *first[fault], count[fault]) for fault in faults if fault in first), None)
 
 
-def _values(column: pa.Array) -> npt.NDArray[Any]:
+def plain_values(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Numbers as float64, NaN where one is missing; else texts, None where one is."""
     numbers = pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
     return float64(column) if numbers else np.array(column.to_pylist(), dtype=object)
 

@@ -29,7 +29,7 @@ from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
 from linreg.files.tables import with_days
-from linreg.files.value_faults import first_fault
+from linreg.files.value_faults import first_fault, plain_values
 from linreg.ingest import checks
 from linreg.ingest.formula_terms import products_of
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
@@ -40,7 +40,7 @@ from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record, merge_records
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
-from linreg.rows.terms import float64, levels_of, with_computed, with_level
+from linreg.rows.terms import levels_of, with_computed, with_level
 from linreg.threads import in_order
 
 Keys = Sequence[pa.ChunkedArray]
@@ -132,9 +132,7 @@ class _File:
     def seen(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         """The dates and the computed columns of a batch, for a message."""
         frame = self.frame(pa.Table.from_batches([batch]))
-        names = (*self.reading.config.dates, *self.reading.config.computed)
-        is_text = {name: pa.types.is_dictionary(frame.schema.field(name).type) for name in names}
-        return {n: np.array(frame[n].to_pylist(), object) if is_text[n] else float64(frame[n]) for n in names}
+        return {n: plain_values(frame[n]) for n in (*self.reading.config.dates, *self.reading.config.computed)}
 
     def keys_of(self, table: pa.Table) -> Keys:
         """What the rows of a block are known by."""
@@ -292,15 +290,12 @@ def _record(reading: Reading, parting: str, method: str, table: pa.Table, mask: 
     header, rows = reading.header, row_numbers(mask)
     if parting:
         return part_leaf(header, reading.products, parting, (table, rows), method=method).recorded(method)
-    if not reading.config.fills or not _has_gaps(table, header):
+    gaps = Rows([table], header.features, (), design=header.design, gaps=reading.config.fills)
+    if gaps.complete():
         return MomentsWithGaps(from_rows.record_leaf(header, method, (table, rows)), (), 0)
     weights = [block(table, rows, [header.weight])[:, 0]] if header.weight else None
     values = block(table, rows, (*header.features, *header.targets), header.design)
     return MomentsWithGaps.of([values], header.features, header.targets, weights=weights)
-
-
-def _has_gaps(table: pa.Table, header: Rows) -> bool:
-    return not Rows([table], header.features, (), design=header.design, gaps=True).complete()
 
 
 def _constant(value: str, rows: int) -> pa.ChunkedArray:

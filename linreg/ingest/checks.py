@@ -69,14 +69,14 @@ def leave_out(table: pa.Table, role: Role, config: DataConfig, dtype: str) -> Ra
     for name in config.categories:
         role[_without_level(table[name], weightless, config)] = DROPPED
     p, used = len(config.numbers) + len(config.targets), role >= 0
-    if config.computed:
-        return _computed_ranges(table, used, config, most)
+    if config.parsed:
+        return _formula_ranges(table, used, config, most)
     if fine.all() and used.all():
         return Ranges(low[:p], high[:p])
     return Ranges.of(float64(table[name])[used] for name in names[:p])
 
 
-def _computed_ranges(table: pa.Table, used: Mask, config: DataConfig, most: float) -> Ranges:
+def _formula_ranges(table: pa.Table, used: Mask, config: DataConfig, most: float) -> Ranges:
     """The range of a formula's factors and targets over the rows that are used."""
     columns = [float64(table[name])[used] for name in (*config.factors, *config.targets)]
     if any((np.abs(x_n) > most).any() for x_n in columns):

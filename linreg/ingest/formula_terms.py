@@ -26,6 +26,7 @@ def products_of(config: DataConfig) -> list[tuple[str, ...]]:
         others = [factor.column for factor in term if not factor.learned]
         for count in range(len(learned), -1, -1):
             out += [tuple(sorted([*others, *kept])) for kept in combinations(learned, count)]
+    out += [(factor.column,) for factor in config.parsed.factors if factor.learned]
     if config.missing == "indicator":
         out += [(name,) for name in config.factors]
     return [columns for columns in dict.fromkeys(out) if columns]

@@ -22,7 +22,7 @@ from linreg.expression import CALENDAR, columns_of
 from linreg.files import stream
 from linreg.files.partitions import Partition
 from linreg.files.tables import as_level, with_days
-from linreg.files.value_faults import first_fault, unseen_level
+from linreg.files.value_faults import first_fault, plain_values, unseen_level
 from linreg.formula import KEY
 from linreg.ingest.formula_terms import Statistics, formula_terms
 from linreg.ingest.part import PartitionRows
@@ -241,7 +241,7 @@ def _unseen(config: DataConfig, design: Design, partition: Partition, column: st
 
         def compute(batch: pa.RecordBatch) -> dict[str, Any]:
             frame = with_computed(with_days(pa.Table.from_batches([batch]), [date]), {column: made})
-            return {column: np.array(frame[column].to_pylist(), dtype=object)}
+            return {column: plain_values(frame[column])}
 
         source, what = stream.read(partition, [], dates=[date]), f"has a level of {column} that no training row has"
         fault = first_fault(source, [unseen_level(date, known, what, column)], compute=compute)

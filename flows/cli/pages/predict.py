@@ -19,12 +19,12 @@ Row = Mapping[str, object]
 
 
 def preview(
-    output: Path, features: Sequence[str], targets: Sequence[str], rows: int, *, categories: Collection[str] = ()
+    output: Path, features: Sequence[str], targets: Sequence[str], rows: int, *, texts: Collection[str] = ()
 ) -> Iterator[str]:
     """The lines of a table that fits the page; features are left out where they would not fit.
 
     Args:
-        categories: those of the features whose text is shown as it is.
+        texts: those of the features whose text is shown as it is.
     """
     first = _first(output) if output.is_file() else []
     if not first:
@@ -33,7 +33,7 @@ def preview(
     count = [[apart("row", [*features, *targets]), *map(str, range(1, len(first) + 1))]]
     inputs = []
     for title, name in zip(shortened(features), features, strict=True):
-        show = _text if name in categories else _number
+        show = _text if name in texts else _number
         inputs.append([title, *(show(row[name]) for row in first)])
     predicted = [
         [head, *(_predicted(row, name) for row in first)]

@@ -57,5 +57,5 @@ def test_no_rows_are_no_table(tmp_path: Path, suffix: str) -> None:
 def test_categories_are_shown_as_their_text_stands(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("code,predicted_y\n01234,1.5\n,2.5\n")
-    _, table = preview(path, ["code"], ["y"], 2, categories=["code"])
+    _, table = preview(path, ["code"], ["y"], 2, texts=["code"])
     assert [line.split() for line in table.splitlines()] == [["row", "code", "y"], ["1", "01234", "1.5"], ["2", "2.5"]]

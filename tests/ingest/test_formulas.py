@@ -1,0 +1,287 @@
+"""Formulas from the file to the design, beside formulaic's own matrix and statsmodels' fit of it."""
+
+import formulaic
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import statsmodels.api as sm
+
+from linreg.config import Config, TrainConfig
+from linreg.config_file import load, to_toml
+from linreg.data_config import DataConfig
+from linreg.errors import UserError
+from linreg.evaluation.predict import predict_rows
+from linreg.evaluation.score_files import score
+from linreg.ingest.dataset import read_dataset
+from linreg.ingest.part import HELD_OUT
+from linreg.ingest.records import RecordedDataset, record_dataset
+from linreg.training.fit import fit
+from tests.support.files import write
+
+DAYS = pd.date_range("2024-01-01", periods=7).day_name()
+MONTHS = pd.date_range("2024-01-01", periods=12, freq="MS").month_name()
+
+
+def frame(n: int = 200, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    when = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 700, n), unit="D")
+    columns = {"x": rng.normal(5, 2, n), "z": rng.gamma(2, 3, n) + 0.1, "region": rng.choice(["n", "s", "e"], n)}
+    table = pd.DataFrame(columns | {"code": rng.choice([3, 10, 2], n), "flag": rng.choice([True, False], n)})
+    table["odd name"] = rng.normal(size=n)
+    table["when"] = when
+    return table.assign(y=rng.normal(size=n) + table["x"], v=rng.gamma(2, 3, n), w=rng.uniform(0.1, 2, n))
+
+
+def calendar(values: pd.Series, names: pd.Index) -> pd.Series:
+    return pd.Series(pd.Categorical(values, [name for name in names if (values == name).any()]), values.index)
+
+
+CONTEXT = {
+    "dayofweek": lambda t: calendar(t.dt.day_name(), DAYS),
+    "month": lambda t: calendar(t.dt.month_name(), MONTHS),
+    "elapsed": lambda t, unit="D": (t - pd.Timestamp(0)) / pd.Timedelta(1, unit),
+    "log1p": np.log1p,
+    "maximum": np.maximum,
+}
+
+
+def config(path: object, formula: str, **changes: object) -> DataConfig:
+    return DataConfig(path=str(path), formula=formula, **changes)
+
+
+def assert_as_statsmodels(recorded: RecordedDataset, formula: str, rows: pd.DataFrame, weight: str = "") -> None:
+    """Names, slopes and intercept are those of statsmodels' fit of formulaic's matrix."""
+    matrix = formulaic.model_matrix(formula, rows, context=CONTEXT)
+    columns = [name for name in matrix.rhs.columns if name != "Intercept"]
+    moments = recorded.record.moments
+    assert list(moments.features) == columns
+    assert recorded.dataset.train.features == tuple(columns)
+    for o, target in enumerate(matrix.lhs.columns):
+        weights = rows[weight] if weight else np.ones(len(rows))
+        expected = sm.WLS(np.asarray(matrix.lhs[target]), np.asarray(matrix.rhs, dtype=float), weights=weights).fit()
+        slopes = dict(zip(matrix.rhs.columns, expected.params, strict=True))
+        scale, ours = np.abs(expected.params).max(), moments.solve().weight_OF[o]
+        np.testing.assert_allclose(ours, [slopes[c] for c in columns], rtol=1e-9, atol=1e-11 * scale)
+
+
+FORMULAS = [
+    "y ~ x * z + region",
+    "y + v ~ log(z) + I(x ** 2) + C(code)",
+    "y ~ region * C(code) + x",
+    "y ~ x + region:x",
+    "y ~ x:C(code):region + z",
+    "y ~ (x + z + region) ** 2",
+    "log(v) ~ x / region + np.sqrt(z)",
+    "y ~ C(code, levels=[10, 3, 2]) * x",
+    "y ~ C(region, contr.treatment('s')) * x",
+    "y ~ center(x) * center(z) + region",
+    "y ~ center(x):region + scale(z):center(x) + scale(log(z)):C(code)",
+    "y ~ dayofweek(when) * x + elapsed(when, 'W')",
+    "y ~ month(when) + elapsed(when):region",
+    "y ~ `odd name` + I(`odd name` ** 2 + x) + flag",
+    "y ~ I((x > 4) & (z < 5)) + maximum(x - 5, 0) + log1p(z)",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_formula_is_the_one_of_formulaic_and_statsmodels(tmp_path, formula, suffix):
+    rows = frame()
+    for i, part in enumerate(np.array_split(np.arange(len(rows)), 3)):
+        write(tmp_path / "rows" / f"{i}.{suffix}", rows.iloc[part].reset_index(drop=True))
+    recorded = record_dataset(config(tmp_path / "rows", formula), held=HELD_OUT)
+    assert_as_statsmodels(recorded, formula, rows)
+    dataset = read_dataset(config(tmp_path / "rows", formula))
+    by_rows = fit(dataset.train, TrainConfig(trainer="exact")).model
+    np.testing.assert_allclose(by_rows.weight_OF, recorded.record.moments.solve().weight_OF, rtol=1e-9)
+    expected = formulaic.model_matrix(formula, rows, context=CONTEXT)
+    fitted = sm.OLS(np.asarray(expected.lhs), np.asarray(expected.rhs, dtype=float)).fit().fittedvalues
+    np.testing.assert_allclose(predict_rows(by_rows, dataset.train), np.reshape(fitted, (len(rows), -1)), rtol=1e-9)
+    score(by_rows, str(tmp_path / "rows"), tmp_path / "scored.parquet")
+    scored = pd.read_parquet(tmp_path / "scored.parquet")
+    assert list(scored.columns[: -len(by_rows.targets)]) == list(by_rows.inputs)
+    np.testing.assert_array_equal(scored.iloc[:, -len(by_rows.targets) :], predict_rows(by_rows, dataset.train))
+
+
+def test_weights_and_text_by_type_and_categories_that_are_named(tmp_path):
+    rows = frame()
+    write(tmp_path / "1.parquet", rows)
+    formula = "y ~ scale(x):region + code"
+    recorded = record_dataset(config(tmp_path, formula, weight="w", categorical=("code",)))
+    features = recorded.record.moments.features
+    assert features[:2] == ("code[T.3]", "code[T.10]")  # codes in their order
+    mean = np.average(rows["x"], weights=rows["w"])
+    spread = np.sqrt(np.average((rows["x"] - mean) ** 2, weights=rows["w"]) * len(rows) / (len(rows) - 1))
+    scaled = (rows["x"] - mean) / spread
+    columns = [rows["code"] == 3, rows["code"] == 10, *(scaled * (rows["region"] == level) for level in "ens")]
+    x_NF = np.column_stack([np.ones(len(rows)), *columns])
+    expected = sm.WLS(rows["y"].to_numpy(), x_NF.astype(float), weights=rows["w"].to_numpy()).fit()
+    assert features[2:] == ("scale(x):region[e]", "scale(x):region[n]", "scale(x):region[s]")
+    solution = recorded.record.moments.solve()
+    predicted = (recorded.dataset.train.arrays()[0] - solution.mean_F) @ solution.weight_OF.T + solution.bias_O
+    np.testing.assert_allclose(predicted[:, 0], expected.fittedvalues, rtol=1e-9)
+
+
+def test_nights_with_new_levels_have_the_bits_of_a_full_run(tmp_path):
+    formula = "y ~ center(x) * region + log(z) + dayofweek(when)"
+    folder, cache = tmp_path / "rows", tmp_path / "cache"
+    for night in range(6):
+        rows = frame(80, night)
+        rows["region"] += str(night) * (night % 2)
+        write(folder / f"{night}.csv", rows.assign(when=rows["when"].dt.date))
+        recorded = record_dataset(config(folder, formula), held=HELD_OUT, cache=cache)
+        assert recorded.read == 1
+        full = record_dataset(config(folder, formula), held=HELD_OUT)
+        assert recorded.dataset.train.design == full.dataset.train.design
+        assert recorded.record.moments.root_KK.tobytes() == full.record.moments.root_KK.tobytes()
+        assert recorded.record.moments.shift_P.tobytes() == full.record.moments.shift_P.tobytes()
+
+
+@pytest.mark.parametrize("missing", ["drop", "mean", "indicator"])
+def test_gaps_of_what_a_formula_takes(tmp_path, missing):
+    rows = frame()
+    rows.loc[[3, 70], "z"] = np.nan
+    rows.loc[[5], "x"] = np.nan
+    write(tmp_path / "1.parquet", rows)
+    recorded = record_dataset(config(tmp_path, "y ~ log(z) + x:region + center(v)", missing=missing))
+    moments = recorded.record.moments
+    levels = [rows["x"].where(rows["x"].isna() | (rows["region"] == level), 0.0) for level in "ens"]
+    matrix = np.column_stack([np.log(rows["z"]), *levels, rows["v"]])
+    gap = np.isnan(matrix)
+    used = ~gap.any(axis=1) if missing == "drop" else np.ones(len(rows), bool)
+    matrix = np.where(gap, np.nanmean(matrix, axis=0), matrix)[used]
+    if missing == "indicator":
+        matrix = np.column_stack([matrix, gap[:, 0], gap[:, 1:4].any(axis=1)])
+    peer = sm.OLS(rows["y"].to_numpy()[used], sm.add_constant(matrix.astype(float))).fit()
+    names = ["log(z)", "center(v)", "x:region[e]", "x:region[n]", "x:region[s]"]
+    assert sorted(moments.features) == sorted(names + ["log(z)[missing]", "x[missing]"] * (missing == "indicator"))
+    solution = moments.solve()
+    assert solution.residual_O[0] == pytest.approx(peer.ssr, rel=1e-10)
+    assert recorded.dataset.dropped == (3 if missing == "drop" else 0)
+
+
+ZONE = "America/New_York"
+
+
+def zoned(t: pd.Series) -> pa.Array:
+    return pa.array(t.dt.tz_localize(ZONE).dt.tz_convert("UTC").dt.tz_localize(None)).cast(pa.timestamp("us", ZONE))
+
+
+DATES = {
+    "date32": lambda t: pa.array(t.dt.date, pa.date32()),
+    "nanoseconds": lambda t: pa.array(t, pa.timestamp("ns")),
+    "a zone": zoned,
+    "text": lambda t: pa.array(t.dt.strftime("%Y-%m-%d %H:%M")),
+    "text of a zone": lambda t: pa.array(t.dt.strftime("%Y-%m-%dT%H:%M:%SZ")),
+    "a dictionary": lambda t: pa.array(t.dt.strftime("%Y-%m-%d")).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_of_any_type_are_the_same_days(tmp_path, kind):
+    rows = frame()
+    formula = "y ~ elapsed(when, 'h') + dayofweek(when) + month(when)"
+    table = pa.table({"y": rows["y"], "when": DATES[kind](rows["when"])})
+    write(tmp_path / "1.parquet", table)
+    recorded = record_dataset(config(tmp_path, formula))
+    assert_as_statsmodels(recorded, formula, rows)
+
+
+def test_a_date_may_be_in_the_names_of_folders(tmp_path):
+    rows = frame().sort_values("when")
+    for day, own in rows.groupby("when"):
+        write(tmp_path / "rows" / f"day={day:%Y-%m-%d}" / "1.csv", own[["x", "y"]])
+    recorded = record_dataset(config(tmp_path / "rows", "y ~ x + elapsed(day) + dayofweek(day)"))
+    peer = formulaic.model_matrix("y ~ x + elapsed(when) + dayofweek(when)", rows, context=CONTEXT)
+    expected = sm.OLS(np.asarray(peer.lhs), np.asarray(peer.rhs, float)).fit().params[1:]
+    np.testing.assert_allclose(recorded.record.moments.solve().weight_OF[0], expected, rtol=1e-9, atol=1e-12)
+
+
+REFUSED = {
+    "y ~ poly(x, 2)": r"'poly\(x, 2\)' needs poly\(\), which cannot be computed row by row: .* x \+ I\(x \*\* 2\)",
+    "y ~ bs(x, df=4)": r"maximum\(x - 10, 0\)",
+    "y ~ x - 1": "leaves out the intercept",
+    "y ~ C(region, contr.sum)": "no treatment coding",
+    "y ~ .": "write its columns",
+    "y ~ __import__('os').getcwd()": "is no formula",
+    "y ~ x.__class__": "column 'x.__class__' is missing",
+    "y ~ I(center(x) ** 2)": "inside of an expression",
+    "y ~ lagg(x)": "lagg",
+    "y ~ I(2)": "names no column",
+    "y ~ x + y": "on both sides",
+    "region ~ x": "column 'region' is large_string, not numbers",
+    "y ~ C(region) + region": "in several ways",
+    "y ~ C(x) + x:z + I(x * 2)": "takes column 'x' as a number and as a category",
+    "y ~ C(region, levels=['a', 'b'])": "training rows are at",
+    "y ~ C(region, contr.treatment('mars'))": "'mars' as the base of 'region'",
+    "~ x": "write targets, a ~",
+    "y ~ when": "column 'when' is timestamp.*: take of it what matters by data.formula",
+    "y ~ dayofweek(x)": "column 'x' is double, not dates",
+    "y ~ x + nowhere": "column 'nowhere' is missing",
+    "y ~ scale(x) + elapsed(when, 'year')": "the unit one of s, min, h, D, W",
+    "y ~ log(x, 10)": r"log\(\) 1 argument",
+}
+
+
+@pytest.mark.parametrize("formula", REFUSED)
+def test_what_a_formula_cannot_be_says_what_to_write(tmp_path, formula):
+    write(tmp_path / "1.parquet", frame())
+    with pytest.raises(UserError, match=REFUSED[formula]):
+        record_dataset(config(tmp_path, formula))
+
+
+CELLS = {
+    "log(x)": ("x", "-3.0", "line 4, column 'x': the value '-3.0' gives log(x) no finite value"),
+    "I(1 / x)": ("x", "0", "line 4, column 'x': the value '0' gives I(1 / x) no finite value"),
+    "elapsed(when)": ("when", "30.11.2026", "line 4, column 'when': the value '30.11.2026' is no date: write it like"),
+    "month(when)": ("when", "", "line 4, column 'when': the value is missing"),
+    "exp(x)": ("x", "800", "line 4, column 'x': the value '800' gives exp(x) no finite value"),
+}
+
+
+@pytest.mark.parametrize("term", CELLS)
+def test_a_row_of_which_a_term_has_no_value_is_named(tmp_path, term):
+    column, cell, words = CELLS[term]
+    rows = frame().assign(x=lambda t: t["x"].abs() + 1).astype({"x": object, "when": str})
+    rows.loc[2, column] = cell
+    write(tmp_path / "1.csv", rows)
+    with pytest.raises(UserError) as caught:
+        record_dataset(config(tmp_path, f"y ~ {term} + z"))
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "1.csv"))
+
+
+def test_a_row_that_is_scored_without_a_value_has_none(tmp_path):
+    rows = frame().assign(x=lambda t: t["x"].abs() + 1)
+    write(tmp_path / "1.parquet", rows)
+    model = fit(read_dataset(config(tmp_path, "y ~ log(x) + month(when)")).train, TrainConfig(trainer="exact")).model
+    scored = rows[["x", "when"]].copy()
+    scored.loc[3, "x"], scored.loc[5, "when"] = -1.0, None
+    write(tmp_path / "new.parquet", scored)
+    assert score(model, str(tmp_path / "new.parquet"), tmp_path / "out.csv") == (200, 2)
+    assert np.flatnonzero(pd.read_csv(tmp_path / "out.csv")["predicted_y"].isna()).tolist() == [3, 5]
+    for row, column, words in ((3, "x", "gives log(x) no finite value"), (5, "when", "is missing")):
+        only = rows[["x", "when"]].copy()
+        only.loc[row, column] = scored.loc[row, column]
+        write(tmp_path / "new.parquet", only)
+        with pytest.raises(UserError) as caught:
+            score(model, str(tmp_path / "new.parquet"), tmp_path / "out.csv", strict=True)
+        assert f"row {row + 1}, column '{column}'" in str(caught.value)
+        assert words in str(caught.value)
+
+
+def test_a_config_of_a_formula_says_one_thing(tmp_path):
+    for keys, words in (
+        ({"features": ("x",)}, "data.features and data.formula are both there"),
+        ({"targets": ("z",)}, "data.targets is not what data.formula has on its left"),
+        ({"categorical": ("z",)}, "data.categorical names"),
+        ({"missing": "mean", "formula": "y ~ center(x):region"}, 'data.missing "mean" cannot fill'),
+    ):
+        with pytest.raises(UserError, match=words):
+            DataConfig(**({"path": str(tmp_path), "formula": "y ~ x + region"} | keys))
+    text = to_toml(Config(model="m", data=config("rows", "log(y) ~ center(x) + C(region)")))
+    (tmp_path / "c.toml").write_text(text)
+    assert to_toml(load(tmp_path / "c.toml")) == text
+    taken = config("rows", "log(y) ~ x + C(region, levels=['b', 'a'])")
+    assert (taken.targets, taken.categorical, taken.levels) == (("log(y)",), ("region",), {"region": ("b", "a")})
