@@ -36,7 +36,7 @@ from linreg.least_squares.standard_errors import Shared
 from linreg.least_squares.validity import FILLED, REGULARISED
 
 _WHICH_FILES = ("data.path", "data.window", "data.window_by")  # they choose files, and these are compared by content
-_COLUMNS = ("data.features", "data.targets", "data.categorical", "data.levels", "data.unseen")
+_COLUMNS = ("data.features", "data.targets", "data.formula", "data.categorical", "data.levels", "data.unseen")
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ class _Columns:
         """
         from scipy.linalg.lapack import dtrcon
 
-        if (self.spread_F == 0).any():
-            return False
+        if (self.spread_F == 0).any() or not len(self.mean_F):
+            return not len(self.mean_F)
         scaled_FF, f = self.factor_FF / self.scale_F, len(self.mean_F)
         reciprocal, _ = dtrcon(scaled_FF, norm="1")
         smallest = reciprocal * np.abs(scaled_FF).sum(axis=0).max() / np.sqrt(f) / 1000

@@ -14,6 +14,7 @@ from linreg.least_squares.coefficient_changes import Causes, CoefficientChange, 
 
 MOST = 20  # coefficients
 _NEAR = 0.01  # standard errors: nearer is told as "within 0.01"
+_ROUNDING = 1e-9  # standard errors: less is how numbers are rounded
 _PARTS = tuple(f.name for f in fields(Causes))
 _Named = tuple[str, str, CoefficientChange]  # target, name, move
 
@@ -25,7 +26,11 @@ def verdict(difference: Difference, before: Version, after: Version, *, same_row
     if not any(move.causes for _, _, move in difference):
         return f"what moved is listed, not why: {'; '.join(difference.unexplained)}"
     by_data = "the data moved the optimum" + (" no further than chance may" if difference.data_may_be_chance else "")
-    causes = ["the training rows are the same" if same_rows else _moved(difference, "data", by_data)]
+    if difference.by_data and max(map(abs, difference.by_data)) < _ROUNDING:
+        causes = ["the data moved nothing"]
+    else:
+        causes = [_moved(difference, "data", by_data)]
+    causes = ["the training rows are the same"] if same_rows else causes
     causes += [
         _moved(difference, part, cause)
         for part, cause in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
