@@ -76,14 +76,15 @@ def test_files_named_in_the_architecture_exist():
         assert (ROOT / name).exists(), name
 
 
-_FOLLOWED = ("validation", "training", "statistics", "config", "categories", "digits", "registry", "nights", "drift")
+_FOLLOWED = ("validation", "training", "statistics", "config", "categories", "formulas", "digits", "registry", "nights", "drift")
 PAGES = ["README.md", *(f"docs/{name}.md" for name in _FOLLOWED)]
 _FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
 _TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"
 _REGISTRY = ("linreg show ", "linreg diff ", "linreg models ", "linreg promote ", "linreg rollback ")
 _NIGHTS = ("linreg run nights.toml", "linreg runs ", "linreg predict ", "mv to-come/")
 _FLATS = ("linreg run flats.toml", "linreg predict flats ")
-_LISTED = (*_FLATS, *_REGISTRY, *_NIGHTS)
+_SALES = ("linreg run sales.toml", "linreg predict sales ")
+_LISTED = (*_FLATS, *_SALES, *_REGISTRY, *_NIGHTS)
 _OURS = ("linreg run configs/", *_LISTED, "linreg plan configs/", "make run", "python -m linreg.tutorial")
 
 
@@ -201,7 +202,7 @@ def test_the_page_on_training_gives_the_losses_of_its_two_schedules():
 def test_every_command_with_its_config_and_every_python_block_is_found():
     shown = [(page, kind, text) for page in PAGES for kind, text in pieces(page)]
     whole = "".join((ROOT / page).read_text() for page in PAGES)
-    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 9
+    assert sum(kind == "python" for _, kind, _ in shown) == whole.count("```python") == 10
     typed = [command for _, kind, commands in shown if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
         re.findall(
