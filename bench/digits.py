@@ -10,7 +10,7 @@ Shapes: N rows, F features, P parameters, the intercept first where there is one
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -139,8 +139,7 @@ def _record(x_NF: Float, y_N: Float, leaves: int, intercept: bool) -> Fitted:
 
 
 def _solved(moments: Moments, intercept: bool) -> Fitted:
-    solution = moments.solve(intercept=intercept)
-    moments = moments if intercept else moments.through_origin()
+    solution = (moments := replace(moments, intercept=intercept).equations).solve()
     start_O = solution.bias_O - solution.weight_OF @ solution.mean_F
     parameters_P = np.concatenate([start_O, solution.weight_OF[0]])
     return _ours(parameters_P if intercept else parameters_P[1:], moments, solution)

@@ -131,6 +131,11 @@ class DataConfig(Section):
         return tuple(dict.fromkeys(name for target in self.parsed.targets for name in target.inputs))
 
     @property
+    def intercept(self) -> bool:
+        """Whether the model has one."""
+        return self.parsed is None or self.parsed.intercept
+
+    @property
     def computed(self) -> "Mapping[str, Expression]":
         """What a formula computes of these columns, by name."""
         return self.parsed.computed if self.parsed else {}
@@ -160,6 +165,8 @@ class DataConfig(Section):
         several = [f.name for term in formula.terms for f in term if f.learned and len(term) > 1]
         rule = f'"{self.missing}" cannot fill {several} in a product of a formula: set "error" or "drop"'
         require(not (several and self.fills), "data.missing", rule)
+        rule = f'"{self.missing}" and data.formula without an intercept do not go together: set "error" or "drop"'
+        require(formula.intercept or not self.fills, "data.missing", rule)
         levels = dict(self.levels)
         for factor in formula.factors:
             listed = levels.setdefault(factor.column, factor.levels) if factor.levels else ()

@@ -77,6 +77,7 @@ class Design:
         gaps_are_levels: whether a missing category is at the level ``MISSING``.
         computed: the columns that the table lacks, by name.
         dates: those columns of the table that are dates.
+        intercept: whether there is one.
     """
 
     terms: Mapping[str, Term]
@@ -85,6 +86,7 @@ class Design:
     gaps_are_levels: bool = False
     computed: Mapping[str, Expression] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
+    intercept: bool = True
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -112,7 +114,8 @@ class Design:
         """What the arguments are, by name."""
         terms = {name: asdict(term) for name, term in self.terms.items()}
         about = {"unseen": self.unseen, "gaps_are_levels": self.gaps_are_levels}
-        formula = {"computed": dict(self.computed), "dates": self.dates} if self.computed else {}
+        formula: dict[str, Any] = {"computed": dict(self.computed), "dates": self.dates} if self.computed else {}
+        formula |= {} if self.intercept else {"intercept": False}
         return {"terms": terms, "levels": dict(self.levels), **about, **formula}
 
     @classmethod
@@ -120,7 +123,7 @@ class Design:
         """What ``to_json`` gave."""
         terms = {name: _term(**term) for name, term in document["terms"].items()}
         levels = {column: tuple(levels) for column, levels in document["levels"].items()}
-        formula = document.get("computed", {}), tuple(document.get("dates", ()))
+        formula = document.get("computed", {}), tuple(document.get("dates", ())), document.get("intercept", True)
         return cls(terms, levels, document["unseen"], document["gaps_are_levels"], *formula)
 
 

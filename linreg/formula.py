@@ -27,10 +27,12 @@ class Formula:
     Args:
         targets: what stands on its left.
         terms: the factors of each term on its right, without the intercept.
+        intercept: whether there is one.
     """
 
     targets: tuple[Factor, ...]
     terms: tuple[tuple[Factor, ...], ...]
+    intercept: bool
 
     @cached_property
     def factors(self) -> tuple[Factor, ...]:
@@ -92,7 +94,7 @@ class Formula:
         back = {name: factor for factor, name in names.items()}
         two = pd.Categorical(["a"], ["a", "b"])
         frame = pd.DataFrame({name: two if f.column in categories else [1.0] for f, name in names.items()})
-        terms = [Term([Part("1", eval_method="literal")])]
+        terms = [Term([Part("1", eval_method="literal")])] * self.intercept
         terms += [Term([Part(names[factor]) for factor in term]) for term in self.terms]
         spec = Parsed(terms, _ordering="none").get_model_matrix(frame).model_spec
         for structure in spec.structure:
@@ -130,10 +132,7 @@ def parse(text: str) -> Formula:
     terms = [[f for f in term if f.expr != "1"] for term in right]
     targets = tuple(read_factor(str(f.expr), f.eval_method.value, KEY) for term in left for f in term)
     factors = [tuple(read_factor(str(f.expr), f.eval_method.value, KEY) for f in term) for term in terms if term]
-    if [] not in terms and factors:
-        what = "leaves out the intercept, which every model here has: write it without - 1 or 0 +"
-        raise UserError(f"{KEY} {text!r} {what}")
-    formula = Formula(targets, tuple(factors))
+    formula = Formula(targets, tuple(factors), intercept=[] in terms)
     _check(formula, [len(term) for term in left])
     return formula
 

@@ -76,7 +76,18 @@ def test_files_named_in_the_architecture_exist():
         assert (ROOT / name).exists(), name
 
 
-_FOLLOWED = ("validation", "training", "statistics", "config", "categories", "formulas", "digits", "registry", "nights", "drift")
+_FOLLOWED = (
+    "validation",
+    "training",
+    "statistics",
+    "config",
+    "categories",
+    "formulas",
+    "digits",
+    "registry",
+    "nights",
+    "drift",
+)
 PAGES = ["README.md", *(f"docs/{name}.md" for name in _FOLLOWED)]
 _FENCE = r"(?:^|\n)```(?P<language>\w*)\n(?P<block>(?s:.*?))\n```(?=\n)"
 _TYPED = r"(?P<typed>(?:(?:^|(?<=\n))    \S[^\n]*(?:\n|$)(?: {5,}[^\n]*\n)*)+)"

@@ -59,7 +59,7 @@ def design_of(config: DataConfig, known: Collection[Level], gaps: Collection[str
     if len(terms) > MOST_TERMS:
         _refuse(config, levels, len(terms))
     design = Design(terms, levels, config.unseen, gaps_are_levels=config.missing == "indicator")
-    return replace(design, computed=config.computed, dates=config.dates)
+    return replace(design, computed=config.computed, dates=config.dates, intercept=config.intercept)
 
 
 def _terms(config: DataConfig, levels: Mapping[str, Sequence[str]], indicators: Collection[str]) -> dict[str, Term]:

@@ -151,6 +151,9 @@ def _merged(
     plain = sum(record[split.TRAIN][1] == from_rows.PLAIN for record in records if split.TRAIN in record)
     record = merge_partitions(training, plain=plain, merged=merged[split.TRAIN])
     rows = dataset.train
+    if design and not design.intercept:
+        record = record.through_origin()
+        merged = {g: replace(m, moments=replace(m.moments, intercept=False)) for g, m in merged.items()}
     nothing = Moments.leaf(np.empty((0, len(rows.features) + len(rows.targets))), rows.features, rows.targets)
     return RecordedDataset(
         dataset,

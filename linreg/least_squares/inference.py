@@ -25,7 +25,7 @@ from scipy.special import fdtrc, stdtr
 from linreg.errors import UserError
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID, Coefficient, Errors, Inference, Quality, TargetInference
-from linreg.least_squares.standard_errors import StandardErrors, excess_O
+from linreg.least_squares.standard_errors import StandardErrors, excess_O, spans_constant
 from linreg.least_squares.validity import NEAR, NEARER, record_reasons
 from linreg.metrics import Float, finite, r2_of
 from linreg.model import LinearModel
@@ -69,14 +69,15 @@ def infer(
     >>> inference.valid, round(inference.targets["apples"].coefficients["temp"].errors.standard_error, 5)
     (True, 0.02831)
     """
-    constant = {n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0}
+    spread_P = moments.equations.spread_P
+    constant = {n for n, spread in zip(moments.features, spread_P, strict=False) if spread == 0}
     if 0 < len(constant) < len(moments.features):
         options: dict[str, Any] = {"reasons": reasons, "remedy": remedy, "level": level}
         return _beside_constants(model, moments, partitions, constant, options)
     clusters = _clusters(model, moments, partitions)
     all_reasons = (*reasons, *record_reasons(model, moments, reasons, remedy=remedy))
     full_rank = moments.solve().rank == len(moments.features)
-    enough = full_rank and moments.rows > len(moments.features) + 1
+    enough = full_rank and moments.rows > len(moments.features) + moments.intercept
     inflation_F = StandardErrors(moments).inflation_F if full_rank else [None] * len(moments.features)
     return Inference(
         inference="; ".join(all_reasons) or VALID,
@@ -246,20 +247,29 @@ def _errors(estimate_DO: Float, error_DO: Float, degrees: int, level: float) -> 
 def _r2(model: LinearModel, moments: Moments) -> Float:
     """1 - RSS / TSS on the training rows; 0 of a constant target, as in ``metrics``."""
     f = len(moments.features)
-    total_O = (moments.centred_PP[:, f:] ** 2).sum(axis=0)
+    about = _about(moments)
+    total_O = (about.centred_PP[:, f:] ** 2).sum(axis=0)
     residual_O = moments.solve().residual_O + excess_O(model, moments)
-    return r2_of(residual_O, np.where(moments.spread_P[f:] > 0, total_O, 0.0))
+    return r2_of(residual_O, np.where(about.spread_P[f:] > 0, total_O, 0.0))
+
+
+def _about(moments: Moments) -> Moments:
+    """The record about what R2 and F are: the mean, or zero, where the features hold no constant either."""
+    return moments if spans_constant(moments) else moments.equations
 
 
 def _quality(model: LinearModel, moments: Moments) -> list[Quality]:
     """R2, F and the likelihood of each target; all but R2 at the optimum, from R's own blocks."""
     f, n, degrees = len(moments.features), moments.rows, StandardErrors(moments).degrees
     r2_O, rss_O, s_O = _r2(model, moments), moments.solve().residual_O, StandardErrors(moments).deviation_O
-    explained_O = (moments.centred_PP[:f, f:] ** 2).sum(axis=0)
-    f_O = explained_O / f / s_O**2
+    about, constants = _about(moments), spans_constant(moments) - moments.intercept
+    explained_O = (moments.equations.centred_PP[:f, f:] ** 2).sum(axis=0)
+    explained_O = (about.centred_PP[:, f:] ** 2).sum(axis=0) - rss_O if constants else explained_O
+    f_O = explained_O / max(f - constants, 1) / s_O**2
     likelihood_O = -n / 2 * (np.log(2 * np.pi * rss_O / n) + 1) + moments.log_weight / 2
-    adjusted_O, p_O = 1 - (1 - r2_O) * (n - 1) / degrees, fdtrc(f, degrees, f_O)
-    aic_O, bic_O = (cost * (f + 1) - 2 * likelihood_O for cost in (2, math.log(n)))
+    adjusted_O = 1 - (1 - r2_O) * (n - spans_constant(moments)) / degrees
+    p_O = fdtrc(max(f - constants, 1), degrees, f_O)
+    aic_O, bic_O = (cost * (f + moments.intercept) - 2 * likelihood_O for cost in (2, math.log(n)))
     columns = np.column_stack([r2_O, adjusted_O, s_O, f_O, p_O, likelihood_O, aic_O, bic_O])
     return [Quality(*map(finite, row)) for row in columns]
 

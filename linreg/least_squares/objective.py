@@ -43,7 +43,7 @@ class Objective:
         unit: ``1 / (weight * O)``.
         rank: how many of the D singular values are not zero.
         centre_F, scale_F: the trained coordinates.
-        moments: the record all of this comes from.
+        moments: the record all of this comes from (its ``equations``).
         weight_decay, l1: the penalties.
 
     >>> import linreg
@@ -74,6 +74,7 @@ class Objective:
     ) -> "Objective":
         """The loss of the recorded rows in the coordinates that ``standardize`` asks for."""
         f, o = len(moments.features), len(moments.targets)
+        moments = moments.equations
         spread = moments.spread_P[:f]
         centre = moments.mean_P[:f] if standardize else np.zeros(f)
         scale = np.where(spread > 0, spread, 1.0) if standardize else np.ones(f)
@@ -193,6 +194,7 @@ class Objective:
         gone = [i for i in range(len(known)) if i not in old]
         bias_O = model.bias_O - model.weight_OF[:, gone] @ model.mean_F[gone]
         bias_O = bias_O[order_O] + weight_OF[:, new] @ (self.centre_F[list(new)] - model.mean_F[list(old)])
+        bias_O = bias_O if self.moments.intercept else 0 * bias_O
         return np.vstack([bias_O, (weight_OF * self.scale_F).T])
 
     def own_units(self, theta_XDO: Float) -> Float:
@@ -205,7 +207,8 @@ class Objective:
         """The model in the data's own units."""
         weight = theta_DO[1:].T / self.scale_F
         names = self.moments.features, self.moments.targets
-        return LinearModel(np.ascontiguousarray(weight), theta_DO[0].copy(), self.centre_F, *names)
+        bias = theta_DO[0].copy() if self.moments.intercept else np.zeros(len(names[1]))
+        return LinearModel(np.ascontiguousarray(weight), bias, self.centre_F, *names)
 
 
 def _is_level(name: str, model: LinearModel) -> bool:

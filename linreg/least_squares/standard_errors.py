@@ -7,6 +7,9 @@ optimum's standard errors are
     mean at x      s sqrt(1 / sum(w) + |R^-T (x - mean)|^2)     (the intercept: x = 0)
     a new row      s sqrt(1 + the same), for a row of weight 1
 
+Without an intercept R is that of the features about zero, means are 0, ``1 / sum(w)`` and the 1 of ``n - F - 1`` fall
+away, and the intercept's error is NaN.
+
 R'R is never formed: its condition is the square of R's. Nothing here asks whether the errors mean anything: that is
 done in ``inference``.
 
@@ -49,13 +52,13 @@ class StandardErrors:
 
     @property
     def degrees(self) -> int:
-        """Degrees of freedom of the residuals, n - F - 1."""
-        return self.moments.rows - self.features - 1
+        """Degrees of freedom of the residuals, n - F - 1, without an intercept n - F."""
+        return self.moments.rows - self.features - self.moments.intercept
 
     @property
     def factor_FF(self) -> Float:
         """R of the centred features."""
-        return self.moments.centred_PP[: self.features, : self.features]
+        return self.moments.equations.centred_PP[: self.features, : self.features]
 
     @property
     def deviation_O(self) -> Float:
@@ -69,13 +72,14 @@ class StandardErrors:
 
     def mean_norm_N(self, x_NF: Float) -> Float:
         """The standard error of the mean prediction of each row at s = 1."""
-        whitened_FN = solve_triangular(self.factor_FF, (x_NF - self.moments.mean_P[: self.features]).T, trans="T")
-        return np.asarray(np.sqrt(1 / self.moments.weight + (whitened_FN**2).sum(axis=0)))
+        mean_F = self.moments.equations.mean_P[: self.features]
+        whitened_FN = solve_triangular(self.factor_FF, (x_NF - mean_F).T, trans="T")
+        return np.asarray(np.sqrt(self.moments.intercept / self.moments.weight + (whitened_FN**2).sum(axis=0)))
 
     @property
     def error_DO(self) -> Float:
         """The standard error of each parameter in the data's own units, intercept first."""
-        intercept = self.mean_norm_N(np.zeros((1, self.features)))
+        intercept = self.mean_norm_N(np.zeros((1, self.features))) if self.moments.intercept else np.array([np.nan])
         return np.concatenate([intercept, self.slope_norm_F])[:, None] * self.deviation_O
 
     @property
@@ -102,7 +106,17 @@ class StandardErrors:
         score_DO = root_KK[:, : f + 1].T @ residual_KO
         half_FO = solve_triangular(self.factor_FF, score_DO[1:], trans="T")
         slopes_FO = solve_triangular(self.factor_FF, half_FO)
-        return np.vstack([score_DO[:1] / self.moments.weight - solution.mean_F @ slopes_FO, slopes_FO])
+        nothing = np.nan if not self.moments.intercept else 0.0
+        return np.vstack([score_DO[:1] / self.moments.weight - solution.mean_F @ slopes_FO + nothing, slopes_FO])
+
+
+def spans_constant(moments: Moments) -> bool:
+    """Whether the model's columns hold a constant: the intercept, or features that add up to one."""
+    if moments.intercept:
+        return True
+    columns = moments.at(np.zeros_like(moments.shift_P))[:, [*range(1, 1 + len(moments.features)), 0]]
+    factor_DD: Float = np.asarray(np.linalg.qr(columns, mode="r"))
+    return bool(abs(factor_DD[-1, -1]) <= 1e-10 * np.sqrt(moments.weight))
 
 
 def excess_O(model: LinearModel, moments: Moments) -> Float:
@@ -110,7 +124,7 @@ def excess_O(model: LinearModel, moments: Moments) -> Float:
     f, solution = len(moments.features), moments.solve()
     off_FO = (model.weight_OF - solution.weight_OF).T
     off_mean_O = model.predict(solution.mean_F[None])[0] - solution.bias_O
-    spread_FO = moments.centred_PP[:f, :f] @ off_FO
+    spread_FO = moments.equations.centred_PP[:f, :f] @ off_FO
     return np.asarray(moments.weight * off_mean_O**2 + (spread_FO**2).sum(axis=0))
 
 

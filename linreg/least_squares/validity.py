@@ -127,7 +127,7 @@ def optimum_reasons(moments: Moments) -> tuple[str, ...]:
 
 
 def _too_few(moments: Moments) -> Iterable[str]:
-    n, d = moments.rows, len(moments.features) + 1
+    n, d = moments.rows, len(moments.features) + moments.intercept
     if n <= d:
         rows = "1 row is" if n == 1 else f"{n:,} rows are"
         yield f"{rows} too few for {d:,} parameters a target: more than {d:,} are needed, or fewer features"
@@ -136,18 +136,19 @@ def _too_few(moments: Moments) -> Iterable[str]:
 def _deficient(moments: Moments) -> Iterable[str]:
     """The columns; not where the rank is as large as so few rows allow."""
     solution, f = moments.solve(), len(moments.features)
-    constant = [n for n, spread in zip(moments.features, moments.spread_P, strict=False) if spread == 0]
+    spread_P = moments.equations.spread_P
+    constant = [n for n, spread in zip(moments.features, spread_P, strict=False) if spread == 0]
     tied = [n for n in solution.deficient if n not in constant]
     if constant:
         yield f"{listed(constant)} {_is(constant)} constant: leave out what does not vary"
-    if solution.rank < min(f - len(constant), moments.rows - 1):
+    if solution.rank < min(f - len(constant), moments.rows - moments.intercept):
         yield f"rank {solution.rank} of {f}: {listed(tied)} determine each other: leave out one of them"
 
 
 def _exact_targets(moments: Moments) -> Iterable[str]:
     """Targets met to rounding, whose noise cannot be told."""
     f, is_exact_O = len(moments.features), exact_O(moments)
-    constant = [t for t, spread in zip(moments.targets, moments.spread_P[f:], strict=True) if spread == 0]
+    constant = [t for t, spread in zip(moments.targets, moments.equations.spread_P[f:], strict=True) if spread == 0]
     names = [t for t, zero in zip(moments.targets, is_exact_O, strict=True) if zero and t not in constant]
     if constant:
         yield f"{listed(constant)} {_is(constant)} constant, so there is nothing to explain: leave out the target"
@@ -175,7 +176,7 @@ def allowed_O(moments: Moments) -> Float:
     target is met to rounding and has no s.
     """
     solution = moments.solve()
-    near_O = NEAR**2 * solution.residual_O / max(moments.rows - solution.rank - 1, 1)
+    near_O = NEAR**2 * solution.residual_O / max(moments.rows - solution.rank - moments.intercept, 1)
     return np.maximum(np.where(exact_O(moments), _rounding_O(moments), near_O), 1e-200)
 
 

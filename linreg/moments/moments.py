@@ -50,6 +50,7 @@ class Moments:
         root_KK: the factor R, with a diagonal that is never negative.
         log_weight: sum of the logarithms of the weights above zero; a likelihood needs it.
         square_weight: sum of the squared weights; equals ``rows`` where none are given.
+        intercept: whether a model of these rows has one; without, its fit is through the origin (``equations``).
 
     >>> import linreg
     >>> columns = {"features": ("temp", "rainfall", "humidity"), "targets": ("apples", "oranges")}
@@ -69,6 +70,7 @@ class Moments:
     root_KK: Float
     log_weight: float = 0.0
     square_weight: float = 0.0
+    intercept: bool = True
 
     @classmethod
     def of(
@@ -125,7 +127,7 @@ class Moments:
             return self if self.rows else other
         stacked = np.vstack([self.root_KK, shifted(other.root_KK, other.shift_P - self.shift_P)])
         sums = {n: getattr(self, n) + getattr(other, n) for n in ("rows", "weight", "log_weight", "square_weight")}
-        return Moments(self.features, self.targets, shift_P=self.shift_P, root_KK=factor(stacked), **sums)
+        return replace(self, root_KK=factor(stacked), **sums)
 
     @property
     def mean_P(self) -> Float:
@@ -163,21 +165,25 @@ class Moments:
     @cached_property
     def solution(self) -> Solution:
         """The least-squares optimum."""
-        return solution.of(self.features, self.mean_P, self.spread_P, self.centred_PP)
+        e = self.equations
+        return solution.of(e.features, e.mean_P, e.spread_P, e.centred_PP)
 
-    def solve(self, *, intercept: bool = True) -> Solution:
+    def solve(self) -> Solution:
         """The least-squares optimum of all targets, with the rank and the columns that make it deficient.
 
-        Args:
-            intercept: False: through the origin, so that bias and means are 0 and residuals and rank are about zero.
+        Without an intercept bias and means are 0, and residuals and rank are about zero.
         """
-        return self.solution if intercept else self.through_origin().solution
+        return self.solution
 
-    def through_origin(self) -> "Moments":
-        """The record of the rows and of their mirror images ``-z``, each at half its weight.
+    @cached_property
+    def equations(self) -> "Moments":
+        """The record whose ordinary optimum is the model's: itself, or, without an intercept, that about zero.
 
-        Its means are 0 and its products are those about zero, so its ordinary optimum is the one without an intercept.
+        That is the record of the rows and of their mirror images ``-z``, each at half its weight: its means are 0 and
+        its products are those about zero.
         """
+        if self.intercept:
+            return self
         root = np.zeros_like(self.root_KK)
         root[0, 0] = self.root_KK[0, 0]
         root[1:, 1:] = factor(self.at(np.zeros_like(self.shift_P))[:, 1:])
@@ -186,6 +192,7 @@ class Moments:
     def save(self, path: str | Path, **metadata: str) -> None:
         """Write the record as one safetensors file, with ``metadata`` beside its own."""
         own = {"features": json.dumps(self.features), "targets": json.dumps(self.targets), "rows": str(self.rows)}
+        own |= {} if self.intercept else {"intercept": "none"}
         weight = np.array([self.weight, self.log_weight, self.square_weight])
         tensors = {"weight": weight, "shift": self.shift_P, "root": np.ascontiguousarray(self.root_KK)}
         Path(path).write_bytes(save(tensors, metadata=metadata | own))  # an OSError where it fails
@@ -208,7 +215,8 @@ class Moments:
                 weight, shift, root = (f.get_tensor(k) for k in ("weight", "shift", "root"))
             features, targets = (tuple(json.loads(metadata[k])) for k in ("features", "targets"))
             total, logs, squares = map(float, weight)
-            return cls(features, targets, int(metadata["rows"]), total, shift, root, logs, squares), metadata
+            intercept = metadata.get("intercept") != "none"
+            return cls(features, targets, int(metadata["rows"]), total, shift, root, logs, squares, intercept), metadata
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path} is not a whole moments file ({e}): build it again") from e
 

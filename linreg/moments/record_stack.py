@@ -7,6 +7,7 @@ Shapes: n records, P columns, K = 1 + P.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def _merge_stack(records: Sequence[Moments]) -> Moments:
     while len(level[0]) > 1:
         level = _next(level)
     (rows, weight, logs, squares), shift_P, root_KK = level[0][0].tolist(), level[1][0], level[2][0]
-    return Moments(records[0].features, records[0].targets, int(rows), weight, shift_P, root_KK, logs, squares)
+    sums = {"rows": int(rows), "weight": weight, "log_weight": logs, "square_weight": squares}
+    return replace(records[0], shift_P=shift_P, root_KK=root_KK, **sums)
 
 
 def _next(level: _Level) -> _Level:

@@ -7,7 +7,7 @@ Shapes: N rows, F features.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from linreg.errors import UserError
@@ -39,6 +39,11 @@ class TrainingRecord:
     filled: int
     plain: int = 0
 
+    def through_origin(self) -> "TrainingRecord":
+        """The same for models without an intercept."""
+        partitions = [replace(p, intercept=False) for p in self.partitions]
+        return replace(self, moments=replace(self.moments, intercept=False), partitions=partitions)
+
     @property
     def fill_F(self) -> Float:
         """What stands for a missing feature: the means, shape (F,)."""
@@ -56,7 +61,8 @@ def record_rows(rows: Rows, device: "torch.device | None" = None) -> TrainingRec
     """
     records = [record_partition(part, device) for part in rows.partitions()]
     plain = sum(method == from_rows.PLAIN for _, method in records)
-    return merge_partitions([record for record, _ in records], plain=plain)
+    record = merge_partitions([record for record, _ in records], plain=plain)
+    return record if rows.design is None or rows.design.intercept else record.through_origin()
 
 
 def merge_partitions(

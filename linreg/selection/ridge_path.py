@@ -97,6 +97,7 @@ class _Spectrum:
     @classmethod
     def of(cls, moments: Moments, *, standardize: bool) -> "_Spectrum":
         f, o = len(moments.features), len(moments.targets)
+        moments = moments.equations
         spread = moments.spread_P[:f]
         scale = np.where(spread > 0, spread, 1.0) if standardize else np.ones(f)
         r_FP = moments.centred_PP[:f] * np.sqrt(2 / (moments.weight * o))
@@ -139,7 +140,8 @@ def path_of(pairs: Sequence[Pair], value_F: Float, weight_decays: npt.ArrayLike,
         raise UserError(f"weight decay {decays[0]:g} is below 0: leave it out")
     errors = [_errors(train, test, decays, standardize=standardize) for train, test in pairs]
     weight_K = np.array([test.weight for _, test in pairs])
-    return RidgePath(decays, degrees_of_freedom(value_F, decays), weight_K, np.stack(errors))
+    degrees_G = degrees_of_freedom(value_F, decays) - (not pairs[0][0].intercept)
+    return RidgePath(decays, degrees_G, weight_K, np.stack(errors))
 
 
 def grid(value_F: Float) -> Float:

@@ -65,7 +65,7 @@ class Noise:
     def of(cls, objective: Objective, config: TrainConfig, goal: Goal, start: LinearModel | None) -> "Noise":
         """Of a config's batches on the recorded rows."""
         moments, value_D, solution = objective.moments, objective.eigenvalues_D, objective.moments.solve()
-        variance_O = objective.unit * solution.residual_O / max(moments.rows - solution.rank - 1, 1)
+        variance_O = objective.unit * solution.residual_O / max(moments.rows - solution.rank - moments.intercept, 1)
         share = (moments.rows % config.batch_size) / config.batch_size or 1.0
         return cls(
             excess_shares(objective, config, start) / goal.limit_O,

@@ -59,6 +59,9 @@ class TrainerChoice:
         Raises:
             UserError: the rate cannot converge, or the dtype cannot hold the start.
         """
+        if self.trainer.needs_rows and not objective.moments.intercept:
+            what = f"trainer {self.trainer.name} walks rows and trains an intercept, which data.formula leaves out"
+            raise UserError(f'{what}: set train.batch_size = 0 and train.trainer = "auto" (or gram, exact)')
         choice = self._with_rate(objective, start, ranges)
         config, dtype = choice.config, dtype_of(self.config)
         check_rate(objective, config, choice.trainer, start)

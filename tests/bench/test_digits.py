@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import permutations
@@ -101,7 +102,7 @@ def test_no_order_of_merging_four_leaves_is_worse_than_lapack_by_more_than_a_dig
 @pytest.mark.parametrize("name", SETS)
 def test_no_reference_set_counts_as_deficient(name):
     x, y = SETS[name].arrays()
-    solution = moments_of(x, y[:, None]).solve(intercept=SETS[name].intercept)
+    solution = replace(moments_of(x, y[:, None]), intercept=SETS[name].intercept).solve()
     assert (solution.rank, solution.deficient) == (x.shape[1], ())
 
 
@@ -110,7 +111,7 @@ def test_through_the_origin_bias_and_means_are_zero_and_residuals_about_it():
     x, y = rng.normal(size=(40, 3)) + np.array([0, 5, 1e4]), rng.normal(size=(40, 2)) + 3
     weight, residual, *_ = np.linalg.lstsq(x, y, rcond=None)
     record = moments_of(x, y)
-    solution = record.solve(intercept=False)
+    solution = replace(record, intercept=False).solve()
     assert solution.weight_OF == pytest.approx(weight.T, rel=1e-9)
     assert solution.residual_O == pytest.approx(residual, rel=1e-12)
     assert not solution.bias_O.any()
@@ -123,9 +124,9 @@ def test_through_the_origin_a_constant_column_is_no_deficiency_and_a_sum_of_colu
     for far in (0.0, 1.0, 1e3, 1e6):
         x, y = rng.normal(size=(100, 4)) + far, rng.normal(size=(100, 1))
         x[:, 3] = 2.0
-        assert moments_of(x, y).solve(intercept=False).rank == 4
+        assert replace(moments_of(x, y), intercept=False).solve().rank == 4
         total = np.column_stack([x, x[:, 0] + x[:, 2]])
-        solution = moments_of(total, y).solve(intercept=False)
+        solution = replace(moments_of(total, y), intercept=False).solve()
         assert solution.rank == 4
         assert set(solution.deficient) == {"x0", "x2", "x4"}
 
@@ -133,7 +134,7 @@ def test_through_the_origin_a_constant_column_is_no_deficiency_and_a_sum_of_colu
 def test_weights_count_through_the_origin():
     x, y = np.array([[4.0], [5], [6]]), np.array([[3.0], [4], [4]])
     z, w = np.hstack([x, y]), np.array([1.0, 3.0, 0.5])
-    solution = Moments.leaf(z, ("x",), ("y",), w).solve(intercept=False)
+    solution = replace(Moments.leaf(z, ("x",), ("y",), w), intercept=False).solve()
     assert solution.weight_OF[0, 0] == pytest.approx((w * x[:, 0]) @ y[:, 0] / ((w * x[:, 0]) @ x[:, 0]), rel=1e-15)
 
 

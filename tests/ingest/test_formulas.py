@@ -60,12 +60,17 @@ def assert_as_statsmodels(recorded: RecordedDataset, formula: str, rows: pd.Data
     for o, target in enumerate(matrix.lhs.columns):
         weights = rows[weight] if weight else np.ones(len(rows))
         expected = sm.WLS(np.asarray(matrix.lhs[target]), np.asarray(matrix.rhs, dtype=float), weights=weights).fit()
+        assert moments.solve().bias_O[o] == 0 or "Intercept" in matrix.rhs.columns
         slopes = dict(zip(matrix.rhs.columns, expected.params, strict=True))
         scale, ours = np.abs(expected.params).max(), moments.solve().weight_OF[o]
         np.testing.assert_allclose(ours, [slopes[c] for c in columns], rtol=1e-9, atol=1e-11 * scale)
 
 
 FORMULAS = [
+    "y ~ x + z - 1",
+    "y ~ 0 + region + x",
+    "y ~ C(code) * region - 1",
+    "y ~ center(x) + region:z - 1",
     "y ~ x * z + region",
     "y + v ~ log(z) + I(x ** 2) + C(code)",
     "y ~ region * C(code) + x",
@@ -201,7 +206,7 @@ def test_a_date_may_be_in_the_names_of_folders(tmp_path):
 REFUSED = {
     "y ~ poly(x, 2)": r"'poly\(x, 2\)' needs poly\(\), which cannot be computed row by row: .* x \+ I\(x \*\* 2\)",
     "y ~ bs(x, df=4)": r"maximum\(x - 10, 0\)",
-    "y ~ x - 1": "leaves out the intercept",
+    "y ~ -1": "has no term",
     "y ~ C(region, contr.sum)": "no treatment coding",
     "y ~ .": "write its columns",
     "y ~ __import__('os').getcwd()": "is no formula",
@@ -285,3 +290,27 @@ def test_a_config_of_a_formula_says_one_thing(tmp_path):
     assert to_toml(load(tmp_path / "c.toml")) == text
     taken = config("rows", "log(y) ~ x + C(region, levels=['b', 'a'])")
     assert (taken.targets, taken.categorical, taken.levels) == (("log(y)",), ("region",), {"region": ("b", "a")})
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"dtype": "float64", "weight_decay": 0.1}, {"momentum": 0.9, "standardize": False}]
+)
+def test_a_descent_without_an_intercept_ends_at_its_optimum(tmp_path, keys):
+    write(tmp_path / "1.parquet", frame())
+    rows = read_dataset(config(tmp_path, "y ~ x + scale(z):region - 1")).train
+    fitted = fit(rows, TrainConfig(**keys))
+    assert fitted.trainer == "gram"
+    assert fitted.model.bias_O.tolist() == [0.0]
+    assert fitted.model.mean_F.tolist() == [0.0] * 4
+    x_NF, y_NO = rows.arrays()
+    if "weight_decay" not in keys:
+        judge = sm.OLS(y_NO[:, 0], x_NF).fit()
+        assert np.abs((fitted.model.weight_OF[0] - judge.params) / judge.bse).max() < 0.01
+    else:
+        scale = np.sqrt((x_NF**2).mean(axis=0))
+        hessian = 2 * (x_NF / scale).T @ (x_NF / scale) / len(x_NF) + 0.1 * np.eye(4)
+        expected = np.linalg.solve(hessian, 2 * (x_NF / scale).T @ y_NO[:, 0] / len(x_NF)) / scale
+        np.testing.assert_allclose(fitted.model.weight_OF[0], expected, rtol=1e-3)
+    for trainer in ("manual", "fused"):
+        with pytest.raises(UserError, match=r"trains an intercept, which data\.formula leaves out"):
+            fit(rows, TrainConfig(trainer=trainer, batch_size=0 if trainer == "manual" else 32))

@@ -14,7 +14,7 @@ from linreg.config import TrainConfig
 from linreg.errors import UserError
 from linreg.least_squares.inference import infer, intervals
 from linreg.least_squares.objective import Objective
-from linreg.least_squares.results import Errors, Inference
+from linreg.least_squares.results import Coefficient, Errors, Inference
 from linreg.least_squares.validity import caller_reasons, remedy
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments, merge
@@ -507,3 +507,38 @@ def test_with_day_effects_clustered_intervals_cover_and_classical_ones_do_not() 
     classical, clustered = np.mean(hits, axis=0)
     assert classical < 0.75
     assert within_binomial_bounds(clustered, sets)
+
+
+ODD = np.arange(90) % 2
+THROUGH_ORIGIN = {
+    "far from zero": lambda rng: rng.normal([3, -900, 0], [1, 2, 1], (90, 3)),
+    "a column of ones": lambda rng: np.column_stack([np.ones(90), rng.normal(5, 1, 90)]),
+    "levels that add up to one": lambda rng: np.column_stack([ODD, 1 - ODD, rng.normal(size=90)]),
+}
+
+
+@pytest.mark.parametrize("case", THROUGH_ORIGIN)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_model_without_an_intercept_is_statsmodels(case: str, weighted: bool) -> None:
+    rng = np.random.default_rng(4)
+    x_NF = THROUGH_ORIGIN[case](rng)
+    y_NO = (x_NF.sum(axis=1) + rng.normal(size=90))[:, None]
+    w_N = rng.uniform(0.5, 2, 90) if weighted else None
+    moments = replace(record(x_NF, y_NO, w_N), intercept=False)
+    judge = sm.WLS(y_NO[:, 0], x_NF, weights=1.0 if w_N is None else w_N).fit()
+    model = optimum(moments)
+    assert (model.mean_F == 0).all()
+    assert model.bias_O.tolist() == [0.0]
+    inference = infer(model, moments)
+    assert (inference.inference, inference.degrees_of_freedom) == ("valid", judge.df_resid)
+    (target,) = inference.targets.values()
+    assert target.intercept == Coefficient(0.0, Errors())
+    slopes = replace(target, intercept=target.coefficients[moments.features[0]])
+    for name, theirs in (("estimate", judge.params), ("standard_error", judge.bse), ("p", judge.pvalues)):
+        assert column(slopes, name)[1:] == pytest.approx(theirs, rel=REL, abs=1e-300)
+    assert_quality(target.quality, judge)
+    for kind, columns in (("confidence", "mean_ci"), ("prediction", "obs_ci")):
+        low, high = intervals(model, moments, x_NF[:5], kind=kind)
+        frame = judge.get_prediction(x_NF[:5]).summary_frame()
+        assert low[:, 0] == pytest.approx(frame[f"{columns}_lower"].to_numpy(), rel=REL)
+        assert high[:, 0] == pytest.approx(frame[f"{columns}_upper"].to_numpy(), rel=REL)

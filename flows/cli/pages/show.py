@@ -65,7 +65,7 @@ def _target(target: "TargetInference", inference: "Inference") -> Iterator[str]:
     if inference.partitions:
         head.insert(3, "clustered")
     own = apart("intercept", target.coefficients)
-    rows = [(own, target.intercept), *_chosen(target.coefficients)]
+    rows = [(own, target.intercept)] * _has_intercept(target) + [*_chosen(target.coefficients)]
     yield grid(head, [[n, *_cells(c)] for n, c in rows], indent="  ", width=page_width(WIDTH))
     yield from _rest(len(target.coefficients), "with smaller t")
     q = target.quality
@@ -107,10 +107,16 @@ def _bare(inference: "Inference") -> Iterator[str]:
     targets = list(inference.targets.values())
     names = list(targets[0].coefficients)
     rows = [[apart("intercept", names), *(_number(t.intercept.estimate, 6) for t in targets)]]
+    rows = rows if any(map(_has_intercept, targets)) else []
     rows += [[f, *(_number(t.coefficients[f].estimate, 6) for t in targets)] for f in names[:MOST_FEATURES]]
     rows += [[apart("R2, training rows", names), *(_number(t.quality.r2, 4) for t in targets)]]
     yield grid(["", *inference.targets], rows, width=page_width(WIDTH))
     yield from _rest(len(names), "")
+
+
+def _has_intercept(target: "TargetInference") -> bool:
+    """Whether it is more than a 0 that stands for none."""
+    return target.intercept.estimate != 0 or target.intercept.errors.standard_error is not None
 
 
 def _chosen(coefficients: Mapping[str, "Coefficient"]) -> Iterable[tuple[str, "Coefficient"]]:

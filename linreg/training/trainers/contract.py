@@ -61,13 +61,13 @@ class Problem:
 
 
 def seeded_start(moments: Moments, seed: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Standard normal ``weight_OF`` and ``bias_O``, the same for every trainer.
+    """Standard normal ``weight_OF`` and ``bias_O``, the same for every trainer; 0 for a bias that there is not.
 
     Drawn in float32 as the tutorial does, then cast, so that both dtypes start at the same point.
     """
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn((len(moments.targets), len(moments.features)), generator=generator)
-    bias = torch.randn(len(moments.targets), generator=generator)
+    bias = torch.randn(len(moments.targets), generator=generator) * float(moments.intercept)
     return weight.to(dtype), bias.to(dtype)
 
 
