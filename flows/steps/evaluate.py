@@ -201,9 +201,8 @@ def _descent(fitted: Fit, plan: Plan) -> dict[str, float]:
 
 
 def _baselines(fitted: Fit, run_input: RunInput, y_NO: Float, data: DataConfig) -> dict[str, Float]:
-    moments = fitted.objective.moments
-    exact = Objective.of(moments)
-    mean_O = moments.mean_P[len(moments.features) :]
+    exact = Objective.of(run_input.moments)
+    mean_O = run_input.moments.mean_P[len(run_input.moments.features) :]
     model = exact.model(exact.optimum_DO)
     least_squares = replace(model, fill_F=fitted.model.fill_F, design=fitted.model.design)
     rows = run_input.dataset.test

@@ -141,10 +141,5 @@ class Difference:
     @property
     def data_may_be_chance(self) -> bool:
         """Whether chance alone may have moved the optimum as far as the data did."""
-        return max(map(abs, self.by_data), default=0.0) < self.largest_by_chance[1]
-
-    @property
-    def by_data(self) -> list[float]:
-        """How far the data moved each coefficient, in standard errors; of those for which it is known."""
-        sizes = (change.in_errors(change.causes.data) for _, _, change in self if change.causes)
-        return [size for size in sizes if size is not None]
+        sizes = [change.in_errors(change.causes.data) for _, _, change in self if change.causes]
+        return max((abs(size) for size in sizes if size is not None), default=0.0) < self.largest_by_chance[1]

@@ -26,15 +26,12 @@ def verdict(difference: Difference, before: Version, after: Version, *, same_row
     if not any(move.causes for _, _, move in difference):
         return f"what moved is listed, not why: {'; '.join(difference.unexplained)}"
     by_data = "the data moved the optimum" + (" no further than chance may" if difference.data_may_be_chance else "")
-    if difference.by_data and max(map(abs, difference.by_data)) < _ROUNDING:
-        causes = ["the data moved nothing"]
-    else:
-        causes = [_moved(difference, "data", by_data)]
-    causes = ["the training rows are the same"] if same_rows else causes
+    by_data = by_data if _by_more_than_rounding(difference, "data") else "the data moved nothing"
+    causes = ["the training rows are the same" if same_rows else _moved(difference, "data", by_data)]
     causes += [
         _moved(difference, part, cause)
         for part, cause in (("columns", "the other columns moved it"), ("penalty", "the other penalty moved it"))
-        if any(move.causes and getattr(move.causes, part) for _, _, move in difference)
+        if _by_more_than_rounding(difference, part)
     ]
     return "; ".join([*causes, _stopped(difference, before, after)])
 
@@ -57,8 +54,16 @@ def page(document: Mapping[str, Any], difference: Difference, before: Version, a
     return "\n".join([*lines, *_config(document["config"])]).rstrip()
 
 
+def _by_more_than_rounding(difference: Difference, part: str) -> bool:
+    """Whether one of the causes moved a coefficient; where there are no standard errors, however little."""
+    moved = [(m, getattr(m.causes, part)) for _, _, m in difference if m.causes]
+    return any(value and abs(m.in_errors(value) or 1) > _ROUNDING for m, value in moved)
+
+
 def _moved(difference: Difference, part: str, words: str) -> str:
     """How far one of the causes moved a coefficient at most."""
+    if not _by_more_than_rounding(difference, part):
+        return words
     moved = [(t, n, m, getattr(m.causes, part)) for t, n, m in difference if m.causes]
     in_errors = [(abs(size), t, n) for t, n, m, v in moved if (size := m.in_errors(v)) is not None]
     if in_errors:
