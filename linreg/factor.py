@@ -19,7 +19,7 @@ _INSTEAD = {
     "lag": "make the column when the data are written",
 }
 _INSTEAD |= dict.fromkeys(("cs", "cc", "te"), _INSTEAD["cr"])
-_LEARNED = {"center": "center", "scale": "scale", "standardize": "scale"}
+_LEARNED = ("center", "scale")
 _SAME = ("I", "identity")
 _SIGNS: dict[type, str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
@@ -100,7 +100,7 @@ class _Reader:
         if isinstance(node, ast.Call) and function == "C":
             return self._category(node)
         if isinstance(node, ast.Call) and function in _LEARNED:
-            return self._computed(self._single(node), learned=_LEARNED[function])
+            return self._computed(self._single(node), learned=function)
         if isinstance(node, ast.Call) and function in CALENDAR:
             return self._calendar(node)
         return self._computed(node)

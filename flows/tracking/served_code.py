@@ -10,6 +10,7 @@ Shapes: N rows, F features, O targets.
 import hashlib
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -178,6 +179,7 @@ def level_of(value: Any, known: list[str]) -> str | None:
         return None
     whole = isinstance(value, float | np.floating) and float(value).is_integer()
     text = str(int(value) if whole else value).strip()
+    text = text.partition(".")[0] if re.fullmatch(r"-?[0-9]+\.0+", text, re.ASCII) else text
     text = text.title() if text.lower() in ("true", "false") else text
     return None if text in NULLS and text not in known else text
 

@@ -1,6 +1,7 @@
 """Columns as Arrow reads them become columns of numbers, or categories of text. It opens no file."""
 
 import contextlib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
@@ -130,11 +131,14 @@ CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
 def category_type(type_: pa.DataType) -> bool:
-    """Whether a column of that type can be a category: text, truth values, integers, and dictionaries of these."""
+    """Whether a column of that type can be a category: text, truth values, numbers, and dictionaries of these."""
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
     text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(test(type_) for test in (*text, pa.types.is_boolean, pa.types.is_integer, pa.types.is_null))
+    return any(
+        test(type_)
+        for test in (*text, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+    )
 
 
 def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArray:
@@ -151,9 +155,17 @@ def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArr
     return pa.DictionaryArray.from_arrays(indices, encoded.dictionary, safe=False)
 
 
+_WHOLE = re.compile(r"-?[0-9]+\.0+", re.ASCII)
+
+
 def as_level(text: str) -> str:
-    """A level as it is called: without blanks around it; a truth value as Python writes it, whoever wrote it."""
+    """A level as it is called, whoever wrote it: without blanks around it, truth values as in Python, ``2.0`` as ``2``.
+
+    Codes are integers in one file and, where one is missing, floats in the next.
+    """
     text = text.strip()
+    if text.endswith("0") and _WHOLE.fullmatch(text):
+        return text.partition(".")[0]
     return text.title() if text.lower() in ("true", "false") else text
 
 

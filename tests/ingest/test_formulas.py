@@ -1,11 +1,15 @@
 """Formulas from the file to the design, beside formulaic's own matrix and statsmodels' fit of it."""
 
+import re
+
 import formulaic
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import sklearn.datasets
 import statsmodels.api as sm
+import statsmodels.formula.api as smf
 
 from linreg.config import Config, TrainConfig
 from linreg.config_file import load, to_toml
@@ -16,6 +20,10 @@ from linreg.evaluation.score_files import score
 from linreg.ingest.dataset import read_dataset
 from linreg.ingest.part import HELD_OUT
 from linreg.ingest.records import RecordedDataset, record_dataset
+from linreg.least_squares.inference import infer
+from linreg.least_squares.objective import Objective
+from linreg.model import LinearModel
+from linreg.moments.moments import Moments
 from linreg.training.fit import fit
 from tests.support.files import write
 
@@ -64,6 +72,11 @@ def assert_as_statsmodels(recorded: RecordedDataset, formula: str, rows: pd.Data
         slopes = dict(zip(matrix.rhs.columns, expected.params, strict=True))
         scale, ours = np.abs(expected.params).max(), moments.solve().weight_OF[o]
         np.testing.assert_allclose(ours, [slopes[c] for c in columns], rtol=1e-9, atol=1e-11 * scale)
+
+
+def optimum(moments: Moments) -> LinearModel:
+    objective = Objective.of(moments, standardize=True)
+    return objective.model(objective.optimum_DO)
 
 
 FORMULAS = [
@@ -314,3 +327,60 @@ def test_a_descent_without_an_intercept_ends_at_its_optimum(tmp_path, keys):
     for trainer in ("manual", "fused"):
         with pytest.raises(UserError, match=r"trains an intercept, which data\.formula leaves out"):
             fit(rows, TrainConfig(trainer=trainer, batch_size=0 if trainer == "manual" else 32))
+
+
+PACKAGE_TABLES = {  # tables of statsmodels and scikit-learn, each with what a statistician may ask of it
+    "fair": "affairs ~ rate_marriage * age + C(religious) + log(yrs_married) + I(educ ** 2)",
+    "anes96": "PID ~ income * C(educ) + logpopul + center(age)",
+    "ccard": "AVGEXP ~ AGE * OWNRENT + INCOME + INCOMESQ",
+    "engel": "log(foodexp) ~ log(income) + I(log(income) ** 2)",
+    "grunfeld": "invest ~ value * firm + capital:firm",
+    "heart": "log(survival) ~ age * censors",
+    "longley": "TOTEMP ~ GNPDEFL + scale(GNP) * center(YEAR)",
+    "scotland": "YES ~ COUTAX * UNEMPF + MOR + ACT + GDP - 1",
+    "statecrime": "murder ~ center(urban) * single + poverty",
+    "macrodata": "log(realgdp) ~ year + C(quarter) * infl + unemp",
+    "modechoice": "ttme ~ C(mode) * hinc + invc + C(psize)",
+    "copper": "WORLDCONSUMPTION ~ log(COPPERPRICE) * TIME + I(INCOMEINDEX > 1)",
+    "iris": "Q('sepal length (cm)') ~ C(target) * Q('petal length (cm)') + `sepal width (cm)`",
+    "wine": "alcohol ~ C(target) + log(proline) * color_intensity",
+    "diabetes": "target ~ bmi * s5 + C(sex) * age + bp",
+}
+
+
+def _plain(name: str) -> str:
+    """A term's name without the differences between patsy's and formulaic's words."""
+    name = re.sub(r"\.0\]", "]", re.sub(r"standardize\((\w+), ddof=1\)", r"scale(\1)", name))
+    return re.sub(r"Q\(['\"](.*?)['\"]\)", r"\1", name.replace("np.", "").removesuffix("[T.True]"))
+
+
+@pytest.mark.parametrize("name", PACKAGE_TABLES)
+@pytest.mark.parametrize("gaps", [False, True])
+def test_tables_that_packages_ship_are_as_statsmodels_fits_them(tmp_path, name, gaps):
+    if hasattr(sm.datasets, name):
+        rows = getattr(sm.datasets, name).load_pandas().data
+    else:
+        rows = getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame
+    rows = (rows[1:] if name == "heart" else rows).reset_index(drop=True)  # its first has survived 0 days: no logarithm
+    formula, rng = PACKAGE_TABLES[name], np.random.default_rng(1)
+    if gaps:
+        for column in rows.columns:
+            rows.loc[rng.choice(len(rows), 2, replace=False), column] = None
+    path = write(tmp_path / "1.parquet", pa.Table.from_pandas(rows, preserve_index=False))
+    recorded = record_dataset(config(path, formula, missing="drop" if gaps else "error"))
+    complete = rows.dropna(subset=[*config(path, formula).inputs, *config(path, formula).outcomes])
+    for_patsy = re.sub(r"(?<!np\.)log\(", "np.log(", re.sub("`(.*?)`", r"Q('\1')", formula))
+    judge = smf.ols(re.sub(r"scale\((\w+)\)", r"standardize(\1, ddof=1)", for_patsy), complete).fit()
+    moments = recorded.record.moments
+    inference = infer(optimum(moments), moments)
+    (target,) = inference.targets.values()
+    expected = judge.params.drop("Intercept", errors="ignore")
+    names = {_plain(label): label for label in expected.index}
+    assert {_plain(label) for label in target.coefficients} == set(names)
+    condition = np.linalg.cond(judge.model.exog / np.linalg.norm(judge.model.exog, axis=0))
+    rel = max(1e-9, 4e-15 * condition)
+    for label, c in target.coefficients.items():
+        own = names[_plain(label)]
+        assert c.estimate == pytest.approx(expected[own], rel=rel, abs=rel * judge.bse[own]), label
+        assert c.errors.standard_error == pytest.approx(judge.bse[own], rel=rel), label
+    assert target.quality.r2 == pytest.approx(judge.rsquared, rel=1e-9)

@@ -102,7 +102,7 @@ def test_a_folder_names_a_category_for_runs_and_for_scoring(tmp_path: Path) -> N
         score(model, str(tmp_path / "in"), tmp_path / "out.csv")
 
 
-NO_CATEGORY = {"float": [0.5, 1.5], "date": pd.to_datetime(["2026-01-01", "2026-01-02"]), "list": [[1], [2]]}
+NO_CATEGORY = {"date": pd.to_datetime(["2026-01-01", "2026-01-02"]), "list": [[1], [2]]}
 
 
 @pytest.mark.parametrize("kind", NO_CATEGORY)
@@ -112,6 +112,16 @@ def test_a_column_that_cannot_be_a_category_is_named_with_its_type(tmp_path: Pat
         UserError, match=r"a\.parquet: column 'region' is .*, not a category: (cast it to text|take of it)"
     ):
         record_dataset(config(path))
+
+
+def test_codes_are_one_level_whether_integers_or_floats_beside_a_gap_hold_them(tmp_path: Path) -> None:
+    rows = frame(90)
+    write(tmp_path / "1.parquet", rows[:30])
+    write(tmp_path / "2.parquet", rows[30:60].astype({"code": float}).replace({"code": {2.0: np.nan}}))
+    write(tmp_path / "3.csv", rows[60:].astype({"code": float}))
+    recorded = record_dataset(config(tmp_path, features=("x",), categorical=("code",), missing="drop"))
+    used = rows[~((rows["code"] == 2) & (rows.index >= 30) & (rows.index < 60))]
+    assert_optimum(recorded, by_statsmodels("y ~ x + C(code)", used))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
