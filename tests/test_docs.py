@@ -217,7 +217,7 @@ def test_every_command_with_its_config_and_every_python_block_is_found():
     typed = [command for _, kind, commands in shown if kind == "typed" for command in commands]
     assert sum(c.startswith("linreg ") for c in typed) == len(
         re.findall(
-            r"^    linreg ((run|plan) (conf|nights|flats)|show|diff|models|runs|predict|promote|rollback)", whole, re.M
+            r"^    linreg ((run|plan) (conf|nights|flats|sales)|show|diff|models|runs|predict|promote|rollback)", whole, re.M
         )
     )
 
