@@ -7,7 +7,7 @@ nothing from rows (``rows.terms`` does).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from math import prod
@@ -57,7 +57,7 @@ class Term:
 
     def parts(self) -> Iterator[tuple[float, "Term"]]:
         """The terms without shift and scale of which it is a sum, each with its weight; of nothing: a constant."""
-        shifted = [(name, *how) for name, how in zip(self.numbers, self.affine, strict=True)]
+        shifted = [(name, *both) for name, both in zip(self.numbers, self.affine, strict=True)]
         every = range(len(shifted))
         for count in range(len(shifted), -1, -1):
             for kept in combinations(every, count):
@@ -103,6 +103,11 @@ class Design:
     def categories(self) -> dict[str, tuple[str, ...]]:
         """The levels of those of the inputs that are categories."""
         return {column: levels for column, levels in self.levels.items() if column not in self.computed}
+
+    def of_inputs(self) -> "Design":
+        """The same without the columns that only targets are computed from."""
+        used = {name for term in self.terms.values() for name in term.inputs}.union(self.levels)
+        return replace(self, computed={name: made for name, made in self.computed.items() if name in used})
 
     def made_of(self, name: str) -> tuple[str, ...]:
         """The columns of the table that a feature, or a column, is made of."""

@@ -86,6 +86,12 @@ def level_codes(expression: Expression, columns: Mapping[str, Float]) -> npt.NDA
     return np.where(np.isfinite(day_N), code_N, -1).astype(np.int32)
 
 
+def level_names(expression: Expression, columns: Mapping[str, Float]) -> npt.NDArray[np.object_]:
+    """The same by their names, (N,); None where the date is missing."""
+    names = np.array([*CALENDAR[expression[0]], None], dtype=object)
+    return np.asarray(names[level_codes(expression, columns)])  # a code of -1 is the last
+
+
 def _value(expression: Expression, columns: Mapping[str, Float]) -> Any:
     head, *rest = expression
     if head == "column":

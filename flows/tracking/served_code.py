@@ -41,7 +41,7 @@ class ServedLinearModel(PythonModel):
             self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
             self.weight_OF, self.bias_O, self.mean_F = (weights.get_tensor(k) for k in ("weight", "bias", "mean"))
             # how features are made of columns, where they are not these: {"terms", "levels", "unseen", "computed"}
-            self.design = json.loads(names["design"]) if "design" in names else None
+            self.design: Any = json.loads(names["design"]) if "design" in names else None
             computed = self.design and self.design.get("computed")
             self.expression: Any = load_module(root / "expression.py") if computed else None
             # what stands for a missing value; a model without it takes none
@@ -66,32 +66,35 @@ class ServedLinearModel(PythonModel):
         gaps = self.fill_F is not None
         if self.design is None:
             return np.column_stack([numbers(frame, name, gaps=gaps) for name in self.features])
-        terms, computed = self.design["terms"].values(), self.design.get("computed", {})
-        named = [name for term in terms for name in (*term["numbers"], *term["missing"])]
-        made_of = {name: [*dict.fromkeys(self.expression.columns_of(how))] for name, how in computed.items()}
-        used = {name for name in (*named, *self.design["levels"]) if name in computed}
-        raw = dict.fromkeys([*(n for n in named if n not in computed), *(c for name in used for c in made_of[name])])
-        dates = self.design.get("dates", [])
-        columns = {name: (days if name in dates else numbers)(frame, name, gaps=gaps) for name in raw}
-        levels = {name: levels_of(frame, name, self.design) for name in self.design["levels"] if name not in computed}
-        for name in used:
-            if name in self.design["levels"]:
-                codes = self.expression.level_codes(computed[name], columns)
-                labels = pd.Series(self.expression.CALENDAR[computed[name][0]]).reindex(codes).tolist()
-                levels[name] = levels_of(pd.DataFrame({name: labels}), name, self.design)
-            else:
-                columns[name] = self.expression.compute(computed[name], columns)
-                numbers(pd.DataFrame({name: columns[name]}), name, gaps=gaps)
+        columns, levels = self._inputs(frame, gaps=gaps)
         x_NF = np.ones((len(frame), len(self.features)))
-        for j, term in enumerate(terms):
+        for j, term in enumerate(self.design["terms"].values()):
             shifts = term.get("affine") or [(0.0, 1.0)] * len(term["numbers"])
             for name, (shift, scale) in zip(term["numbers"], shifts, strict=True):
-                x_NF[:, j] *= columns[name] if (shift, scale) == (0.0, 1.0) else (columns[name] - shift) / scale
+                x_NF[:, j] *= (columns[name] - shift) / scale
             for name, level in term["levels"]:
                 x_NF[:, j] *= levels[name] == level
             for name in term["missing"]:
                 x_NF[:, j] *= np.isnan(columns[name])
         return x_NF
+
+    def _inputs(self, frame: pd.DataFrame, *, gaps: bool) -> tuple[dict[str, Float], dict[str, Any]]:
+        """What terms are products of: the numbers, and the level that each row is at, by the names of their columns."""
+        design, computed = self.design, self.design.get("computed", {})
+        named = [name for term in design["terms"].values() for name in (*term["numbers"], *term["missing"])]
+        named += [name for made in computed.values() for name in self.expression.columns_of(made)]
+        columns: dict[str, Float] = {}
+        for name in dict.fromkeys(name for name in named if name not in computed):
+            read = days if name in design.get("dates", ()) else numbers
+            columns[name] = read(frame, name, gaps=gaps)
+        levels = {name: levels_of(frame, name, design) for name in design["levels"] if name not in computed}
+        for name, made in computed.items():
+            if name in design["levels"]:
+                texts = pd.DataFrame({name: self.expression.level_names(made, columns)})
+                levels[name] = levels_of(texts, name, design)
+            else:
+                columns[name] = finite(self.expression.compute(made, columns), name, gaps=gaps)
+        return columns, levels
 
 
 def check(root: Path) -> None:
@@ -108,7 +111,11 @@ def numbers(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
 
     With ``gaps`` a null or NaN is taken: the model fills it.
     """
-    values = floats(column_of(frame, name), name)
+    return finite(floats(column_of(frame, name), name), name, gaps=gaps)
+
+
+def finite(values: Float, name: str, *, gaps: bool) -> Float:
+    """The values; raises where one is not finite. With ``gaps`` NaN is taken."""
     bad = np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))
     if bad.size:
         raise refuse(f"column '{name}' is not finite in row {bad[0]} ({bad.size} such): fill or drop those rows")

@@ -56,7 +56,7 @@ def formula_terms(
 def _term(at: Mapping[Factor, str], affine: Mapping[Factor, tuple[float, float]]) -> Term:
     numbers = sorted((factor.column, affine.get(factor, (0.0, 1.0))) for factor, level in at.items() if not level)
     levels = sorted((factor.column, level) for factor, level in at.items() if level)
-    shifted = tuple(how for _, how in numbers) if set(at) & set(affine) else ()
+    shifted = tuple(both for _, both in numbers) if set(at) & set(affine) else ()
     return Term(tuple(name for name, _ in numbers), tuple(levels), (), shifted)
 
 

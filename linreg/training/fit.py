@@ -141,7 +141,7 @@ def finish(training: Training, state: State, history: History, stopped: str, row
         return finish(closed, *loop(closed, None, None), rows)
     choice, objective = training.choice, training.problem.objective
     theta, epochs = choice.trainer.theta(training.problem, state), len(history.excess) - 1
-    model = replace(objective.model(theta), design=rows.design)
+    model = replace(objective.model(theta), design=rows.design.of_inputs() if rows.design else None)
     return Fit(
         model=replace(model, fill_F=means(objective)) if rows.gaps else model,
         train_loss=[objective.optimum_loss + excess for excess in history.excess],
