@@ -105,7 +105,8 @@ def record_dataset(
         design = design_of(config, set().union(*trained), gaps)
         if design:
             check_known(config, design, partitions, levels)
-        extents = [extent_of(design, config.numbers, *own) for own in zip(extents, levels, strict=True)]
+        pairs = zip(extents, levels, strict=True)
+        extents = [extent_of(design, config.numbers, *own).of_design(design) for own in pairs]
         dataset = assemble(config, partitions, counts, held_rows(locations), optional, design)
         return _merged(dataset, records, extents, len(fresh), folds)
 

@@ -2,17 +2,19 @@
 
     Ranges.of(table.columns) + Ranges.of(other.columns)
 
-Beside a record of moments it tells whether new rows lie where older ones did. A gap (NaN) counts for nothing.
+Beside a record of moments it tells whether new rows lie where older ones did. A gap (NaN) counts for nothing. Of the
+indicators of one category it also knows that no row has two.
 
 Shapes: P columns.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from linreg.design import Design
 from linreg.metrics import Float
 
 
@@ -22,10 +24,12 @@ class Ranges:
 
     Args:
         low_P, high_P: the smallest and the largest values; +inf and -inf where a column has none.
+        categories: the columns, by number, that are the indicators of one category: in a row at most one of them is 1.
     """
 
     low_P: Float
     high_P: Float
+    categories: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, columns: Iterable[npt.NDArray[np.floating]]) -> "Ranges":
@@ -35,4 +39,12 @@ class Ranges:
 
     def __add__(self, other: "Ranges") -> "Ranges":
         """The range of both sets of rows."""
-        return Ranges(np.fmin(self.low_P, other.low_P), np.fmax(self.high_P, other.high_P))
+        return Ranges(np.fmin(self.low_P, other.low_P), np.fmax(self.high_P, other.high_P), self.categories)
+
+    def of_design(self, design: Design | None) -> "Ranges":
+        """The same of columns that are a design's terms, then targets; None: no term is an indicator."""
+        columns: dict[str, list[int]] = {}
+        for i, term in enumerate(design.terms.values() if design else ()):
+            if len(term.levels) == 1 and not term.numbers and not term.missing:
+                columns.setdefault(term.levels[0][0], []).append(i)
+        return replace(self, categories=tuple(map(tuple, columns.values())))

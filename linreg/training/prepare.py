@@ -184,7 +184,7 @@ def ranges_for(config: TrainConfig, rows: Rows) -> Ranges | None:
     """The ranges of the rows' columns, where an ``auto`` rate of mini-batches needs them."""
     if config.learning_rate != "auto" or not config.batch_size:
         return None
-    return reduce(add, (Ranges.of(block_NP.T) for block_NP in rows.blocks()))
+    return reduce(add, (Ranges.of(block_NP.T) for block_NP in rows.blocks())).of_design(rows.design)
 
 
 def design(

@@ -127,6 +127,22 @@ def test_a_sweep_ranks_models_of_rows_with_categories(trainer):
     assert runs[0]["loss"] < runs[1]["loss"]
 
 
+@pytest.mark.usefixtures("work")
+def test_mini_batches_of_many_levels_come_to_the_optimum_by_themselves():
+    """No row is at two levels: were all taken to be farthest out at once, no rate would do and ``exact`` trained."""
+    rng = np.random.default_rng(0)
+    region, x = np.arange(6000) % 60, rng.normal(size=6000)
+    pd.DataFrame({"region": region, "x": x, "y": x + region % 7 + rng.normal(size=6000)}).to_parquet("rows.parquet")
+    Path("m.toml").write_text(
+        'model = "m"\n[data]\npath = "rows.parquet"\nfeatures = ["x"]\ncategorical = ["region"]\ntargets = ["y"]\n'
+        '[train]\nbatch_size = 300\ndtype = "float64"\n'
+    )
+    outcome = document("run", "m.toml")
+    assert outcome["trainer"] == "fused"
+    assert document("show", "m")["inference"] == "valid"
+    assert "no row's |z|^2 is above 76" in document("plan", "m.toml")["advice"][0]
+
+
 @pytest.mark.usefixtures("rows")
 def test_a_warm_start_takes_levels_that_come_and_go(store):
     """The descent that starts from the champion goes to the optimum of today's levels."""
