@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from linreg.metrics import Float
 from linreg.model import LinearModel
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.moments import Moments
 
 ROUNDING = 4 * np.finfo(float).eps  # of a column's size: what varies less does not vary (``Moments.spread_P``)
@@ -76,13 +77,13 @@ class Stats:
     z_nM: Float
 
     @classmethod
-    def of(cls, records: Sequence[Moments], scope: Scope) -> "Stats":
+    def of(cls, records: Sequence[PartitionMoments], scope: Scope) -> "Stats":
         """Of records that have rows, in their order."""
         groups: dict[tuple[tuple[str, ...], ...], list[int]] = {}
         for i, record in enumerate(records):
             groups.setdefault((record.features, record.targets), []).append(i)
-        blocks = [b for numbers in groups.values() for b in _blocks(numbers, len(records[numbers[0]].root_KK))]
-        parts = [_of_same_columns([records[i] for i in block], scope) for block in blocks]
+        blocks = [b for numbers in groups.values() for b in _blocks(numbers, _width(records[numbers[0]]))]
+        parts = [_of_same_columns([records[i].moments for i in block], scope) for block in blocks]
         order = np.argsort([i for block in blocks for i in block])
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts])[order] for f in fields(cls)))
 
@@ -97,6 +98,10 @@ def largest_z(count_n: Float) -> Float:
     Few rows of two columns with few values agree by chance; columns that determine each other reach it in every record.
     """
     return np.asarray(np.arctanh(1 - 1 / (2 * np.maximum(count_n, FEWEST_FOR_PAIRS))))
+
+
+def _width(record: PartitionMoments) -> int:
+    return 1 + len(record.features) + len(record.targets)
 
 
 def _blocks(numbers: list[int], k: int) -> list[list[int]]:

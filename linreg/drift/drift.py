@@ -25,7 +25,7 @@ from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_
 from linreg.judging_config import MEASURES
 from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.ranges import Ranges
 
 Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
@@ -42,7 +42,7 @@ class Sample:
     """
 
     name: str
-    moments: Moments
+    moments: PartitionMoments
     ranges: Ranges | None = None
 
     @property
@@ -78,9 +78,10 @@ def drift(
     if too_few or not new or not names:
         notes += ("everything: the champion learned from fewer than 2 rows",) * too_few
         return Drift(dict.fromkeys(MEASURES, ()), len(new), len(known), notes)
-    origin_S = reference.moments.mean_P[_indices(reference, names)]
+    of_reference = reference.moments.moments
+    origin_S = of_reference.mean_P[_indices(reference, names)]
     new_records, known_records = ([s.moments for s in part] for part in (new, known))
-    comparison = Comparison.of(reference.moments, new_records, known_records, Scope(names, origin_S, model))
+    comparison = Comparison.of(of_reference, new_records, known_records, Scope(names, origin_S, model))
     ranges, range_notes = _range(comparison, reference, new)
     findings = {**_in_standard_errors(comparison, new), "range": ranges}
     return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + range_notes)

@@ -137,10 +137,9 @@ def _merged(
     groups, design = (*ALL, *range(FOLD, FOLD + folds)), dataset.train.design
     parts = {group: [record[group][0] for record in records if group in record] for group in groups}
     merged = {group: in_design(merge_records(some), design) for group, some in parts.items() if some}
-    some = parts[split.TRAIN]
-    training = [in_design(record, design) for record in some] if len(some) > 1 else [merged[split.TRAIN]]
     plain = sum(record[split.TRAIN][1] == from_rows.PLAIN for record in records if split.TRAIN in record)
-    record = merge_partitions(training, plain=plain, merged=merged[split.TRAIN])
+    known: dict[str, Any] = {"merged": merged[split.TRAIN], "in_design": partial(in_design, design=design)}
+    record = merge_partitions(parts[split.TRAIN], plain=plain, **known)
     rows = dataset.train
     nothing = Moments.leaf(np.empty((0, len(rows.features) + len(rows.targets))), rows.features, rows.targets)
     return RecordedDataset(
