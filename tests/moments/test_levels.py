@@ -41,12 +41,8 @@ def model_of(*terms: Term) -> LinearModel:
 @pytest.mark.parametrize("rows", [200, 2])
 def test_levels_of_other_days_are_recorded_as_if_they_had_been_columns(rows: int) -> None:
     rng = np.random.default_rng(0)
-    region, x, code, y = (
-        rng.integers(0, 3, rows),
-        rng.normal(size=rows),
-        rng.integers(0, 2, rows),
-        rng.normal(size=rows),
-    )
+    region, code = rng.integers(0, 3, rows), rng.integers(0, 2, rows)
+    x, y = rng.normal(size=(2, rows))
     mars, south, east, none = region == 1, region == 2, region == 0, np.zeros(rows)
     weights = [rng.uniform(1, 3, rows)]
     record = Moments.of([np.column_stack([x, mars, south, code, y])], tuple(TODAY.terms), ("y",), weights=weights)
