@@ -28,7 +28,7 @@ from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.deferred import DeferredMoments, PartitionMoments
 from linreg.moments.levels import Others, levels_besides, with_levels
-from linreg.moments.ranges import Ranges
+from linreg.moments.ranges import Ranges, indicators
 
 Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
 
@@ -68,7 +68,8 @@ def drift(
         new: partitions that it did not learn from; those without rows are skipped.
         known: partitions of today that it did learn from: they tell how partitions differ among themselves.
         model: the champion; None: nothing is said of residuals.
-        design: of today's columns: a level that it does not know is a column of zeros to the champion.
+        design: of today's columns: a level that it does not know is a column of zeros to the champion, and two levels
+            of one category are no pair.
 
     >>> import numpy as np
     >>> import linreg
@@ -89,7 +90,8 @@ def drift(
     of_reference = reference.moments.moments
     origin_S = of_reference.mean_P[_indices(reference, names)]
     new_records, known_records = ([_with_levels(s.moments, levels) for s in part] for part in (new, known))
-    comparison = Comparison.of(of_reference, new_records, known_records, Scope(names, origin_S, model))
+    scope = Scope(names, origin_S, model, indicators(design))
+    comparison = Comparison.of(of_reference, new_records, known_records, scope)
     ranges, range_notes = _range(comparison, reference, new)
     findings = {**_in_standard_errors(comparison, new), "range": ranges}
     return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + range_notes)

@@ -43,8 +43,17 @@ class Ranges:
 
     def of_design(self, design: Design | None) -> "Ranges":
         """The same of columns that are a design's terms, then targets; None: no term is an indicator."""
+        number = {name: i for i, name in enumerate(design.terms if design else ())}
         columns: dict[str, list[int]] = {}
-        for i, term in enumerate(design.terms.values() if design else ()):
-            if len(term.levels) == 1 and not term.numbers and not term.missing:
-                columns.setdefault(term.levels[0][0], []).append(i)
+        for name, category in indicators(design).items():
+            columns.setdefault(category, []).append(number[name])
         return replace(self, categories=tuple(map(tuple, columns.values())))
+
+
+def indicators(design: Design | None) -> dict[str, str]:
+    """The category of each column that is the indicator of a level and nothing else."""
+    return {
+        name: term.levels[0][0]
+        for name, term in (design.terms.items() if design else ())
+        if len(term.levels) == 1 and not term.numbers and not term.missing
+    }
