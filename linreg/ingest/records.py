@@ -29,7 +29,7 @@ from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Ranges
+from linreg.moments.ranges import Ranges, categories_of
 from linreg.moments.record_stack import merge_records
 from linreg.moments.training_record import TrainingRecord, merge_partitions, record_partition
 from linreg.rows import split
@@ -105,8 +105,9 @@ def record_dataset(
         design = design_of(config, set().union(*trained), gaps)
         if design:
             check_known(config, design, partitions, levels)
-        pairs = zip(extents, levels, strict=True)
-        extents = [extent_of(design, config.numbers, *own).of_design(design) for own in pairs]
+        categories = categories_of(design)
+        extents = [extent_of(design, config.numbers, *own) for own in zip(extents, levels, strict=True)]
+        extents = [replace(extent, categories=categories) for extent in extents]
         dataset = assemble(config, partitions, counts, held_rows(locations), optional, design)
         return _merged(dataset, records, extents, len(fresh), folds)
 

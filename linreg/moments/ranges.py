@@ -9,7 +9,7 @@ Shapes: P columns.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -41,14 +41,6 @@ class Ranges:
         """The range of both sets of rows."""
         return Ranges(np.fmin(self.low_P, other.low_P), np.fmax(self.high_P, other.high_P), self.categories)
 
-    def of_design(self, design: Design | None) -> "Ranges":
-        """The same of columns that are a design's terms, then targets; None: no term is an indicator."""
-        number = {name: i for i, name in enumerate(design.terms if design else ())}
-        columns: dict[str, list[int]] = {}
-        for name, category in indicators(design).items():
-            columns.setdefault(category, []).append(number[name])
-        return replace(self, categories=tuple(map(tuple, columns.values())))
-
 
 def indicators(design: Design | None) -> dict[str, str]:
     """The category of each column that is the indicator of a level and nothing else."""
@@ -57,3 +49,12 @@ def indicators(design: Design | None) -> dict[str, str]:
         for name, term in (design.terms.items() if design else ())
         if len(term.levels) == 1 and not term.numbers and not term.missing
     }
+
+
+def categories_of(design: Design | None) -> tuple[tuple[int, ...], ...]:
+    """The columns of each category's indicators, by number, of columns that are a design's terms, then targets."""
+    number = {name: i for i, name in enumerate(design.terms if design else ())}
+    columns: dict[str, list[int]] = {}
+    for name, category in indicators(design).items():
+        columns.setdefault(category, []).append(number[name])
+    return tuple(map(tuple, columns.values()))
