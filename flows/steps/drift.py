@@ -90,7 +90,7 @@ def compare(limits: DriftConfig, run_input: RunInput) -> DriftReport:
     if not new:
         return DriftReport(number, why_not=f"version {number} learned from all of today's files")
     reference = Sample("champion", champion.moments, champion.lineage.ranges)
-    drift = measure_drift(reference, new, known, champion.model)
+    drift = measure_drift(reference, new, known, champion.model, design=run_input.dataset.train.design)
     return DriftReport(number, drift, exceeded(drift, limits))
 
 

@@ -10,6 +10,7 @@ from flows.tracking.registry import Version
 from linreg.files.partitions import Partition
 from linreg.ingest.dataset import Dataset
 from linreg.model import LinearModel
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.lineage import Lineage
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
@@ -93,7 +94,7 @@ class RunInput:
         return reduce(add, self.extents)
 
     @property
-    def trained(self) -> list[tuple[Partition, Moments, Ranges]]:
+    def trained(self) -> list[tuple[Partition, PartitionMoments, Ranges]]:
         """The partitions that have training rows: the record of these, and the range of all rows."""
         files = zip(self.dataset.partitions, self.extents, self.dataset.counts, strict=True)
         with_rows = [(partition, ranges) for partition, ranges, count in files if count[split.TRAIN]]

@@ -15,6 +15,7 @@ from typing import Any
 from flows.tracking import registry
 from flows.tracking.registry import Version
 from flows.tracking.stores.store import Store
+from linreg.design import Design
 from linreg.errors import UserError
 from linreg.evaluation.rescore import Scores, mismatch, scores
 from linreg.moments.missing_values import MomentsWithGaps
@@ -29,10 +30,12 @@ class TestRows:
     Args:
         of: the version that was judged on them.
         record: theirs.
+        design: of its columns; None: they are columns of numbers.
     """
 
     of: Version
     record: MomentsWithGaps
+    design: Design | None
 
     @property
     def held_out(self) -> bool:
@@ -82,11 +85,11 @@ def _today(store: Store, versions: Sequence[Version]) -> TestRows | None:
     """The rows of the newest version that keeps them and can be read."""
     for version in sorted(versions, key=lambda v: -v.version):
         try:
-            test = registry.contents(store, version, inference=False).test
+            contents = registry.contents(store, version, inference=False)
         except UserError:
             continue
-        if test is not None:
-            return TestRows(version, test)
+        if contents.test is not None:
+            return TestRows(version, contents.test, contents.model.design)
     return None
 
 
@@ -97,9 +100,9 @@ def _judged(store: Store, version: Version, rows: TestRows | None) -> Rescored:
         model = registry.load(store, version)
     except UserError as e:
         return Rescored(version, None, str(e), rows)
-    reason = mismatch(model, rows.record)
+    reason = mismatch(model, rows.record, rows.design)
     note = reason or _known_to(version, rows)
-    return Rescored(version, None if reason else scores(model, rows.record), note, rows)
+    return Rescored(version, None if reason else scores(model, rows.record, rows.design), note, rows)
 
 
 def _known_to(version: Version, rows: TestRows) -> str:

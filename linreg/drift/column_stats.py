@@ -6,13 +6,13 @@ All from the triangular factor: a column's variance is the norm of its centred p
 (see ``Moments.mean_squared_error``), so nothing large is subtracted from anything large. Records of the same columns
 are stacked: hundreds of small ones cost what a few do. Rows count by their effective number, ``(sum w)^2 / sum w^2``.
 
-Shapes: n records, S columns, O targets, C = S + O columns and residuals, M = S (S - 1) / 2 pairs, K = 1 + columns of a
+Shapes: n records, S columns, O targets, C = S + O columns and residuals, M pairs of columns, K = 1 + columns of a
 record.
 
 Source: Kish 1965 (effective number); Fisher 1921 (z of a correlation).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from linreg.metrics import Float
 from linreg.model import LinearModel
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.moments import Moments
 
 ROUNDING = 4 * np.finfo(float).eps  # of a column's size: what varies less does not vary (``Moments.spread_P``)
@@ -35,11 +36,13 @@ class Scope(NamedTuple):
         columns: S names, each in every record.
         origin_S: where their means are told from: columns far from zero lose no digits.
         model: whose residuals are looked at; all its columns are in every record. None: no residuals.
+        categories: of each column that is a level's, the category.
     """
 
     columns: tuple[str, ...]
     origin_S: Float
     model: LinearModel | None
+    categories: Mapping[str, str] = {}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -53,8 +56,15 @@ class Scope(NamedTuple):
 
     @property
     def pairs(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """The first and the second column of each pair, shape (M,)."""
-        return np.triu_indices(len(self.columns), 1)
+        """The first and the second column of each pair, shape (M,).
+
+        Two levels of one category are none: how often each of them is says all.
+        """
+        i, j = np.triu_indices(len(self.columns), 1)
+        number = {category: k for k, category in enumerate(dict.fromkeys(self.categories.values()), 1)}
+        category_S = np.array([number.get(self.categories.get(name, ""), 0) for name in self.columns], dtype=np.intp)
+        apart = (category_S[i] != category_S[j]) | (category_S[i] == 0)
+        return i[apart], j[apart]
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,13 @@ class Stats:
     z_nM: Float
 
     @classmethod
-    def of(cls, records: Sequence[Moments], scope: Scope) -> "Stats":
+    def of(cls, records: Sequence[PartitionMoments], scope: Scope) -> "Stats":
         """Of records that have rows, in their order."""
         groups: dict[tuple[tuple[str, ...], ...], list[int]] = {}
         for i, record in enumerate(records):
             groups.setdefault((record.features, record.targets), []).append(i)
-        blocks = [b for numbers in groups.values() for b in _blocks(numbers, len(records[numbers[0]].root_KK))]
-        parts = [_of_same_columns([records[i] for i in block], scope) for block in blocks]
+        blocks = [b for numbers in groups.values() for b in _blocks(numbers, _width(records[numbers[0]]))]
+        parts = [_of_same_columns([records[i].moments for i in block], scope) for block in blocks]
         order = np.argsort([i for block in blocks for i in block])
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts])[order] for f in fields(cls)))
 
@@ -97,6 +107,10 @@ def largest_z(count_n: Float) -> Float:
     Few rows of two columns with few values agree by chance; columns that determine each other reach it in every record.
     """
     return np.asarray(np.arctanh(1 - 1 / (2 * np.maximum(count_n, FEWEST_FOR_PAIRS))))
+
+
+def _width(record: PartitionMoments) -> int:
+    return 1 + len(record.features) + len(record.targets)
 
 
 def _blocks(numbers: list[int], k: int) -> list[list[int]]:

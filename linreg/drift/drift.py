@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from linreg.design import Design
 from linreg.drift.column_stats import Scope
 from linreg.drift.differences import Shifts, safe_ratio
 from linreg.drift.findings import MOST_FINDINGS, Drift, Finding, Unit
@@ -25,8 +26,9 @@ from linreg.drift.shifts import Comparison, correlations, means, spreads, worst_
 from linreg.judging_config import MEASURES
 from linreg.metrics import Float
 from linreg.model import LinearModel
-from linreg.moments.moments import Moments
-from linreg.moments.ranges import Ranges
+from linreg.moments.deferred import DeferredMoments, PartitionMoments
+from linreg.moments.levels import Others, levels_besides, with_levels
+from linreg.moments.ranges import Ranges, indicators
 
 Names = Sequence[tuple[str, ...]]  # the column, the target or the pair of each quantity
 
@@ -42,7 +44,7 @@ class Sample:
     """
 
     name: str
-    moments: Moments
+    moments: PartitionMoments
     ranges: Ranges | None = None
 
     @property
@@ -52,7 +54,12 @@ class Sample:
 
 
 def drift(
-    reference: Sample, new: Sequence[Sample], known: Sequence[Sample] = (), model: LinearModel | None = None
+    reference: Sample,
+    new: Sequence[Sample],
+    known: Sequence[Sample] = (),
+    model: LinearModel | None = None,
+    *,
+    design: Design | None = None,
 ) -> Drift:
     """Compare new partitions with the champion's training rows, each by itself and all together.
 
@@ -61,6 +68,8 @@ def drift(
         new: partitions that it did not learn from; those without rows are skipped.
         known: partitions of today that it did learn from: they tell how partitions differ among themselves.
         model: the champion; None: nothing is said of residuals.
+        design: of today's columns: a level that it does not know is a column of zeros to the champion, and two levels
+            of one category are no pair.
 
     >>> import numpy as np
     >>> import linreg
@@ -73,32 +82,47 @@ def drift(
     (('x',), 28)
     """
     new, known = ([s for s in part if s.moments.rows] for part in (new, known))
-    names, model, notes = _comparable(reference, [*new, *known], model)
+    names, model, levels, notes = _comparable(reference, [*new, *known], model, design)
     too_few = reference.moments.rows < 2
     if too_few or not new or not names:
         notes += ("everything: the champion learned from fewer than 2 rows",) * too_few
         return Drift(dict.fromkeys(MEASURES, ()), len(new), len(known), notes)
-    origin_S = reference.moments.mean_P[_indices(reference, names)]
-    new_records, known_records = ([s.moments for s in part] for part in (new, known))
-    comparison = Comparison.of(reference.moments, new_records, known_records, Scope(names, origin_S, model))
+    of_reference = reference.moments.moments
+    origin_S = of_reference.mean_P[_indices(reference, names)]
+    new_records, known_records = ([_with_levels(s.moments, levels) for s in part] for part in (new, known))
+    scope = Scope(names, origin_S, model, indicators(design))
+    comparison = Comparison.of(of_reference, new_records, known_records, scope)
     ranges, range_notes = _range(comparison, reference, new)
     findings = {**_in_standard_errors(comparison, new), "range": ranges}
     return Drift({measure: findings[measure] for measure in MEASURES}, len(new), len(known), notes + range_notes)
 
 
 def _comparable(
-    reference: Sample, others: Sequence[Sample], model: LinearModel | None
-) -> tuple[tuple[str, ...], LinearModel | None, tuple[str, ...]]:
-    """The columns that all have, the model with the targets among them, and what falls out, in words."""
+    reference: Sample, others: Sequence[Sample], model: LinearModel | None, design: Design | None
+) -> tuple[tuple[str, ...], LinearModel | None, Others, tuple[str, ...]]:
+    """The columns that all have, the model with the targets among them, its levels besides, and what falls out."""
     shared = set(reference.columns).intersection(*(s.columns for s in others))
     added = sorted({name for s in others for name in s.columns} - set(reference.columns))
     notes = [f"{name}: the champion did not learn from it" for name in added]
     notes += [f"{name}: not among the columns of today" for name in reference.columns if name not in shared]
-    reason = _why_no_residuals(reference, shared, model) if model else ""
+    today = set(reference.columns if not others else others[0].columns).intersection(*(s.columns for s in others))
+    levels = levels_besides(model, today, design) if model else {}
+    reason = _why_no_residuals(reference, shared.union(levels), model) if model else ""
     if reason:
         notes.append(f"the champion's residuals: {reason}")
     names = tuple(name for name in reference.columns if name in shared)
-    return names, _with_targets(model, shared) if model and not reason else None, tuple(notes)
+    if model is None or reason:
+        return names, None, {}, tuple(notes)
+    return names, _with_targets(model, shared), levels, tuple(notes)
+
+
+def _with_levels(record: PartitionMoments, levels: Others) -> PartitionMoments:
+    if not levels:
+        return record
+    features = (*record.features, *levels)
+    return DeferredMoments(
+        features, record.targets, record.rows, record.weight, lambda: with_levels(record.moments, levels)
+    )
 
 
 def _why_no_residuals(reference: Sample, shared: set[str], model: LinearModel) -> str:

@@ -34,6 +34,7 @@ from linreg.drift.column_stats import Scope, Stats, largest_z
 from linreg.drift.differences import Differences, Shifts, choose_unit, compare_groups, enough_groups, safe_ratio
 from linreg.drift.random_effects import estimate
 from linreg.metrics import Float
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.moments import Moments
 from linreg.moments.record_stack import merge_moments
 from linreg.sampling import FEWEST_PARTITIONS
@@ -59,10 +60,12 @@ class Comparison:
     files: int
 
     @classmethod
-    def of(cls, reference: Moments, new: Sequence[Moments], known: Sequence[Moments], scope: Scope) -> "Comparison":
+    def of(
+        cls, reference: Moments, new: Sequence[PartitionMoments], known: Sequence[PartitionMoments], scope: Scope
+    ) -> "Comparison":
         """Of records that have rows; those of new ones are merged where they are of the same columns."""
         alike = len({(r.features, r.targets) for r in new}) == 1
-        first = [*new, merge_moments(new)] if len(new) > 1 and alike else [*new]
+        first: list[PartitionMoments] = [*new, merge_moments(new)] if len(new) > 1 and alike else [*new]
         stats = Stats.of([*first, *known], scope)
         n = len(first)
         return cls(scope, Stats.of([reference], scope), stats[:n], stats[n:], len(new))

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linreg.design import Design
 from linreg.errors import listed
 from linreg.metrics import Float, mean_r2, r2_of
 from linreg.model import LinearModel
+from linreg.moments.levels import levels_besides, with_levels
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
 from linreg.moments.subset import subset
@@ -48,24 +50,29 @@ class Scores:
         return out
 
 
-def scores(model: LinearModel, test: MomentsWithGaps) -> Scores:
+def scores(model: LinearModel, test: MomentsWithGaps, design: Design | None = None) -> Scores:
     """The metrics that ``metrics.regression_metrics`` gives on the recorded rows, but for the absolute errors.
+
+    Args:
+        design: of the record's columns: a level that it does not know is a column of zeros to the model.
 
     Raises:
         ValueError: the record is not one of rows that the model can be judged on; ``mismatch`` says why.
     """
-    moments = subset(_filled(model, test), model.features, model.targets)
+    moments = with_levels(_filled(model, test), levels_besides(model, test.features, design))
+    moments = subset(moments, model.features, model.targets)
     mse_O = moments.mean_squared_error(model.weight_OF, model.bias_O, model.mean_F)
     variance_O = moments.spread_P[len(model.features) :] ** 2
     r2_O = r2_of(mse_O, variance_O)
     return Scores(model.targets, mse_O, r2_O, mean_r2(r2_O, variance_O))
 
 
-def mismatch(model: LinearModel, test: MomentsWithGaps) -> str:
-    """Why a model cannot be judged on a record's rows, in words; empty where it can."""
+def mismatch(model: LinearModel, test: MomentsWithGaps, design: Design | None = None) -> str:
+    """Why a model cannot be judged on a record's rows, in words; empty where it can; arguments as ``scores``."""
     if set(model.targets) != set(test.moments.targets):
         return f"it predicts {listed(model.targets)}, and the rows hold {listed(test.moments.targets)}"
-    missing = [f for f in model.features if f not in test.features]
+    known = {*test.features, *levels_besides(model, test.features, design)}
+    missing = [f for f in model.features if f not in known]
     if missing:
         return f"it needs the columns {listed(missing)}, which are not in the record of the rows"
     if model.fill_F is None and set(test.gaps) & set(model.features):

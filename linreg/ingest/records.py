@@ -37,7 +37,7 @@ from linreg.ingest.part import ALL, FOLD, PartitionRows, among, picked
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Ranges
+from linreg.moments.ranges import Ranges, categories_of
 from linreg.moments.record_stack import merge_records
 from linreg.moments.training_record import TrainingRecord, merge_partitions, record_partition
 from linreg.rows import split
@@ -115,7 +115,9 @@ def record_dataset(
         design = design_of(config, set().union(*trained), gaps, recorded_statistics(records))
         if design:
             check_known(config, design, partitions, levels)
+        categories = categories_of(design)
         extents = [extent_of(design, config.factors, *own) for own in zip(extents, levels, strict=True)]
+        extents = [replace(extent, categories=categories) for extent in extents]
         dataset = assemble(config, partitions, counts, held_rows(locations), optional, design)
         return _merged(dataset, records, extents, len(fresh), folds)
 
@@ -146,14 +148,10 @@ def _merged(
     groups, design = (*ALL, *range(FOLD, FOLD + folds)), dataset.train.design
     parts = {group: [record[group][0] for record in records if group in record] for group in groups}
     merged = {group: in_design(merge_records(some), design) for group, some in parts.items() if some}
-    some = parts[split.TRAIN]
-    training = [in_design(record, design) for record in some] if len(some) > 1 else [merged[split.TRAIN]]
     plain = sum(record[split.TRAIN][1] == from_rows.PLAIN for record in records if split.TRAIN in record)
-    record = merge_partitions(training, plain=plain, merged=merged[split.TRAIN])
+    known: dict[str, Any] = {"merged": merged[split.TRAIN], "in_design": partial(in_design, design=design)}
+    record = merge_partitions(parts[split.TRAIN], plain=plain, **known)
     rows = dataset.train
-    if design and not design.intercept:
-        record = record.through_origin()
-        merged = {g: replace(m, moments=replace(m.moments, intercept=False)) for g, m in merged.items()}
     nothing = Moments.leaf(np.empty((0, len(rows.features) + len(rows.targets))), rows.features, rows.targets)
     return RecordedDataset(
         dataset,

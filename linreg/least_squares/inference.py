@@ -29,6 +29,7 @@ from linreg.least_squares.standard_errors import StandardErrors, excess_O, spans
 from linreg.least_squares.validity import NEAR, NEARER, record_reasons
 from linreg.metrics import Float, finite, r2_of
 from linreg.model import LinearModel
+from linreg.moments.deferred import DeferredMoments, PartitionMoments
 from linreg.moments.moments import Moments
 from linreg.moments.subset import subset
 from linreg.sampling import FEWEST_PARTITIONS, quantile
@@ -44,7 +45,7 @@ def infer(
     *,
     reasons: Sequence[str] = (),
     remedy: str = NEARER,
-    partitions: Sequence[Moments] = (),
+    partitions: Sequence[PartitionMoments] = (),
     level: float = LEVEL,
 ) -> Inference:
     """Say what the recorded training rows allow to be said about the model's parameters.
@@ -96,7 +97,7 @@ def infer(
 def _beside_constants(
     model: LinearModel,
     moments: Moments,
-    partitions: Sequence[Moments],
+    partitions: Sequence[PartitionMoments],
     constant: Collection[str],
     options: Mapping[str, Any],
 ) -> Inference:
@@ -107,17 +108,21 @@ def _beside_constants(
         options: of ``infer``.
     """
     varies = np.array([name not in constant for name in moments.features])
-    columns = np.array(moments.features)[varies].tolist(), moments.targets
+    columns = tuple(np.array(moments.features)[varies].tolist()), moments.targets
     part_O = model.weight_OF[:, ~varies] @ (moments.mean_P[: len(varies)] - model.mean_F)[~varies]
     others = replace(
         model,
         weight_OF=model.weight_OF[:, varies],
         bias_O=model.bias_O + part_O,
         mean_F=model.mean_F[varies],
-        features=tuple(columns[0]),
+        features=columns[0],
         fill_F=None if model.fill_F is None else model.fill_F[varies],
     )
-    inferred = infer(others, subset(moments, *columns), partitions=[subset(p, *columns) for p in partitions], **options)
+
+    def deferred(p: PartitionMoments) -> DeferredMoments:
+        return DeferredMoments(*columns, p.rows, p.weight, lambda: subset(p.moments, *columns))
+
+    inferred = infer(others, subset(moments, *columns), partitions=[*map(deferred, partitions)], **options)
     targets = {}
     for o, (name, target) in enumerate(inferred.targets.items()):
         nothing = Errors() if target.intercept.clustered else None
@@ -202,7 +207,7 @@ class HalfWidths:
         return norm_N[:, None] * self.reach_O
 
 
-def _clusters(model: LinearModel, moments: Moments, partitions: Sequence[Moments]) -> list[Moments]:
+def _clusters(model: LinearModel, moments: Moments, partitions: Sequence[PartitionMoments]) -> list[PartitionMoments]:
     """The partitions that have rows, where they are enough to cluster by."""
     columns = (moments.features, moments.targets)
     others = [(model.features, model.targets), *((p.features, p.targets) for p in partitions)]
@@ -215,7 +220,7 @@ def _clusters(model: LinearModel, moments: Moments, partitions: Sequence[Moments
 
 
 def _targets(
-    model: LinearModel, moments: Moments, clusters: Sequence[Moments], level: float, *, valid: bool
+    model: LinearModel, moments: Moments, clusters: Sequence[PartitionMoments], level: float, *, valid: bool
 ) -> dict[str, TargetInference]:
     """The estimates and R2; with their errors and the quality of the fit where inference is valid."""
     estimate_DO = np.vstack([model.intercept_O, model.weight_OF.T])

@@ -30,6 +30,7 @@ from scipy.linalg import solve_triangular
 
 from linreg.metrics import Float
 from linreg.model import LinearModel
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.moments import Moments
 
 Shared = Literal["nested", "apart", "same"] | float | None
@@ -87,13 +88,13 @@ class StandardErrors:
         """The variance inflation of each slope: its variance over that beside uncorrelated features."""
         return np.asarray((self.slope_norm_F * np.linalg.norm(self.factor_FF, axis=0)) ** 2)
 
-    def clustered_DO(self, partitions: Sequence[Moments]) -> Float:
+    def clustered_DO(self, partitions: Sequence[PartitionMoments]) -> Float:
         """The standard errors that let rows of one partition depend on each other (CR1), intercept first.
 
         ``V = G / (G - 1) (n - 1) / (n - D) B (sum_g s_g s_g') B`` with B the inverse of ``X'WX`` and s_g the
         score ``X_g' W (y_g - x_g theta)`` of a partition; G - 1 degrees of freedom.
         """
-        change_GDO = np.stack([self._score_effect(p) for p in partitions])
+        change_GDO = np.stack([self._score_effect(p.moments) for p in partitions])
         g, n = len(partitions), self.moments.rows
         scale = g / (g - 1) * (n - 1) / self.degrees
         return np.asarray(np.sqrt(scale * (change_GDO**2).sum(axis=0)))

@@ -101,9 +101,8 @@ class MomentsByLevel:
             if term.affine:
                 out[:, column], shift_P[column - 1] = self._sum(tall, term, own)
         features = (*masks, *design.terms)
-        return MomentsWithGaps(
-            replace(self.within, features=features, shift_P=shift_P, root_KK=factor(out)), gaps, self.missing
-        )
+        within = replace(self.within, intercept=design.intercept, features=features, shift_P=shift_P)
+        return MomentsWithGaps(replace(within, root_KK=factor(out)), gaps, self.missing)
 
     def mean_and_variance(self, name: str) -> tuple[float, float]:
         """Of a column, over the rows that have a value there, by their weights."""

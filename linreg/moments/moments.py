@@ -145,6 +145,11 @@ class Moments:
         spread = np.linalg.norm(self.centred_PP, axis=0) / np.sqrt(self.weight)
         return np.where(spread <= 4 * np.finfo(float).eps * np.abs(self.mean_P), 0.0, spread)
 
+    @property
+    def moments(self) -> "Moments":
+        """Itself, as ``DeferredMoments`` gives the record that it stands for."""
+        return self
+
     def at(self, centre_P: Float) -> Float:
         """The factor of ``sqrt(w) * [1 | Z - centre]``, shape (K, K)."""
         return shifted(self.root_KK, self.shift_P - centre_P)
@@ -233,12 +238,21 @@ def record_blocks(
         return merge(records)
 
 
-def merge(records: Sequence[Mergeable]) -> Mergeable:
-    """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits."""
-    while len(records) > 1:
-        pairs = zip(records[::2], records[1::2], strict=False)
-        records = [a + b for a, b in pairs] + [*records[len(records) & ~1 :]]
-    return records[0]
+def merge(records: Iterable[Mergeable]) -> Mergeable:
+    """Merge records as a balanced tree of neighbours: the same records in the same order give the same bits.
+
+    Of records that come one by one only a branch of the tree is held.
+    """
+    branch: list[tuple[int, Mergeable]] = []  # of 2^k records each, k falling
+    for record in records:
+        size = 1
+        while branch and branch[-1][0] == size:
+            record, size = branch.pop()[1] + record, 2 * size
+        branch.append((size, record))
+    _, merged = branch.pop()
+    while branch:
+        merged = branch.pop()[1] + merged
+    return merged
 
 
 def factor(a_NK: Float) -> Float:

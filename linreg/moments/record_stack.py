@@ -13,6 +13,7 @@ import numpy as np
 
 from linreg.metrics import Float
 from linreg.moments.by_level import MomentsByLevel
+from linreg.moments.deferred import PartitionMoments
 from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.moments import Moments, merge
 
@@ -37,15 +38,16 @@ def merge_gapped(records: Sequence[MomentsWithGaps]) -> MomentsWithGaps:
     return MomentsWithGaps(merge_moments([r.moments for r in records]), (), 0)
 
 
-def merge_moments(records: Sequence[Moments]) -> Moments:
+def merge_moments(records: Sequence[PartitionMoments]) -> Moments:
     """``merge`` of records without gaps; those without rows are left out."""
     records = [r for r in records if r.rows] or records[:1]
     alike = len({(r.features, r.targets) for r in records}) == 1
-    if not alike or len(records[0].root_KK) >= NARROW:
-        return merge(records)
-    while len(records) > 1:  # whole subtrees of the one tree
-        records = [_merge_stack(records[i : i + STACK]) for i in range(0, len(records), STACK)]
-    return records[0]
+    if not alike or 1 + len(records[0].features) + len(records[0].targets) >= NARROW:
+        return merge(r.moments for r in records)
+    level = [r.moments for r in records]
+    while len(level) > 1:  # whole subtrees of the one tree
+        level = [_merge_stack(level[i : i + STACK]) for i in range(0, len(level), STACK)]
+    return level[0]
 
 
 def _merge_stack(records: Sequence[Moments]) -> Moments:

@@ -198,11 +198,19 @@ def _batch_rate(objective: Objective, config: TrainConfig, ranges: Ranges | None
 
 
 def largest_square(objective: Objective, ranges: Ranges) -> float:
-    """A number that ``|[z, 1]|^2`` of no row exceeds, z its features in the trained coordinates."""
+    """A number that ``|[z, 1]|^2`` of no row exceeds, z its features in the trained coordinates.
+
+    Of a category it is that of the level farthest out, of any other column that of the farther end of its range.
+    """
     f = len(objective.moments.features)
-    ends_2F = (np.stack([ranges.low_P[:f], ranges.high_P[:f]]) - objective.centre_F) / objective.scale_F
-    spread_F = objective.moments.spread_P[:f] > 0
-    return float(1 + (np.abs(ends_2F).max(axis=0) ** 2)[spread_F].sum())
+    mean_F, varies_F = objective.moments.mean_P[:f], objective.moments.spread_P[:f] > 0
+    ends_2F = np.where(varies_F, np.stack([ranges.low_P[:f], ranges.high_P[:f]]), mean_F)
+    square_F = (np.abs((ends_2F - objective.centre_F) / objective.scale_F).max(axis=0)) ** 2
+    off_F, on_F = (((at - objective.centre_F) / objective.scale_F) ** 2 for at in (0.0, 1.0))
+    for indicators in map(list, ranges.categories):
+        square_F[indicators] = off_F[indicators]
+        square_F[indicators[0]] += max((on_F - off_F)[indicators].max(), 0.0)
+    return float(1 + square_F.sum())
 
 
 def _batch_obstacle(

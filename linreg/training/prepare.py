@@ -21,7 +21,7 @@ from linreg.least_squares.objective import Objective
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
-from linreg.moments.ranges import Ranges
+from linreg.moments.ranges import Ranges, categories_of
 from linreg.rows.batches import mixes
 from linreg.rows.rows import Rows
 from linreg.training.choose import Problem, Trainer, choose, with_hyperparameters
@@ -187,7 +187,8 @@ def ranges_for(config: TrainConfig, rows: Rows) -> Ranges | None:
     """The ranges of the rows' columns, where an ``auto`` rate of mini-batches needs them."""
     if config.learning_rate != "auto" or not config.batch_size:
         return None
-    return reduce(add, (Ranges.of(block_NP.T) for block_NP in rows.blocks()))
+    ranges = reduce(add, (Ranges.of(block_NP.T) for block_NP in rows.blocks()))
+    return replace(ranges, categories=categories_of(rows.design))
 
 
 def design(

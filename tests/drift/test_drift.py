@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from linreg.design import Design, Term
 from linreg.drift.drift import Sample, drift
 from linreg.drift.findings import LARGEST, MOST_FINDINGS, exceeded
 from linreg.drift.random_effects import estimate
@@ -436,3 +437,17 @@ def test_wide_records_are_taken_in_blocks_with_the_same_numbers(rng, monkeypatch
     monkeypatch.setattr("linreg.drift.column_stats._BLOCK", 100)
     monkeypatch.setattr("linreg.drift.random_effects._BLOCK", 70)
     assert drift(reference, new, known, model).worst() == pytest.approx(whole.worst(), rel=1e-9)
+
+
+def test_two_levels_of_one_category_are_no_pair(rng) -> None:
+    """How they go with each other is what their shares make it: here no row of today is at the third level."""
+    names = ("region[b]", "region[c]", "b", "y")
+    design = Design({"b": Term(("b",))} | {f"region[{x}]": Term(levels=(("region", x),)) for x in "bc"})
+    level, others = np.repeat([0, 1, 2], 100), rng.normal(size=(300, 2))
+    was, now = (np.column_stack([at == 1, at == 2, others]) for at in (level, np.maximum(level, 1)))
+    pairs = [
+        drift(sample(was, names=names), [sample(now, names=names)], design=known).findings["correlation"][0].columns
+        for known in (None, design)
+    ]
+    assert pairs[0] == ("region[b]", "region[c]")
+    assert "b" in pairs[1] or "y" in pairs[1]

@@ -88,7 +88,7 @@ def check(recorded: RecordedDataset, data: DataConfig, held: tuple[int, ...] = H
 def moments_of(recorded: RecordedDataset) -> list[object]:
     record = recorded.record
     validation = [recorded.validation] if recorded.validation else []
-    return [record.moments, *record.partitions, recorded.test.moments, *validation]
+    return [record.moments, *(p.moments for p in record.partitions), recorded.test.moments, *validation]
 
 
 def packs(cache: Path) -> list[Path]:

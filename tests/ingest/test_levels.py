@@ -1,6 +1,7 @@
 """Categories from the file to the design: which columns they may be, their levels, and what becomes of the others."""
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from linreg.ingest import levels
 from linreg.ingest.dataset import read_dataset
 from linreg.ingest.part import HELD_OUT
 from linreg.ingest.records import RecordedDataset, record_dataset
+from linreg.least_squares.inference import infer
+from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.training.fit import fit
 from tests.support.files import write
@@ -287,11 +290,8 @@ def test_nights_whose_levels_come_and_go_read_one_file_and_have_the_bits_of_a_fu
         nightly = record_dataset(data, held=HELD_OUT, cache=tmp_path / "cache")
         assert nightly.read == 1
     full = record_dataset(data, held=HELD_OUT)
-    for ours, theirs in zip(
-        (nightly.record.moments, *nightly.record.partitions, nightly.test.moments),
-        (full.record.moments, *full.record.partitions, full.test.moments),
-        strict=True,
-    ):
+    records = ((r.record.moments, *(p.moments for p in r.record.partitions), r.test.moments) for r in (nightly, full))
+    for ours, theirs in zip(*records, strict=True):
         assert (ours.features, ours.root_KK.tobytes()) == (theirs.features, theirs.root_KK.tobytes())
     assert all(
         (a.low_P.tobytes(), a.high_P.tobytes()) == (b.low_P.tobytes(), b.high_P.tobytes())
@@ -301,6 +301,28 @@ def test_nights_whose_levels_come_and_go_read_one_file_and_have_the_bits_of_a_fu
     rows = pd.concat(pd.read_parquet(path) for path in names)
     train = rows[~np.isin(rows["x"], full.dataset.test.select(["x"]))]
     assert_optimum(nightly, by_statsmodels("y ~ x + C(region) + C(kind)", train))
+
+
+def test_the_records_of_many_files_of_many_levels_are_written_out_one_at_a_time(tmp_path: Path) -> None:
+    """All at once they would take 12 MB, more than all there is. The clustered errors made of them are statsmodels'."""
+    region = np.arange(400) % 200
+    parts = [frame(400, i).assign(region=region.astype(str)) for i in range(36)]
+    for i, part in enumerate(parts):
+        write(tmp_path / f"{i:02}.parquet", part)
+    tracemalloc.start()
+    recorded = record_dataset(config(tmp_path), held=())
+    moments, partitions = recorded.record.moments, recorded.record.partitions
+    best = Objective.of(moments)
+    inferred = infer(best.model(best.optimum_DO), moments, partitions=partitions)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert inferred.partitions == 36
+    assert peak < 36 * moments.root_KK.nbytes
+    rows = pd.concat(parts)
+    groups = np.repeat(np.arange(36), 400)
+    peer = smf.ols("y ~ x + C(region)", rows).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+    ours = inferred.targets["y"].coefficients["x"].clustered
+    assert (ours.standard_error, ours.p) == pytest.approx((peer.bse["x"], peer.pvalues["x"]), rel=1e-7)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -3,20 +3,25 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 import torch
 
 from bench import strd
 from linreg.config import TrainConfig
+from linreg.design import Design, Term
 from linreg.errors import UserError
 from linreg.least_squares.inference import infer
 from linreg.least_squares.objective import Objective
 from linreg.least_squares.results import VALID
+from linreg.moments.moments import Moments
 from linreg.moments.ranges import Ranges
+from linreg.rows.rows import Rows
 from linreg.training.fit import Fit, fit
 from linreg.training.learning_rate import automatic, largest_square
 from linreg.training.plan import plan
+from linreg.training.prepare import ranges_for
 from tests.support.tables import X15, Y15, moments_of, rows_of
 from tests.training.references import coordinates, start, torch_sgd
 
@@ -248,6 +253,25 @@ def test_no_row_is_larger_than_the_bound_and_rows_far_out_make_no_descent_diverg
         config = TrainConfig(trainer="fused", batch_size=size, dtype="float64", force=True, epochs=200)
         fitted = fit(rows_of(x, y), config)
         assert fitted.train_loss[-1] < 1.01 * plan(moments_of(x, y), config).optimum_loss
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize(("counts", "most"), [((5, 3), 4), ((40, 2), 4), ((2, 30), 4), ((400,), 1.03)])
+def test_of_a_category_only_the_farthest_level_counts(counts: tuple[int, ...], most: float, standardize: bool) -> None:
+    """Beside a second one: a number, a constant, and the product of the number and a level."""
+    rng, n, columns = np.random.default_rng(len(counts)), 30 * max(counts), {}
+    terms = [Term(levels=((name, str(i)),)) for name, count in zip("ab", counts, strict=False) for i in range(1, count)]
+    for name, count in zip("ab", counts, strict=False):
+        drawn = rng.choice(count, n, p=0.5 * rng.dirichlet(np.ones(count)) + 0.5 / count)
+        columns[name] = pa.array(drawn.astype(str)).dictionary_encode()
+    terms += [Term(("x",)), Term(("constant",)), Term(("x",), (("a", "1"),))] if len(counts) > 1 else []
+    table = pa.table(columns | {"constant": np.full(n, 3.0), "x": rng.normal(size=n), "y": rng.normal(size=n)})
+    design = Design({term.name: term for term in terms})
+    rows = Rows([table], tuple(design.terms), ("y",), design=design)
+    objective = Objective.of(Moments.of(rows.blocks(), rows.features, rows.targets), standardize=standardize)
+    z = (rows.arrays()[0] - objective.centre_F) / objective.scale_F
+    truth, bound = 1 + (z**2).sum(axis=1).max(), largest_square(objective, ranges_for(TrainConfig(batch_size=10), rows))
+    assert truth <= bound * (1 + 1e-12) <= most * truth
 
 
 @pytest.mark.parametrize(

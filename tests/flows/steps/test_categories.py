@@ -13,10 +13,13 @@ import statsmodels.formula.api as smf
 from mlflow.exceptions import MlflowException
 
 from flows.results.outcome import notes
+from flows.steps.drift import compare
 from flows.steps.evaluate import champion_losses
 from flows.tracking import registry
+from flows.tracking.rescore import rescored
 from linreg.config import Config, TrainConfig
 from linreg.data_config import DataConfig
+from linreg.judging_config import DriftConfig
 from tests.support.command import document, linreg
 from tests.support.flows import EXACT
 from tests.support.steps import register_run, train
@@ -97,8 +100,27 @@ def test_a_run_says_which_levels_come_and_go_and_the_champion_is_judged_beside_i
     predicted = champion.model.predict(design[list(champion.model.features)])[:, 0]
     np.testing.assert_allclose(losses[:, 0], (predicted - today["y"]) ** 2, rtol=1e-9)
     assert register_run(night).verdict.decision == "promoted"
+    rescored_first = next(r for r in rescored(store, registry.versions(store, "shops")) if r.version.version == 1)
+    assert (rescored_first.scores.mse, rescored_first.note) == (pytest.approx(losses.mean(), rel=1e-9), "")
     compared = " ".join(linreg("diff", "shops/1", "shops").out.split())
     assert "region: the base is north in shops/1 and east in shops/2" in compared
+
+
+@pytest.mark.usefixtures("rows")
+def test_drift_judges_a_champion_whose_base_and_level_are_gone(store):
+    """Today's base is a column of the champion's, its own base is none of today's, and of one level there is no row."""
+    register_run(train(store, config()))
+    today = frame(300, 1, "mars south east")
+    today.to_parquet("rows/2.parquet")
+    night = train(store, config(window=1))
+    model, measured = night.run_input.champion.model, compare(DriftConfig(), night.run_input).drift
+    wanted = {name: today["x"] if name == "x" else 0.0 for name in model.features}
+    wanted |= {f"region[{level}]": today["region"] == level for level in ("south", "west")}
+    wanted |= {f"code[{level}]": today["code"] == level for level in (2, 10)}
+    residual = today["y"] - model.predict(pd.DataFrame(wanted)[list(model.features)])[:, 0]
+    (bias,), (error,) = measured.findings["bias"], measured.findings["error"]
+    assert (bias.now, error.now) == pytest.approx((residual.mean(), residual.std()), rel=1e-9)
+    assert "region[west]: not among the columns of today" in measured.not_compared
 
 
 @pytest.mark.usefixtures("rows")
@@ -125,6 +147,22 @@ def test_a_sweep_ranks_models_of_rows_with_categories(trainer):
     runs = document("sweep", "s.toml", "--grid", "train.weight_decay=0,10")["runs"]
     assert [run["values"]["train.weight_decay"] for run in runs] == [0, 10]
     assert runs[0]["loss"] < runs[1]["loss"]
+
+
+@pytest.mark.usefixtures("work")
+def test_mini_batches_of_many_levels_come_to_the_optimum_by_themselves():
+    """No row is at two levels: were all taken to be farthest out at once, no rate would do and ``exact`` trained."""
+    rng = np.random.default_rng(0)
+    region, x = np.arange(6000) % 60, rng.normal(size=6000)
+    pd.DataFrame({"region": region, "x": x, "y": x + region % 7 + rng.normal(size=6000)}).to_parquet("rows.parquet")
+    Path("m.toml").write_text(
+        'model = "m"\n[data]\npath = "rows.parquet"\nfeatures = ["x"]\ncategorical = ["region"]\ntargets = ["y"]\n'
+        '[train]\nbatch_size = 300\ndtype = "float64"\n'
+    )
+    outcome = document("run", "m.toml")
+    assert outcome["trainer"] == "fused"
+    assert document("show", "m")["inference"] == "valid"
+    assert "no row's |z|^2 is above 76" in document("plan", "m.toml")["advice"][0]
 
 
 @pytest.mark.usefixtures("rows")
