@@ -29,7 +29,7 @@ SHAPES = {  # rows, features, targets, batch: every way through the kernels
     "weights in registers, padded": (2100, 19, 2, 33),
     "tiles": (1500, 130, 9, 100),
     "batches longer than a block": (3000, 3, 2, 2000),
-    "all rows": (1100, 20, 1, 0),
+    "all rows": (1100, 19, 2, 0),
 }
 OPTIONS = {
     "plain": {},
@@ -64,7 +64,7 @@ def check(rows: Rows, batch: int, *, dtype: str = "float64", **options: object) 
 FEW, PADDED = "few parameters, batch of one vector", "weights in registers, padded"
 OFTEN = {(FEW, "float32"), (PADDED, "float64"), ("tiles", "float64"), ("all rows", "float64")}
 OFTEN |= {(PADDED, "nesterov", False)}
-OFTEN |= {(3, 2, 5), (32, 1, 64)}
+OFTEN |= {(3, 1, 5), (32, 1, 64)}
 
 
 def mostly_long(cases):
@@ -86,7 +86,7 @@ def test_every_option_gives_the_numbers_of_torch_s_sgd(shape: str, option: str, 
 
 
 @pytest.mark.parametrize(
-    ("features", "targets", "batch"), mostly_long([(3, 2, 5), (32, 1, 64), (32, 1, 0), (32, 2, 64), (33, 1, 64)])
+    ("features", "targets", "batch"), mostly_long([(3, 1, 5), (32, 1, 64), (32, 1, 0), (32, 2, 64), (33, 1, 64)])
 )
 def test_in_order_it_walks_the_rows_as_they_stand(features: int, targets: int, batch: int) -> None:
     check(random_rows(2500, features, targets), batch, shuffle=False)
@@ -169,7 +169,7 @@ def test_rows_get_one_random_place_each() -> None:
 
 def sorted_rows(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows whose order says something: by the target, by a group with an effect of its own, along time with a drift."""
-    x = rng.normal(size=(n, 4))
+    x = rng.normal(size=(n, 3))
     noise = rng.normal(size=n)
     t = np.arange(n) / n
     if kind == "group":
@@ -177,7 +177,7 @@ def sorted_rows(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray
     if kind == "time":
         noise += 6 * t
         x[:, 0] += 3 * t
-    y = x @ np.array([1.0, -2.0, 0.5, 3.0]) + noise
+    y = x @ np.array([1.0, -2.0, 3.0]) + noise
     order = np.argsort(y) if kind == "target" else np.arange(n)
     return x[order], y[order]
 
