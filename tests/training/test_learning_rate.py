@@ -88,6 +88,7 @@ def test_mini_batches_end_there_too_or_a_closed_form_does_and_says_why(name: str
         x, y = x.reshape(len(y), -1), y[:, None]
     else:
         x, y = table(400, 3)
+        y = np.hstack([y, table(400, 3, seed=2)[1]])
         x[:, 2] = x[:, 0] + 1e-6 * table(400, 1, seed=1)[0][:, 0] if name == "collinear" else x[:, 2]
         x = x * np.array([1e-3, 1, 1e3]) if name == "scales" else x  # condition numbers 1e12 of the raw columns
     fitted = fit(rows_of(x, y), TrainConfig(**options))

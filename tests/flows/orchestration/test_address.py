@@ -29,7 +29,7 @@ NAMED, LOADED = True, True
         pytest.param({}, {}, not NAMED, not LOADED, marks=pytest.mark.long),
         ({"PREFECT_API_URL": ""}, {"pyproject.toml": "[tool.ruff]\n"}, not NAMED, not LOADED),
         pytest.param({"PREFECT_API_URL": URL}, {}, NAMED, not LOADED, marks=pytest.mark.long),
-        ({}, {"home/.prefect/profiles.toml": PROFILE}, NAMED, LOADED),
+        pytest.param({}, {"home/.prefect/profiles.toml": PROFILE}, NAMED, LOADED, marks=pytest.mark.long),
         pytest.param({"PREFECT_HOME": "p"}, {"p/profiles.toml": PROFILE}, NAMED, LOADED, marks=pytest.mark.long),
         pytest.param({}, {".env": f"PREFECT_API_URL={URL}\n"}, NAMED, LOADED, marks=pytest.mark.long),
         pytest.param({}, {"prefect.toml": f'[api]\nurl = "{URL}"\n'}, NAMED, LOADED, marks=pytest.mark.long),
@@ -86,9 +86,10 @@ def test_the_remedy_is_where_the_address_stands_and_a_login_in_it_is_not_told(at
 
 
 LINE = """
+import sys
 from flows.orchestration.address import check_server, is_server_named
 from linreg.errors import ServerAway
-is_server_named()
+assert is_server_named() and "prefect" in sys.modules
 try:
     check_server()
 except ServerAway as error:
