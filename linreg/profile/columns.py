@@ -20,12 +20,6 @@ DATE, TIMESTAMP, EMPTY = "date", "timestamp", "empty"
 NUMBERS = (INTEGER, NUMBER)
 CATEGORIES = (TEXT, BOOLEAN)
 DATES = (DATE, TIMESTAMP)
-_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DAY = (
-    rf"(\d{{4}}[-/.]\d\d?([-/.]\d\d?)?|\d\d?[-/.]\d\d?[-/.]\d{{2,4}}|\d\d?[- ]{_MONTH}[- ,]*\d{{2,4}}|\d{{4}}-?q[1-4])"
-)
-_DATE = re.compile(_DAY, re.IGNORECASE)
-_TIMESTAMP = re.compile(rf"{_DAY}[t ]+\d\d?:\d\d.*", re.IGNORECASE)
 _WRITTEN_NUMBER = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d,. ']*\s*[%$€£¥]?\)?")
 
 
@@ -108,7 +102,7 @@ def _text(name: str, array: pa.Array, *, is_csv: bool) -> Column:
     if is_csv and (truth := tables.as_truth(array)) is not None:
         return _coded(name, BOOLEAN, array, tables.float64(truth))
     coded = _coded(name, TEXT, array)
-    for type_, pattern in ((DATE, _DATE), (TIMESTAMP, _TIMESTAMP)):
+    for type_, pattern in ((DATE, tables.DATE), (TIMESTAMP, tables.TIMESTAMP)):
         if coded.levels and all(pattern.fullmatch(level) for level in coded.levels):
             return _coded(name, type_, array)
     return coded
