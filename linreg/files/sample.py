@@ -147,9 +147,7 @@ def _piece(listed: paths.FoundFile, rows: int, most_cells: int, most_bytes: int)
         stream = ParquetStream(file, [], texts=_once(names))
     if names and not _once(names):
         name, at = next(iter(_doubled(names).items()))
-        raise UserError(
-            f"{file.label}: no name stands just once in the header ({name!r} in {columns_at(at)}): rename them"
-        )
+        raise UserError(f"{file.label}: no name stands just once ({name!r} in {columns_at(at)}): rename them")
     rows = min(rows, max(_LEAST_ROWS, most_cells // max(1, len(names))))
     table = pa.Table.from_batches(_first(stream, rows), stream.schema)
     folders = {name: value for name, value in paths.folder_columns(listed.name).items() if name not in names}

@@ -68,7 +68,7 @@ def _roles(sample: Sample, columns: Iterable[Column], kinds: Mapping[str, tuple[
 def _target(name: str, columns: Mapping[str, Column], sample: Sample) -> Column:
     if name in sample.doubled:
         where = columns_at(sample.doubled[name])
-        raise UserError(f"--target '{name}' stands in {where} of the header: rename the others, and name the one")
+        raise UserError(f"--target '{name}' stands in {where} of the file: rename the others, and name the one")
     if name not in columns:
         why = " in every file" if name in sample.partial else ""
         hint = "" if why else nearest(name, columns)

@@ -71,7 +71,7 @@ def is_merged(column: Column) -> bool:
 
 def of_no_table(sample: Sample) -> dict[str, str]:
     """The columns that the table of a sample cannot have, and why."""
-    doubled = {name: f"stands in {columns_at(at)} of the header" for name, at in sample.doubled.items()}
+    doubled = {name: f"stands in {columns_at(at)} of the file" for name, at in sample.doubled.items()}
     renamed = {name: f"{why}: give one of them another name to use it" for name, why in doubled.items()}
     return renamed | dict.fromkeys(sample.partial, "stands in some of the files only")
 

@@ -274,10 +274,10 @@ def test_a_name_that_stands_twice_is_named_with_its_columns(tmp_path, suffix):
     path = write(tmp_path / f"rows.{suffix}", table)
     config, columns, text = config_of(path, "y")
     assert config.data.features == ("b",)
-    assert columns["a"].why == "stands in columns 1 and 3 of the header: give one of them another name to use it"
+    assert columns["a"].why == "stands in columns 1 and 3 of the file: give one of them another name to use it"
     assert f"a: {columns['a'].why}" in text.replace("\n# ", " ").replace('"', "")
     record_dataset(config.data)
-    with pytest.raises(UserError, match=r"--target 'a' stands in columns 1 and 3 of the header: rename the others"):
+    with pytest.raises(UserError, match=r"--target 'a' stands in columns 1 and 3 of the file: rename the others"):
         config_of(path, "a")
     with pytest.raises(UserError, match="no column is left") as refused:
         config_of(write(tmp_path / f"few.{suffix}", table.select([0, 2, 3])), "y")
