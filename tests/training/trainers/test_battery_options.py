@@ -40,7 +40,7 @@ def config_of(trainer: str, dtype: str, **more: object) -> TrainConfig:
     return TrainConfig(trainer=trainer, dtype=dtype, device="cpu", **settings)
 
 
-@pytest.mark.parametrize(("decay", "size"), [(0.0, 1.0), (0.3, 1.0), (0.3, 1e9)])
+@pytest.mark.parametrize(("decay", "size"), [pytest.param(0.0, 1.0, marks=pytest.mark.long), (0.3, 1.0), (0.3, 1e9)])
 @pytest.mark.parametrize("dtype", BOUND)
 @pytest.mark.parametrize(("name", "batch_size"), BATCHED)
 def test_weighted_rows_agree_with_a_weighted_loop_whatever_the_size_of_the_weights(
