@@ -22,8 +22,10 @@ settings.load_profile("steady")
 # Prefect server for all that ask it, the process that others are forked from.
 HERE = Path(__file__).parent
 LONGEST = (
-    *("flows", "forks", "training/trainers/test_fused", "selection/test_fit_many", "training/test_fit"),
-    *("training/trainers/test_battery", "evaluation/test_score_files"),
+    *("flows", "forks", "training/trainers/test_fused", "training/test_learning_rate", "test_imports"),
+    *("flows/tracking/test_model_writer", "selection/test_fit_many", "flows/steps/test_evaluate", "training/test_fit"),
+    *("training/trainers/test_battery", "training/trainers/test_battery_options", "tutorial/test_tutorial"),
+    *("bench/test_cases", "bench/test_digits", "evaluation/test_score_files"),
 )
 FORKING = ("flows/tracking/stores/test_store", "flows/tracking/test_registry", "flows/tracking/test_run")
 

@@ -32,7 +32,14 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_the_whole_library_imports_where_prefect_and_mlflow_cannot_be() -> None:
+FIRST = """
+import torch.utils.data, numpy, pandas, pyarrow.parquet, pyarrow.csv, pyarrow.dataset, scipy.linalg, scipy.special
+import safetensors.numpy, xxhash, mmap, urllib.request
+"""
+
+
+def test_the_library_imports_by_itself_prints_nothing_opens_nothing_and_loads_matplotlib_for_plots_alone() -> None:
+    """No socket, thread, process or file; where prefect and mlflow cannot be imported."""
     done = run(
         """
 import sys
@@ -42,36 +49,30 @@ class Blocked:
             raise ImportError(name + " is blocked")
 sys.meta_path.insert(0, Blocked())
 """
+        + FIRST
+        + WATCH
         + ALL
         + """
-for name in modules:
-    importlib.import_module(name)
+threads = threading.active_count()
+sys.addaudithook(hook)
 assert len(modules) > 15, modules
+for plots in (False, True):
+    for name in modules:
+        if name.startswith("linreg.plots") == plots:
+            importlib.import_module(name)
+    assert ("matplotlib" in sys.modules) == plots
+    if not plots:
+        assert "scipy.stats" not in sys.modules
+        loaded = [list(seen), threading.active_count() - threads]
+assert "matplotlib.pyplot" not in sys.modules
 try:
     import mlflow
 except ImportError:
-    pass
-else:
-    raise SystemExit("the block does not work")
+    print(json.dumps(loaded))
 """
     )
-    assert (done.stdout, done.stderr) == ("", "")
-
-
-def test_only_plots_loads_matplotlib() -> None:
-    run(
-        "import sys\n"
-        + ALL
-        + """
-for name in modules:
-    if not name.startswith("linreg.plots"):
-        importlib.import_module(name)
-assert not {"matplotlib", "scipy.stats"} & set(sys.modules)
-import linreg.plots
-assert "matplotlib" in sys.modules
-assert "matplotlib.pyplot" not in sys.modules
-"""
-    )
+    assert json.loads(done.stdout) == [[], 0]
+    assert done.stderr == ""
 
 
 def test_records_their_optimum_and_scoring_need_no_torch() -> None:
@@ -102,28 +103,6 @@ heavy = {"prefect.server", "prefect.runner", "prefect.testing", "scipy.stats", "
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     )
-
-
-@pytest.mark.parametrize(
-    "first", ["torch, numpy, pandas, pyarrow, scipy.linalg, scipy.special, safetensors.numpy, xxhash"]
-)
-def test_importing_the_library_prints_nothing_and_opens_no_socket_thread_process_or_file(first: str) -> None:
-    done = run(
-        f"import {first}, pyarrow.parquet, pyarrow.csv, pyarrow.dataset, torch.utils.data, mmap, urllib.request\n"
-        + WATCH
-        + ALL
-        + """
-threads = threading.active_count()
-sys.addaudithook(hook)
-for name in modules:
-    if not name.startswith("linreg.plots"):
-        importlib.import_module(name)
-loaded = [list(seen), threading.active_count() - threads]
-print(json.dumps(loaded))
-"""
-    )
-    assert json.loads(done.stdout) == [[], 0]
-    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

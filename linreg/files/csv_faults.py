@@ -7,7 +7,6 @@ no file: ``source`` is one.
 import csv
 import io
 import itertools
-import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,12 @@ import pyarrow.csv as pacsv
 
 from linreg.errors import UserError
 from linreg.files import csv_pieces, faults
+from linreg.files.tables import DATE, NUMBER, TIMESTAMP
 
 if TYPE_CHECKING:
     import _csv
 
 _DELIMITERS = {";": "';'", "\t": "tabs", "|": "'|'"}
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf|infinity|nan)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{4})(\D|$)", re.ASCII)
 BOM = b"\xef\xbb\xbf"
 
 
@@ -59,7 +57,7 @@ def doubt(label: str, head: bytes, names: Sequence[str], columns: Sequence[str])
     for delimiter, shown in _DELIMITERS.items():
         if raw.count(delimiter) + 1 > len(names):
             raise UserError(f"{label}: line 1: columns are separated by {shown}, not by commas: save it with commas")
-    if any(names) and all(not name or _NUMBER.fullmatch(name) for name in names):
+    if any(names) and all(not name or NUMBER.fullmatch(name) for name in names):
         raise UserError(f"{label}: line 1: holds numbers only, so the header is missing: add a line with column names")
     below = [
         line for line, fields in itertools.islice(_records(pa.BufferReader(head)), 1, 20) if {*columns} <= {*fields}
@@ -148,7 +146,7 @@ def _first_fault(source: pa.NativeFile, end: int, columns: Sequence[str]) -> str
 
 def _no_number(text: str, column: str) -> str:
     """What a cell is instead, and what to do."""
-    if _DATE.match(text):
+    if DATE.fullmatch(text.strip()) or TIMESTAMP.fullmatch(text.strip()):
         return f"is a date, not a number: {faults.INSTEAD_OF_DATES}"
     category = f'where the column is a category, name it so: data.categorical = ["{column}"]'
     return f"is not a number: correct it, or, {category}"
@@ -172,7 +170,7 @@ def _fits(text: str, name: str, booleans: dict[str, bool]) -> bool:
     truth = text.strip().lower() in ("true", "false")
     if booleans.setdefault(name, truth):
         return truth or text.strip() in ("0", "1")
-    return bool(_NUMBER.fullmatch(text))
+    return bool(NUMBER.fullmatch(text))
 
 
 def _records(source: pa.NativeFile) -> Iterator[tuple[int, list[str]]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linreg.errors import UserError
 from linreg.files import csv_faults, csv_layout, faults, paths, tables
 from linreg.files.csv_stream import CsvStream
 from linreg.files.parquet_stream import ParquetStream, extension
@@ -37,11 +38,12 @@ class Sample:
         files: how many there are, and of these how many were ``opened``.
         about_rows: how many there are in all files, or about so many.
         complete: whether the table has all of them.
-        doubled: the names that stand more than once in a file.
+        doubled: the names that stand more than once in a file, and in which of its columns, counted from 1.
         partial: the names that some files lack.
         folders: the columns of the table that folders name.
         is_csv: whether its text comes from a CSV, and may be numbers.
         extensions: the columns of Parquet that are only stored as what the table has, and what they are: periods, say.
+        pieces: the first rows of each file, of which the table is made.
     """
 
     table: pa.Table
@@ -49,11 +51,21 @@ class Sample:
     opened: int
     about_rows: int
     complete: bool
-    doubled: Sequence[str] = ()
+    doubled: Mapping[str, Sequence[int]] = field(default_factory=dict)
     partial: Sequence[str] = ()
     folders: Sequence[str] = ()
     is_csv: bool = False
     extensions: Mapping[str, str] = field(default_factory=dict)
+    pieces: Sequence["_Piece"] = ()
+
+    def place(self, row: int, column: str) -> str:
+        """Where a row of the table (counted from 0) stands, for a message: ``line 5 of rows.csv``."""
+        for piece in self.pieces:
+            if row < len(piece.table):
+                where = piece.stream.place(row, column)[0]
+                return f"{where} of {piece.stream.file.label}" if self.files > 1 else where
+            row -= len(piece.table)
+        return f"row {row + 1}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ class _Piece:
     """The first rows of a file, and of which share of it they are."""
 
     table: pa.Table
+    stream: CsvStream | ParquetStream
     names: Sequence[str]
     folders: dict[str, str]
     rows: int
@@ -101,7 +114,7 @@ def sample(path: str, *, rows: int = ROWS, raw_files: bool = False, tell: paths.
     if not with_rows:
         raise faults.no_rows(paths.label(opened[0].path))
     names = list(dict.fromkeys(name for piece in with_rows for name in [*piece.names, *piece.folders]))
-    doubled = [name for name in names if any(piece.names.count(name) > 1 for piece in with_rows)]
+    doubled = {name: at for piece in reversed(with_rows) for name, at in _doubled(piece.names).items()}
     common = [n for n in names if n not in doubled and all(n in piece.table.column_names for piece in with_rows)]
     table = pa.table({name: _joined([piece.table[name] for piece in with_rows]) for name in common})
     return Sample(
@@ -115,6 +128,7 @@ def sample(path: str, *, rows: int = ROWS, raw_files: bool = False, tell: paths.
         folders=[n for n in common if any(n in piece.folders for piece in with_rows)],
         extensions={name: type_ for piece in with_rows for name, type_ in piece.extensions.items()},
         is_csv=any(tables.kind(file.name) == "csv" for file in opened),
+        pieces=with_rows,
     )
 
 
@@ -131,6 +145,9 @@ def _piece(listed: paths.FoundFile, rows: int, most_cells: int, most_bytes: int)
         fields = ParquetStream(file, []).fields
         names, extensions = fields.names, {f.name: extension(f) for f in fields if extension(f)}
         stream = ParquetStream(file, [], texts=_once(names))
+    if names and not _once(names):
+        name, at = next(iter(_doubled(names).items()))
+        raise UserError(f"{file.label}: no name stands just once ({name!r} in {columns_at(at)}): rename them")
     rows = min(rows, max(_LEAST_ROWS, most_cells // max(1, len(names))))
     table = pa.Table.from_batches(_first(stream, rows), stream.schema)
     folders = {name: value for name, value in paths.folder_columns(listed.name).items() if name not in names}
@@ -142,7 +159,7 @@ def _piece(listed: paths.FoundFile, rows: int, most_cells: int, most_bytes: int)
         total = len(table)
     else:
         total = max(round(stream.about_rows / bytes_share), len(table) + 1)
-    return _Piece(table, names, folders, total, total == len(table), extensions)
+    return _Piece(table, stream, names, folders, total, total == len(table), extensions)
 
 
 def _first(stream: CsvStream | ParquetStream, rows: int) -> Iterator[pa.RecordBatch]:
@@ -177,7 +194,25 @@ def _header(file: DataFile) -> Sequence[str]:
 
 
 def _once(names: Sequence[str]) -> list[str]:
-    return [name for name in names if list(names).count(name) == 1]
+    doubled = _doubled(names)
+    return [name for name in names if name not in doubled]
+
+
+def _doubled(names: Sequence[str]) -> dict[str, list[int]]:
+    """The names that stand more than once, and where, counted from 1."""
+    at: dict[str, list[int]] = {}
+    for number, name in enumerate(names, start=1):
+        at.setdefault(name, []).append(number)
+    return {name: numbers for name, numbers in at.items() if len(numbers) > 1}
+
+
+def columns_at(numbers: Sequence[int]) -> str:
+    """The columns of these numbers, in words.
+
+    >>> columns_at([2, 5])
+    'columns 2 and 5'
+    """
+    return f"columns {' and '.join(map(str, numbers))}"
 
 
 def _joined(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:

@@ -11,6 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+# what the text of a cell looks like
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+|inf|infinity|nan)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DAY = (
+    rf"(\d{{4}}[-/.]\d\d?([-/.]\d\d?)?|\d\d?[-/.]\d\d?[-/.]\d{{2,4}}|\d\d?[- ]{_MONTH}[- ,]*\d{{2,4}}|\d{{4}}-?q[1-4])"
+)
+DATE = re.compile(_DAY, re.ASCII | re.IGNORECASE)
+TIMESTAMP = re.compile(rf"{_DAY}[t ]+\d\d?:\d\d.*", re.ASCII | re.IGNORECASE)
 _NULLS = tuple(pacsv.ConvertOptions().null_values)
 _EXACT = 15  # digits of a decimal that float64 holds, and the power of ten that they are divided by
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}

@@ -5,7 +5,8 @@ Shapes: N rows.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +19,10 @@ from linreg.files.sample import Sample
 INTEGER, NUMBER, BOOLEAN, TEXT = "integer", "number", "boolean", "text"
 DATE, TIMESTAMP, EMPTY = "date", "timestamp", "empty"
 NUMBERS = (INTEGER, NUMBER)
+_EXACT = 2.0**53  # beyond it float64 makes one of several whole numbers
+_ODD = 0.1  # of the cells of a column of numbers may be none
 CATEGORIES = (TEXT, BOOLEAN)
 DATES = (DATE, TIMESTAMP)
-_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DAY = (
-    rf"(\d{{4}}[-/.]\d\d?([-/.]\d\d?)?|\d\d?[-/.]\d\d?[-/.]\d{{2,4}}|\d\d?[- ]{_MONTH}[- ,]*\d{{2,4}}|\d{{4}}-?q[1-4])"
-)
-_DATE = re.compile(_DAY, re.IGNORECASE)
-_TIMESTAMP = re.compile(rf"{_DAY}[t ]+\d\d?:\d\d.*", re.IGNORECASE)
 _WRITTEN_NUMBER = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d,. ']*\s*[%$€£¥]?\)?")
 
 
@@ -42,6 +39,7 @@ class Column:
         levels: the values as text; of numbers none.
         number_N: the values of numbers and booleans, NaN where one is missing.
         padded: whether some number is written with zeros in front of it, as codes are and amounts are not.
+        odd: of a CSV's text that is numbers but for a few cells, that it is so, with the first such cell.
     """
 
     name: str
@@ -52,6 +50,7 @@ class Column:
     levels: Sequence[str] = ()
     number_N: npt.NDArray[np.float64] | None = None
     padded: bool = False
+    odd: str = ""
 
     @property
     def rows(self) -> int:
@@ -81,11 +80,11 @@ def _column(sample: Sample, name: str) -> Column:
     if name in sample.extensions:
         return _other(name, array, sample.extensions[name])
     if _is_text(type_):
-        return _text(name, array, is_csv=sample.is_csv)
+        return _text(name, array, sample)
     if pa.types.is_boolean(type_):
         return _coded(name, BOOLEAN, array, tables.float64(array))
     if tables.number_type(type_) is not None:
-        return _numeric(name, tables.float64(tables.numbers(array)))
+        return _numeric(name, array, tables.float64(tables.numbers(array)))
     if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
         return _coded(name, DATE if pa.types.is_date(type_) else TIMESTAMP, pc.cast(array, pa.string()))
     return _other(name, array, str(type_))
@@ -102,16 +101,26 @@ def _is_text(type_: pa.DataType) -> bool:
     return any(test(value) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
-def _text(name: str, array: pa.Array, *, is_csv: bool) -> Column:
-    if is_csv and (floats := tables.as_floats(array)) is not None:
-        return _numeric(name, tables.float64(floats), padded=_padded(array))
-    if is_csv and (truth := tables.as_truth(array)) is not None:
+def _text(name: str, array: pa.Array, sample: Sample) -> Column:
+    if sample.is_csv and (floats := tables.as_floats(array)) is not None:
+        return _numeric(name, array, tables.float64(floats), padded=_padded(array))
+    if sample.is_csv and (truth := tables.as_truth(array)) is not None:
         return _coded(name, BOOLEAN, array, tables.float64(truth))
     coded = _coded(name, TEXT, array)
-    for type_, pattern in ((DATE, _DATE), (TIMESTAMP, _TIMESTAMP)):
+    for type_, pattern in ((DATE, tables.DATE), (TIMESTAMP, tables.TIMESTAMP)):
         if coded.levels and all(pattern.fullmatch(level) for level in coded.levels):
             return _coded(name, type_, array)
-    return coded
+    return replace(coded, odd=_odd(coded, sample)) if sample.is_csv else coded
+
+
+def _odd(text: Column, sample: Sample) -> str:
+    """What the text is where all but a few of its cells are numbers; else an empty string."""
+    odd_codes = [code for code, level in enumerate(text.levels) if not tables.NUMBER.fullmatch(level)]
+    rows = np.flatnonzero(np.isin(text.code_N, odd_codes))
+    if not 0 < len(rows) <= _ODD * text.there:
+        return ""
+    cell, place = text.levels[text.code_N[rows[0]]][:20], sample.place(int(rows[0]), text.name)
+    return f"numbers but for {len(rows):,} cell{'s, the first' if len(rows) > 1 else ','} {cell!r} in {place}"
 
 
 def _padded(text: pa.Array) -> bool:
@@ -134,15 +143,24 @@ def _without_unused(code_N: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64
     return used[missing:], inverse.astype(np.int64) - missing
 
 
-def _numeric(name: str, number_N: npt.NDArray[np.float64], *, padded: bool = False) -> Column:
+def _numeric(name: str, array: pa.Array, number_N: npt.NDArray[np.float64], *, padded: bool = False) -> Column:
     missing_N = np.isnan(number_N)
-    values, inverse = np.unique(number_N, return_inverse=True)  # NaN: one, the last
-    code_N = np.where(missing_N, -1, inverse)
-    distinct, missing = len(values) - bool(missing_N.any()), int(missing_N.sum())
-    there = values[:distinct]
+    there = number_N[~missing_N]
     integers = bool((np.isfinite(there) & (there == np.floor(there))).all())
+    if integers and not pa.types.is_floating(array.type) and (np.abs(there) >= _EXACT).any():
+        code_N = _exact_codes(array, missing_N)
+    else:
+        code_N = np.where(missing_N, -1, np.unique(number_N, return_inverse=True)[1])  # NaN: the last
+    distinct, missing = int(code_N.max(initial=-1)) + 1, int(missing_N.sum())
     type_ = EMPTY if not distinct else INTEGER if integers else NUMBER
     return Column(name, type_, missing, distinct, code_N, (), number_N, padded and integers)
+
+
+def _exact_codes(array: pa.Array, missing_N: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The numbers as codes in their order, told apart by all their digits; -1 where one is missing."""
+    values = [None if none else Decimal(value) for value, none in zip(array.to_pylist(), missing_N, strict=True)]
+    order = {value: code for code, value in enumerate(sorted({value for value in values if value is not None}))}
+    return np.array([-1 if value is None else order[value] for value in values], np.int64)
 
 
 def _other(name: str, array: pa.Array, type_: str) -> Column:

@@ -40,7 +40,8 @@ class Draft:
     def decide(self) -> None:
         """Apply all rules in their order."""
         for name in self._sample.folders:
-            self._leave_out(name, "the name of folders: to use it, name it in data.categorical")
+            if self.kinds[name][0] in (FEATURE, CATEGORICAL):
+                self.kinds[name] = rules.of_folders(self._columns[name])
         for name in self._columns:
             if name in {f"{PREDICTIONS[0]}_{target.name}" for target in self._targets}:
                 self._leave_out(name, "a prediction of the target, as linreg predict writes it")
@@ -53,7 +54,9 @@ class Draft:
         self._leave_out_constant()
         self._leave_out_levels()
         if not self._chosen():
-            reasons = [f"'{name}': {why}" for name, (role, why) in self.kinds.items() if role == LEFT_OUT]
+            others = {name: (LEFT_OUT, why) for name, why in rules.of_no_table(self._sample).items()}
+            kinds = self.kinds | others
+            reasons = [f"'{name}': {why}" for name, (role, why) in kinds.items() if role == LEFT_OUT]
             what = "no column is left to predict from: write the config by hand with those that you want"
             raise UserError(what, details=reasons)
         self._note_sums()

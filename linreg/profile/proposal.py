@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from linreg.errors import UserError, listed, nearest
-from linreg.files.sample import Sample
+from linreg.files.sample import Sample, columns_at
 from linreg.profile import rules
 from linreg.profile.columns import BOOLEAN, NUMBERS, TEXT, Column, columns_of
 from linreg.profile.draft import Draft
@@ -61,20 +61,24 @@ def propose(sample: Sample, targets: Sequence[str]) -> Proposal:
 
 def _roles(sample: Sample, columns: Iterable[Column], kinds: Mapping[str, tuple[str, str]]) -> tuple[ColumnRole, ...]:
     known = [ColumnRole(c.name, c.type, *kinds[c.name], c.missing, c.distinct) for c in columns]
-    doubled = [(name, "stands more than once in the header: rename one to use it") for name in sample.doubled]
-    others = [*doubled, *((name, "stands in some of the files only") for name in sample.partial)]
+    others = rules.of_no_table(sample).items()
     return (*known, *(ColumnRole(name, "unknown", LEFT_OUT, why, 0, None) for name, why in others))
 
 
 def _target(name: str, columns: Mapping[str, Column], sample: Sample) -> Column:
+    if name in sample.doubled:
+        where = columns_at(sample.doubled[name])
+        raise UserError(f"--target '{name}' stands in {where} of the file: rename the others, and name the one")
     if name not in columns:
-        why = " in every file" if name in sample.partial else " just once" if name in sample.doubled else ""
+        why = " in every file" if name in sample.partial else ""
         hint = "" if why else nearest(name, columns)
         hint = hint if len(hint) <= _HINT else f"{hint[: _HINT - 4]} ..."
         raise UserError(f"--target '{name}': there is no such column{why}{hint}: name one of them")
     target = columns[name]
     if name in sample.folders:
         raise UserError(f"--target '{name}' is the name of folders, and no column of a file: name a column of numbers")
+    if target.odd:
+        raise UserError(f"--target '{name}' is {target.odd}: correct what is no number, or leave those cells empty")
     if target.type == TEXT:
         raise UserError(
             f"--target '{name}' is text ({listed([repr(level[:30]) for level in target.levels], most=3)}): a linear "
@@ -84,6 +88,8 @@ def _target(name: str, columns: Mapping[str, Column], sample: Sample) -> Column:
         raise UserError(f"--target '{name}' is {target.type}: a linear regression predicts numbers; name such a column")
     if (target.distinct or 0) < 2:
         raise UserError(f"--target '{name}' has the same value in every row: there is nothing to predict")
+    if rules.is_merged(target):
+        raise UserError(f"--target '{name}' holds {rules.MERGED}: subtract what they have in common")
     if not rules.in_range(target):
         raise UserError(
             f"--target '{name}' holds infinite values, or such as float32 does not hold: correct or rescale them"

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from linreg.files.sample import Sample, columns_at
 from linreg.profile.columns import (
     BOOLEAN,
     CATEGORIES,
@@ -24,6 +25,7 @@ from linreg.profile.columns import (
 Kind = Literal["feature", "categorical", "left out"]
 MOST_LEVELS = 100  # of a category
 COUNTS = "counts the rows"
+MERGED = "whole numbers of more digits than float64 holds, which makes one of several"
 _CODES = (3, 30)  # values of an integer column that its name calls a code
 _MOST_MISSING = 0.5  # of the rows
 _RANGE = (1e-37, 3.4e38)  # of float32, which trains
@@ -60,6 +62,30 @@ def in_range(column: Column) -> bool:
     return largest == 0 or low <= largest <= high
 
 
+def is_merged(column: Column) -> bool:
+    """Whether float64, in which a model computes, holds half as many numbers as there are, or fewer."""
+    if column.number_N is None or column.type != INTEGER:
+        return False
+    return 2 * len(np.unique(column.number_N[column.code_N >= 0])) <= (column.distinct or 0)
+
+
+def of_no_table(sample: Sample) -> dict[str, str]:
+    """The columns that the table of a sample cannot have, and why."""
+    doubled = {name: f"stands in {columns_at(at)} of the file" for name, at in sample.doubled.items()}
+    renamed = {name: f"{why}: give one of them another name to use it" for name, why in doubled.items()}
+    return renamed | dict.fromkeys(sample.partial, "stands in some of the files only")
+
+
+def of_folders(column: Column) -> tuple[Kind, str]:
+    """What a column that folders name can be: a category, of few levels that do not come with time."""
+    levels = column.distinct or 0
+    if in_time(column):
+        return "left out", "the name of folders, and a time: each new one would be a level that no row trained"
+    if _are_many(levels, column):
+        return "left out", f"the name of folders, {levels:,} of them: too many for {column.there:,} rows"
+    return "categorical", f"the name of folders, {levels} of them"
+
+
 def kind(column: Column) -> tuple[Kind, str]:
     """What a column can be, and in one short sentence why."""
     why = _of_no_use(column) or _names_rows(column) or _codes_without_amount(column)
@@ -70,6 +96,8 @@ def kind(column: Column) -> tuple[Kind, str]:
     if _is_code(column):
         sign = "are written with zeros in front" if column.padded else "the name calls codes"
         return "categorical", f"whole numbers that {sign}, {column.distinct} of them"
+    if is_merged(column):
+        return "left out", f"{MERGED}: subtract what they have in common to use it"
     return "feature", _gaps("numbers", column)
 
 
@@ -106,8 +134,8 @@ def _names_rows(column: Column) -> str:
 
 
 def _rises(column: Column) -> bool:
-    number_N = column.number_N
-    return number_N is not None and len(number_N) >= _MANY and bool((np.diff(number_N) > 0).all())
+    numbers = column.number_N is not None and not column.missing
+    return numbers and column.rows >= _MANY and bool((np.diff(column.code_N) > 0).all())
 
 
 def _row_number(column: Column) -> str:
@@ -145,7 +173,9 @@ def _category(column: Column) -> tuple[Kind, str]:
     levels = column.distinct or 0
     if column.type == BOOLEAN:
         return "categorical", _gaps("true or false", column)
-    many = levels > MOST_LEVELS or 2 * levels > column.there
+    many = _are_many(levels, column)
+    if many and column.odd:
+        return "left out", f"{column.odd}: correct what is no number, or leave those cells empty, to use it"
     if many and (example := reads_like_number(column)):
         return "left out", f"numbers written as text, such as {example[:20]!r}: write them plainly to use them"
     if levels == column.there:
@@ -153,7 +183,13 @@ def _category(column: Column) -> tuple[Kind, str]:
     if many:
         what = "free text" if _is_long(column) else "text"
         return "left out", f"{what} with {levels:,} values: too many for {column.there:,} rows"
-    return "categorical", _gaps(f"text with {levels} values", column)
+    what = f", {column.odd}: correct these to have a column of numbers" if column.odd else ""
+    return "categorical", _gaps(f"text with {levels} values{what}", column)
+
+
+def _are_many(levels: int, column: Column) -> bool:
+    """Too many levels for a category, whatever the other columns."""
+    return levels > MOST_LEVELS or 2 * levels > column.there
 
 
 def _is_long(column: Column) -> bool:

@@ -180,7 +180,7 @@ print(hashlib.sha256(bits).hexdigest())
 
 def test_three_leaves_give_the_same_bits_for_any_thread_count():
     names, digests = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), set()
-    for threads in ("1", "2", "4"):
+    for threads in ("1", "4"):
         env = environment(**dict.fromkeys(names, threads))
         digests.add(run([sys.executable, "-c", RECORD], env=env, check=True).stdout)
     assert len(digests) == 1

@@ -159,6 +159,7 @@ FAULTS = {
     "text after a field of two lines": ('t,a,y\n"x\ny",1,2\nz,3,q\n', "line 4, column 'y': 'q' is not a number"),
     "text after a huge field": ("t,a,y\n" + "z" * 200_000 + ",1,2\n,x,1\n", "line 3, column 'a': 'x' is not a number"),
     "date": ("a,y\n2026-01-05,2\n", "line 2, column 'a': '2026-01-05' is a date, not a number"),
+    "timestamp": ("a,y\n5 Jan 2026 8:30,2\n", "line 2, column 'a': '5 Jan 2026 8:30' is a date, not a number"),
     "thousands": ('a,y\n"1,000",2\n', "line 2, column 'a': '1,000' is not a number"),
     "hexadecimal": ("a,y\n0x10,2\n", "line 2, column 'a': '0x10' is not a number"),
     "underscore": ("a,y\n1_0,2\n", "line 2, column 'a': '1_0' is not a number"),

@@ -59,7 +59,7 @@ def test_columns_that_a_file_lacks_or_has_twice_are_named_and_those_of_folders_s
     write(tmp_path / "day=2026-11-01" / "a.csv", "x,y,y,z\n1,2,3,4\n")
     write(tmp_path / "day=2026-11-02" / "a.csv", "x,y,y\n5,6,7\n")
     rows = sample(str(tmp_path))
-    assert (rows.partial, rows.doubled, rows.folders) == (["z"], ["y"], ["day"])
+    assert (rows.partial, rows.doubled, rows.folders) == (["z"], {"y": [2, 3]}, ["day"])
     assert rows.table.to_pydict() == {"x": ["1", "5"], "day": ["2026-11-01", "2026-11-02"]}
 
 

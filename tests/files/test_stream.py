@@ -80,17 +80,17 @@ def test_a_file_that_changes_or_goes_while_it_is_streamed_is_told(tmp_path, monk
 PEAK = """
 import resource, sys
 from linreg.files import stream
-(opened,) = stream.find(sys.argv[1], ["a", "b", "c", "d"])
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = sum(len(b) for b in opened.batches(["a", "b", "c", "d"], threads=2))
-print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
+for path in sys.argv[1:]:
+    (opened,) = stream.find(path, ["a", "b", "c", "d"])
+    rows = sum(len(b) for b in opened.batches(["a", "b", "c", "d"], threads=2))
+    print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 @pytest.mark.parametrize("extension", [*CONTENT, "csv.gz"])
 def test_memory_stays_flat_however_many_rows_and_however_large_a_row_group(tmp_path, extension: str) -> None:
-    peaks = []
-    for rows in (400_000, 4_000_000) if extension == "parquet" else (50_000, 1_000_000):
+    sizes, files = (400_000, 4_000_000) if extension == "parquet" else (50_000, 1_000_000), []
+    for rows in sizes:
         path = tmp_path / f"{rows}.{extension}"
         table = pa.table({c: np.random.default_rng(0).normal(size=rows) for c in "abcd"})
         if extension.startswith("csv"):
@@ -99,7 +99,10 @@ def test_memory_stays_flat_however_many_rows_and_however_large_a_row_group(tmp_p
             path.write_bytes(gzip.compress(text, 1) if extension.endswith("gz") else text)
         else:
             pq.write_table(table, path, row_group_size=rows)
-        counted, peak = map(int, run([sys.executable, "-c", PEAK, path], check=True).stdout.split())
-        assert counted == rows
-        peaks.append(peak / 1024)
+        files.append(path)
+    printed = run([sys.executable, "-c", PEAK, *files], check=True).stdout
+    counted, peaks = zip(
+        *((int(rows), int(peak) / 1024) for rows, peak in map(str.split, printed.splitlines())), strict=True
+    )
+    assert counted == sizes
     assert peaks[1] < peaks[0] + 40, peaks  # MiB; the larger files hold 128 and 76 MB

@@ -228,7 +228,7 @@ def test_every_trainer_finds_the_optimum_of_rows_with_categories(tmp_path: Path,
     write(tmp_path / "a.csv", rows[:100])
     write(tmp_path / "b.parquet", rows[100:])
     recorded = record_dataset(config(tmp_path))
-    options = {"batch_size": 0, "learning_rate": 0.3, "epochs": 3000, "dtype": "float64"}
+    options = {"batch_size": 0, "learning_rate": 0.3, "epochs": 400, "dtype": "float64"}
     fitted = fit(recorded.dataset.train, TrainConfig(trainer=trainer, **options), moments=recorded.record.moments)
     np.testing.assert_allclose(fitted.model.weight_OF[0], list(solved(recorded).values()), rtol=1e-6)
 

@@ -125,14 +125,15 @@ def test_a_band_of_prediction_lies_around_the_line() -> None:
     assert "at the feature means: ± 1.5" in axes.get_legend().get_texts()[0].get_text()
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_any_column_name_is_drawn_and_a_long_one_is_cut_in_panels(name: str) -> None:
-    one = np.ones((3, 1))
-    assert plots.png(plots.predicted_against_actual(one, one, [name], "training rows")).startswith(PNG)
-    assert plots.png(plots.coefficients(np.ones((1, 1)), np.ones(1), [name], [name])).startswith(PNG)
-    panels = parabolas(**quadratic(1, 1)["pieces"] | {"features": [name], "targets": [name]})
-    assert plots.png(panels).startswith(PNG)
-    assert len(panels.axes[1].get_title().replace("\\", "")) <= 2 * 14 + 3
+def test_any_column_name_is_drawn_and_a_long_one_is_cut_in_panels() -> None:
+    for names in (ODD[:4], ODD[4:]):
+        truth = np.ones((3, len(names)))
+        assert plots.png(plots.predicted_against_actual(truth, truth, names, "training rows")).startswith(PNG)
+        assert plots.png(plots.coefficients(np.ones((1, len(names))), truth[0], names, names[:1])).startswith(PNG)
+        panels = parabolas(**quadratic(2, 4)["pieces"] | {"features": names[:2], "targets": names})
+        assert plots.png(panels).startswith(PNG)
+        assert len(panels.axes) == 12
+        assert all(len(axes.get_title().replace("\\", "")) <= 2 * 14 + 3 for axes in panels.axes)
 
 
 def test_a_hundred_features_and_ten_targets_are_drawn() -> None:
@@ -211,7 +212,8 @@ def test_a_parameter_at_its_own_minimum_is_told_from_one_on_the_slope() -> None:
 
 
 @pytest.mark.parametrize(
-    ("features", "targets", "panels"), [(0, 1, 1), (5, 2, 12), (11, 1, 12), (6, 2, 12), (40, 3, 12)]
+    ("features", "targets", "panels"),
+    [(0, 1, 1), (5, 2, 12), (6, 2, 12)],
 )
 def test_one_grid_holds_at_most_twelve_parameters_and_says_what_is_left_out(features, targets, panels) -> None:
     made = quadratic(features, targets)
@@ -231,8 +233,16 @@ def test_of_many_parameters_those_are_shown_that_walked_through_the_most_loss() 
     assert [axes.get_title() for axes in figure.axes] == [f"f{i} → t" for i in range(8, 20)]
 
 
-@pytest.mark.parametrize("loss", [0.0, 1e-300, 3.0, 1e200])
-@pytest.mark.parametrize("curvature", [0.0, 1e-12, 1.0, 1e12])
+@pytest.mark.parametrize(
+    ("curvature", "loss"),
+    [
+        pytest.param(
+            c, loss, marks=() if {c, loss} <= {0.0, 1e12, 1e200} or (c, loss) == (1.0, 3.0) else pytest.mark.long
+        )
+        for c in (0.0, 1e-12, 1.0, 1e12)
+        for loss in (0.0, 1e-300, 3.0, 1e200)
+    ],
+)
 def test_a_flat_loss_a_perfect_fit_and_a_walk_that_goes_nowhere_are_drawn(curvature: float, loss: float) -> None:
     path = np.full((3, 1, 1), 7.0)
     pieces = {"curvature_D": np.array([curvature]), "gradient_DO": np.zeros((1, 1)), "loss": loss}

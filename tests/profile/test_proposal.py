@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sklearn.datasets
 import statsmodels.api as sm
@@ -17,6 +18,7 @@ from linreg.errors import UserError
 from linreg.files.sample import sample
 from linreg.ingest.records import record_dataset
 from linreg.least_squares.inference import infer
+from linreg.profile.columns import columns_of
 from linreg.profile.commented import commented, looked_at, model_name
 from linreg.profile.proposal import look, propose
 from linreg.training.fit import fit
@@ -123,6 +125,17 @@ CASES = {  # a column, its role, and words of the reason
     "amount": ([f"${i:,}" for i in RNG.integers(1000, 9_999_999, ROWS)], "left out", "numbers written as text"),
     "many levels": ([f"t{i % 149}" for i in range(ROWS)], "left out", "149 values: too many"),
     "double": (X * 2 + 1, "left out", "a copy of x"),
+    "typo": (["12o", *X[1:]], "left out", "numbers but for 1 cell, '12o' in line 2: correct what is no number"),
+    "typos": ([*X[:-3], "?", "-", "?"], "left out", "numbers but for 3 cells, the first '?' in line 299: correct"),
+    "a typo among few": (
+        ["4x", *RNG.integers(1, 6, ROWS - 1)],
+        "categorical",
+        "6 values, numbers but for 1 cell, '4x'",
+    ),
+    "codes": (RNG.choice(["1", "2", "A"], ROWS), "categorical", "text with 3 values"),
+    "long": ([10**17 + 3 * i for i in RNG.permutation(ROWS)], "left out", "of more digits than float64 holds"),
+    "invoice_no": ([2**60 + i for i in range(ROWS)], "left out", "rises from row to row"),
+    "far apart": ([10**17 + 10**10 * i for i in RNG.permutation(ROWS)], "feature", "numbers"),
     "infinite": (["inf", *map(str, X[1:])], "left out", "infinite"),
     "tiny": (X * 1e-200, "left out", "float32 does not hold"),
     "rare": (np.arange(ROWS) < 3, "left out", "all rows but a few"),
@@ -217,6 +230,70 @@ def test_dated_folders_keep_a_day_together_and_a_random_test_of_dated_rows_is_to
     record_dataset(config.data)
 
 
+def test_folders_of_few_names_are_a_category_and_those_that_come_with_time_are_left_out(tmp_path):
+    frame = pd.DataFrame({"x": X, "y": Y, "region": RNG.choice(["n", "s", "w"], ROWS), "flat": "a"})[:150]
+    frame["year"], frame["town"] = RNG.integers(2024, 2026, 150), RNG.integers(0, 100, 150)
+    for names, part in frame.groupby(["region", "flat", "year", "town"]):
+        folder = "/".join(f"{k}={v}" for k, v in zip(("region", "flat", "year", "town"), names, strict=True))
+        write(tmp_path / "sales" / folder / "a.csv", part[["x", "y"]])
+    config, columns, text = config_of(tmp_path / "sales", "y")
+    assert (config.data.features, config.data.categorical) == (("x",), ("region",))
+    assert {name: columns[name].role for name in ("flat", "year", "town")} == dict.fromkeys(
+        ("flat", "year", "town"), "left out"
+    )
+    assert 'categorical = ["region"]  # the name of folders, 3 of them' in text
+    assert "a time: each new one would be a level" in columns["year"].why
+    assert columns["town"].why.startswith(f"the name of folders, {columns['town'].distinct} of them: too many")
+    features = record_dataset(config.data).record.moments.features
+    assert features == ("x", "region[s]", "region[w]")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start", "type_"),
+    [
+        ("csv", 2**53, pa.string()),
+        ("csv", 10**25, pa.string()),
+        ("parquet", 2**53, pa.int64()),
+        ("parquet", 2**63, pa.uint64()),
+        ("parquet", 10**25, pa.decimal128(30, 0)),
+    ],
+)
+def test_whole_numbers_of_any_length_are_told_apart_and_stand_in_their_order(tmp_path, suffix, start, type_):
+    values = [start + int(i) if i else None for i in RNG.integers(0, 40, ROWS)]
+    written = [v and str(v) for v in values] if type_ == pa.string() else values
+    table = pa.table({"n": pa.array(written, type_), "y": Y})
+    column, _ = columns_of(sample(write(tmp_path / f"rows.{suffix}", table)))
+    ordered = sorted({v for v in values if v})
+    assert (column.type, column.distinct, column.missing) == ("integer", len(ordered), values.count(None))
+    assert column.code_N.tolist() == [-1 if v is None else ordered.index(v) for v in values]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_name_that_stands_twice_is_named_with_its_columns(tmp_path, suffix):
+    table = pa.table([X, X, RNG.normal(size=ROWS), Y], names=["a", "b", "a", "y"])
+    path = write(tmp_path / f"rows.{suffix}", table)
+    config, columns, text = config_of(path, "y")
+    assert config.data.features == ("b",)
+    assert columns["a"].why == "stands in columns 1 and 3 of the file: give one of them another name to use it"
+    assert f"a: {columns['a'].why}" in text.replace("\n# ", " ").replace('"', "")
+    record_dataset(config.data)
+    with pytest.raises(UserError, match=r"--target 'a' stands in columns 1 and 3 of the file: rename the others"):
+        config_of(path, "a")
+    with pytest.raises(UserError, match="no column is left") as refused:
+        config_of(write(tmp_path / f"few.{suffix}", table.select([0, 2, 3])), "y")
+    assert refused.value.details == (f"'a': {columns['a'].why.replace('3', '2')}",)
+    with pytest.raises(UserError, match=rf"all\.{suffix}: no name stands just once .*'a' in columns 1 and 2.: rename"):
+        config_of(write(tmp_path / f"all.{suffix}", table.select([0, 2])), "a")
+
+
+def test_a_cell_that_is_no_number_is_placed_by_its_file_and_line(tmp_path):
+    rows = [f"{i}.5,{i * i % 7}" for i in range(30)]
+    write(tmp_path / "a.csv", "\n".join(["x,y", *rows]))
+    write(tmp_path / "b.csv", "\n".join(["x,y", "", *rows[:5], "3,5,2".replace("3,5", '"3,5"'), *rows[5:]]))
+    (x, _) = columns_of(sample(str(tmp_path)))
+    assert x.odd == f"numbers but for 1 cell, '3,5' in line 8 of {tmp_path}/b.csv"
+
+
 def test_rows_that_were_not_looked_at_may_have_gaps_and_levels(tmp_path):
     frame = pd.DataFrame({"x": X, "g": RNG.choice(["a", "b"], ROWS), "y": Y})
     frame.loc[250:, "g"] = "late"
@@ -238,6 +315,8 @@ def test_rows_that_were_not_looked_at_may_have_gaps_and_levels(tmp_path):
         ("day", "is date"),
         ("one", "the same value in every row"),
         ("far", "infinite"),
+        ("typo", r"is numbers but for 1 cell, '1\.2\.3' in line 5: correct what is no number, or leave"),
+        ("long", "whole numbers of more digits than float64 holds"),
     ],
 )
 def test_a_target_that_cannot_be_predicted_is_refused_with_what_to_do(tmp_path, target, words):
@@ -245,6 +324,7 @@ def test_a_target_that_cannot_be_predicted_is_refused_with_what_to_do(tmp_path, 
     frame = pd.DataFrame(
         {"price": Y, "region": ["n", "s"] * (ROWS // 2), "day": days, "one": 1, "far": ["inf", *X[1:]]}
     )
+    frame["typo"], frame["long"] = [*X[:3], "1.2.3", *X[4:]], [10**18 + i for i in range(ROWS)]
     path = write(tmp_path / "rows.csv", frame)
     with pytest.raises(UserError, match=words):
         config_of(path, target)

@@ -103,8 +103,14 @@ def test_a_full_batch_rate_that_cannot_converge_is_refused_before_the_first_epoc
     assert ("train.standardize = true" in str(caught.value)) == (not standardize)
 
 
-@pytest.mark.parametrize("kind", MOMENTUM)
-@pytest.mark.parametrize("name", ITERATES)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [  # the slow ones walk the rows by torch's own momentum, or by the tutorial's steps
+        pytest.param(n, k, marks=() if n in ("gram", "fused") or k in ("plain", "nesterov") else pytest.mark.long)
+        for n in ITERATES
+        for k in MOMENTUM
+    ],
+)
 def test_just_below_the_largest_stable_rate_converges_and_just_above_it_diverges(name: str, kind: str) -> None:
     z = np.random.default_rng(0).normal(size=(40, 2)) * [1.0, 3.0]
     y = np.random.default_rng(1).normal(size=(40, 2))
@@ -238,7 +244,8 @@ def test_no_rows_are_an_error_of_the_user() -> None:
 @pytest.mark.parametrize("name", TRAINERS)
 @pytest.mark.parametrize("standardize", [True, False])
 def test_one_row_is_met_without_a_warning(name: str, standardize: bool) -> None:
-    config = TrainConfig(trainer=name, standardize=standardize, learning_rate=1e-5 if not standardize else 0.5)
+    rate = 0.5 if standardize else 1e-5
+    config = TrainConfig(trainer=name, standardize=standardize, learning_rate=rate, epochs=100)
     result = fit(rows_of(X5[:1], Y5[:1]), config)
     assert all(math.isfinite(loss) for loss in result.train_loss)
     assert result.objective.optimum_loss == 0

@@ -14,7 +14,14 @@ from tests.support.tables import moments_of
 DRAWS = 60
 
 
-@pytest.mark.parametrize(("rows", "size", "fall"), [(200, 10, 1.0), (200, 10, 0.9), (205, 10, 0.9), (204, 12, 1.0)])
+@pytest.mark.parametrize(
+    ("rows", "size", "fall"),
+    [
+        (200, 10, 1.0),
+        (205, 10, 0.9),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in ((200, 10, 0.9), (204, 12, 1.0))),
+    ],
+)
 def test_the_mean_of_the_noise_is_as_foretold(rows: int, size: int, fall: float) -> None:
     """Every draw has the same rows and other errors; the start is the optimum, so that all there is is noise."""
     rng, epochs = np.random.default_rng(0), 40

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deploy import serve
 from flows.orchestration.cron import announcement, next_starts
@@ -75,7 +76,8 @@ WRONG = {
     ],
 )
 def test_what_a_schedule_cannot_be_is_told_by_its_option(wrong, words):
-    with pytest.raises(UserError, match=words):
+    """No server is named, so that one which is let through is refused in other words instead of served for ever."""
+    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(UserError, match=words):
         serve(crops(), **{"name": "nightly", "interval": None if "cron" in wrong else 5.0, **wrong})
 
 

@@ -184,7 +184,8 @@ def test_serving_starts_nothing_early(client, served):
     assert len(all_runs(client, served)) == before
 
 
-def test_a_deployment_is_served_by_one_process(served):  # noqa: ARG001 - locks of its own
+def test_a_deployment_is_served_by_one_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with exclusive("linreg/one"), exclusive("linreg/two"), pytest.raises(UserError, match="another process already"):
         exclusive("linreg/one").__enter__()
     with exclusive("linreg/one"):

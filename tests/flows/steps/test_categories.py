@@ -134,7 +134,7 @@ def test_a_champion_that_took_a_column_otherwise_is_not_compared(store):
         assert register_run(night).verdict.decision == "kept"
 
 
-@pytest.mark.parametrize("trainer", ["gram", "fused"])
+@pytest.mark.parametrize("trainer", ["gram", pytest.param("fused", marks=pytest.mark.long)])
 @pytest.mark.usefixtures("rows")
 def test_a_sweep_ranks_models_of_rows_with_categories(trainer):
     """By folds, or on validation rows where batches are walked."""

@@ -60,12 +60,11 @@ NIGHTS = {  # the configs of one night after another, and what is said of the la
         [held_out(GAPS, missing="mean"), held_out(GAPS, missing="drop", features=("c",))],
         "95% interval",
     ),
-    "a start that knows": (
-        [held_out(), OTHER, warm("other")],
+    "a start from one that started from one that knows": (
+        [held_out(), OTHER, warm("other"), warm("noisy/2")],
         "not compared: its test rows may be known to it: it started from other/1, which was split with "
-        "data.test_fraction 0, today's with 0.4; `linreg promote noisy/2`",
+        "data.test_fraction 0, today's with 0.4; `linreg promote noisy/3`",
     ),
-    "a start from one that knows": ([held_out(), OTHER, warm("other"), warm("noisy/2")], "it started from other/1"),
     "a start that knows nothing": ([held_out(), warm("noisy/1")], "95% interval"),
 }
 

@@ -16,9 +16,10 @@ import pytest
 import torch
 from mlflow.exceptions import MlflowException
 
-from flows.tracking import model_reader, model_writer, registry
+from flows.tracking import model_reader, model_writer, registry, served_code
 from flows.tracking.model_reader import Contents
 from linreg.errors import UserError
+from linreg.files import tables
 from linreg.least_squares.inference import infer
 from linreg.least_squares.results import Inference
 from linreg.model import LinearModel
@@ -316,6 +317,10 @@ def test_a_registered_version_answers_where_this_package_is_not_installed(regist
     assert answer["pyfunc"] == {"apples": expected[:, 0].tolist(), "oranges": expected[:, 1].tolist()}
     np.testing.assert_array_equal(np.float32(answer["pytorch"]), np.float32(expected))
     assert "mismatch" not in process.stderr
+
+
+def test_the_copied_code_takes_the_texts_for_no_level_that_files_are_read_with():
+    assert set(tables._NULLS) == served_code.NULLS
 
 
 # --- mlflow models serve

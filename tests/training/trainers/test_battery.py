@@ -47,6 +47,13 @@ OPTIONS = {
     "momentum and weight decay": {"momentum": 0.9, "weight_decay": 0.3},
     "nesterov and weight decay": {"momentum": 0.7, "nesterov": True, "weight_decay": 0.05},
 }
+RAW = ("plain", "nesterov and weight decay")  # of raw columns; all others in the long run
+PRECISIONS = [  # option, dtype, standardize; raw columns in float32 are in the tutorial's first step below
+    pytest.param(o, d, s, marks=() if s or (d == "float64" and o in RAW) else pytest.mark.long)
+    for o in OPTIONS
+    for d in BOUND
+    for s in (True, False)
+]
 MINI = [name for name, trainer in TRAINERS.items() if trainer.mini_batches]
 ITERATES = [name for name, trainer in TRAINERS.items() if trainer.iterates]
 BATCHED = [(name, batch_size) for name in ITERATES for batch_size in ((0, 4) if name in MINI else (0,))]
@@ -113,9 +120,7 @@ def configured(name: str, dtype: str, option: str, *, standardize: bool, **more:
     return TrainConfig(trainer=name, dtype=dtype, standardize=standardize, device="cpu", **settings)
 
 
-@pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-@pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("dtype", BOUND)
+@pytest.mark.parametrize(("option", "dtype", "standardize"), PRECISIONS)
 @pytest.mark.parametrize("name", TRAINERS)
 def test_full_batches_agree_with_the_closed_form(name: str, dtype: str, option: str, standardize: bool) -> None:
     config, z = configured(name, dtype, option, standardize=standardize), coordinates(X15, standardize=standardize)
@@ -125,9 +130,7 @@ def test_full_batches_agree_with_the_closed_form(name: str, dtype: str, option: 
     assert result.train_loss[-1] == pytest.approx(loss_of(truth, z, config), rel=BOUND[dtype])
 
 
-@pytest.mark.parametrize("standardize", [True, False], ids=["standardized", "raw"])
-@pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("dtype", BOUND)
+@pytest.mark.parametrize(("option", "dtype", "standardize"), PRECISIONS)
 @pytest.mark.parametrize(("name", "batch_size"), BATCHED)
 def test_every_epoch_agrees_with_torch_sgd_over_the_same_batches(
     name: str, batch_size: int, dtype: str, option: str, standardize: bool
