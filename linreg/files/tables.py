@@ -121,7 +121,8 @@ def _days_of_text(text: pa.Array) -> pa.Array:
 
 def is_dates(levels: pa.Array) -> bool:
     """Whether these texts are dates."""
-    return bool(len(levels)) and bool(np.isfinite(float64(days(levels))).all())
+    texts = [text for text in levels.to_pylist() if text]
+    return bool(texts) and all(DATE.fullmatch(text) or TIMESTAMP.fullmatch(text) for text in texts)
 
 
 def with_days(table: pa.Table, dates: Collection[str]) -> pa.Table:

@@ -110,7 +110,7 @@ def _of_no_use(column: Column) -> str:
         return "has the same value in every row" if not column.missing else "has one value or none: it says too little"
     if column.type in DATES:
         when = "a timestamp" if column.type == TIMESTAMP else "a date"
-        return f"{when}: a number made of it can be a feature, such as its month or the days since a first day"
+        return f"{when}: data.formula can take elapsed({column.name}), month({column.name}), dayofweek({column.name})"
     if column.type not in (*NUMBERS, *CATEGORIES):
         return f"{column.type}: neither numbers nor text"
     if not in_range(column):
