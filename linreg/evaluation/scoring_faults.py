@@ -76,7 +76,7 @@ def check_design(stream: Stream, batch: pa.RecordBatch, design: Design, *, stric
             faults.append(unseen_level(source, known, what, made))
     for name, expression in computed.items() if strict else ():
         if name in table.column_names and name not in design.levels and np.isinf(plain_values(table[name])).any():
-            faults.append(no_value(next(columns_of(expression)), name))
+            faults.append(no_value(next(columns_of(expression)), name)[0])
     if faults:
         raise _first(stream, faults[:1], design)
 

@@ -6,7 +6,7 @@ Shapes: n rows of a block.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,10 +78,12 @@ def no_date(column: str) -> ValueFault:
     return ValueFault(column, "is no date", "write it like 2026-11-30 or 2026-11-30 18:45", np.isinf, column)
 
 
-def no_value(column: str, computed: str) -> ValueFault:
-    """A number of which a formula's expression has no finite value."""
+def no_value(column: str, computed: str, dtype: str = "float64") -> tuple[ValueFault, ValueFault]:
+    """A number of which a formula's expression has no finite value, and one of which it has one that is too large."""
     remedy = "correct it, leave the row out, or write another data.formula"
-    return ValueFault(column, f"gives {computed} no finite value", remedy, np.isinf, computed)
+    infinite, large = (replace(fault, column=column, computed=computed) for fault in out_of_range(computed, dtype))
+    infinite = replace(infinite, what=f"gives {computed} no finite value", remedy=remedy)
+    return infinite, replace(large, what=f"gives {computed} a value that {large.what}")
 
 
 Compute = Callable[[pa.RecordBatch], Mapping[str, npt.NDArray[Any]]]

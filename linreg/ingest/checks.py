@@ -46,7 +46,8 @@ def value_faults(config: DataConfig, dtype: str) -> list[ValueFault]:
     levels = [no_level(name, _remedy(name, config)) for name in config.categorical]
     first = {name: next(columns_of(made)) for name, made in config.computed.items()}
     levels += [no_level(first[name], _remedy(name, config), name) for name in first if name in config.categories]
-    undefined = [no_value(first[name], name) for name in first if name not in config.categories]
+    numeric = [name for name in first if name not in config.categories]
+    undefined = [fault for name in numeric for fault in no_value(first[name], name, dtype)]
     return [*([negative, tiny] if weight else []), *ranges, *gaps, *levels, *undefined]
 
 
