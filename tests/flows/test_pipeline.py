@@ -273,7 +273,7 @@ def test_the_form_shows_every_key_of_the_config():
     keys = {name: f"{name.title()}Config" for name in ("data", "train", "gate", "drift", "engine")}
     shown = {f"{name}.{key}" for name, record in keys.items() for key in schema.definitions[record]["properties"]}
     assert shown == {key for key in crops().flat() if "." in key}
-    assert set(schema.definitions["DataConfig"]["required"]) == {"path", "features", "targets"}
+    assert set(schema.definitions["DataConfig"]["required"]) == {"path"}
 
 
 WRONG = [
