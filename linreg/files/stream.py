@@ -81,7 +81,7 @@ def find(
         ServerAway: a remote file system does not answer.
     """
     files = paths.files(path, setting="the INPUT path", raw_files=raw_files, tell=tell)
-    streams = [_opened(file.name, DataFile.of(file.path), columns, categories, dates=dates) for file in files]
+    streams = [_opened(file.path, DataFile.of(file.path), columns, categories, dates=dates) for file in files]
     with_rows = [stream for stream in streams if stream.rows != 0]
     if not with_rows:
         raise faults.no_rows(streams[0].file.label)
@@ -127,7 +127,11 @@ def _opened(
     dates: Sequence[str] = (),
     texts: Sequence[str] = (),
 ) -> Stream:
-    """The file as its name says, with the categories and the dates that its folders name."""
+    """The file as its name says, with the categories and the dates that its folders name.
+
+    Args:
+        name: below the root, or the whole path, of which any folder may name one.
+    """
     folders = paths.folder_columns(name)
     own = {column: levels for column, levels in categories.items() if column not in folders}
     own_dates = [column for column in dates if column not in folders]

@@ -206,13 +206,23 @@ def test_dates_of_any_type_are_the_same_days(tmp_path, kind):
 
 
 def test_a_date_may_be_in_the_names_of_folders(tmp_path):
-    rows = frame().sort_values("when")
+    rows = frame()
+    rows["when"] = rows["when"].dt.to_period("M").dt.start_time
     for day, own in rows.groupby("when"):
         write(tmp_path / "rows" / f"day={day:%Y-%m-%d}" / "1.csv", own[["x", "y"]])
-    recorded = record_dataset(config(tmp_path / "rows", "y ~ x + elapsed(day) + dayofweek(day)"))
-    peer = formulaic.model_matrix("y ~ x + elapsed(when) + dayofweek(when)", rows, context=CONTEXT)
-    expected = sm.OLS(np.asarray(peer.lhs), np.asarray(peer.rhs, float)).fit().params[1:]
-    np.testing.assert_allclose(recorded.record.moments.solve().weight_OF[0], expected, rtol=1e-9, atol=1e-12)
+    rows = rows.sort_values("when", kind="stable")
+    data = config(tmp_path / "rows", "y ~ x + elapsed(day) + month(day)")
+    dataset = read_dataset(data)
+    peer = formulaic.model_matrix("y ~ x + elapsed(when) + month(when)", rows, context=CONTEXT)
+    expected = sm.OLS(np.asarray(peer.lhs), np.asarray(peer.rhs, float)).fit()
+    ours = record_dataset(data).record.moments.solve().weight_OF[0]
+    np.testing.assert_allclose(ours, expected.params[1:], rtol=1e-9, atol=1e-12)
+    model = fit(dataset.train, TrainConfig(trainer="exact")).model
+    day = rows["when"].iloc[0]
+    score(model, str(tmp_path / "rows" / f"day={day:%Y-%m-%d}"), tmp_path / "out.csv")
+    scored = pd.read_csv(tmp_path / "out.csv")
+    assert set(scored["day"]) == {f"{day:%Y-%m-%d}"}
+    np.testing.assert_allclose(scored["predicted_y"], expected.fittedvalues[: len(scored)], rtol=1e-9)
 
 
 REFUSED = {
