@@ -74,11 +74,12 @@ def _parabolas(fitted: Fit) -> Figure:
     """The walk in the data's own units on the mean squared error, whatever was trained: the picture of the tutorial."""
     epochs, path_TDO = list(fitted.path), np.stack(list(fitted.path.values()))
     plain, moments = Objective.of(fitted.objective.moments), fitted.objective.moments
+    own = slice(not moments.intercept, None)
     return plots.parabolas(
-        path_TDO,
+        path_TDO[:, own],
         epochs,
-        curvature_D=plain.curvature_D,
-        gradient_DO=plain.gradient(path_TDO[-1]),
+        curvature_D=plain.curvature_D[own],
+        gradient_DO=plain.gradient(path_TDO[-1])[own],
         loss=plain.loss(path_TDO[-1]),
         features=moments.features,
         targets=moments.targets,

@@ -47,6 +47,17 @@ def literal(name: str, most: int = 40) -> str:
     return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
 
 
-def short(name: str) -> str:
-    """The name with its middle left out past 14 letters, so that two of them fit over a small panel."""
-    return literal(name if len(name) <= 14 else f"{name[:7]}…{name[-6:]}")
+def shortened(names: Sequence[str]) -> list[str]:
+    """Names with the middle left out past 14 letters, so that two fit over a small panel.
+
+    Those that then look alike are shown from where they differ.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        alike.setdefault(name if len(name) <= 14 else f"{name[:7]}…{name[-6:]}", []).append(name)
+    out = {group[0]: cut for cut, group in alike.items()}
+    for group in alike.values():
+        differ = (i for i, letters in enumerate(zip(*group, strict=False)) if len(set(letters)) > 1)
+        start = next(differ, min(map(len, group)))
+        out |= {name: f"{name[:4]}…{name[start : start + 9]}" for name in group if len(group) > 1}
+    return [literal(out[name]) for name in names]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.ticker import MaxNLocator
 
-from linreg.plots.figure import INK, LINE, SHADE, Float, short
+from linreg.plots.figure import INK, LINE, SHADE, Float, shortened
 
 _WALK = LinearSegmentedColormap.from_list("walk", ["#bcdcec", "#5fa8d3", INK])
 _START = {"color": INK, "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.5, "linestyle": "none"}
@@ -43,7 +43,7 @@ def parabolas(
     parameters those are shown along which the walk goes through the most loss.
 
     Args:
-        path_TDO: the T recorded parameters in the data's own units, bias first: (T, 1 + F, O).
+        path_TDO: the T recorded parameters in the data's own units, bias first: (T, 1 + F, O), without one (T, F, O).
         epochs_T: after how many epochs each was recorded, rising.
         curvature_D: the Hessian's diagonal, in loss per squared unit of each parameter; the same for every target.
         gradient_DO: at the last recorded parameters, in loss per unit of each parameter.
@@ -60,7 +60,8 @@ def parabolas(
         for i in range(d)
     ]
     walks = [path_TDO[:, i, j] for j in range(o) for i in range(d)]
-    labels = [f"{short(n)} → {short(t)}" for t in targets for n in ("bias", *features)]
+    names = shortened(features if d == len(features) else ("bias", *features))
+    labels = [f"{n} → {t}" for t in shortened(targets) for n in names]
     passed = [float(np.ptp(curve(walk))) for curve, walk in zip(curves, walks, strict=True)]
     drawn = sorted(np.argsort(passed, kind="stable")[::-1][:_MOST_PANELS].tolist())
     columns = d if d * o <= _MOST_PANELS and d <= 6 else min(4, len(drawn))

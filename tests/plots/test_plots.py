@@ -134,6 +134,9 @@ def test_any_column_name_is_drawn_and_a_long_one_is_cut_in_panels() -> None:
         assert plots.png(panels).startswith(PNG)
         assert len(panels.axes) == 12
         assert all(len(axes.get_title().replace("\\", "")) <= 2 * 14 + 3 for axes in panels.axes)
+    alike = ["region[T.north]:temp", "region[T.south]:temp"]
+    panels = parabolas(**quadratic(2, 1)["pieces"] | {"features": alike, "targets": ["y"]})
+    assert [axes.get_title() for axes in panels.axes] == ["bias → y", "regi…north]:te → y", "regi…south]:te → y"]
 
 
 def test_a_hundred_features_and_ten_targets_are_drawn() -> None:
