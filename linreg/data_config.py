@@ -90,7 +90,7 @@ class DataConfig(Section):
             taken = sorted(outputs & set(getattr(self, name)))
             remedy = "which `linreg predict` calls a column of its output: rename it in the data, or leave it out"
             require(not taken, f"data.{name}", f"names {taken}, {remedy}")
-        clash = bool(self.weight) and self.weight in (*self.inputs, *self.targets)
+        clash = bool(self.weight) and self.weight in (*self.inputs, *self.targets, *self.outcomes, *self.computed)
         require(not clash, "data.weight", f"'{self.weight}' is a feature or a target too: a column is one or the other")
 
     @property
@@ -115,7 +115,7 @@ class DataConfig(Section):
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Those of the inputs that are numbers, or dates: days since 1970."""
+        """Those of the inputs that are numbers, or dates: microseconds since 1970."""
         return tuple(c for c in self.inputs if c not in self.categorical)
 
     @property
@@ -162,6 +162,8 @@ class DataConfig(Section):
         require(given, "data.targets", f"is not what data.formula has on its left, {list(targets)}: leave it out")
         strange = sorted(set(self.categorical) - set(formula.inputs))
         require(not strange, "data.categorical", f"names {strange}, which data.formula does not")
+        numeric = sorted(set(self.categorical) & {*formula.numbers, *formula.dates})
+        require(not numeric, "data.categorical", f"names {numeric}, which data.formula takes as numbers or dates")
         several = [f.name for term in formula.terms for f in term if f.learned and len(term) > 1]
         rule = f'"{self.missing}" cannot fill {several} in a product of a formula: set "error" or "drop"'
         require(not (several and self.fills), "data.missing", rule)
@@ -180,7 +182,9 @@ class DataConfig(Section):
         for column, levels in self.levels.items():
             key = f"data.levels.{column}"
             known = self.categories
-            require(column in known, key, f"names no column of data.categorical{nearest(column, known)}")
+            remedy = f"names no column of data.categorical{nearest(column, known)}"
+            remedy = f"needs '{column}' in data.categorical" if column in self.inputs else remedy
+            require(column in known, key, remedy)
             require(len(levels) > 1, key, "must list two levels or more, the base first")
             double = sorted({c for c in levels if levels.count(c) > 1})
             require(not double, key, f"lists {double} twice: list each level once")

@@ -1,7 +1,7 @@
 """A column computed from others: an expression as data, ``["log", ["column", "area"]]``, and its value.
 
 It stands on numpy alone and is copied beside a model whose formula needs it, so that predictions are the same without
-this package. Dates come as days since 1970-01-01, like all columns as float64.
+this package. All columns come as float64, dates as microseconds since 1970-01-01: whole numbers that float64 holds.
 
 Shapes: N rows.
 """
@@ -39,13 +39,20 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 _OF_NUMPY = """abs cbrt ceil cos exp exp2 expm1 floor log log10 log1p log2 maximum minimum sign sin sqrt square tan tanh
 where"""
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(np, name) for name in _OF_NUMPY.split()}
-ELAPSED = "elapsed"  # of a date and the length of a unit in days: how many of them since 1970-01-01
+ELAPSED = "elapsed"  # of a date and the length of a unit in microseconds: how many of them since 1970-01-01
 _MONTHS = "January February March April May June July August September October November December"
 CALENDAR = {  # what these functions count is a level of a category
     "dayofweek": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
     "month": tuple(_MONTHS.split()),
 }
-DAYS = {"s": 1 / 86_400, "min": 1 / 1440, "h": 1 / 24, "D": 1.0, "W": 7.0}  # the units of ``elapsed``
+UNITS = {"s": 1e6, "min": 6e7, "h": 3.6e9, "D": 86_400e6, "W": 7 * 86_400e6}  # of ``elapsed``, in microseconds
+MOST_NESTED = 100
+
+
+def depth(expression: Expression) -> int:
+    """How deep it nests."""
+    head, *rest = expression
+    return 1 if head in ("column", "number") else 1 + max(map(depth, rest))
 
 
 def dates_of(expression: Expression) -> Iterator[str]:
@@ -79,7 +86,7 @@ def compute(expression: Expression, columns: Mapping[str, Float]) -> Float:
 def level_codes(expression: Expression, columns: Mapping[str, Float]) -> npt.NDArray[np.int32]:
     """Of a function of ``CALENDAR`` which of its levels each row is at, (N,); -1 where the date is missing."""
     name, (_, column) = expression
-    day_N = columns[column]
+    day_N = columns[column] / UNITS["D"]
     date_N = np.where(np.isfinite(day_N), np.floor(day_N), 0.0).astype("datetime64[D]")
     months = date_N.astype("datetime64[M]").astype(np.int64)
     code_N = months % 12 if name == "month" else (date_N.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
@@ -97,6 +104,6 @@ def _value(expression: Expression, columns: Mapping[str, Float]) -> Any:
     if head == "column":
         return columns[rest[0]]
     if head == "number":
-        return rest[0]
+        return np.float64(rest[0])  # Python's own would raise where a column has no finite value
     done = operator.truediv if head == ELAPSED else OPERATORS.get(head) or FUNCTIONS[head]
-    return done(*(_value(part, columns) for part in rest))
+    return np.asarray(done(*(_value(part, columns) for part in rest)), dtype=np.float64)  # a comparison too: 1 or 0

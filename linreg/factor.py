@@ -4,23 +4,41 @@ read_factor("np.log(area)", "python", "data.formula")
 """
 
 import ast
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from linreg.errors import UserError, nearest
-from linreg.expression import CALENDAR, DAYS, ELAPSED, FUNCTIONS, Expression, columns_of, dates_of
+from linreg.expression import (
+    CALENDAR,
+    ELAPSED,
+    FUNCTIONS,
+    MOST_NESTED,
+    UNITS,
+    Expression,
+    columns_of,
+    dates_of,
+    depth,
+)
 
 _INSTEAD = {
-    "poly": "the powers themselves span the same columns: x + I(x ** 2)",
-    "bs": "write the pieces of a line: x + maximum(x - 10, 0)",
-    "cr": "write the pieces of a line: x + maximum(x - 10, 0)",
+    "poly": "it needs all rows at once, and the powers themselves span the same columns: x + I(x ** 2)",
+    "bs": "it needs all rows at once; write the pieces of a line: x + maximum(x - 10, 0)",
+    "cr": "it needs all rows at once; write the pieces of a line: x + maximum(x - 10, 0)",
     "hashed": "name the category: C(x)",
     "lag": "make the column when the data are written",
+    "offset": "subtract it from the target when the data are written",
+    "factor": "a category is C(x)",
+    "standardize": "scale(x) divides by the spread with n - 1",
+    "hour": 'the hour as a number is floor(elapsed(t, "h") % 24)',
+    "year": "elapsed(t) / 365.25 counts years",
 }
 _INSTEAD |= dict.fromkeys(("cs", "cc", "te"), _INSTEAD["cr"])
 _LEARNED = ("center", "scale")
 _SAME = ("I", "identity")
+_CONSTANTS = {"np.pi": math.pi, "numpy.pi": math.pi, "np.e": math.e, "numpy.e": math.e}
 _SIGNS: dict[type, str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
@@ -88,8 +106,11 @@ class _Reader:
     def __init__(self, text: str, key: str) -> None:
         self._key, self._text = key, text
         self._quoted = re.findall("`([^`]*)`", text)
+        self._prefix = "_quoted_"
+        while self._prefix in text:
+            self._prefix += "_"
         count = iter(range(len(self._quoted)))
-        self._source = re.sub("`[^`]*`", lambda _: f"_quoted_{next(count)}", text)
+        self._source = re.sub("`[^`]*`", lambda _: f"{self._prefix}{next(count)}", text)
 
     def factor(self) -> Factor:
         try:
@@ -106,7 +127,13 @@ class _Reader:
         return self._computed(node)
 
     def _computed(self, node: ast.expr, *, learned: str = "") -> Factor:
-        expression = self._number(node)
+        try:
+            expression = self._number(node)
+            nested = depth(expression)
+        except RecursionError:
+            nested = MOST_NESTED + 1
+        if nested > MOST_NESTED:
+            raise self._refuse(f"nests deeper than {MOST_NESTED}: write a column of its own")
         if expression[0] == "column":
             return Factor(self._text, expression[1], learned=learned)
         if not list(columns_of(expression)):
@@ -125,7 +152,7 @@ class _Reader:
         options = {keyword.arg: keyword.value for keyword in node.keywords}
         options |= dict(zip(("contrasts", "levels"), node.args[1:], strict=False))
         levels, base = self._levels(options.pop("levels", None)), self._base(options.pop("contrasts", None))
-        if options:
+        if options or len(node.args) > 3 or len(node.args) + len(node.keywords) > 3:
             raise self._refuse(f"takes no {', '.join(map(str, options))}: write C(x, levels=[...])")
         first = node.args[0]
         if isinstance(first, ast.Call) and self._function(first) in CALENDAR:
@@ -136,9 +163,17 @@ class _Reader:
     def _levels(self, node: ast.expr | None) -> tuple[str, ...]:
         if node is None:
             return ()
-        if not isinstance(node, ast.List | ast.Tuple) or not all(isinstance(e, ast.Constant) for e in node.elts):
+        levels = self._literal(node)
+        if not isinstance(levels, list | tuple) or not levels:
             raise self._refuse('must list its levels, like levels=["north", "south"]')
-        return tuple(str(e.value) for e in node.elts if isinstance(e, ast.Constant))
+        return tuple(map(str, levels))
+
+    def _literal(self, node: ast.expr) -> Any:
+        """A value that is written out; None where it is none."""
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return None
 
     def _base(self, node: ast.expr | None) -> str:
         """The base that ``contr.treatment(base=...)`` names; it may be empty."""
@@ -146,14 +181,17 @@ class _Reader:
             return ""
         is_treatment = isinstance(node, ast.Call) and self._function(node) in ("contr.treatment", "Treatment")
         values = [*node.args, *(k.value for k in node.keywords)] if is_treatment and isinstance(node, ast.Call) else []
-        if not is_treatment or len(values) > 1 or not all(isinstance(v, ast.Constant) for v in values):
+        bases = [self._literal(value) for value in values]
+        if not is_treatment or len(values) > 1 or None in bases or "" in bases:
             raise self._refuse('is no treatment coding, which alone is read: C(x), or C(x, contr.treatment("base"))')
-        return "".join(str(v.value) for v in values if isinstance(v, ast.Constant))
+        return "".join(map(str, bases))
 
     def _number(self, node: ast.expr) -> Expression:
         """An expression of numbers."""
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            return ("number", float(node.value))
+            return ("number", self._float(node.value))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in _CONSTANTS:
+            return ("number", _CONSTANTS[ast.unparse(node)])
         if isinstance(node, ast.Name):
             return ("column", self._named(node.id))
         if isinstance(node, ast.UnaryOp) and type(node.op) in _SIGNS:
@@ -166,6 +204,12 @@ class _Reader:
             return self._call(node)
         raise self._refuse(f"holds {self._written(node)!r}, which is neither a number nor arithmetic with columns")
 
+    def _float(self, value: float) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            raise self._refuse("holds a number that float64 does not hold") from None
+
     def _call(self, node: ast.Call) -> Expression:
         name = self._function(node).removeprefix("np.").removeprefix("numpy.")
         if name in _SAME:
@@ -175,21 +219,22 @@ class _Reader:
         if name == ELAPSED:
             return self._elapsed(node)
         if name in _INSTEAD:
-            raise self._refuse(f"needs {name}(), which cannot be computed row by row: {_INSTEAD[name]}")
+            raise self._refuse(f"calls {name}(), which is not read: {_INSTEAD[name]}")
         if name in ("C", *_LEARNED, *CALENDAR):
             raise self._refuse(f"has {name}() inside of an expression: it is a factor by itself")
         if name not in FUNCTIONS:
-            raise self._refuse(f"calls {name}(), which is not known{nearest(name, FUNCTIONS)}")
-        if node.keywords or len(node.args) != _arguments(name):
-            raise self._refuse(f"must give {name}() {_arguments(name)} arguments")
+            known = (*FUNCTIONS, *CALENDAR, *_LEARNED, ELAPSED, "C", "I", "Q")
+            raise self._refuse(f"calls {name}(), which is not known{nearest(name, known)}")
+        if node.keywords or len(node.args) != (count := _arguments(name)):
+            raise self._refuse(f"must give {name}() {count} argument{'s' * (count > 1)}")
         return (name, *map(self._number, node.args))
 
     def _elapsed(self, node: ast.Call) -> Expression:
         unit = node.args[1] if len(node.args) == 2 else ast.Constant("D")
-        is_unit = isinstance(unit, ast.Constant) and unit.value in DAYS
+        is_unit = isinstance(unit, ast.Constant) and unit.value in UNITS
         if len(node.args) not in (1, 2) or node.keywords or not is_unit:
-            raise self._refuse(f'must be like elapsed(t, "D"), the unit one of {", ".join(DAYS)}')
-        return (ELAPSED, ("column", self._column(node.args[0])), ("number", DAYS[ast.literal_eval(unit)]))
+            raise self._refuse(f'must be like elapsed(t, "D"), the unit one of {", ".join(UNITS)}')
+        return (ELAPSED, ("column", self._column(node.args[0])), ("number", UNITS[ast.literal_eval(unit)]))
 
     def _single(self, node: ast.Call) -> ast.expr:
         if len(node.args) != 1 or node.keywords:
@@ -207,13 +252,13 @@ class _Reader:
         return self._named(node.id)
 
     def _named(self, name: str) -> str:
-        return self._quoted[int(name[8:])] if name.startswith("_quoted_") else name
+        return self._quoted[int(name.removeprefix(self._prefix))] if name.startswith(self._prefix) else name
 
     def _function(self, node: ast.Call) -> str:
         return ast.unparse(node.func)
 
     def _written(self, node: ast.expr) -> str:
-        return re.sub("_quoted_[0-9]+", lambda found: f"`{self._named(found[0])}`", ast.unparse(node))
+        return re.sub(f"{self._prefix}[0-9]+", lambda match: f"`{self._named(match[0])}`", ast.unparse(node))
 
     def _refuse(self, what: str) -> UserError:
         return UserError(f"{self._key}: {self._text!r} {what}")

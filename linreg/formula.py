@@ -18,6 +18,7 @@ from linreg.expression import CALENDAR, Expression
 from linreg.factor import Factor, read_factor
 
 KEY = "data.formula"
+MOST_TOGETHER = 5  # columns of an interaction, by a power
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,16 @@ class Formula:
         return tuple(dict.fromkeys(name for factor in self.factors for name in factor.dates))
 
     @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of them that surely are numbers."""
+        numeric = (f for f in self.factors if not f.is_category and (f.learned or f.expression is not None))
+        return tuple(dict.fromkeys(name for f in numeric for name in f.inputs if name not in f.dates))
+
+    @cached_property
     def bare(self) -> tuple[str, ...]:
         """Those of them whose type says whether they are numbers or categories."""
-        used = {name for f in self.factors if f.expression for name in f.inputs}
         names = (f.column for f in self.factors if f.expression is None and not f.is_category and not f.learned)
-        return tuple(dict.fromkeys(name for name in names if name not in {*used, *self.categorical}))
+        return tuple(dict.fromkeys(name for name in names if name not in {*self.numbers, *self.categorical}))
 
     @cached_property
     def computed(self) -> Mapping[str, Expression]:
@@ -77,14 +83,19 @@ class Formula:
         Args:
             levels: of every category of the frame, the base first.
         """
-        for term, dropped in self._coded(frozenset(levels)):
+        for term, dropped in self.coded(frozenset(levels)):
             choices = [_choices(f, levels, reduced=f in dropped) for f in term]
             for reverse in product(*reversed(choices)):  # the first factor's levels change first, as formulaic has it
                 names, own = zip(*reverse[::-1], strict=True)
                 yield ":".join(names), dict(zip(term, own, strict=True))
 
-    def _coded(self, categories: frozenset[str]) -> Iterator[tuple[tuple[Factor, ...], set[Factor]]]:
-        """Terms, and those of their factors that leave out the base; by formulaic, of stand-ins for the factors."""
+    @lru_cache(maxsize=16)  # noqa: B019 - formulas are few, and kept by ``parse`` anyway
+    def coded(self, categories: frozenset[str]) -> tuple[tuple[tuple[Factor, ...], set[Factor]], ...]:
+        """Terms as they are coded, and those of their factors that leave out the base.
+
+        One that is written may become several, of fewer categories: ``g:h`` where there is no ``g`` is ``g`` and
+        ``g:h``. By formulaic, of stand-ins for the factors.
+        """
         import pandas as pd
         from formulaic import Formula as Parsed
         from formulaic.parser.types import Factor as Part
@@ -97,11 +108,9 @@ class Formula:
         terms = [Term([Part("1", eval_method="literal")])] * self.intercept
         terms += [Term([Part(names[factor]) for factor in term]) for term in self.terms]
         spec = Parsed(terms, _ordering="none").get_model_matrix(frame).model_spec
-        for structure in spec.structure:
-            for scoped in structure.scoped_terms:
-                parts = {back[part.factor.expr]: part.reduced for part in scoped.factors}
-                if parts:
-                    yield tuple(parts), {factor for factor, reduced in parts.items() if reduced}
+        scopes = [scoped for structure in spec.structure for scoped in structure.scoped_terms]
+        parts = [{back[part.factor.expr]: part.reduced for part in scoped.factors} for scoped in scopes]
+        return tuple((tuple(own), {factor for factor, reduced in own.items() if reduced}) for own in parts if own)
 
 
 def _choices(factor: Factor, levels: Mapping[str, Sequence[str]], *, reduced: bool) -> list[tuple[str, str]]:
@@ -122,12 +131,13 @@ def parse(text: str) -> Formula:
     from formulaic import Formula as Parsed
     from formulaic.errors import FormulaicError
 
+    _check_powers(text)
     try:
         parsed: Any = Parsed(text)
         left, right = [[list(term.factors) for term in side] for side in (parsed.lhs, parsed.rhs)]
     except FormulaicError as e:
         raise UserError(f"{KEY} {text!r} is no formula: {_words(e)}") from None
-    except (AttributeError, SyntaxError, TypeError, ValueError):
+    except (AttributeError, IndexError, SyntaxError, TypeError, ValueError, RecursionError):
         raise UserError(f"{KEY} {text!r} is no formula: write targets, a ~, and terms, like y ~ a + b") from None
     terms = [[f for f in term if f.expr != "1"] for term in right]
     targets = tuple(read_factor(str(f.expr), f.eval_method.value, KEY) for term in left for f in term)
@@ -135,6 +145,16 @@ def parse(text: str) -> Formula:
     formula = Formula(targets, tuple(factors), intercept=[] in terms)
     _check(formula, [len(term) for term in left])
     return formula
+
+
+def _check_powers(text: str) -> None:
+    """Refuse interactions of so many columns that they would take minutes to write out; I(x ** 9) is none."""
+    outside, before = text, ""
+    while outside != before:
+        outside, before = re.sub(r"\w+\([^()]*\)|\{[^{}]*\}|`[^`]*`", "f", outside), outside
+    powers = [int(power) for power in re.findall(r"\*\*\s*([0-9]{1,9})", outside)]
+    if max(powers, default=0) > MOST_TOGETHER:
+        raise UserError(f"{KEY} has a power of {max(powers)}: interactions of more than {MOST_TOGETHER} are not read")
 
 
 def _words(error: Exception) -> str:
@@ -151,20 +171,20 @@ def _check(formula: Formula, sizes: Sequence[int]) -> None:
     require(bool(formula.targets) and set(sizes) == {1}, "needs targets on the left of ~, joined by +")
     require(bool(formula.terms), "has no term on the right of ~ but the intercept: name a column")
     for target in formula.targets:
-        require(not target.is_category and not target.learned, f"cannot have {target.name} as a target: name a number")
+        is_number = not (target.is_category or target.learned or target.dates)
+        require(is_number, f"cannot have {target.name} as a target: name a number")
     both = sorted({name for t in formula.targets for name in t.inputs} & set(formula.inputs))
     require(not both, f"has {both} on both sides: a column is a feature or a target")
-    numbers = [f for f in formula.factors if not f.is_category and (f.learned or f.expression is not None)]
-    uses = {"a number": {name for factor in numbers for name in factor.inputs if name not in factor.dates}}
-    uses |= {"a category": set(formula.categorical), "a date": set(formula.dates)}
+    uses = {"a number": set(formula.numbers), "a category": set(formula.categorical), "a date": set(formula.dates)}
+    uses["it stands"] = set(formula.bare) & set(formula.dates)
     for name in formula.inputs:
         several = [use for use, names in uses.items() if name in names]
         require(len(several) < 2, f"takes column '{name}' as {' and as '.join(several)}: take it one way")
-    ways: dict[str, set[str]] = {}
+    written: dict[str, set[str]] = {}
     for factor in formula.factors:
         if factor.is_category or factor.column in formula.categorical:
-            ways.setdefault(factor.column, set()).add(factor.name)
-    twice = next((sorted(names) for names in ways.values() if len(names) > 1), [])
+            written.setdefault(factor.column, set()).add(factor.name)
+    twice = next((sorted(names) for names in written.values() if len(names) > 1), [])
     require(not twice, f"writes one category in several ways, {', '.join(twice)}: write it the same way everywhere")
     clash = sorted(set(formula.computed) & {*formula.inputs, *(n for t in formula.targets for n in t.inputs)})
     require(not clash, f"names a column {clash} that it also computes: rename it in the data")

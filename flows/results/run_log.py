@@ -91,9 +91,9 @@ def _plain(value: Any, fill: Any, is_date: bool) -> Any:
     return fill if value is None else _date(value) if is_date else value
 
 
-def _date(days: float) -> str:
-    """Days since 1970 as they are written."""
-    date = datetime.datetime(1970, 1, 1) + datetime.timedelta(days=days)
+def _date(microseconds: float) -> str:
+    """Microseconds since 1970 as they are written."""
+    date = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=microseconds)
     return date.isoformat(" ", "seconds") if date.time() != datetime.time() else date.date().isoformat()
 
 

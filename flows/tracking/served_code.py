@@ -35,7 +35,7 @@ class ServedLinearModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Check the files, then load the weights; raises where a file is not the one that was written."""
         root = Path(context.artifacts["manifest"]).parent
-        check(root)
+        checked = check(root)
         with safe_open(context.artifacts["weights"], framework="numpy") as weights:
             names = weights.metadata()
             self.features, self.targets = json.loads(names["features"]), json.loads(names["targets"])
@@ -43,7 +43,7 @@ class ServedLinearModel(PythonModel):
             # how features are made of columns, where they are not these: {"terms", "levels", "unseen", "computed"}
             self.design: Any = json.loads(names["design"]) if "design" in names else None
             computed = self.design and self.design.get("computed")
-            self.expression: Any = load_module(root / "expression.py") if computed else None
+            self.expression: Any = load_module(root, "expression.py", checked) if computed else None
             # what stands for a missing value; a model without it takes none
             self.fill_F = weights.get_tensor("fill") if "fill" in weights.keys() else None  # noqa: SIM118 - no mapping
 
@@ -85,7 +85,7 @@ class ServedLinearModel(PythonModel):
         named += [name for made in computed.values() for name in self.expression.columns_of(made)]
         columns: dict[str, Float] = {}
         for name in dict.fromkeys(name for name in named if name not in computed):
-            read = days if name in design.get("dates", ()) else numbers
+            read = dates if name in design.get("dates", ()) else numbers
             columns[name] = read(frame, name, gaps=gaps)
         levels = {name: levels_of(frame, name, design) for name in design["levels"] if name not in computed}
         for name, made in computed.items():
@@ -97,13 +97,15 @@ class ServedLinearModel(PythonModel):
         return columns, levels
 
 
-def check(root: Path) -> None:
-    """Compare every file that ``manifest.json`` lists with its SHA-256; raises on the first that differs."""
-    for name, expected in json.loads((root / "manifest.json").read_text())["sha256"].items():
+def check(root: Path) -> set[str]:
+    """The files that ``manifest.json`` lists, each compared with its SHA-256; raises on the first that differs."""
+    listed: dict[str, str] = json.loads((root / "manifest.json").read_text())["sha256"]
+    for name, expected in listed.items():
         path = root / name
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
         if digest != expected:
             raise refuse(f"{name} of this model is not the file that was logged ({digest[:16]}): fetch the model again")
+    return set(listed)
 
 
 def numbers(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
@@ -122,28 +124,29 @@ def finite(values: Float, name: str, *, gaps: bool) -> Float:
     return values
 
 
-def days(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
-    """The column of dates of that name as days since 1970-01-01, shape (N,); text is ISO 8601, with a zone in UTC."""
+def dates(frame: pd.DataFrame, name: str, *, gaps: bool = False) -> Float:
+    """The column of dates of that name as microseconds since 1970-01-01, (N,); text is ISO 8601, with a zone in UTC."""
     column = column_of(frame, name)
     if column.dtype.kind in "biufc":
         raise refuse(f"column '{name}' is {column.dtype}, not dates: give dates, timestamps or text like 2026-11-30")
     as_text = column.dtype.kind != "M"
+    column = column.map(lambda value: value.strip() if isinstance(value, str) else value) if as_text else column
     column = column.mask(column.isin(NULLS)) if as_text else column
-    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True) if as_text else column
-    bad = np.flatnonzero(dates.isna() if not gaps else dates.isna() & ~column.isna())
+    times = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True) if as_text else column
+    bad = np.flatnonzero(times.isna() if not gaps else times.isna() & ~column.isna())
     if bad.size:
         what = "holds no date" if column.isna().iloc[bad[0]] else f"holds {str(column.iloc[bad[0]])[:40]!r}, no date,"
         raise refuse(f"column '{name}' {what} in row {bad[0]} ({bad.size} such): fill or drop those rows")
-    local = dates.dt.tz_localize(None) if dates.dt.tz else dates
+    local = times.dt.tz_localize(None) if times.dt.tz else times
     microseconds = local.to_numpy().astype("datetime64[us]")
-    return np.where(np.isnat(microseconds), np.nan, microseconds.astype(np.int64) / 86_400e6)
+    return np.where(np.isnat(microseconds), np.nan, microseconds.astype(np.float64))
 
 
-def load_module(path: Path) -> ModuleType:
-    """A file of the model, which ``check`` has compared with its SHA-256, as a module of its own."""
-    spec = importlib.util.spec_from_file_location(f"linreg_model_{path.stem}", path)
+def load_module(root: Path, name: str, checked: set[str]) -> ModuleType:
+    """A file of the model as a module of its own; raises where ``check`` has not compared it with its SHA-256."""
+    spec = importlib.util.spec_from_file_location("linreg_model_expression", root / name) if name in checked else None
     if spec is None or spec.loader is None:
-        raise refuse(f"{path.name} of this model cannot be loaded: fetch the model again")
+        raise refuse(f"{name} of this model is not listed in its manifest: fetch the model again")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -184,9 +187,9 @@ def level_of(value: Any, known: list[str]) -> str | None:
     """A level as text: without blanks around it, codes as integers; None where there is none."""
     if value is None or value is pd.NA or value != value:
         return None
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    text = str(int(value) if whole else value).strip()
-    text = text.partition(".")[0] if re.fullmatch(r"-?[0-9]+\.0+", text, re.ASCII) else text
+    is_code = isinstance(value, float | np.floating) and float(value).is_integer()
+    text = str(int(value) if is_code else value).strip()
+    text = text.partition(".")[0] if re.fullmatch(r"-?[0-9]+\.0", text, re.ASCII) else text
     text = text.title() if text.lower() in ("true", "false") else text
     return None if text in NULLS and text not in known else text
 

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg.design import MISSING, Design
-from linreg.files.tables import with_days
+from linreg.design import Design
+from linreg.files.tables import with_dates
 from linreg.metrics import Float
 from linreg.model import LinearModel
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, columns
-from linreg.rows.terms import codes_of, levels_of, with_computed
+from linreg.rows.terms import codes_of, levels_of, prepared
 from linreg.threads import in_threads
 
 _BLOCK = 32_768  # rows whose column, in float64, stays in the cache
@@ -33,8 +33,8 @@ def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
 
 
 def in_design(batch: pa.RecordBatch, design: Design) -> pa.Table:
-    """A batch that holds a model's inputs, with its dates as days, and what its formula computes."""
-    return with_computed(with_days(pa.Table.from_batches([batch]), design.dates), design.computed)
+    """A batch that holds a model's inputs, with its dates as numbers, and what its formula computes."""
+    return prepared(with_dates(pa.Table.from_batches([batch]), design.dates), design)
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:
@@ -86,7 +86,7 @@ def _predict_terms(
     model: LinearModel, design: Design, table: pa.Table, numbers: RowNumbers | None, count: int
 ) -> Float:
     """The same from numbers and categories: of each category one look-up, however many levels it has."""
-    table, terms = with_computed(table, design.computed), list(design.terms.values())
+    table, terms = prepared(table, design), list(design.terms.values())
     single = [i for i, term in enumerate(terms) if not term.numbers and len(term.levels) == 1]
     others = [i for i in range(len(model.features)) if i not in set(single)]
     rest = replace(
@@ -103,10 +103,8 @@ def _predict_terms(
     for i in single:
         ((column, level),) = terms[i].levels
         weights[column][level] = model.weight_OF[:, i]
-    nothing = np.zeros(len(model.targets))
+    nothing, missing = np.zeros(len(model.targets)), np.full(len(model.targets), np.nan)
     for column, of_level in weights.items():
-        own = design.gaps_are_levels and MISSING in design.levels[column]
-        missing = of_level.get(MISSING, nothing) if own else np.full(len(model.targets), np.nan)
         code_n = codes_of(table[column])
         code_n = code_n if numbers is None else code_n[numbers]
         weight_LO = np.array([*(of_level.get(level, nothing) for level in levels_of(table[column])), missing])

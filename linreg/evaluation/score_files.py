@@ -178,8 +178,8 @@ def _columns(model: LinearModel, y_ON: Float, batch: pa.RecordBatch, half_widths
 
 
 def _half_widths(half_widths: HalfWidths, x_nF: Float) -> Float:
-    """Those of rows; NaN for a row that lacks a value."""
-    gap_nF = np.isnan(x_nF)
+    """Those of rows; NaN for a row that lacks a value, or for which a formula has none."""
+    gap_nF = ~np.isfinite(x_nF)
     gap_n1 = gap_nF.any(axis=1, keepdims=True)
     return np.where(gap_n1, np.nan, half_widths(np.where(gap_nF, 0.0, x_nF)))
 

@@ -72,7 +72,7 @@ def find(
         columns: what every file must hold as numbers.
         categories: what it must hold as categories, or be in a folder that names (``region=north/``); and the levels
             that are listed for each.
-        dates: what it must hold as dates, or as text that may be dates (``tables.days``), or in a folder.
+        dates: what it must hold as dates, or as text that may be dates (``tables.microseconds``), or in a folder.
         raw_files: whether files of a table format are read as they lie.
         tell: is given a line for what lies there too and is not read, and for files without rows.
 

@@ -94,29 +94,31 @@ def date_type(type_: pa.DataType) -> bool:
     return any(test(type_) for test in (pa.types.is_date, pa.types.is_timestamp, *text))
 
 
-def days(column: pa.Array) -> pa.Array:
-    """A column that has a ``date_type`` as days since 1970-01-01; NaN where one is missing, infinite where it is none.
+def microseconds(column: pa.Array) -> pa.Array:
+    """A column that has a ``date_type`` as microseconds since 1970-01-01.
 
+    NaN where one is missing, infinite where it is none.
     Text is ISO 8601, with a zone in UTC; timestamps of a zone are its local time.
     """
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
-        return _days_of_text(_cells(pc.cast(column, pa.string())))
+        return _of_text(_cells(pc.cast(column, pa.string())))
     if pa.types.is_timestamp(column.type) and column.type.tz:
         column = pc.local_timestamp(column)
-    microseconds = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
-    return pa.array(float64(microseconds) / 86_400e6)
+    if column.type == pa.timestamp("ns"):
+        column = pc.floor_temporal(column, unit="microsecond")
+    return pa.array(float64(pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())))
 
 
-def _days_of_text(text: pa.Array) -> pa.Array:
-    for type_ in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+def _of_text(text: pa.Array) -> pa.Array:
+    for unit, zone in (("us", None), ("us", "UTC"), ("ns", None), ("ns", "UTC")):
         with contextlib.suppress(pa.ArrowInvalid):
-            return days(pc.cast(pc.cast(text, type_), pa.timestamp("us")))
+            return microseconds(pc.cast(pc.cast(text, pa.timestamp(unit, zone)), pa.timestamp(unit)))
     if len(text) == 1:
         return pa.array([np.inf])
     half = len(text) // 2
-    return pa.concat_arrays([_days_of_text(text[:half]), _days_of_text(text[half:])])
+    return pa.concat_arrays([_of_text(text[:half]), _of_text(text[half:])])
 
 
 def is_dates(levels: pa.Array) -> bool:
@@ -125,11 +127,11 @@ def is_dates(levels: pa.Array) -> bool:
     return bool(texts) and all(DATE.fullmatch(text) or TIMESTAMP.fullmatch(text) for text in texts)
 
 
-def with_days(table: pa.Table, dates: Collection[str]) -> pa.Table:
-    """The table with its dates as ``days``."""
+def with_dates(table: pa.Table, dates: Collection[str]) -> pa.Table:
+    """The table with its dates as ``microseconds``."""
     for name in dates:
         if not pa.types.is_floating(table.schema.field(name).type):
-            chunks = pa.chunked_array([days(chunk) for chunk in table[name].chunks], pa.float64())
+            chunks = pa.chunked_array([microseconds(chunk) for chunk in table[name].chunks], pa.float64())
             table = table.set_column(table.column_names.index(name), name, chunks)
     return table
 
@@ -164,7 +166,7 @@ def category(column: pa.Array, levels: Collection[str] = ()) -> pa.DictionaryArr
     return pa.DictionaryArray.from_arrays(indices, encoded.dictionary, safe=False)
 
 
-_WHOLE = re.compile(r"-?[0-9]+\.0+", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]+\.0", re.ASCII)  # as floats are written: more digits are a text's own
 
 
 def as_level(text: str) -> str:

@@ -28,7 +28,7 @@ from linreg.files.faults import ColumnMissing
 from linreg.files.partitions import Partition
 from linreg.files.paths import folder_columns
 from linreg.files.stream import Stream
-from linreg.files.tables import with_days
+from linreg.files.tables import with_dates
 from linreg.files.value_faults import first_fault, plain_values
 from linreg.ingest import checks
 from linreg.ingest.formula_terms import products_of
@@ -119,7 +119,7 @@ class _File:
         """
         config = self.reading.config
         count = table.num_columns - sum(k not in self.folders for k in self.keys)
-        read = with_computed(with_days(table.select(range(count)), config.dates), config.computed)
+        read = with_computed(with_dates(table.select(range(count)), config.dates), config.computed)
         for name in config.categories:
             if self.reading.config.missing == "indicator" and MISSING in levels_of(read[name]):
                 what = f"column '{name}' has a level called {MISSING!r}, as data.missing = \"indicator\" calls a gap"

@@ -30,7 +30,7 @@ from linreg.ingest.cache_file import CacheFile, Name, by_columns
 from linreg.ingest.part import PartitionRows
 from linreg.rows.rows import LEAF
 
-FORMAT = 7  # one more where the same key would stand for other numbers, or the files are written otherwise
+FORMAT = 8  # one more where the same key would stand for other numbers, or the files are written otherwise
 MOST = 1 << 31  # bytes of the whole cache
 MOST_FILES = 16  # of one config, that are not large
 LARGE = 1 << 26  # bytes of a file that is not written again for others' sake

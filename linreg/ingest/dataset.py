@@ -122,26 +122,34 @@ def typed(config: DataConfig, partitions: Sequence[Partition]) -> DataConfig:
     """The config with those columns of its formula as categories that hold text.
 
     Args:
-        partitions: of which the first that has rows says what they hold.
+        partitions: of which the first that has a value there says what it holds.
 
     Raises:
         UserError: a column is missing there, or holds dates.
     """
-    bare = [name for name in (config.parsed.bare if config.parsed else ()) if name not in config.categorical]
-    if not bare:
-        return config
-    for partition in partitions:
+    undecided = [name for name in (config.parsed.bare if config.parsed else ()) if name not in config.categorical]
+    texts: list[str] = []
+    for partition in partitions if undecided else ():
         named = folder_columns(partition.name)
-        source = stream.read(partition, [], optional=[name for name in bare if name not in named])
-        texts = [name for name in bare if name not in source.schema.names]
-        if texts and source.rows != 0:
-            levels = next(stream.read(partition, [], categories=dict.fromkeys(texts, ())).batches())
-            if dates := [name for name in texts if is_dates(levels.column(name).dictionary)]:
-                raise UserError(f"{partition.label}: column '{dates[0]}' holds dates: {faults.INSTEAD_OF_DATES}")
-            return replace(config, categorical=(*config.categorical, *texts))
-        if source.rows != 0:
+        source = stream.read(partition, [], optional=[name for name in undecided if name not in named])
+        if source.rows == 0:
+            continue
+        numbers = [name for name in undecided if name in source.schema.names]
+        first = next(source.batches(numbers)) if numbers else None
+        if own := [name for name in undecided if name not in numbers]:
+            _refuse_dates(partition, own)
+        texts += own
+        undecided = [name for name in numbers if first and first.column(name).null_count == len(first)]
+        if not undecided:
             break
-    return config
+    return replace(config, categorical=(*config.categorical, *texts)) if texts else config
+
+
+def _refuse_dates(partition: Partition, texts: Sequence[str]) -> None:
+    levels = next(stream.read(partition, [], categories=dict.fromkeys(texts, ())).batches())
+    if dates := [name for name in texts if is_dates(levels.column(name).dictionary)]:
+        what = f"column '{dates[0]}' holds dates: {faults.INSTEAD_OF_DATES}; as a category it is C({dates[0]})"
+        raise UserError(f"{partition.label}: {what}")
 
 
 def find_files(

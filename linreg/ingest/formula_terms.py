@@ -4,6 +4,7 @@ A term is recorded as a product of columns; what ``center`` and ``scale`` subtra
 rows of all files, so the design has a sum of recorded products for it, and records of new files merge as they are.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 
@@ -21,7 +22,7 @@ def products_of(config: DataConfig) -> list[tuple[str, ...]]:
     if config.parsed is None:
         return [(name,) for name in config.inputs]
     out: list[tuple[str, ...]] = []
-    for term in config.parsed.terms:
+    for term, _ in config.parsed.coded(frozenset(config.categories)):
         learned = [factor.column for factor in term if factor.learned]
         others = [factor.column for factor in term if not factor.learned]
         for count in range(len(learned), -1, -1):
@@ -29,7 +30,11 @@ def products_of(config: DataConfig) -> list[tuple[str, ...]]:
     out += [(factor.column,) for factor in config.parsed.factors if factor.learned]
     if config.missing == "indicator":
         out += [(name,) for name in config.factors]
-    return [columns for columns in dict.fromkeys(out) if columns]
+    out = [columns for columns in dict.fromkeys(out) if columns]
+    names = [":".join(columns) for columns in out]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{config.path}: a column and a product of others are both called {twice[0]!r}: rename it")
+    return out
 
 
 def formula_terms(
@@ -48,9 +53,23 @@ def formula_terms(
     columns = list(formula.columns(levels))
     affine = {factor: _affine(config, factor, of) for factor in formula.factors if factor.learned}
     terms = {name: _term(levels_at, affine) for name, levels_at in columns}
+    _check_names(config, [name for name, _ in columns], terms, levels)
     if config.unseen == "base":
         _check_bases(config, levels, terms)
     return terms | {level_name(name, MISSING): Term(missing=(name,)) for name in config.factors if name in gaps}
+
+
+def _check_names(
+    config: DataConfig, names: Sequence[str], terms: Mapping[str, Term], levels: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse two columns of one name: of the design, or of the records that it is made from."""
+    parts = {part for term in terms.values() for part in ([p for _, p in term.parts()] if term.affine else [term])}
+    of_levels = [level_name(column, level) for column, own in levels.items() for level in own]
+    groups = ([*names, *config.targets], [part.name for part in parts], [*config.factors, *of_levels])
+    for count in map(Counter, groups):
+        if twice := [name for name, times in count.items() if times > 1]:
+            what = f"two columns of {KEY}, or a column and a level, are both called {twice[0]!r}"
+            raise UserError(f"{config.path}: {what}: rename a column or a level")
 
 
 def _term(at: Mapping[Factor, str], affine: Mapping[Factor, tuple[float, float]]) -> Term:

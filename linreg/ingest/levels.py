@@ -21,7 +21,7 @@ from linreg.errors import UserError, listed
 from linreg.expression import CALENDAR, columns_of
 from linreg.files import stream
 from linreg.files.partitions import Partition
-from linreg.files.tables import as_level, with_days
+from linreg.files.tables import as_level, with_dates
 from linreg.files.value_faults import first_fault, plain_values, unseen_level
 from linreg.formula import KEY
 from linreg.ingest.formula_terms import Statistics, formula_terms
@@ -31,7 +31,7 @@ from linreg.moments.missing_values import MomentsWithGaps
 from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record, merge_records
 from linreg.rows import split
-from linreg.rows.terms import float64, with_computed
+from linreg.rows.terms import float64, prepared, with_computed
 
 MOST_TERMS = 2048  # columns of a design: their record takes 32 MB, its singular values some seconds, ten folds a minute
 
@@ -130,18 +130,20 @@ def recorded_statistics(records: Sequence[Mapping[int, tuple[Record, str]]]) -> 
         return MomentsByLevel.of(record) if isinstance(record, MomentsWithGaps) else record
 
     def of(name: str) -> tuple[float, float]:
-        mean, variance = merged().mean_and_variance(name)
-        return mean, (variance * _without_bias(merged().moments.rows)) ** 0.5
+        mean, variance, share = merged().mean_and_variance(name)
+        return mean, (variance * _without_bias(share * merged().moments.rows)) ** 0.5
 
     return of
 
 
-def _without_bias(rows: int) -> float:
+def _without_bias(rows: float) -> float:
     return rows / max(rows - 1, 1)
 
 
 def _held(config: DataConfig, part: PartitionRows, role: int) -> pa.Table:
-    return with_computed(part.table.filter(part.role == role), config.computed)
+    levels = dict.fromkeys(config.categories, (MISSING,))
+    design = Design({}, levels, gaps_are_levels=config.missing == "indicator", computed=config.computed)
+    return prepared(part.table.filter(part.role == role), design)
 
 
 def check_known(
@@ -187,7 +189,9 @@ def extent_of(design: Design | None, numbers: Sequence[str], extent: Ranges, lev
 
 
 def _times(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    """The range of a product."""
+    """The range of a product; of no rows where one of them is."""
+    if a[0] > a[1] or b[0] > b[1]:
+        return np.inf, -np.inf
     ends = [x * y for x in a for y in b]
     return min(ends), max(ends)
 
@@ -195,12 +199,12 @@ def _times(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float
 def _levels(config: DataConfig, column: str, known: Collection[str]) -> tuple[str, ...]:
     """The levels of a category, the base first: as listed, those that rows have; else sorted, codes by their number."""
     gap = [MISSING] if config.missing == "indicator" and MISSING in known else []  # never the base
-    if in_order := [as_level(level) for level in config.levels.get(column, ())]:
-        levels = [level for level in in_order if level in known and level not in gap]
+    if listing := [as_level(level) for level in config.levels.get(column, ())]:
+        levels = [level for level in listing if level in known and level not in gap]
         if not levels:
-            what = f"data.levels.{column} lists {listed(in_order)}, and training rows are at {listed(sorted(known))}"
+            what = f"data.levels.{column} lists {listed(listing)}, and training rows are at {listed(sorted(known))}"
             raise UserError(f"{config.path}: {what}: list levels as the data have them")
-        return (*levels, *gap)
+        return (*_base_first(config, column, levels), *gap)
     rest = [level for level in known if level not in gap]
     order: Callable[[str], int | str] = int if all(map(_is_code, rest)) else str
     if column in config.computed:
@@ -212,7 +216,7 @@ def _levels(config: DataConfig, column: str, known: Collection[str]) -> tuple[st
 def _base_first(config: DataConfig, column: str, levels: Sequence[str]) -> list[str]:
     """The levels, first the one that ``C()`` names as the base."""
     factors = config.parsed.factors if config.parsed else ()
-    base = next((factor.base for factor in factors if factor.is_category and factor.column == column), "")
+    base = as_level(next((f.base for f in factors if f.is_category and f.column == column), ""))
     if base and base not in levels:
         what = f"{KEY} has {base!r} as the base of '{column}', and training rows are at {listed(levels)}"
         raise UserError(f"{config.path}: {what}: name one of these")
@@ -224,12 +228,11 @@ def _is_code(level: str) -> bool:
 
 
 def _refuse(config: DataConfig, levels: Mapping[str, Sequence[str]], terms: int) -> None:
-    column = max(levels, key=lambda name: len(levels[name]))
-    gigabytes = 8e-9 * terms**2
+    column = max(levels, key=lambda name: len(levels[name]), default="")
+    cause = f"column '{column}' has {len(levels[column]):,} levels, and the design" if column else "the design has"
     raise UserError(
-        f"{config.path}: column '{column}' of data.categorical has {len(levels[column]):,} levels, and the design "
-        f"{terms:,} columns: its record alone would take {gigabytes:.2g} GB, more than {MOST_TERMS:,} are not taken; "
-        "group rare levels, or leave the column out"
+        f"{config.path}: {cause} {terms:,} columns: its record alone would take {8e-9 * terms**2:.2g} GB, more than "
+        f"{MOST_TERMS:,} are not taken; group rare levels, or leave columns out"
     )
 
 
@@ -240,7 +243,7 @@ def _unseen(config: DataConfig, design: Design, partition: Partition, column: st
         date = next(columns_of(made))
 
         def compute(batch: pa.RecordBatch) -> dict[str, Any]:
-            frame = with_computed(with_days(pa.Table.from_batches([batch]), [date]), {column: made})
+            frame = with_computed(with_dates(pa.Table.from_batches([batch]), [date]), {column: made})
             return {column: plain_values(frame[column])}
 
         source, what = stream.read(partition, [], dates=[date]), f"has a level of {column} that no training row has"

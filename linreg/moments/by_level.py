@@ -104,14 +104,15 @@ class MomentsByLevel:
         within = replace(self.within, intercept=design.intercept, features=features, shift_P=shift_P)
         return MomentsWithGaps(replace(within, root_KK=factor(out)), gaps, self.missing)
 
-    def mean_and_variance(self, name: str) -> tuple[float, float]:
-        """Of a column, over the rows that have a value there, by their weights."""
+    def mean_and_variance(self, name: str) -> tuple[float, float, float]:
+        """Of a column, over the rows that have a value there, by their weights; and the share of these rows."""
         position = self._position()
         column, mask = position[name], position.get(MASK + name, 0)
         weight, total = self.level_LK[:, 0] @ self.level_LK[:, [mask, column]]
         squares = float((self.level_LK[:, column] ** 2).sum() + (self.within.root_KK[1:, column] ** 2).sum())
         mean = total / weight
-        return float(self.within.shift_P[column - 1] + mean), max(squares / weight - mean**2, 0.0)
+        variance = max(squares / weight - mean**2, 0.0)
+        return float(self.within.shift_P[column - 1] + mean), variance, float(weight / self.within.weight)
 
     def _sum(self, tall: Float, term: Term, own: Mapping[str, int]) -> tuple[Float, float]:
         """The column of a term that is a sum of recorded ones, and its shift.

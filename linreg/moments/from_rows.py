@@ -32,7 +32,7 @@ from linreg.metrics import Float
 from linreg.moments.moments import Moments, upright
 from linreg.moments.record_stack import merge_moments
 from linreg.rows.rows import RowNumbers, Rows, TableBlock, block
-from linreg.rows.terms import float64, with_computed
+from linreg.rows.terms import float64, prepared
 from linreg.rows.terms import values as term_values
 from linreg.threads import in_threads
 
@@ -121,7 +121,7 @@ def _columns(rows: Rows, piece: TableBlock) -> _Leaf:
     weight_N = float64(table[rows.weight]) if rows.weight else None
     weight_N = weight_N if weight_N is None or numbers is None else weight_N[numbers]
     terms = rows.design.terms if rows.design else {}
-    table = with_computed(table, rows.design.computed) if rows.design else table
+    table = prepared(table, rows.design) if rows.design else table
     columns = [_values(table, name, terms) for name in (*rows.features, *rows.targets)]
     return _Leaf(columns, _ALL if numbers is None else numbers, weight_N)
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from linreg.design import Design
 from linreg.metrics import Float
 from linreg.rows.batches import place
-from linreg.rows.terms import float64, with_computed
+from linreg.rows.terms import float64, prepared
 from linreg.rows.terms import values as term_values
 from linreg.threads import in_threads
 
@@ -232,7 +232,7 @@ def columns(
     """Columns of a block, or terms of them, each of shape (n,): as they lie where they are of floats, or as float64."""
     chosen = None if numbers is None else numbers.astype(np.intp)  # what numpy takes without a copy for each column
     if design:
-        table = with_computed(table, design.computed)
+        table = prepared(table, design)
     for name in names:
         term = design.terms.get(name) if design else None
         values = _native(table[name]) if term is None else term_values(table, term)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linreg.design import Term
+from linreg.design import MISSING, Design, Term
 from linreg.expression import CALENDAR, Expression, columns_of, compute, level_codes
 from linreg.metrics import Float
 
@@ -32,8 +32,18 @@ def codes_of(column: pa.ChunkedArray) -> npt.NDArray[np.intp]:
     return np.asarray(filled).astype(np.intp)
 
 
+def prepared(table: pa.Table, design: Design) -> pa.Table:
+    """The table with what a design computes, and with a level for a missing category where it knows one."""
+    table = with_computed(table, design.computed)
+    for name in design.levels if design.gaps_are_levels else ():
+        if MISSING in design.levels[name] and name in table.column_names and table[name].null_count:
+            column = with_level(_single(table[name]), MISSING)
+            table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
 def with_computed(table: pa.Table, computed: Mapping[str, Expression]) -> pa.Table:
-    """The table with the columns that it lacks and has the columns for; dates are days since 1970, as float64."""
+    """The table with the columns that it lacks and has the columns for; dates are microseconds since 1970."""
     names = set(table.column_names)
     for name, expression in computed.items():
         inputs = set(columns_of(expression))
@@ -59,8 +69,9 @@ def values(table: pa.Table, term: Term) -> Float:
     factors += [_indicator(table[column], level) for column, level in term.levels]
     factors += [np.isnan(float64(table[column])).astype(np.float64) for column in term.missing]
     out = factors[0]
-    for factor in factors[1:]:
-        out = out * factor
+    with np.errstate(invalid="ignore"):  # what has no finite value, at another level
+        for factor in factors[1:]:
+            out = out * factor
     return out
 
 

@@ -20,7 +20,7 @@ from linreg.evaluation.score_files import score
 from linreg.ingest.dataset import read_dataset
 from linreg.ingest.part import HELD_OUT
 from linreg.ingest.records import RecordedDataset, record_dataset
-from linreg.least_squares.inference import infer
+from linreg.least_squares.inference import HalfWidths, infer
 from linreg.least_squares.objective import Objective
 from linreg.model import LinearModel
 from linreg.moments.moments import Moments
@@ -37,6 +37,7 @@ def frame(n: int = 200, seed: int = 0) -> pd.DataFrame:
     columns = {"x": rng.normal(5, 2, n), "z": rng.gamma(2, 3, n) + 0.1, "region": rng.choice(["n", "s", "e"], n)}
     table = pd.DataFrame(columns | {"code": rng.choice([3, 10, 2], n), "flag": rng.choice([True, False], n)})
     table["odd name"] = rng.normal(size=n)
+    table["code5"] = rng.choice(["v", "w", "x", "y", "z"], n)
     table["when"] = when
     return table.assign(y=rng.normal(size=n) + table["x"], v=rng.gamma(2, 3, n), w=rng.uniform(0.1, 2, n))
 
@@ -80,6 +81,15 @@ def optimum(moments: Moments) -> LinearModel:
 
 
 FORMULAS = [
+    "y ~ code5:region",
+    "y ~ region:code5 + x",
+    "y ~ C(code):x:region + region + x",
+    "y ~ x + x:region:C(code)",
+    "y ~ x / (region:C(code))",
+    "y ~ center(x) + center(x):C(code):region",
+    "y ~ dayofweek(when):region",
+    "y ~ np.sin(2 * np.pi * z) + x",
+    "y ~ C(code, contr.treatment(10), levels=[3, 10, 2]) * x",
     "y ~ x + z - 1",
     "y ~ 0 + region + x",
     "y ~ C(code) * region - 1",
@@ -226,7 +236,16 @@ def test_a_date_may_be_in_the_names_of_folders(tmp_path):
 
 
 REFUSED = {
-    "y ~ poly(x, 2)": r"'poly\(x, 2\)' needs poly\(\), which cannot be computed row by row: .* x \+ I\(x \*\* 2\)",
+    "y ~ (x + z)**9": r"a power of 9: interactions of more than 5",
+    "elapsed(when) ~ x": r"cannot have elapsed\(when\) as a target",
+    "y ~ I(" + "+".join(["x"] * 300) + ")": "nests deeper than 100",
+    "y ~ log(_quoted_0)": "column '_quoted_0' is missing",
+    "y ~ month(when) + when": "takes column 'when' as a date and as it stands",
+    "y ~ hour(when)": r"floor\(elapsed\(t, \"h\"\) % 24\)",
+    "y ~ C(code, contr.treatment(7), levels=[2, 3])": "'7' as the base of 'code'",
+    "y ~ C(code, levels=[])": "must list its levels",
+    "y ~ x + I(1" + "0" * 400 + " * x)": "a number that float64 does not hold",
+    "y ~ poly(x, 2)": r"'poly\(x, 2\)' calls poly\(\), which is not read: .* x \+ I\(x \*\* 2\)",
     "y ~ bs(x, df=4)": r"maximum\(x - 10, 0\)",
     "y ~ -1": "has no term",
     "y ~ C(region, contr.sum)": "no treatment coding",
@@ -259,6 +278,8 @@ def test_what_a_formula_cannot_be_says_what_to_write(tmp_path, formula):
 
 
 CELLS = {
+    "I(x * (-8) ** (1 / 3))": ("x", "2.5", "line 2, column 'x': the value"),
+    "I(x + 1 / 0)": ("x", "2.5", "gives I(x + 1 / 0) no finite value (200 such in the column)"),
     "log(x)": ("x", "-3.0", "line 4, column 'x': the value '-3.0' gives log(x) no finite value"),
     "I(1 / x)": ("x", "0", "line 4, column 'x': the value '0' gives I(1 / x) no finite value"),
     "elapsed(when)": ("when", "30.11.2026", "line 4, column 'when': the value '30.11.2026' is no date: write it like"),
@@ -304,6 +325,11 @@ def test_a_config_of_a_formula_says_one_thing(tmp_path):
         ({"features": ("x",)}, "data.features and data.formula are both there"),
         ({"targets": ("z",)}, "data.targets is not what data.formula has on its left"),
         ({"categorical": ("z",)}, "data.categorical names"),
+        ({"categorical": ("x",), "formula": "y ~ log(x)"}, "data.categorical names .* takes as numbers or dates"),
+        (
+            {"weight": "w", "formula": "log(w) ~ x"},
+            "data.weight 'w' is a feature or a target too",
+        ),
         ({"missing": "mean", "formula": "y ~ center(x):region"}, 'data.missing "mean" cannot fill'),
     ):
         with pytest.raises(UserError, match=words):
@@ -393,3 +419,85 @@ def test_tables_that_packages_ship_are_as_statsmodels_fits_them(tmp_path, name, 
         assert c.estimate == pytest.approx(expected[own], rel=rel, abs=rel * judge.bse[own]), label
         assert c.errors.standard_error == pytest.approx(judge.bse[own], rel=rel), label
     assert target.quality.r2 == pytest.approx(judge.rsquared, rel=1e-9)
+
+
+@pytest.mark.parametrize("formula", ["y ~ month(when):x", "y ~ region * x", "y ~ region:x + region"])
+def test_a_missing_category_is_one_level_in_records_rows_and_scores(tmp_path, formula):
+    rows = frame().astype({"region": object})
+    rows.loc[rows.index % 7 == 0, ["region", "when"]] = None
+    path = write(tmp_path / "1.parquet", rows)
+    recorded = record_dataset(config(path, formula, missing="indicator"))
+    by_rows = read_dataset(config(path, formula, missing="indicator"))
+    assert by_rows.train.design == recorded.dataset.train.design
+    assert any("missing" in name for name in by_rows.train.features)
+    x_NF, y_NO = recorded.dataset.train.arrays()
+    assert np.isfinite(x_NF).all()
+    moments = recorded.record.moments
+    judge = np.linalg.lstsq(np.column_stack([np.ones(len(x_NF)), x_NF]), y_NO, rcond=None)
+    assert moments.solve().residual_O == pytest.approx(judge[1], rel=1e-10)
+    model = fit(recorded.dataset.train, TrainConfig(trainer="exact"), moments=moments).model
+    score(model, path, tmp_path / "out.parquet")
+    scored = pd.read_parquet(tmp_path / "out.parquet")["predicted_y"]
+    np.testing.assert_allclose(scored, np.column_stack([np.ones(len(x_NF)), x_NF]) @ judge[0][:, 0], rtol=1e-9)
+    np.testing.assert_array_equal(scored, predict_rows(model, recorded.dataset.train)[:, 0])
+
+
+def test_whole_hours_are_whole(tmp_path):
+    when = pd.date_range("1969-12-20", periods=900, freq="h")
+    rows = pd.DataFrame({"when": when.astype("datetime64[ns]"), "y": np.arange(900) % 7.0, "x": np.arange(900.0)})
+    write(tmp_path / "1.parquet", rows)
+    formula = "y ~ floor(elapsed(when, 'h') % 24) + I(elapsed(when, 'min') % 60)"
+    train = record_dataset(config(tmp_path, formula)).dataset.train
+    np.testing.assert_array_equal(train.arrays()[0], np.column_stack([when.hour, when.minute]))
+
+
+def test_an_interval_is_null_where_a_formula_has_no_value(tmp_path):
+    write(tmp_path / "1.parquet", frame())
+    recorded = record_dataset(config(tmp_path / "1.parquet", "y ~ log(z) * region"))
+    model = fit(recorded.dataset.train, TrainConfig(trainer="exact"), moments=recorded.record.moments).model
+    widths = HalfWidths.of(model, recorded.record.moments, kind="prediction")
+    write(tmp_path / "new.parquet", frame().assign(z=lambda t: t["z"].where(t.index != 4, 0.0)))
+    assert score(model, str(tmp_path / "new.parquet"), tmp_path / "out.csv", half_widths=widths).nulls == 1
+    assert pd.read_csv(tmp_path / "out.csv").iloc[4, -3:].isna().all()
+
+
+def test_a_file_without_rows_or_values_leaves_ranges_and_types_alone(tmp_path):
+    rows = frame()
+    write(tmp_path / "0.csv", rows[:0])
+    write(tmp_path / "1.csv", rows[:20].assign(region=None))
+    write(tmp_path / "2.csv", rows[20:])
+    recorded = record_dataset(config(tmp_path, "y ~ x:z + region", missing="drop"))
+    assert recorded.dataset.train.features == ("region[T.n]", "region[T.s]", "x:z")
+    ranges = sum(recorded.extents[1:], recorded.extents[0])
+    used = (rows["x"] * rows["z"])[20:]
+    assert ranges.low_P[2] <= used.min() < used.max() <= ranges.high_P[2] < np.inf
+
+
+def test_scale_counts_the_rows_that_have_a_value(tmp_path):
+    rows = frame(40)
+    rows.loc[::2, "x"] = np.nan
+    write(tmp_path / "1.parquet", rows)
+    for read in (record_dataset, read_dataset):
+        came = read(config(tmp_path, "y ~ scale(x) + z", missing="mean"))
+        design = (came.dataset if read is record_dataset else came).train.design
+        ((mean, spread),) = design.terms["scale(x)"].affine
+        assert (mean, spread) == pytest.approx((rows["x"].mean(), rows["x"].std()), rel=1e-12)
+
+
+def test_comparisons_are_1_or_0_in_arithmetic(tmp_path):
+    rows = frame()
+    write(tmp_path / "1.parquet", rows)
+    train = read_dataset(
+        config(tmp_path, "y ~ exp(x > 4) + I((x > 3) + (z > 3)) + I(-(x > 5)) + where(z > 4, x, 0)")
+    ).train
+    x, z = rows["x"].to_numpy(), rows["z"].to_numpy()
+    expected = [np.where(x > 4, np.e, 1), np.add(x > 3, z > 3, dtype=float), np.where(x > 5, -1, 0), x * (z > 4)]
+    np.testing.assert_allclose(train.arrays()[0], np.column_stack(expected), rtol=1e-15)
+
+
+def test_columns_that_are_called_like_a_term_or_a_level_are_refused(tmp_path):
+    rows = frame().assign(**{"x:z": 1.0, "region[n]": 2.0, "log(x)": 3.0})
+    write(tmp_path / "1.parquet", rows)
+    for formula in ("y ~ `x:z` + x:z", "y ~ `region[n]` + region", "y ~ `region[n]` + x:region"):
+        with pytest.raises(UserError, match="are both called"):
+            record_dataset(config(tmp_path, formula))
