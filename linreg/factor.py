@@ -153,7 +153,7 @@ class _Reader:
         options |= dict(zip(("contrasts", "levels"), node.args[1:], strict=False))
         levels, base = self._levels(options.pop("levels", None)), self._base(options.pop("contrasts", None))
         if options or len(node.args) > 3 or len(node.args) + len(node.keywords) > 3:
-            raise self._refuse(f"takes no {', '.join(map(str, options))}: write C(x, levels=[...])")
+            raise self._refuse("takes a column and its levels: write C(x, levels=[...])")
         first = node.args[0]
         if isinstance(first, ast.Call) and self._function(first) in CALENDAR:
             made = self._calendar(first)
