@@ -182,9 +182,8 @@ class DataConfig(Section):
         for column, levels in self.levels.items():
             key = f"data.levels.{column}"
             known = self.categories
-            remedy = f"names no column of data.categorical{nearest(column, known)}"
-            remedy = f"needs '{column}' in data.categorical" if column in self.inputs else remedy
-            require(column in known, key, remedy)
+            add = f": add '{column}' there" if column in self.inputs else nearest(column, known)
+            require(column in known, key, f"names no column of data.categorical{add}")
             require(len(levels) > 1, key, "must list two levels or more, the base first")
             double = sorted({c for c in levels if levels.count(c) > 1})
             require(not double, key, f"lists {double} twice: list each level once")

@@ -270,7 +270,7 @@ def test_a_category_of_one_level_has_no_column(tmp_path: Path) -> None:
 def test_too_many_levels_are_refused_by_what_they_would_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "MOST_TERMS", 100)
     rows = frame(400).assign(region=np.arange(400).astype(str))
-    with pytest.raises(UserError, match=r"'region' of data.categorical has 400 levels, and the design 400 columns"):
+    with pytest.raises(UserError, match=r"column 'region' has 400 levels, and the design 400 columns"):
         record_dataset(config(write(tmp_path / "a.csv", rows)))
 
 
