@@ -40,6 +40,8 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     lines = [flowing(line, first="")]
     if scored.nulls:
         have = "row lacks a value and has" if scored.nulls == 1 else "rows lack a value and have"
+        if model.design and model.design.computed:
+            have = have.replace("a value", "a value, or the formula has none for it,")
         lines.append(flowing(f"{scored.nulls:,} {have} no prediction; --strict makes that an error", first=""))
     texts = (*model.design.categories, *model.design.dates) if model.design else ()
     shown = preview(output, model.inputs, model.targets, scored.rows, texts=texts)

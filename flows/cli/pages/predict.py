@@ -66,9 +66,9 @@ def _first(output: Path) -> list[Row]:
 
 def _predicted(row: Row, target: str) -> str:
     value = _number(row[f"predicted_{target}"])
-    if f"low_{target}" not in row:
+    if not value or not (low := _number(row.get(f"low_{target}"))):
         return value
-    return f"{value} ({_number(row[f'low_{target}'])} to {_number(row[f'high_{target}'])})"
+    return f"{value} ({low} to {_number(row[f'high_{target}'])})"
 
 
 def _number(value: object) -> str:

@@ -59,3 +59,11 @@ def test_categories_are_shown_as_their_text_stands(tmp_path: Path) -> None:
     path.write_text("code,predicted_y\n01234,1.5\n,2.5\n")
     _, table = preview(path, ["code"], ["y"], 2, texts=["code"])
     assert [line.split() for line in table.splitlines()] == [["row", "code", "y"], ["1", "01234", "1.5"], ["2", "2.5"]]
+
+
+def test_a_row_without_a_prediction_shows_none_of_its_interval(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("x,predicted_y,low_y,high_y\n1,1.5,1,2\n,,,\n2,2.5,,\n")
+    _, table = preview(path, ["x"], ["y"], 3)
+    rows = [["row", "x", "y"], ["1", "1", "1.5", "(1", "to", "2)"], ["2"], ["3", "2", "2.5"]]
+    assert [line.split() for line in table.splitlines()] == rows
