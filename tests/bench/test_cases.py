@@ -90,6 +90,7 @@ def test_exact_leaves_out_a_peer_that_is_not_there(monkeypatch):
         assert "oneDAL is not installed" in result.note
 
 
+@pytest.mark.long
 def test_each_kind_of_record_is_ours_in_a_result_of_its_own(monkeypatch):
     monkeypatch.setattr(exact, "KINDS", {"plain": exact.KINDS["R"], "R": exact.KINDS["R"]})
     monkeypatch.setattr(exact, "ROWS", {3: 600})
@@ -181,6 +182,7 @@ def test_a_size_of_growth_prints_its_seconds_and_its_peak_memory(tmp_path, capsy
     assert 10 < megabytes < 1e6
 
 
+@pytest.mark.long
 def test_a_size_of_growth_that_fails_stops_the_case_with_what_it_said():
     with pytest.raises(RuntimeError, match="nosuch"):
         growth._cost("nosuch", "rows.parquet", 8)

@@ -302,6 +302,7 @@ def test_one_model_alone_is_no_choice():
     assert selection_words(1, "5-fold loss on 15 training rows") == ""
 
 
+@pytest.mark.long
 def test_a_sweeps_key_is_not_forgotten_with_another_sweep_and_its_lost_table_is_made_again(work):  # noqa: ARG001
     grids = [{"train.learning_rate": [0.1, 0.3]}, {"train.learning_rate": [0.2, 0.3]}]
     outcomes = [run_sweep(crops(train=GRAM), grid) for grid in grids]

@@ -102,6 +102,7 @@ def _make(folder, out):
     Path(out).write_text(open_store(create=True).experiment("crops"))
 
 
+@pytest.mark.long
 def test_four_processes_at_once_make_one_store(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
