@@ -145,7 +145,8 @@ class DataConfig(Section):
         """The numbers that terms are made of: columns, and what a formula computes of them."""
         if self.parsed is None:
             return self.numbers
-        return tuple(dict.fromkeys(f.column for f in self.parsed.factors if f.column not in self.categories))
+        categories = self.categories
+        return tuple(dict.fromkeys(f.column for f in self.parsed.factors if f.column not in categories))
 
     @property
     def categories(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Source: Wilkinson and Rogers 1973; its names and rules are those of formulaic.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -17,6 +17,7 @@ from linreg.errors import UserError
 from linreg.expression import CALENDAR, Expression
 from linreg.factor import Factor, read_factor
 
+Coded = tuple[tuple[tuple[Factor, ...], set[Factor]], ...]  # terms, and those of their factors without a base
 KEY = "data.formula"
 MOST_TOGETHER = 5  # columns of an interaction, by a power
 
@@ -83,34 +84,39 @@ class Formula:
         Args:
             levels: of every category of the frame, the base first.
         """
-        for term, dropped in self.coded(frozenset(levels)):
+        for term, dropped in self.coded(levels):
             choices = [_choices(f, levels, reduced=f in dropped) for f in term]
             for reverse in product(*reversed(choices)):  # the first factor's levels change first, as formulaic has it
                 names, own = zip(*reverse[::-1], strict=True)
                 yield ":".join(names), dict(zip(term, own, strict=True))
 
-    @lru_cache(maxsize=16)  # noqa: B019 - formulas are few, and kept by ``parse`` anyway
-    def coded(self, categories: frozenset[str]) -> tuple[tuple[tuple[Factor, ...], set[Factor]], ...]:
+    def coded(self, categories: Collection[str]) -> Coded:
         """Terms as they are coded, and those of their factors that leave out the base.
 
         One that is written may become several, of fewer categories: ``g:h`` where there is no ``g`` is ``g`` and
-        ``g:h``. By formulaic, of stand-ins for the factors.
+        ``g:h``.
         """
-        import pandas as pd
-        from formulaic import Formula as Parsed
-        from formulaic.parser.types import Factor as Part
-        from formulaic.parser.types import Term
+        return _coded(self, frozenset(categories))
 
-        names = {factor: f"f{i}" for i, factor in enumerate(self.factors)}
-        back = {name: factor for factor, name in names.items()}
-        two = pd.Categorical(["a"], ["a", "b"])
-        frame = pd.DataFrame({name: two if f.column in categories else [1.0] for f, name in names.items()})
-        terms = [Term([Part("1", eval_method="literal")])] * self.intercept
-        terms += [Term([Part(names[factor]) for factor in term]) for term in self.terms]
-        spec = Parsed(terms, _ordering="none").get_model_matrix(frame).model_spec
-        scopes = [scoped for structure in spec.structure for scoped in structure.scoped_terms]
-        parts = [{back[part.factor.expr]: part.reduced for part in scoped.factors} for scoped in scopes]
-        return tuple((tuple(own), {factor for factor, reduced in own.items() if reduced}) for own in parts if own)
+
+@lru_cache(maxsize=16)
+def _coded(formula: Formula, categories: frozenset[str]) -> Coded:
+    """By formulaic, of stand-ins for the factors."""
+    import pandas as pd
+    from formulaic import Formula as Parsed
+    from formulaic.parser.types import Factor as Part
+    from formulaic.parser.types import Term
+
+    names = {factor: f"f{i}" for i, factor in enumerate(formula.factors)}
+    back = {name: factor for factor, name in names.items()}
+    two = pd.Categorical(["a"], ["a", "b"])
+    frame = pd.DataFrame({name: two if f.column in categories else [1.0] for f, name in names.items()})
+    terms = [Term([Part("1", eval_method="literal")])] * formula.intercept
+    terms += [Term([Part(names[factor]) for factor in term]) for term in formula.terms]
+    spec = Parsed(terms, _ordering="none").get_model_matrix(frame).model_spec
+    scopes = [scoped for structure in spec.structure for scoped in structure.scoped_terms]
+    parts = [{back[part.factor.expr]: part.reduced for part in scoped.factors} for scoped in scopes]
+    return tuple((tuple(own), {factor for factor, reduced in own.items() if reduced}) for own in parts if own)
 
 
 def _choices(factor: Factor, levels: Mapping[str, Sequence[str]], *, reduced: bool) -> list[tuple[str, str]]:

@@ -39,9 +39,8 @@ def predict(args: argparse.Namespace) -> tuple[object, str]:
     line += f", with {_level(args):.0%} {args.interval} intervals" if half_widths else ""
     lines = [flowing(line, first="")]
     if scored.nulls:
-        have = "row lacks a value and has" if scored.nulls == 1 else "rows lack a value and have"
-        if model.design and model.design.computed:
-            have = have.replace("a value", "a value, or the formula has none for it,")
+        value = "a value, or the formula has none for it," if model.design and model.design.computed else "a value"
+        have = f"row lacks {value} and has" if scored.nulls == 1 else f"rows lack {value} and have"
         lines.append(flowing(f"{scored.nulls:,} {have} no prediction; --strict makes that an error", first=""))
     texts = (*model.design.categories, *model.design.dates) if model.design else ()
     shown = preview(output, model.inputs, model.targets, scored.rows, texts=texts)

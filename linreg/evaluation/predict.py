@@ -22,19 +22,20 @@ _BLOCK = 32_768  # rows whose column, in float64, stays in the cache
 _FEW = 1 << 23  # values of a few milliseconds: threads would spend as long waiting for each other
 
 
-def predict(model: LinearModel, batch: pa.RecordBatch) -> Float:
+def predict(model: LinearModel, batch: pa.RecordBatch | pa.Table) -> Float:
     """The predictions of a batch that holds the model's inputs: float64 of shape (O, N).
 
     NaN where a number is missing that the model does not fill, or a level. One that it does not know is the base.
     """
     if model.design:
-        return _predict_terms(model, model.design, in_design(batch, model.design), None, len(batch))
+        return _predict_terms(model, model.design, with_inputs(batch, model.design), None, len(batch))
     return _predict_columns(model, [values(batch.column(name)) for name in model.features], len(batch))
 
 
-def in_design(batch: pa.RecordBatch, design: Design) -> pa.Table:
-    """A batch that holds a model's inputs, with its dates as numbers, and what its formula computes."""
-    return prepared(with_dates(pa.Table.from_batches([batch]), design.dates), design)
+def with_inputs(batch: pa.RecordBatch | pa.Table, design: Design) -> pa.Table:
+    """A batch of a model's inputs, with its dates as numbers and what its formula computes, where it lacks them."""
+    table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    return prepared(with_dates(table, design.dates), design)
 
 
 def predict_rows(model: LinearModel, rows: Rows) -> Float:

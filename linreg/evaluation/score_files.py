@@ -23,7 +23,7 @@ import pyarrow as pa
 from linreg.data_config import PREDICTIONS
 from linreg.design import Design
 from linreg.errors import UserError
-from linreg.evaluation.predict import in_design, predict
+from linreg.evaluation.predict import predict, with_inputs
 from linreg.evaluation.scoring_faults import check_design, may_be_unscorable, refuse
 from linreg.files import stream
 from linreg.files.paths import Tell, open_system
@@ -156,20 +156,23 @@ def _score_batches(
     for source in streams:
         with read_ahead(source.batches(threads=0)) as coming:
             for batch in coming:
-                y_ON = predict(model, batch)
+                inputs = with_inputs(batch, model.design) if model.design else batch  # once for all that follows
+                y_ON = predict(model, inputs)
                 if may_be_unscorable(batch, y_ON, gaps=remedy is None):
                     refuse(source, batch, missing=remedy)
                 if model.design:
-                    check_design(source, batch, model.design, strict=strict, missing=remedy)
-                yield source, batch, _columns(model, y_ON, batch, half_widths)
+                    check_design(source, inputs, model.design, strict=strict, missing=remedy)
+                yield source, batch, _columns(model, y_ON, inputs, half_widths)
 
 
-def _columns(model: LinearModel, y_ON: Float, batch: pa.RecordBatch, half_widths: HalfWidths | None) -> list[pa.Array]:
+def _columns(
+    model: LinearModel, y_ON: Float, inputs: pa.RecordBatch | pa.Table, half_widths: HalfWidths | None
+) -> list[pa.Array]:
     """A prediction of N rows for each target, or three columns: the prediction and the ends of its interval."""
     if half_widths is None:
         return [_nullable(y_N) for y_N in y_ON]
-    table = in_design(batch, model.design) if model.design else pa.Table.from_batches([batch])
-    starts = range(0, len(batch), _FACTOR_BLOCK)
+    table = inputs if isinstance(inputs, pa.Table) else pa.Table.from_batches([inputs])
+    starts = range(0, len(table), _FACTOR_BLOCK)
     blocks = (block(table.slice(s, _FACTOR_BLOCK), None, model.features, model.design) for s in starts)
     half_ON = np.concatenate([_half_widths(half_widths, x_nF) for x_nF in blocks]).T
     return [

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from linreg.design import MISSING, Design
-from linreg.evaluation.predict import in_design
+from linreg.evaluation.predict import with_inputs
 from linreg.expression import columns_of
 from linreg.files.stream import Stream
 from linreg.files.tables import float64
@@ -55,14 +55,15 @@ def refuse(stream: Stream, batch: pa.RecordBatch, *, missing: str | None) -> Non
         raise _first(stream, faults)
 
 
-def check_design(stream: Stream, batch: pa.RecordBatch, design: Design, *, strict: bool, missing: str | None) -> None:
-    """Raise where a row of the batch holds text as a date, or a level that the design does not know nor takes for base.
+def check_design(stream: Stream, table: pa.Table, design: Design, *, strict: bool, missing: str | None) -> None:
+    """Raise where a row of a batch holds text as a date, or a level that the design does not know nor takes for base.
 
     Args:
+        table: the batch (``predict.with_inputs``).
         strict: whether a missing level is a fault, where it is none of its own, and a formula without a value.
         missing: what to do about a missing date; None: it may be missing.
     """
-    table, computed = in_design(batch, design), design.computed
+    computed = design.computed
     faults = [no_date(name) for name in design.dates if np.isinf(plain_values(table[name])).any()]
     gaps = [name for name in design.dates if missing and np.isnan(plain_values(table[name])).any()]
     faults += [ValueFault(name, "is missing", missing or "", np.isnan, name) for name in gaps]
@@ -85,7 +86,7 @@ def _first(stream: Stream, faults: Sequence[ValueFault], design: Design | None =
     """The first of these faults, with its place."""
 
     def compute(batch: pa.RecordBatch) -> dict[str, Any]:
-        table = in_design(batch, design) if design else None
+        table = with_inputs(batch, design) if design else None
         return {fault.computed: plain_values(table[fault.computed]) for fault in faults if fault.computed and table}
 
     needed = any(fault.computed for fault in faults)

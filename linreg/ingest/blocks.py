@@ -31,7 +31,7 @@ from linreg.files.stream import Stream
 from linreg.files.tables import with_dates
 from linreg.files.value_faults import first_fault, plain_values
 from linreg.ingest import checks
-from linreg.ingest.formula_terms import products_of
+from linreg.ingest.formula_terms import inputs_of, products_of
 from linreg.ingest.part import ALL, FOLD, Mask, PartitionRows, Role, among, counted, group_mask, picked, row_numbers
 from linreg.moments import from_rows
 from linreg.moments.missing_values import MomentsWithGaps
@@ -40,7 +40,7 @@ from linreg.moments.ranges import Ranges
 from linreg.moments.record_stack import Record, merge_records
 from linreg.rows import split
 from linreg.rows.rows import LEAF, Rows, TableBlock, block
-from linreg.rows.terms import levels_of, with_computed, with_level
+from linreg.rows.terms import levels_of, prepared
 from linreg.threads import in_order
 
 Keys = Sequence[pa.ChunkedArray]
@@ -119,15 +119,12 @@ class _File:
         """
         config = self.reading.config
         count = table.num_columns - sum(k not in self.folders for k in self.keys)
-        read = with_computed(with_dates(table.select(range(count)), config.dates), config.computed)
-        for name in config.categories:
-            if self.reading.config.missing == "indicator" and MISSING in levels_of(read[name]):
+        read = with_dates(table.select(range(count)), config.dates)
+        for name in config.categorical if config.missing == "indicator" else ():
+            if MISSING in levels_of(read[name]):
                 what = f"column '{name}' has a level called {MISSING!r}, as data.missing = \"indicator\" calls a gap"
                 raise UserError(f"{self.partition.label}: {what}: rename it")
-            if self.reading.config.missing == "indicator" and read[name].null_count:
-                column = with_level(read[name].combine_chunks(), MISSING)
-                read = read.set_column(read.column_names.index(name), name, column)
-        return read
+        return prepared(read, inputs_of(config))
 
     def seen(self, batch: pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         """The dates and the computed columns of a batch, for a message."""

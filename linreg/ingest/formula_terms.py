@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 
 from linreg.data_config import DataConfig
-from linreg.design import MISSING, Term, level_name
+from linreg.design import MISSING, Design, Term, level_name
 from linreg.errors import UserError
 from linreg.factor import Factor
 from linreg.formula import KEY, Formula
@@ -22,7 +22,7 @@ def products_of(config: DataConfig) -> list[tuple[str, ...]]:
     if config.parsed is None:
         return [(name,) for name in config.inputs]
     out: list[tuple[str, ...]] = []
-    for term, _ in config.parsed.coded(frozenset(config.categories)):
+    for term, _ in config.parsed.coded(config.categories):
         learned = [factor.column for factor in term if factor.learned]
         others = [factor.column for factor in term if not factor.learned]
         for count in range(len(learned), -1, -1):
@@ -35,6 +35,12 @@ def products_of(config: DataConfig) -> list[tuple[str, ...]]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{config.path}: a column and a product of others are both called {twice[0]!r}: rename it")
     return out
+
+
+def inputs_of(config: DataConfig) -> Design:
+    """What is computed of the columns of a table, and that its gaps are levels, before any level is known."""
+    levels = dict.fromkeys(config.categories, (MISSING,))
+    return Design({}, levels, gaps_are_levels=config.missing == "indicator", computed=config.computed)
 
 
 def formula_terms(

@@ -24,7 +24,7 @@ from linreg.files.partitions import Partition
 from linreg.files.tables import as_level, with_dates
 from linreg.files.value_faults import first_fault, plain_values, unseen_level
 from linreg.formula import KEY
-from linreg.ingest.formula_terms import Statistics, formula_terms
+from linreg.ingest.formula_terms import Statistics, formula_terms, inputs_of
 from linreg.ingest.part import PartitionRows
 from linreg.moments.by_level import MomentsByLevel
 from linreg.moments.missing_values import MomentsWithGaps
@@ -141,9 +141,7 @@ def _without_bias(rows: float) -> float:
 
 
 def _held(config: DataConfig, part: PartitionRows, role: int) -> pa.Table:
-    levels = dict.fromkeys(config.categories, (MISSING,))
-    design = Design({}, levels, gaps_are_levels=config.missing == "indicator", computed=config.computed)
-    return prepared(part.table.filter(part.role == role), design)
+    return prepared(part.table.filter(part.role == role), inputs_of(config))
 
 
 def check_known(

@@ -16,6 +16,7 @@ Shapes: F features, O targets, D = F + 1 parameters a target.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -212,8 +213,16 @@ class Objective:
 
 
 def _is_level(name: str, model: LinearModel) -> bool:
-    """Whether it is a term of one of the model's categories."""
-    return model.design is not None and any(name.startswith(f"{column}[") for column in model.design.levels)
+    """Whether it is called like a term of one of the model's categories, but for the levels."""
+    if model.design is None or "[" not in name:
+        return False
+    terms = {_without_levels(own) for own, term in model.design.terms.items() if term.levels}
+    return _without_levels(name) in terms.union(model.design.levels)
+
+
+def _without_levels(name: str) -> str:
+    """``C(region):temp`` of ``C(region)[T.north]:temp``."""
+    return re.sub(r"\[.*?\](?=:|$)", "", name)
 
 
 def largest_stable_rate(

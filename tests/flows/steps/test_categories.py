@@ -1,8 +1,6 @@
 """Categories through the steps: every way a version answers, what a run says of its levels, the gate, two versions."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -22,7 +20,7 @@ from linreg.data_config import DataConfig
 from linreg.judging_config import DriftConfig
 from tests.support.command import document, linreg
 from tests.support.flows import EXACT
-from tests.support.steps import register_run, train
+from tests.support.steps import answer_elsewhere, register_run, train
 
 
 def frame(n: int, seed: int, regions: str) -> pd.DataFrame:
@@ -55,13 +53,11 @@ def test_a_version_answers_by_the_raw_columns_without_this_package(store, rows):
     np.testing.assert_allclose(scored["predicted_y"], peer.fittedvalues, rtol=1e-9)
     mlflow.set_tracking_uri(store.uri)
     folder = mlflow.artifacts.download_artifacts(version.source, dst_path="model")
-    code = (
-        "import sys; sys.modules['linreg'] = sys.modules['flows'] = None\n"
-        "import mlflow, pandas; model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+    answer_elsewhere(
+        folder,
         "rows = pandas.read_parquet('rows/1.parquet')[['code', 'x', 'region']].astype({'code': float})\n"
-        "model.predict(rows).to_csv('answer.csv', index=False)\n"
+        "model.predict(rows).to_csv('answer.csv', index=False)\n",
     )
-    subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True)
     np.testing.assert_allclose(pd.read_csv("answer.csv")["y"], scored["predicted_y"], rtol=1e-12)
     model = mlflow.pyfunc.load_model(folder)
     with pytest.raises(MlflowException, match=r"'region' holds 'mars' in row 1 .* no training row had"):
@@ -165,13 +161,25 @@ def test_mini_batches_of_many_levels_come_to_the_optimum_by_themselves():
     assert "no row's |z|^2 is above 76" in document("plan", "m.toml")["advice"][0]
 
 
+WARM = {
+    ("x", "region[south]"): {"categorical": ("region",), "features": ("x", "region")},
+    ("x", "C(region)[T.south]", "x:C(region)[T.south]"): {
+        "features": (),
+        "targets": (),
+        "categorical": (),
+        "formula": "y ~ x * C(region)",
+    },
+}
+
+
 @pytest.mark.usefixtures("rows")
-def test_a_warm_start_takes_levels_that_come_and_go(store):
+@pytest.mark.parametrize("features", WARM)
+def test_a_warm_start_takes_levels_that_come_and_go(store, features):
     """The descent that starts from the champion goes to the optimum of today's levels."""
-    register_run(train(store, config(categorical=("region",), features=("x", "region"))))
+    register_run(train(store, config(**WARM[features])))
     frame(300, 1, "south east").to_parquet("rows/1.parquet")
     warm = {"trainer": "gram", "learning_rate": 0.3, "epochs": 500, "warm_start": "shops", "dtype": "float64"}
-    night = config(categorical=("region",), features=("x", "region"))
+    night = config(**WARM[features])
     night = train(store, Config(model="shops", data=night.data, train=TrainConfig(**warm)))
-    assert night.fitted.model.features == ("x", "region[south]")
+    assert night.fitted.model.features == features
     assert night.fitted.excess_loss[-1] < 1e-12 < night.fitted.excess_loss[0]

@@ -1,7 +1,5 @@
 """Formulas through the steps: every way a version answers by raw columns, and champions beside other formulas."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -16,7 +14,7 @@ from linreg.config import Config
 from linreg.data_config import DataConfig
 from tests.support.command import document, linreg
 from tests.support.flows import EXACT
-from tests.support.steps import register_run, train
+from tests.support.steps import answer_elsewhere, register_run, train
 
 FORMULA = "log(y) ~ center(x) * region + log(z) + I(x ** 2 > 9) + dayofweek(day) + elapsed(day, 'W')"
 
@@ -51,14 +49,12 @@ def test_a_version_answers_by_the_raw_columns_without_this_package(store, rows):
     np.testing.assert_allclose(scored["predicted_log(y)"], fitted, rtol=1e-8)
     mlflow.set_tracking_uri(store.uri)
     folder = mlflow.artifacts.download_artifacts(version.source, dst_path="model")
-    code = (
-        "import sys; sys.modules['linreg'] = sys.modules['flows'] = sys.modules['formulaic'] = None\n"
-        "import mlflow, pandas; model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+    answer_elsewhere(
+        folder,
         "rows = pandas.read_parquet('rows/1.parquet')[['day', 'x', 'z', 'region']]\n"
         "model.predict(rows).to_csv('answer.csv', index=False)\n"
-        "model.predict(rows.assign(day=rows['day'].astype(str))).to_csv('by_text.csv', index=False)\n"
+        "model.predict(rows.assign(day=rows['day'].astype(str))).to_csv('by_text.csv', index=False)\n",
     )
-    subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True)
     for answer in ("answer.csv", "by_text.csv"):
         np.testing.assert_allclose(pd.read_csv(answer)["log(y)"], scored["predicted_log(y)"], rtol=1e-12)
     model = mlflow.pyfunc.load_model(folder)
